@@ -1,0 +1,259 @@
+"""What the venue says: acknowledgements, fills, rejections, cancels, unknown outcomes, and its truth on reconciliation.
+
+Answers carry the venue's own gapless event number; one that was applied already is ignored, a gap is asked for and
+entries wait.  Fills are booked whatever the state of their order says (W-09).
+"""
+
+import numpy as np
+from numba import njit
+
+from marketdata.core.records import NO_TICK, NO_TIME
+from risk.core.holds import BIT
+from trading.core import ledger
+from trading.core import orders as life
+from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
+from trading.core.protect import BY_STOP, BY_TARGET, RETRY_NS, close
+from trading.core.records import (
+    ACK,
+    CANCELLED,
+    ENTRY,
+    FILL,
+    INSTRUMENT_CAPACITY,
+    ORDER_STATE,
+    RECON_BEGIN,
+    RECON_END,
+    RECON_ORDER,
+    RECON_POSITION,
+    REJECT,
+    STOP,
+    STOP_LOSS,
+    TARGET,
+    TRADE_CLOSED,
+    Params,
+    State,
+)
+
+_MISMATCH = BIT["MISMATCH"]
+
+
+@njit(cache=True)
+def on_answer(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """ACK, FILL, REJECT, CANCELLED or UNKNOWN_OUTCOME.  Returns the output count."""
+    account = state.account[0]
+    if e.ref != 0:
+        if e.ref <= account.venue_ref:
+            return n  # delivered before
+        if e.ref > account.venue_ref + 1:
+            account.reconciled = 0
+            return ask_missed_answers(state, out, n)
+        account.venue_ref = e.ref
+    slot = slot_of(state, e.order_number)
+    if e.kind == FILL:
+        n = _fill(state, params, e, slot, out, n)
+    elif slot >= 0:
+        n = _answer(state, e, slot, out, n)
+    else:
+        account.stale_answers += 1
+    return n
+
+
+@njit(cache=True)
+def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
+    account = state.account[0]
+    order = state.orders[slot]
+    position = state.positions[order.instrument]
+    was_modifying = order.request == life.MODIFYING
+    if e.kind == ACK:
+        trigger = life.ON_ACK
+    elif e.kind == REJECT:
+        trigger = life.ON_REJECT
+    elif e.kind == CANCELLED:
+        trigger = life.ON_CANCELLED
+    else:
+        trigger = life.ON_UNKNOWN
+    was_live = life.is_live(order.status)
+    if not life.advance(order, trigger):
+        account.stale_answers += 1
+        return n
+    if e.kind == ACK and was_modifying:
+        order.qty = order.asked_qty
+        if order.order_type == STOP:
+            order.stop_tick = order.asked_tick
+        else:
+            order.price_tick = order.asked_tick
+    if e.kind == REJECT and was_live and not life.is_live(order.status) and order.role != ENTRY:
+        position.retry_ns = account.now_ns + RETRY_NS
+        if order.role == STOP_LOSS and position.qty != 0:
+            close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
+            position.retry_ns = account.now_ns
+    return order_effect(state, out, n, ORDER_STATE, slot)
+
+
+@njit(cache=True)
+def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
+    account = state.account[0]
+    account.fills += 1
+    if slot >= 0:
+        order = state.orders[slot]
+        order.filled += e.qty
+        full = order.filled >= order.qty
+        if not life.advance(order, life.ON_FULL_FILL if full else life.ON_PART_FILL):
+            account.stale_answers += 1
+        n = order_effect(state, out, n, ORDER_STATE, slot)
+        position = state.positions[e.instrument]
+        if position.closing == 0 and order.role == STOP_LOSS:
+            position.close_reason = BY_STOP
+        elif position.closing == 0 and order.role == TARGET:
+            position.close_reason = BY_TARGET
+    n = _book(state, params, e, out, n)
+    if slot >= 0 and state.orders[slot].role == ENTRY:
+        _plan_bracket(state, params, e)
+    return n
+
+
+@njit(cache=True)
+def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """Position, money, and the round trip when it ends (MES-RISK-08, flat to flat)."""
+    account = state.account[0]
+    p = state.positions[e.instrument]
+    before = p.qty
+    qty, cost, realised, closed = ledger.fill(p.qty, p.cost_ticks, e.side, e.qty, e.price_tick)
+    gross = realised * params.specs[e.instrument].tick_value_micros
+    closing_fee = e.fee_micros if closed == e.qty else e.fee_micros * closed // e.qty
+    account.realised_micros += gross
+    account.fees_micros += e.fee_micros
+    account.balance_micros += gross - e.fee_micros
+    account.day_net_micros += gross - e.fee_micros
+    p.qty = qty
+    p.cost_ticks = cost
+    p.last_tick = p.last_tick if p.last_tick != NO_TICK else e.price_tick
+    p.mark_tick = p.mark_tick if p.mark_tick != NO_TICK else e.price_tick
+    if closed > 0:
+        p.exit_fill_ns = account.now_ns
+        p.trade_gross_micros += gross
+        p.trade_fee_micros += closing_fee
+    if before != 0 and (qty == 0 or before * qty < 0):
+        n = _trade_closed(state, p, e, out, n)
+    if qty != 0 and before * qty <= 0:
+        _start_trade(state, p, qty)
+    if closed < e.qty:
+        p.trade_fee_micros += e.fee_micros - closing_fee
+        p.trade_entry_ticks += (e.qty - closed) * e.price_tick
+        p.trade_entry_qty += e.qty - closed
+    p.trade_qty = max(p.trade_qty, abs(qty))
+    return n
+
+
+@njit(cache=True)
+def _start_trade(state: State, p: np.record, qty: int) -> None:
+    p.opened_ns = state.account[0].now_ns
+    p.trade_side = 1 if qty > 0 else -1
+    p.trade_qty = abs(qty)
+    p.trade_gross_micros = 0
+    p.trade_fee_micros = 0
+    p.trade_entry_ticks = 0
+    p.trade_entry_qty = 0
+    p.naked_since_ns = state.account[0].now_ns
+    p.stop_tick = NO_TICK
+    p.target_tick = NO_TICK
+
+
+@njit(cache=True)
+def _trade_closed(state: State, p: np.record, e: np.record, out: np.ndarray, n: int) -> int:
+    account = state.account[0]
+    net = p.trade_gross_micros - p.trade_fee_micros
+    account.trades += 1
+    if net > 0:
+        account.wins += 1
+        account.streak = 0
+    elif net < 0:
+        account.losses += 1
+        account.streak += 1
+    blank(out, n, TRADE_CLOSED, e.instrument, account.now_ns)
+    o = out[n]
+    o.side = p.trade_side
+    o.code = p.close_reason
+    o.qty = p.trade_qty
+    o.price_tick = e.price_tick
+    o.open_tick = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty) if p.trade_entry_qty > 0 else NO_TICK
+    o.close_tick = e.price_tick
+    o.value = net
+    o.fee_micros = p.trade_fee_micros
+    o.until_ns = p.opened_ns
+    o.ref = account.trades
+    o.volume = p.trade_gross_micros
+    p.opened_ns = NO_TIME
+    return n + 1
+
+
+@njit(cache=True)
+def _plan_bracket(state: State, params: Params, e: np.record) -> None:
+    """Stop and target from the average entry fill (MES-STOP-04); later fills of one entry may only tighten the stop."""
+    p = state.positions[e.instrument]
+    if p.qty == 0 or p.trade_entry_qty == 0:
+        return
+    p.entry_fill_ns = state.account[0].now_ns
+    entry = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
+    limits = params.limits[0]
+    stop = entry - p.trade_side * limits.stop_ticks
+    if p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
+        p.stop_tick = stop
+    p.target_tick = entry + p.trade_side * limits.target_ticks if limits.target_ticks > 0 else NO_TICK
+
+
+@njit(cache=True)
+def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """The broker's truth: BEGIN, its positions and working orders, END.  Differences are held, never invented away."""
+    account = state.account[0]
+    if e.code == RECON_BEGIN:
+        account.reconciled = 0
+        for i in range(INSTRUMENT_CAPACITY):
+            state.positions[i].broker_qty = 0
+        for slot in range(account.orders_used):
+            state.orders[slot].seen = 0
+    elif e.code == RECON_POSITION:
+        state.positions[e.instrument].broker_qty = e.side * e.qty
+    elif e.code == RECON_ORDER:
+        n = _recon_order(state, e, out, n)
+    elif e.code == RECON_END:
+        n = _recon_end(state, e, out, n)
+    return n
+
+
+@njit(cache=True)
+def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    slot = slot_of(state, e.order_number)
+    if slot < 0:  # works at the venue and is not ours (W-07)
+        return raise_hold(state, out, n, _MISMATCH, NO_TIME, e.order_number, 0)
+    order = state.orders[slot]
+    order.seen = 1
+    if order.status == life.UNKNOWN or order.status == life.NEW:
+        if life.advance(order, life.ON_ACK):
+            n = order_effect(state, out, n, ORDER_STATE, slot)
+    elif not life.is_live(order.status):  # we think it ended, the venue still works it
+        order.status = life.WORKING
+        order.request = life.NOTHING
+        n = ask_cancel(state, out, n, slot)
+    return n
+
+
+@njit(cache=True)
+def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    account = state.account[0]
+    if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled
+        return ask_missed_answers(state, out, n)
+    for slot in range(account.orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.status == life.WORKING and order.seen == 0:
+            if life.advance(order, life.ON_CANCELLED):
+                n = order_effect(state, out, n, ORDER_STATE, slot)
+    agreed = True
+    for i in range(INSTRUMENT_CAPACITY):
+        p = state.positions[i]
+        if p.broker_qty != p.qty:
+            agreed = False
+            n = raise_hold(state, out, n, _MISMATCH, NO_TIME, p.broker_qty, p.qty)
+    if agreed:
+        account.reconciled = 1
+        account.recon_ts_ns = account.now_ns
+    return n

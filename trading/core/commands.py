@@ -1,0 +1,172 @@
+"""What a person or the shell asks: commands and configuration.  Reductions always work; loosening waits for flat.
+
+Each command leaves one RECEIPT.  The right to give a command was checked by the service that put it into the inbox; the
+kernel checks only what the state must be.
+"""
+
+import numpy as np
+from numba import njit
+
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
+from risk.core.holds import BIT, HOLDS, RESET_MASK, RESUME_MASK
+from risk.core.records import LIMIT_DIRECTION, UNSET
+from trading.core import orders as life
+from trading.core.effects import blank, clear_hold, raise_hold
+from trading.core.protect import BY_OPERATOR, cancel_entries, close
+from trading.core.records import (
+    CANCEL_ALL,
+    CONFIG_ACTIVE,
+    FLATTEN_ALL,
+    INSTRUMENT_CAPACITY,
+    KILL,
+    PAUSE,
+    RECEIPT,
+    RECEIPT_DONE,
+    RECEIPT_REFUSED,
+    RESET_HALT,
+    RESUME,
+    START,
+    STOP_SESSION,
+    Params,
+    State,
+)
+
+_PAUSE = BIT["OPERATOR_PAUSE"]
+_STOPPED = BIT["SESSION_STOPPED"]
+_KILL = BIT["KILL_SWITCH"]
+_TOTAL_LOSS = BIT["TOTAL_LOSS"]
+_BITS = tuple(h.bit for h in HOLDS)
+
+
+@njit(cache=True)
+def is_flat(state: State) -> bool:
+    """No position and no live order anywhere."""
+    for i in range(INSTRUMENT_CAPACITY):
+        if state.positions[i].qty != 0:
+            return False
+    for slot in range(state.account[0].orders_used):
+        if state.orders[slot].number > 0 and life.is_live(state.orders[slot].status):
+            return False
+    return True
+
+
+@njit(cache=True)
+def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all)."""
+    account = state.account[0]
+    done = True
+    if e.code == START:
+        done = account.version != 0 and account.holds >> _STOPPED & 1 == 0 and account.latched == 0
+        if done:
+            account.trading = 1
+    elif e.code == PAUSE:
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+    elif e.code == CANCEL_ALL:
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        for i in range(INSTRUMENT_CAPACITY):
+            n = cancel_entries(state, out, n, i)
+    elif e.code == FLATTEN_ALL:
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        _close_all(state)
+    elif e.code == STOP_SESSION:
+        account.trading = 0
+        n = raise_hold(state, out, n, _STOPPED, NO_TIME, 0, 0)
+        _close_all(state)
+    elif e.code == KILL:
+        account.latched = 1
+        n = raise_hold(state, out, n, _KILL, NO_TIME, 0, 0)
+        _close_all(state)
+    elif e.code == RESUME:
+        n = _clear(state, out, n, RESUME_MASK, e.value)
+    elif e.code == RESET_HALT:
+        done = is_flat(state)
+        if done:
+            account.latched = 0
+            if account.holds >> _TOTAL_LOSS & 1:
+                account.reference_micros = account.equity_micros
+            n = _clear(state, out, n, RESET_MASK, e.value)
+    else:
+        done = False
+    return _receipt(state, e, done, out, n)
+
+
+@njit(cache=True)
+def _close_all(state: State) -> None:
+    for i in range(INSTRUMENT_CAPACITY):
+        if state.positions[i].qty != 0:
+            close(state.positions[i], BY_OPERATOR)
+
+
+@njit(cache=True)
+def _clear(state: State, out: np.ndarray, n: int, allowed: int, narrowed: int) -> int:
+    mask = allowed if narrowed == 0 else allowed & narrowed
+    for bit in _BITS:
+        if mask >> bit & 1:
+            n = clear_hold(state, out, n, bit)
+    return n
+
+
+@njit(cache=True)
+def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) -> int:
+    blank(out, n, RECEIPT, ACCOUNT_SCOPE, state.account[0].now_ns)
+    o = out[n]
+    o.code = RECEIPT_DONE if done else RECEIPT_REFUSED
+    o.ref = e.ref
+    o.value = e.code
+    return n + 1
+
+
+@njit(cache=True)
+def on_config(state: State, params: Params, e: np.record) -> None:
+    """One staged value.  Instrument specifications take effect at once, before trading starts only."""
+    if e.instrument == ACCOUNT_SCOPE:
+        if 0 <= e.code < params.staged.shape[0]:
+            params.staged[e.code] = e.value
+    elif state.account[0].trading == 0 and 0 <= e.code < params.spec_values.shape[1]:
+        params.spec_values[e.instrument, e.code] = e.value
+
+
+@njit(cache=True)
+def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """The staged limits become the version `e.ref`: the first one whole, later ones tighter at once, looser when flat."""
+    account = state.account[0]
+    first = account.version == 0
+    account.config_pending = 0
+    for i in range(params.staged.shape[0]):
+        new = params.staged[i]
+        if new == UNSET:
+            continue  # a version never takes a limit away
+        if first or params.limit_values[i] == UNSET or (new - params.limit_values[i]) * LIMIT_DIRECTION[i] <= 0:
+            params.limit_values[i] = new
+        elif new != params.limit_values[i]:
+            account.config_pending = 1
+        params.pending[i] = new
+    account.pending_version = e.ref
+    if first:
+        capital = params.limits[0].capital_micros
+        account.balance_micros = capital
+        account.reference_micros = capital
+        account.equity_micros = capital
+    account.version = e.ref
+    return _config_row(state, e.ref, out, n)
+
+
+@njit(cache=True)
+def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """The looser part of a committed version, once everything is flat."""
+    account = state.account[0]
+    if account.config_pending == 0 or not is_flat(state):
+        return n
+    for i in range(params.pending.shape[0]):
+        if params.pending[i] != UNSET:
+            params.limit_values[i] = params.pending[i]
+    account.config_pending = 0
+    return _config_row(state, account.pending_version, out, n)
+
+
+@njit(cache=True)
+def _config_row(state: State, version: int, out: np.ndarray, n: int) -> int:
+    blank(out, n, CONFIG_ACTIVE, ACCOUNT_SCOPE, state.account[0].now_ns)
+    out[n].ref = version
+    out[n].value = state.account[0].config_pending
+    return n + 1

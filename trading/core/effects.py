@@ -1,0 +1,279 @@
+"""Writing outputs: orders sent, holds raised and cleared.  Called by the kernel's other files only.
+
+Every function takes and returns `n`, the number of outputs written so far in this step, and fills `out[n]`.
+The kernel stamps seq and time on all of them at the end of the step.
+"""
+
+import numpy as np
+from numba import njit
+
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TICK, NO_TIME
+from marketdata.core.units import NANOS
+from risk.core.holds import BY_TIME, HOLDS
+from trading.core import orders as life
+from trading.core.records import (
+    CANCEL,
+    HOLD_CLEARED,
+    HOLD_RAISED,
+    LIMIT,
+    MODIFY,
+    ORDER_STATE,
+    QUERY,
+    STOP,
+    SUBMIT,
+    State,
+)
+
+SLOTS_KEPT = 64  # terminal orders remembered before their slots are used again
+_CLEARED_BY_TIME = sum(1 << h.bit for h in HOLDS if h.clearing == BY_TIME)
+
+
+@njit(cache=True)
+def blank(out: np.ndarray, n: int, kind: int, instrument: int, now_ns: int) -> None:
+    """Reset out[n] to an output that says nothing but its kind, so that no byte of an earlier step remains."""
+    o = out[n]
+    o.seq = 0
+    o.ts_ns = now_ns
+    o.ts_venue_ns = now_ns
+    o.kind = kind
+    o.instrument = instrument
+    o.side = 0
+    o.code = 0
+    o.order_type = 0
+    o.role = 0
+    o["flags"] = 0
+    o.order_number = 0
+    o.ref = 0
+    o.qty = 0
+    o.price_tick = NO_TICK
+    o.bid_tick = NO_TICK
+    o.ask_tick = NO_TICK
+    o.bid_qty = 0
+    o.ask_qty = 0
+    o.open_tick = NO_TICK
+    o.high_tick = NO_TICK
+    o.low_tick = NO_TICK
+    o.close_tick = NO_TICK
+    o.volume = 0
+    o.score_ppm = 0
+    o.confidence_ppm = 0
+    o.fee_micros = 0
+    o.until_ns = 0
+    o.value = 0
+    o.stop_tick = NO_TICK
+    o.target_tick = NO_TICK
+
+
+@njit(cache=True)
+def count_message(state: State) -> None:
+    """One message to the venue, for P-17."""
+    account = state.account[0]
+    second = account.now_ns // NANOS
+    roll_messages(state, second)
+    account.messages[second % 60] += 1
+
+
+@njit(cache=True)
+def roll_messages(state: State, second: int) -> None:
+    """Forget the seconds that left the 60-second window."""
+    account = state.account[0]
+    if second - account.messages_at_s >= 60:
+        for i in range(60):
+            account.messages[i] = 0
+    else:
+        for s in range(account.messages_at_s + 1, second + 1):
+            account.messages[s % 60] = 0
+    account.messages_at_s = max(second, account.messages_at_s)
+
+
+@njit(cache=True)
+def order_effect(state: State, out: np.ndarray, n: int, kind: int, slot: int) -> int:
+    """One message about an order (SUBMIT, CANCEL, MODIFY, QUERY) or a row about it (ORDER_STATE)."""
+    order = state.orders[slot]
+    blank(out, n, kind, order.instrument, state.account[0].now_ns)
+    o = out[n]
+    o.side = order.side
+    o.order_type = order.order_type
+    o.role = order.role
+    o.order_number = order.number
+    o.code = order.status
+    o.value = order.request
+    o.qty = order.qty
+    o.price_tick = order.price_tick
+    o.stop_tick = order.stop_tick
+    o.until_ns = order.until_ns
+    o.ref = order.version
+    o.volume = order.filled
+    if kind == MODIFY:
+        o.qty = order.asked_qty
+        if order.order_type == STOP:
+            o.stop_tick = order.asked_tick
+        else:
+            o.price_tick = order.asked_tick
+    if kind != ORDER_STATE:
+        order.sent_ns = state.account[0].now_ns
+        count_message(state)
+    return n + 1
+
+
+@njit(cache=True)
+def slot_of(state: State, number: int) -> int:
+    """Slot of an order number; −1 when it is not remembered."""
+    for slot in range(state.account[0].orders_used):
+        if state.orders[slot].number == number:
+            return slot
+    return -1
+
+
+@njit(cache=True)
+def free_slot(state: State) -> int:
+    """A slot for a new order: a fresh one, else that of the oldest terminal order; −1 when all are live."""
+    account = state.account[0]
+    if account.orders_used < SLOTS_KEPT:
+        account.orders_used += 1
+        return account.orders_used - 1
+    oldest = -1
+    for slot in range(account.orders_used):
+        order = state.orders[slot]
+        if not life.is_live(order.status) and (oldest < 0 or order.number < state.orders[oldest].number):
+            oldest = slot
+    if oldest < 0 and account.orders_used < state.orders.shape[0]:
+        account.orders_used += 1
+        return account.orders_used - 1
+    return oldest
+
+
+@njit(cache=True)
+def submit(
+    state: State,
+    out: np.ndarray,
+    n: int,
+    instrument: int,
+    side: int,
+    order_type: int,
+    role: int,
+    qty: int,
+    tick: int,
+    until_ns: int,
+    reason: int,
+) -> int:
+    """Make an order and send it.  `tick` is the stop or limit price, ignored for market orders."""
+    slot = free_slot(state)
+    assert slot >= 0  # the open-order cap of the gate is far below the capacity
+    account = state.account[0]
+    order = state.orders[slot]
+    order.number = account.next_order
+    order.instrument = instrument
+    order.side = side
+    order.order_type = order_type
+    order.role = role
+    order.status = life.NEW
+    order.request = life.SUBMITTING
+    order.reason = reason
+    order.tries = 0
+    order.qty = qty
+    order.filled = 0
+    order.price_tick = tick if order_type == LIMIT else NO_TICK
+    order.stop_tick = tick if order_type == STOP else NO_TICK
+    order.asked_qty = qty
+    order.asked_tick = tick
+    order.until_ns = until_ns
+    order.version = account.version
+    order.seen = 0
+    account.next_order += 1
+    account.submits += 1
+    return order_effect(state, out, n, SUBMIT, slot)
+
+
+@njit(cache=True)
+def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
+    """Ask to cancel a live order; nothing when a cancel or a query is in flight already."""
+    order = state.orders[slot]
+    if order.request == life.CANCELLING or order.status == life.UNKNOWN:
+        return n
+    if life.advance(order, life.ASK_CANCEL):
+        n = order_effect(state, out, n, CANCEL, slot)
+        n = order_effect(state, out, n, ORDER_STATE, slot)
+    return n
+
+
+@njit(cache=True)
+def ask_modify(state: State, out: np.ndarray, n: int, slot: int, qty: int, tick: int) -> int:
+    """Ask to change total quantity and price; nothing while another request is in flight."""
+    order = state.orders[slot]
+    if life.advance(order, life.ASK_MODIFY):
+        order.asked_qty = qty
+        order.asked_tick = tick
+        n = order_effect(state, out, n, MODIFY, slot)
+    return n
+
+
+@njit(cache=True)
+def ask_query(state: State, out: np.ndarray, n: int, slot: int) -> int:
+    """Ask the venue what became of an order (W-01)."""
+    order = state.orders[slot]
+    if life.advance(order, life.ASK_QUERY):
+        if order.tries < 30_000:
+            order.tries += 1
+        n = order_effect(state, out, n, QUERY, slot)
+        n = order_effect(state, out, n, ORDER_STATE, slot)
+    return n
+
+
+@njit(cache=True)
+def ask_missed_answers(state: State, out: np.ndarray, n: int) -> int:
+    """The venue's event numbers have a gap: ask for everything after the last one applied."""
+    blank(out, n, QUERY, ACCOUNT_SCOPE, state.account[0].now_ns)
+    out[n].ref = state.account[0].venue_ref
+    count_message(state)
+    return n + 1
+
+
+@njit(cache=True)
+def raise_hold(state: State, out: np.ndarray, n: int, bit: int, until_ns: int, value: int, limit: int) -> int:
+    """Put a hold up.  Standing already: a TIME hold may get longer, never shorter; nothing else changes."""
+    account = state.account[0]
+    hold = state.holds[bit]
+    if account.holds >> bit & 1:
+        if _CLEARED_BY_TIME >> bit & 1 and until_ns > hold.until_ns:
+            hold.until_ns = until_ns
+        return n
+    account.holds |= 1 << bit
+    hold.since_ns = account.now_ns
+    hold.until_ns = until_ns
+    hold.value = value
+    hold.limit = limit
+    hold.raised += 1
+    return _hold_row(state, out, n, HOLD_RAISED, bit)
+
+
+@njit(cache=True)
+def clear_hold(state: State, out: np.ndarray, n: int, bit: int) -> int:
+    """Take one hold down; every other stays."""
+    account = state.account[0]
+    if account.holds >> bit & 1 == 0:
+        return n
+    account.holds &= ~(1 << bit)
+    n = _hold_row(state, out, n, HOLD_CLEARED, bit)
+    state.holds[bit].until_ns = NO_TIME
+    return n
+
+
+@njit(cache=True)
+def _hold_row(state: State, out: np.ndarray, n: int, kind: int, bit: int) -> int:
+    hold = state.holds[bit]
+    blank(out, n, kind, ACCOUNT_SCOPE, state.account[0].now_ns)
+    o = out[n]
+    o.code = bit
+    o.until_ns = hold.until_ns
+    o.value = hold.value
+    o.volume = hold.limit
+    return n + 1
+
+
+@njit(cache=True)
+def set_condition(state: State, out: np.ndarray, n: int, bit: int, on: bool, value: int, limit: int) -> int:
+    """A CONDITION hold follows its condition."""
+    if on:
+        return raise_hold(state, out, n, bit, NO_TIME, value, limit)
+    return clear_hold(state, out, n, bit)

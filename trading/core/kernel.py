@@ -1,0 +1,201 @@
+"""The one function that decides: `step(state, params, events, index, out)`.
+
+Everything that can change what we hold arrives here as one EVENT, in the order of the journal, and leaves as outputs.
+Backtest, replay, paper and live call this same function; they differ in who fills the inbox and who serves the outbox.
+No clock, no I/O, no randomness: the same events give the same outputs, bit for bit.
+"""
+
+import numpy as np
+from numba import njit
+
+from marketdata.core import records as market
+from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TICK
+from trading.core.answers import on_answer, on_recon
+from trading.core.commands import apply_pending, on_command, on_commit, on_config
+from trading.core.policy import on_score
+from trading.core.records import (
+    ACK,
+    CANCELLED,
+    COMMAND,
+    CONFIG,
+    CONFIG_COMMIT,
+    FILL,
+    INSTRUMENT_CAPACITY,
+    LINK,
+    LINK_DATABASE,
+    LINK_EXECUTION,
+    LINK_LATCH,
+    LINK_STREAM,
+    RECON,
+    REJECT,
+    SCORE,
+    TIMER,
+    UNKNOWN_OUTCOME,
+    WINDOW_SET,
+    Params,
+    State,
+)
+from trading.core.watch import check_losses, on_timer, watch_clock, watch_feed, watch_links, watch_move, watch_position
+
+
+@njit(cache=True)
+def step(state: State, params: Params, events: np.ndarray, index: int, out: np.ndarray) -> int:
+    """Apply events[index]; write its outputs to out[0..n) and return n.
+
+    The caller has numbered the event (`seq` = account.seq + 1); outputs are numbered on from there, so that the journal's
+    order is: input, its outputs, next input.  `events` is not changed.
+    """
+    e = events[index]
+    account = state.account[0]
+    if e.ts_ns > account.now_ns:
+        account.now_ns = e.ts_ns
+    account.seq = e.seq
+    n = _dispatch(state, params, e, out)
+    for k in range(n):
+        out[k].seq = e.seq + 1 + k
+    account.seq = e.seq + n
+    return n
+
+
+@njit(cache=True)
+def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
+    n = 0
+    kind = e.kind
+    if kind <= market.FEED:
+        return _on_market(state, params, e, out)
+    if kind == SCORE:
+        n = on_score(state, params, e, out, n)
+        return watch_position(state, params, out, n, e.instrument)
+    if kind == TIMER:
+        n = on_timer(state, params, out, n)
+    elif ACK <= kind <= UNKNOWN_OUTCOME:
+        n = on_answer(state, params, e, out, n)
+        n = check_losses(state, params, out, n)
+    elif kind == COMMAND:
+        n = on_command(state, params, e, out, n)
+    elif kind == RECON:
+        n = on_recon(state, params, e, out, n)
+        n = watch_links(state, params, out, n)
+    elif kind == LINK:
+        _on_link(state, e)
+        n = watch_links(state, params, out, n)
+    elif kind == CONFIG:
+        on_config(state, params, e)
+        return n
+    elif kind == CONFIG_COMMIT:
+        n = on_commit(state, params, e, out, n)
+        n = watch_links(state, params, out, n)
+    elif kind == WINDOW_SET:
+        _on_window(state, params, e)
+        return watch_clock(state, params, out, n)
+    return _settle(state, params, out, n)
+
+
+@njit(cache=True)
+def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """After an event that may concern any instrument: protection everywhere, and a loosening that waited for flat."""
+    if state.account[0].version == 0:
+        return n
+    for i in range(INSTRUMENT_CAPACITY):
+        if params.specs[i].tradable == 1:
+            n = watch_position(state, params, out, n, i)
+    return apply_pending(state, params, out, n)
+
+
+@njit(cache=True)
+def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
+    """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) warms nothing here and decides nothing."""
+    account = state.account[0]
+    n = 0
+    if e["flags"] & FLAG_BACKFILL:
+        return n
+    was_stale = account.feed_gap == 1 or account.now_ns - account.feed_ts_ns > params.limits[0].quote_age_ns_max
+    account.feed_ts_ns = account.now_ns
+    if e.kind == market.FEED:
+        if e.code == market.FEED_GAP or e.code == market.FEED_DOWN or e.code == market.FEED_END:
+            account.feed_gap = 1
+        elif e.code == market.FEED_UP:
+            account.feed_gap = 0
+        return watch_feed(state, params, out, n)
+    if was_stale:
+        n = watch_feed(state, params, out, n)
+    _remember(state.positions[e.instrument], e, account.now_ns)
+    if e.kind == market.STATUS or account.version == 0:
+        return n
+    n = watch_move(state, params, out, n, e.instrument)
+    if state.positions[e.instrument].qty != 0:
+        n = check_losses(state, params, out, n)
+        n = watch_position(state, params, out, n, e.instrument)
+    return n
+
+
+@njit(cache=True)
+def _remember(p: np.record, e: np.record, now_ns: int) -> None:
+    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
+    if e.kind == market.STATUS:
+        p.status = e.code
+        return
+    if e.kind == market.QUOTE or e.kind == market.BOOK:
+        p.book_ok = 1 if e["flags"] & FLAG_INVALID == 0 and 0 < e.bid_tick < e.ask_tick else 0
+        p.bid_tick = e.bid_tick
+        p.ask_tick = e.ask_tick
+        p.bid_qty = e.bid_qty
+        p.ask_qty = e.ask_qty
+        p.quote_ts_ns = now_ns
+        if p.book_ok == 1 and p.last_tick == NO_TICK:
+            p.mark_tick = (e.bid_tick + e.ask_tick) // 2
+        return
+    price = e.close_tick if e.kind == market.BAR else e.price_tick
+    if price == NO_TICK or e["flags"] & FLAG_INVALID:
+        return
+    p.last_tick = price
+    p.last_ts_ns = now_ns
+    p.mark_tick = price
+
+
+@njit(cache=True)
+def _on_link(state: State, e: np.record) -> None:
+    """The desk's own links.  A lost execution link is unreconciled until the next reconciliation ends."""
+    account = state.account[0]
+    if e.code == LINK_EXECUTION:
+        account.execution_up = e.value
+        if e.value != 1:
+            account.reconciled = 0
+    elif e.code == LINK_DATABASE:
+        account.database_up = e.value
+    elif e.code == LINK_STREAM:
+        account.stream_ok = e.value
+    elif e.code == LINK_LATCH:
+        account.latched = e.value
+
+
+@njit(cache=True)
+def _on_window(state: State, params: Params, e: np.record) -> None:
+    """Append one session window; the oldest goes when the table is full.  Windows come sorted."""
+    account = state.account[0]
+    count = account.window_count
+    capacity = params.windows.shape[0]
+    if count > 0 and e.value < params.windows[count - 1].end_ns:
+        return  # known already, or out of order
+    if count == capacity:
+        for i in range(1, capacity):
+            params.windows[i - 1] = params.windows[i]
+        count -= 1
+    w = params.windows[count]
+    w.start_ns = e.value
+    w.end_ns = e.until_ns
+    w.phase = e.code
+    w.trading_day = e.ref
+    account.window_count = count + 1
+
+
+@njit(cache=True)
+def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> int:
+    """The batch loop: number and apply all events, keep only the count of outputs.  For benchmarks and warm-up."""
+    total = 0
+    one = events[:1].copy()
+    for i in range(events.shape[0]):
+        one[0] = events[i]
+        one[0].seq = state.account[0].seq + 1
+        total += step(state, params, one, 0, out)
+    return total

@@ -1,0 +1,180 @@
+"""Protection: what must work at the venue for the position that we hold, and the difference to what works now.
+
+`converge` is the one place that places, moves and cancels stops, targets and exits.  It compares the wanted with the
+working orders after every event that may have changed either, so that start, reconnect, partial fills, a double fill of
+both bracket legs and a refused stop are no special cases.  Entries are never made here.
+"""
+
+import numpy as np
+from numba import njit
+
+from marketdata.core.records import NO_TICK, NO_TIME
+from marketdata.core.units import NANOS
+from risk.core.holds import BIT, FLATTEN_MASK
+from trading.core import orders as life
+from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
+from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
+
+# why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
+BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS = range(1, 9)
+CLOSE_REASONS = {
+    BY_STOP: "stop",
+    BY_TARGET: "target",
+    BY_HOLD: "hold",
+    BY_OPERATOR: "manual",
+    BY_TIME: "time",
+    BY_SIGNAL: "signal",
+    BY_NAKED: "naked",
+    BY_EXCESS: "excess",
+}
+RETRY_NS = 1 * NANOS  # a refused exit or target is not sent again sooner
+_NAKED = BIT["NAKED_POSITION"]
+
+
+@njit(cache=True)
+def close(position: np.record, reason: int) -> None:
+    """From now on only exits until flat.  The first reason stays."""
+    if position.closing == 0:
+        position.closing = 1
+        position.close_reason = reason
+
+
+@njit(cache=True)
+def cancel_entries(state: State, out: np.ndarray, n: int, instrument: int) -> int:
+    """Cancel every live entry of one instrument."""
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.instrument == instrument and order.role == ENTRY and order.number > 0 and life.is_live(order.status):
+            n = ask_cancel(state, out, n, slot)
+    return n
+
+
+@njit(cache=True)
+def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
+    """Bring the orders of one instrument towards what its position needs.  Returns the new output count."""
+    position = state.positions[instrument]
+    account = state.account[0]
+    held = abs(position.qty)
+    if held > 0 and (account.holds & FLATTEN_MASK) != 0:
+        close(position, BY_HOLD)
+    if (account.holds | position.holds) & FLATTEN_MASK != 0 or position.closing == 1:
+        n = cancel_entries(state, out, n, instrument)
+    if held == 0:
+        return _clean_up(state, out, n, instrument)
+    if position.closing == 0 and not _well_formed(position):
+        close(position, BY_EXCESS)
+    if position.closing == 1:
+        return _exit(state, out, n, instrument)
+    n = _leg(state, out, n, instrument, STOP_LOSS, STOP, position.stop_tick)
+    if position.closing == 1:  # the stop was refused
+        return _exit(state, out, n, instrument)
+    if position.target_tick != NO_TICK:
+        n = _leg(state, out, n, instrument, TARGET, LIMIT, position.target_tick)
+    return n
+
+
+@njit(cache=True)
+def _well_formed(position: np.record) -> bool:
+    """A held position has a plan: the side that it was opened with, and a stop."""
+    return position.qty * position.trade_side > 0 and position.stop_tick != NO_TICK
+
+
+@njit(cache=True)
+def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
+    """Flat: nothing but an entry may still work."""
+    live = 0
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.instrument == instrument and life.is_live(order.status):
+            live += 1
+            if order.role != ENTRY:
+                n = ask_cancel(state, out, n, slot)
+    position = state.positions[instrument]
+    position.naked_since_ns = NO_TIME
+    if live == 0:
+        position.closing = 0
+        position.close_reason = 0
+        position.stop_tick = NO_TICK
+        position.target_tick = NO_TICK
+    return n
+
+
+@njit(cache=True)
+def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
+    """Close at market.  The stop stays until the exit is filled; target and duplicate exits go (MES-LIVE-11)."""
+    position = state.positions[instrument]
+    side = -1 if position.qty > 0 else 1
+    leaving = 0
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number == 0 or order.instrument != instrument or not life.is_live(order.status):
+            continue
+        if order.role == TARGET or (order.role != ENTRY and order.side != side):
+            n = ask_cancel(state, out, n, slot)
+        elif order.role == EXIT:
+            leaving += order.qty - order.filled
+    missing = abs(position.qty) - leaving
+    if missing > 0 and state.account[0].now_ns >= position.retry_ns:
+        n = submit(state, out, n, instrument, side, MARKET, EXIT, missing, NO_TICK, NO_TIME, position.close_reason)
+    return n
+
+
+@njit(cache=True)
+def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, order_type: int, tick: int) -> int:
+    """One bracket leg: exactly one order of this role, on the closing side, for all that is held, at `tick`."""
+    position = state.positions[instrument]
+    side = -1 if position.qty > 0 else 1
+    held = abs(position.qty)
+    kept = -1
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number == 0 or order.instrument != instrument or order.role != role or not life.is_live(order.status):
+            continue
+        if order.side != side or kept >= 0 or order.request == life.CANCELLING:
+            n = ask_cancel(state, out, n, slot)
+        else:
+            kept = slot
+    if kept < 0:
+        if state.account[0].now_ns < position.retry_ns:
+            return n
+        return submit(state, out, n, instrument, side, order_type, role, held, tick, NO_TIME, 0)
+    order = state.orders[kept]
+    at = order.stop_tick if order_type == STOP else order.price_tick
+    if order.qty - order.filled != held or at != tick:
+        n = ask_modify(state, out, n, kept, order.filled + held, tick)
+    return n
+
+
+@njit(cache=True)
+def covered(state: State, instrument: int) -> bool:
+    """True when working stops (or a working exit) cover the whole position, by the venue's own word (N1, W-03)."""
+    position = state.positions[instrument]
+    cover = 0
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number == 0 or order.instrument != instrument or order.status != life.WORKING:
+            continue
+        if (order.role == STOP_LOSS or order.role == EXIT) and order.side * position.qty < 0:
+            cover += order.qty - order.filled
+    return cover >= abs(position.qty)
+
+
+@njit(cache=True)
+def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
+    """Stop or flat (MES-LIVE-08): uncovered for `naked_ns_max` → market exit; twice that → NAKED_POSITION."""
+    position = state.positions[instrument]
+    if position.qty == 0 or covered(state, instrument):
+        position.naked_since_ns = NO_TIME
+        return n
+    now_ns = state.account[0].now_ns
+    if position.naked_since_ns == NO_TIME:
+        position.naked_since_ns = now_ns
+        return n
+    naked_ns = now_ns - position.naked_since_ns
+    limit = params.limits[0].naked_ns_max
+    if naked_ns > limit:
+        close(position, BY_NAKED)
+        n = converge(state, params, out, n, instrument)
+    if naked_ns > 2 * limit:
+        n = raise_hold(state, out, n, _NAKED, NO_TIME, naked_ns, limit)
+    return n

@@ -1,0 +1,294 @@
+"""Kinds of event on the trading floor, and the records in which the kernel's state rests.
+
+Together with `marketdata.core.records` this is the vocabulary of inbox, outbox and journal.  Numbers are part of the
+journal's format: append, never renumber.  State is a NamedTuple of record arrays: a snapshot is their bytes.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from marketdata.core import records as market
+from marketdata.core.records import EVENT, NO_TICK, NO_TIME
+from marketdata.core.sessions import WINDOW, WINDOW_CAPACITY
+from risk.core.holds import HOLD, HOLD_CAPACITY
+from risk.core.records import LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
+
+INSTRUMENT_CAPACITY = 32
+ORDER_CAPACITY = 256  # orders that are not terminal, plus the latest terminal ones
+OUT_CAPACITY = 1024  # outputs of one step
+
+# kinds 10..19: set-up of a session
+WINDOW_SET = 10  # one session window: instrument, code = phase, value = start, until_ns = end, ref = trading day
+CONFIG = 11  # one staged value: instrument (or ACCOUNT_SCOPE), code = field index, value
+CONFIG_COMMIT = 12  # the staged values take effect; ref = version id, value = first 8 bytes of the version's hash
+# kinds 20..39: inputs
+SCORE = 20  # side, score_ppm, confidence_ppm, ts_venue_ns = time of the market data it was made from
+TIMER = 21
+COMMAND = 22  # code = command, ref = command id, value = argument
+ACK = 23
+FILL = 24  # order_number, qty, price_tick, fee_micros, ref = venue event number
+REJECT = 25
+CANCELLED = 26
+UNKNOWN_OUTCOME = 27  # the answer to a request is lost; never "failed"
+RECON = 28  # broker truth, code = RECON_*
+LINK = 29  # code = LINK_*, value = 1 up, 0 down
+# kinds 40..59: outputs
+SUBMIT = 40
+CANCEL = 41
+MODIFY = 42
+DECISION = 43  # code = refusing rule or 0, ref = seq of the score
+HOLD_RAISED = 44  # code = bit
+HOLD_CLEARED = 45
+ORDER_STATE = 46  # an order's status or request changed: code = status, value = request
+TRADE_CLOSED = 47  # flat to flat: side, qty, price_tick = exit, value = net micros, fee_micros
+RECEIPT = 48  # a command was accepted or refused: ref = command id, code = RECEIPT_*
+CONFIG_ACTIVE = 49  # ref = version id
+QUERY = 50  # ask the venue what became of order_number (W-01)
+
+KIND_NAMES = {
+    market.BAR: "BAR",
+    market.QUOTE: "QUOTE",
+    market.TRADE: "TRADE",
+    market.BOOK: "BOOK",
+    market.STATUS: "STATUS",
+    market.FEED: "FEED",
+    WINDOW_SET: "WINDOW_SET",
+    CONFIG: "CONFIG",
+    CONFIG_COMMIT: "CONFIG_COMMIT",
+    SCORE: "SCORE",
+    TIMER: "TIMER",
+    COMMAND: "COMMAND",
+    ACK: "ACK",
+    FILL: "FILL",
+    REJECT: "REJECT",
+    CANCELLED: "CANCELLED",
+    UNKNOWN_OUTCOME: "UNKNOWN_OUTCOME",
+    RECON: "RECON",
+    LINK: "LINK",
+    SUBMIT: "SUBMIT",
+    CANCEL: "CANCEL",
+    MODIFY: "MODIFY",
+    DECISION: "DECISION",
+    HOLD_RAISED: "HOLD_RAISED",
+    HOLD_CLEARED: "HOLD_CLEARED",
+    ORDER_STATE: "ORDER_STATE",
+    TRADE_CLOSED: "TRADE_CLOSED",
+    RECEIPT: "RECEIPT",
+    CONFIG_ACTIVE: "CONFIG_ACTIVE",
+    QUERY: "QUERY",
+}
+FIRST_OUTPUT_KIND = 40
+SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY)  # what the execution loop serves; durable before it is sent
+
+# EVENT.order_type
+MARKET, LIMIT, STOP = 1, 2, 3
+ORDER_TYPES = {MARKET: "market", LIMIT: "limit", STOP: "stop"}
+# EVENT.role
+ENTRY, STOP_LOSS, TARGET, EXIT = 1, 2, 3, 4
+ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
+
+# EVENT.code of COMMAND
+START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT = 1, 2, 3, 4, 5, 6, 7, 8
+COMMANDS = {
+    START: "start",
+    PAUSE: "pause",
+    RESUME: "resume",
+    CANCEL_ALL: "cancel_all",
+    FLATTEN_ALL: "flatten",
+    STOP_SESSION: "stop",
+    KILL: "kill",
+    RESET_HALT: "reset_halt",
+}
+# EVENT.code of RECEIPT
+RECEIPT_DONE, RECEIPT_REFUSED = 1, 2
+# EVENT.code of RECON
+RECON_BEGIN, RECON_POSITION, RECON_ORDER, RECON_END = 1, 2, 3, 4
+# EVENT.code of LINK
+LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH = 1, 2, 3, 4
+# EVENT.code of REJECT: why the venue or our own edge refused
+REJECTED_BY_VENUE, REJECTED_EXPIRED, REJECTED_LATCHED, REJECTED_UNKNOWN_ORDER, REJECTED_RATE = 1, 2, 3, 4, 5
+# EVENT.code of CANCELLED
+CANCELLED_ON_REQUEST, CANCELLED_BY_VENUE, CANCELLED_EXPIRED = 1, 2, 3
+
+ORDER = np.dtype(
+    (
+        np.record,
+        [
+            ("number", "<i8"),  # 0 = free slot
+            ("instrument", "<i2"),
+            ("side", "<i2"),
+            ("order_type", "<i2"),
+            ("role", "<i2"),
+            ("status", "<i2"),  # what the venue last said
+            ("request", "<i2"),  # what is in flight
+            ("reason", "<i2"),  # why an exit was sent
+            ("tries", "<i2"),
+            ("qty", "<i8"),
+            ("filled", "<i8"),
+            ("price_tick", "<i8"),
+            ("stop_tick", "<i8"),
+            ("asked_qty", "<i8"),  # quantity and price of the modification in flight
+            ("asked_tick", "<i8"),
+            ("sent_ns", "<i8"),
+            ("until_ns", "<i8"),
+            ("version", "<i8"),  # configuration version under which it was made
+            ("seen", "<i8"),  # named by the broker in the reconciliation in progress
+        ],
+    )
+)
+
+POSITION = np.dtype(
+    (
+        np.record,
+        [
+            ("qty", "<i8"),  # signed
+            ("cost_ticks", "<i8"),  # Σ price x signed quantity of what is held
+            ("opened_ns", "<i8"),
+            ("entry_fill_ns", "<i8"),
+            ("exit_fill_ns", "<i8"),
+            ("naked_since_ns", "<i8"),  # NO_TIME while covered or flat
+            ("stop_ticks", "<i8"),  # distances of the bracket from the average entry
+            ("target_ticks", "<i8"),
+            ("stop_tick", "<i8"),  # where the stop belongs
+            ("target_tick", "<i8"),
+            ("closing", "<i8"),  # 1: only exits until flat
+            ("close_reason", "<i8"),
+            ("trade_gross_micros", "<i8"),  # of the round trip in progress
+            ("trade_fee_micros", "<i8"),
+            ("trade_qty", "<i8"),  # largest quantity held
+            ("trade_side", "<i8"),
+            ("trade_entry_ticks", "<i8"),  # Σ price x quantity of the entries, for the average entry
+            ("trade_entry_qty", "<i8"),
+            ("bid_tick", "<i8"),
+            ("ask_tick", "<i8"),
+            ("bid_qty", "<i8"),
+            ("ask_qty", "<i8"),
+            ("quote_ts_ns", "<i8"),
+            ("book_ok", "<i8"),
+            ("last_tick", "<i8"),
+            ("last_ts_ns", "<i8"),
+            ("mark_tick", "<i8"),
+            ("move_tick", "<i8"),  # mark one window ago
+            ("move_ts_ns", "<i8"),
+            ("status", "<i8"),
+            ("broker_qty", "<i8"),  # position by the broker, while reconciling
+            ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
+            ("holds", "<i8"),  # standing instrument holds
+        ],
+    )
+)
+
+ACCOUNT = np.dtype(
+    (
+        np.record,
+        [
+            ("now_ns", "<i8"),
+            ("seq", "<i8"),
+            ("next_order", "<i8"),
+            ("venue_ref", "<i8"),  # last venue event applied: the only de-duplication of fills
+            ("trading", "<i8"),
+            ("trading_day", "<i8"),
+            ("phase", "<i8"),
+            ("window_count", "<i8"),
+            ("version", "<i8"),
+            ("staged_count", "<i8"),
+            ("balance_micros", "<i8"),  # capital + Σ realised − Σ fees
+            ("realised_micros", "<i8"),
+            ("fees_micros", "<i8"),
+            ("day_net_micros", "<i8"),
+            ("reference_micros", "<i8"),
+            ("equity_micros", "<i8"),
+            ("trades", "<i8"),
+            ("wins", "<i8"),
+            ("losses", "<i8"),
+            ("streak", "<i8"),
+            ("feed_ts_ns", "<i8"),
+            ("feed_gap", "<i8"),
+            ("reconciled", "<i8"),
+            ("recon_ts_ns", "<i8"),
+            ("execution_up", "<i8"),
+            ("database_up", "<i8"),
+            ("stream_ok", "<i8"),
+            ("latched", "<i8"),
+            ("holds", "<i8"),  # standing account holds, one bit per code
+            ("messages", "<i8", (60,)),  # sent in each of the last 60 s, a ring by second of the session clock
+            ("messages_at_s", "<i8"),
+            ("duplicates", "<i8", (3,)),  # times of the last duplicate refusals
+            ("orders_used", "<i8"),  # slots of `orders` ever used
+            ("config_pending", "<i8"),  # 1: a loosening waits for flat
+            ("pending_version", "<i8"),
+            ("stale_answers", "<i8"),  # venue answers that fit no state of their order
+            ("submits", "<i8"),
+            ("fills", "<i8"),
+            ("refusals", "<i8"),
+            ("decisions", "<i8"),
+        ],
+    )
+)
+
+
+class State(NamedTuple):
+    """Everything the kernel remembers.  Arrays of records, so that `snapshot()` is a copy of bytes."""
+
+    account: np.ndarray  # (1,) ACCOUNT
+    positions: np.ndarray  # (32,) POSITION
+    orders: np.ndarray  # (256,) ORDER
+    holds: np.ndarray  # (48,) HOLD, account scope, indexed by bit
+
+
+class Params(NamedTuple):
+    """What the kernel was told: limits, instruments, session windows.  Changed by journaled events only.
+
+    `*_values` are views of the same memory as int64, so that a field can be set by its index.
+    """
+
+    limits: np.ndarray  # (1,) LIMITS in force
+    limit_values: np.ndarray  # (n,) int64 view of `limits`
+    staged: np.ndarray  # (n,) int64, the CONFIG in progress
+    pending: np.ndarray  # (n,) int64, a loosening that waits for flat
+    specs: np.ndarray  # (32,) SPEC
+    spec_values: np.ndarray  # (32, n) int64 view of `specs`
+    windows: np.ndarray  # (128,) WINDOW
+
+
+def new_state() -> State:
+    """A state that knows nothing: not trading, not reconciled, no feed, no limits."""
+    state = State(
+        account=np.zeros(1, ACCOUNT),
+        positions=np.zeros(INSTRUMENT_CAPACITY, POSITION),
+        orders=np.zeros(ORDER_CAPACITY, ORDER),
+        holds=np.zeros(HOLD_CAPACITY, HOLD),
+    )
+    state.account["next_order"] = 1
+    for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates"):
+        state.account[name] = NO_TIME
+    for name in ("entry_fill_ns", "exit_fill_ns", "naked_since_ns", "quote_ts_ns", "last_ts_ns", "move_ts_ns", "opened_ns", "retry_ns"):
+        state.positions[name] = NO_TIME
+    for name in ("bid_tick", "ask_tick", "last_tick", "mark_tick", "move_tick", "stop_tick", "target_tick"):
+        state.positions[name] = NO_TICK
+    return state
+
+
+def new_params() -> Params:
+    """Parameters with every limit UNSET: the gate refuses until a configuration is committed."""
+    limits = np.zeros(1, LIMITS)
+    specs = np.zeros(INSTRUMENT_CAPACITY, SPEC)
+    limit_values = limits.view("<i8")
+    spec_values = specs.view("<i8").reshape(INSTRUMENT_CAPACITY, len(SPEC_FIELDS))
+    limit_values[:] = UNSET
+    spec_values[:] = UNSET
+    return Params(
+        limits,
+        limit_values,
+        np.full(len(LIMIT_FIELDS), UNSET, np.int64),
+        np.full(len(LIMIT_FIELDS), UNSET, np.int64),
+        specs,
+        spec_values,
+        np.zeros(WINDOW_CAPACITY, WINDOW),
+    )
+
+
+def new_out() -> np.ndarray:
+    """The outbox buffer of one step: OUT_CAPACITY EVENTs; `step` returns how many it wrote."""
+    return np.zeros(OUT_CAPACITY, EVENT)
