@@ -1,0 +1,187 @@
+"""A kernel with a demo configuration and short verbs to feed it: the harness of the kernel's tests.
+
+Nothing is faked: events go through the real `Kernel.apply`, which numbers them as the risk loop does.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, QUOTE, new_events
+from marketdata.core.sessions import NORMAL
+from risk.core.records import LIMIT_INDEX, SPEC_INDEX
+from trading.core import records as r
+from trading.run.replica import Kernel
+
+T0 = 1_772_600_000_000_000_000
+S = 1_000_000_000
+LIMITS = {
+    "capital_micros": 10_000_000_000,
+    "bar_mode": 0,
+    "quote_age_ns_max": 2 * S,
+    "score_age_ns_max": 2 * S,
+    "last_age_ns_max": S,
+    "recon_age_ns_max": 24 * 3600 * S,
+    "qty_max": 5,
+    "value_micros_max": 1_000_000_000_000,
+    "collar_ppm_max": 10_000,
+    "collar_ticks_max": 20,
+    "spread_ticks_max": 4,
+    "stop_ticks_min": 4,
+    "stop_ticks_max": 16,
+    "move_ticks_max": 60,
+    "move_window_ns": 10 * S,
+    "move_hold_ns": 30 * S,
+    "position_max": 3,
+    "margin_micros_max": 5_000_000_000,
+    "loss_trade_micros_max": 50_000_000,
+    "loss_day_micros_max": 500_000_000,
+    "loss_total_micros_max": 1_000_000_000,
+    "slip_ticks_assumed": 1,
+    "duplicate_ns": S,
+    "messages_1s_max": 20,
+    "messages_60s_max": 200,
+    "messages_reserved": 30,
+    "orders_open_max": 20,
+    "score_ppm_min": 100_000,
+    "confidence_ppm_min": 550_000,
+    "qty_entry": 1,
+    "stop_ticks": 8,
+    "target_ticks": 16,
+    "hold_ns_max": 0,
+    "entry_ttl_ns": 10 * S,
+    "cooldown_entry_ns": 5 * S,
+    "cooldown_exit_ns": 5 * S,
+    "ack_timeout_ns": 5 * S,
+    "naked_ns_max": 3 * S,
+}
+SPEC = {
+    "tick_value_micros": 1_250_000,
+    "fee_micros": 420_000,
+    "fee_ppm": 0,
+    "margin_micros": 50_000_000,
+    "tick_nanos": 250_000_000,
+    "lot": 1,
+    "tradable": 1,
+}
+
+
+class Desk:
+    """Drives one kernel; `sent` collects every output in order."""
+
+    def __init__(self, limits: dict[str, int] | None = None, ready: bool = True) -> None:
+        self.kernel = Kernel()
+        self.now_ns = T0
+        self.ref = 0
+        self.sent: list[np.record] = []
+        self.limits = LIMITS | (limits or {})
+        if ready:
+            self.configure()
+            self.connect()
+            self.command(r.START)
+            self.quote(20_000, 20_001)
+            self.event(r.TIMER)
+
+    @property
+    def account(self) -> np.record:
+        return self.kernel.state.account[0]
+
+    def position(self, instrument: int = 0) -> np.record:
+        return self.kernel.state.positions[instrument]
+
+    def event(self, kind: int, wait_ns: int = 1, **fields: int) -> list[np.record]:
+        """Apply one event `wait_ns` later; returns its outputs."""
+        self.now_ns += wait_ns
+        events = new_events(1)
+        events["kind"] = kind
+        events["ts_ns"] = events["ts_venue_ns"] = self.now_ns
+        for name, value in fields.items():
+            events[name] = value
+        rows = self.kernel.apply(events)
+        outputs = [rows[i] for i in range(1, len(rows))]
+        self.sent.extend(outputs)
+        return outputs
+
+    def configure(self, version: int = 1) -> list[np.record]:
+        for name, value in self.limits.items():
+            self.event(r.CONFIG, instrument=ACCOUNT_SCOPE, code=LIMIT_INDEX[name], value=value)
+        if version == 1:
+            for name, value in SPEC.items():
+                self.event(r.CONFIG, instrument=0, code=SPEC_INDEX[name], value=value)
+        outputs = self.event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=version)
+        window = {"code": NORMAL, "value": T0 - S, "until_ns": T0 + 10**15, "ref": 20260304}
+        self.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, **window)
+        return outputs
+
+    def connect(self) -> None:
+        for link in (r.LINK_EXECUTION, r.LINK_DATABASE, r.LINK_STREAM):
+            self.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=1)
+        self.reconcile()
+
+    def reconcile(self, positions: Sequence[tuple[int, int]] = (), orders: Sequence[int] = ()) -> list[np.record]:
+        """The broker's truth: (instrument, signed qty) rows and working order numbers."""
+        out = self.event(r.RECON, instrument=ACCOUNT_SCOPE, code=r.RECON_BEGIN)
+        for instrument, qty in positions:
+            side = 1 if qty > 0 else -1
+            out += self.event(r.RECON, instrument=instrument, code=r.RECON_POSITION, side=side, qty=abs(qty))
+        for number in orders:
+            out += self.event(r.RECON, instrument=0, code=r.RECON_ORDER, order_number=number)
+        return out + self.event(r.RECON, instrument=ACCOUNT_SCOPE, code=r.RECON_END, ref=self.ref)
+
+    def quote(self, bid: int, ask: int, **fields: int) -> list[np.record]:
+        return self.event(QUOTE, bid_tick=bid, ask_tick=ask, bid_qty=5, ask_qty=5, **fields)
+
+    def score(self, side: int = BUY, confidence: int = 700_000, **fields: int) -> list[np.record]:
+        fields.setdefault("ts_venue_ns", self.now_ns)
+        return self.event(r.SCORE, side=side, score_ppm=side * 500_000, confidence_ppm=confidence, **fields)
+
+    def command(self, code: int, **fields: int) -> list[np.record]:
+        return self.event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, ref=77, **fields)
+
+    def answer(self, kind: int, number: int, **fields: int) -> list[np.record]:
+        self.ref += 1
+        return self.event(kind, order_number=number, ref=self.ref, **fields)
+
+    def ack(self, number: int) -> list[np.record]:
+        return self.answer(r.ACK, number)
+
+    def fill(self, number: int, price: int, qty: int | None = None) -> list[np.record]:
+        order = self.order(number)
+        left = int(order.qty - order.filled) if qty is None else qty
+        fee = 420_000 * left
+        return self.answer(r.FILL, number, side=int(order.side), qty=left, price_tick=price, fee_micros=fee)
+
+    def order(self, number: int) -> np.record:
+        for order in self.kernel.state.orders:
+            if order.number == number:
+                return order
+        raise AssertionError(f"no order {number}")
+
+    def live(self, role: int = 0) -> list[np.record]:
+        """Live orders, of one role or of all."""
+        found = [o for o in self.kernel.state.orders if o.number > 0 and o.status in (0, 1, 5)]
+        return [o for o in found if role in (0, o.role)]
+
+    def enter(self, side: int = BUY, price: int | None = None) -> int:
+        """Score → entry filled → both bracket legs acknowledged.  Returns the entry's number."""
+        sent = self.score(side)
+        numbers = [int(o.order_number) for o in sent if o.kind == r.SUBMIT]
+        assert numbers, "the gate refused the entry"
+        p = self.position()
+        touch = p.ask_tick if side == BUY else p.bid_tick
+        self.ack(numbers[0])
+        self.fill(numbers[0], int(touch) if price is None else price)
+        for order in self.live():
+            self.ack(int(order.number))
+        return numbers[0]
+
+
+def kinds(outputs: Sequence[np.record]) -> list[str]:
+    return [r.KIND_NAMES[int(o.kind)] for o in outputs]
+
+
+def decision(outputs: Sequence[np.record]) -> int:
+    return next(int(o.code) for o in outputs if o.kind == r.DECISION)
+
+
+__all__ = ["LIMITS", "NO_TICK", "SPEC", "Desk", "S", "T0", "decision", "kinds"]

@@ -1,0 +1,224 @@
+"""The gate as a table: one row a case, the first refusing rule wins, nothing unknown passes (P-01 … P-24)."""
+
+import numpy as np
+import pytest
+
+from marketdata.core.records import BUY, NO_TICK, NO_TIME, SELL, STATUS_HALTED
+from marketdata.core.sessions import AFTER_HOURS, CLOSE_ONLY, NORMAL
+from risk.core import gate
+from risk.core.holds import BIT, ENTRY_MASK, HOLDS
+from risk.core.records import LIMIT_FIELDS, LIMITS, UNKNOWN, UNSET, GateInput
+from tests.core.kernel_desk import LIMITS as DEMO
+from tests.core.kernel_desk import S, T0
+
+GOOD = GateInput(
+    now_ns=T0,
+    side=BUY,
+    qty=1,
+    order_type=1,
+    price_tick=20_001,
+    stop_ticks=8,
+    score_ppm=500_000,
+    confidence_ppm=700_000,
+    trading=1,
+    tradable=1,
+    limits_known=1,
+    latched=0,
+    phase=NORMAL,
+    holds=0,
+    instrument_holds=0,
+    feed_ts_ns=T0,
+    quote_ts_ns=T0,
+    score_ts_ns=T0,
+    gap=0,
+    book_ok=1,
+    status=0,
+    bid_tick=20_000,
+    ask_tick=20_001,
+    last_tick=20_000,
+    last_ts_ns=T0,
+    move_ticks=0,
+    reconciled=1,
+    recon_ts_ns=T0,
+    unknown_orders=0,
+    position=0,
+    entries_working=0,
+    working_buy=0,
+    working_sell=0,
+    orders_open=0,
+    entry_fill_ns=NO_TIME,
+    exit_fill_ns=NO_TIME,
+    tick_value_micros=1_250_000,
+    fee_per_unit_micros=420_000,
+    margin_per_unit_micros=50_000_000,
+    open_risk_micros=0,
+    day_net_micros=0,
+    equity_micros=10_000_000_000,
+    reference_micros=10_000_000_000,
+    same_order_ts_ns=NO_TIME,
+    messages_1s=0,
+    messages_60s=0,
+)
+
+
+def limits(**changes: int) -> np.record:
+    record = np.zeros(1, LIMITS)
+    for name, value in (DEMO | changes).items():
+        record[name] = value
+    return record[0]
+
+
+# field = value | expected code; equality at a limit passes, one beyond refuses
+TABLE = f"""
+P-01   trading=0                            NOT_TRADING
+P-01   tradable=0                           NOT_TRADING
+K-05   latched=1                            LATCHED
+P-06   side=2                               INPUT_INVALID
+P-06   qty=0                                INPUT_INVALID
+P-06   qty=-1                               INPUT_INVALID
+P-06   qty=1000001                          INPUT_INVALID
+P-06   tick_value_micros=0                  INPUT_INVALID
+P-06   fee_per_unit_micros=-1               INPUT_INVALID
+P-06   margin_per_unit_micros=-1            INPUT_INVALID
+P-06   confidence_ppm=1000001               INPUT_INVALID
+P-06   position=1000001                     INPUT_INVALID
+P-07   limits_known=0                       NO_LIMIT
+P-05   reconciled=0                         NOT_RECONCILED
+P-05   unknown_orders=1                     NOT_RECONCILED
+P-05   recon_ts_ns={T0 - 24 * 3600 * S}     APPROVED
+P-05   recon_ts_ns={T0 - 24 * 3600 * S - 1} NOT_RECONCILED
+P-04   gap=1                                FEED_STALE
+P-04   book_ok=0                            FEED_STALE
+P-04   feed_ts_ns={T0 - 2 * S}              APPROVED
+P-04   feed_ts_ns={T0 - 2 * S - 1}          FEED_STALE
+P-04   quote_ts_ns={T0 - 2 * S}             APPROVED
+P-04   quote_ts_ns={T0 - 2 * S - 1}         FEED_STALE
+P-04   price_tick={NO_TICK}                 FEED_STALE
+P-04   price_tick=0                         FEED_STALE
+P-04   score_ts_ns={T0 - 2 * S}             APPROVED
+P-04   score_ts_ns={T0 - 2 * S - 1}         SCORE_STALE
+P-04   score_ts_ns={T0 + 1}                 SCORE_STALE
+P-03   phase={AFTER_HOURS}                  CLOSED
+P-03   phase={CLOSE_ONLY}                   CLOSED
+P-03   status={STATUS_HALTED}               CLOSED
+R-20   side=0                               NO_SIGNAL
+R-20   score_ppm=99999                      NO_SIGNAL
+R-20   score_ppm=100000                     APPROVED
+R-20   side={SELL}                          NO_SIGNAL
+R-20   confidence_ppm=549999                LOW_CONFIDENCE
+R-20   confidence_ppm=550000                APPROVED
+R-20   position=1                           IN_POSITION
+R-20   entries_working=1                    ENTRY_WORKING
+P-26   entry_fill_ns={T0 - 5 * S}           APPROVED
+P-26   entry_fill_ns={T0 - 5 * S + 1}       COOLDOWN
+P-26   exit_fill_ns={T0 - 5 * S + 1}        COOLDOWN
+P-21   stop_ticks={UNKNOWN}                 BAD_STOP
+P-21   stop_ticks=3                         BAD_STOP
+P-21   stop_ticks=4                         APPROVED
+P-21   stop_ticks=17                        BAD_STOP
+P-08   qty=6                                QTY_LIMIT
+P-24   bid_tick=19996,ask_tick=20001        SPREAD
+P-24   bid_tick=19997,ask_tick=20001        APPROVED
+P-10   price_tick=20020                     APPROVED
+P-10   price_tick=20021                     COLLAR
+P-11   move_ticks={UNKNOWN}                 PRICE_MOVE
+P-11   move_ticks=60                        APPROVED
+P-11   move_ticks=61                        PRICE_MOVE
+P-12   working_buy=2                        APPROVED
+P-12   working_buy=3                        POSITION_LIMIT
+P-12   qty=4                                POSITION_LIMIT
+P-13   margin_per_unit_micros=5000000001    MARGIN
+P-13   equity_micros=49999999               MARGIN
+P-14   stop_ticks=16                        APPROVED
+P-14   fee_per_unit_micros=20000000         RISK_PER_TRADE
+P-14   open_risk_micros={UNKNOWN}           LIMITS_UNKNOWN
+P-14   open_risk_micros=-1                  LIMITS_UNKNOWN
+P-14   open_risk_micros=487910000           APPROVED
+P-14   open_risk_micros=487910001           RISK_DAILY
+P-15   day_net_micros=-487910000            APPROVED
+P-15   day_net_micros=-487910001            RISK_DAILY
+P-15   equity_micros=9000000000             RISK_DAILY
+P-16   same_order_ts_ns={T0 - S}            DUPLICATE
+P-16   same_order_ts_ns={T0 - S - 1}        APPROVED
+P-17   messages_1s=17                       APPROVED
+P-17   messages_1s=18                       MESSAGE_RATE
+P-17   messages_60s=167                     APPROVED
+P-17   messages_60s=168                     MESSAGE_RATE
+P-20   orders_open=17                       APPROVED
+P-20   orders_open=18                       OPEN_ORDERS
+"""
+ROWS = [line.split() for line in TABLE.strip().splitlines()]
+
+
+@pytest.mark.parametrize(("control", "change", "expected"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS])
+def test_first_refusing_rule(control: str, change: str, expected: str) -> None:
+    changes = {k: int(v) for k, v in (part.split("=") for part in change.split(","))}
+    code = gate.approve(GOOD._replace(**changes), limits())
+    assert gate.CODE_NAMES[code] == expected, control
+
+
+def test_a_good_entry_passes() -> None:
+    assert gate.approve(GOOD, limits()) == gate.APPROVED
+
+
+def test_value_limit_p09() -> None:
+    value = 20_001 * 1_250_000
+    assert gate.approve(GOOD, limits(value_micros_max=value)) == gate.APPROVED
+    assert gate.approve(GOOD, limits(value_micros_max=value - 1)) == gate.VALUE_LIMIT
+
+
+def test_relative_collar_p10() -> None:
+    # half a tick from the mid is 25 ppm of 20 000
+    assert gate.approve(GOOD, limits(collar_ppm_max=25)) == gate.APPROVED
+    assert gate.approve(GOOD, limits(collar_ppm_max=24)) == gate.COLLAR
+
+
+def test_a_wide_spread_falls_back_to_a_recent_trade_or_refuses_p10() -> None:
+    bars = limits(bar_mode=1)
+    assert gate.approve(GOOD, bars) == gate.APPROVED
+    assert gate.approve(GOOD._replace(last_tick=NO_TICK), bars) == gate.COLLAR
+
+
+@pytest.mark.parametrize("hold", HOLDS, ids=lambda h: h.code)
+def test_every_entry_hold_refuses_p02(hold) -> None:
+    code = gate.approve(GOOD._replace(holds=1 << hold.bit), limits())
+    if hold.code in ("FEED_STALE", "NOT_RECONCILED"):
+        assert code == gate.APPROVED, "these two have rules of their own with the sharper reason"
+    else:
+        assert (code == gate.HOLD) == bool(ENTRY_MASK >> hold.bit & 1)
+
+
+def test_instrument_holds_refuse_too_p02() -> None:
+    assert gate.approve(GOOD._replace(instrument_holds=1 << BIT["EOD"]), limits()) == gate.HOLD
+
+
+@pytest.mark.parametrize("name", LIMIT_FIELDS)
+def test_a_missing_limit_is_seen_p07(name: str) -> None:
+    values = np.array([DEMO[f] for f in LIMIT_FIELDS], np.int64)
+    assert gate.all_known(values)
+    values[LIMIT_FIELDS.index(name)] = UNSET
+    assert not gate.all_known(values)
+
+
+@pytest.mark.parametrize("name", GateInput._fields)
+def test_no_unknown_input_ever_approves_p06(name: str) -> None:
+    """UNKNOWN in any one field refuses, except where 'never' is a legitimate answer."""
+    never_is_fine = {"entry_fill_ns", "exit_fill_ns", "same_order_ts_ns"}  # NO_TIME: it has not happened
+    unused = {"order_type", "last_tick", "last_ts_ns"}  # see the collar's own test for the last two
+    if name in never_is_fine | unused:
+        pytest.skip("absence is an answer for this field")
+    assert gate.approve(GOOD._replace(**{name: UNKNOWN}), limits()) != gate.APPROVED
+
+
+def test_a_tighter_limit_never_approves_more() -> None:
+    """P-08: over a grid of quantities, tightening any cap only ever removes approvals."""
+    for qty in range(1, 7):
+        for cap in range(1, 7):
+            wide = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap + 1))
+            tight = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap))
+            assert not (tight == gate.APPROVED and wide != gate.APPROVED)
+
+
+def test_every_reason_is_reachable() -> None:
+    reached = {row[2] for row in ROWS} | {"VALUE_LIMIT", "HOLD", "COLLAR", "REFUSED"}
+    assert set(gate.CODE_NAMES.values()) == reached

@@ -1,0 +1,422 @@
+"""The kernel by its rules: brackets, one-cancels-other, holds, commands, answers, configuration, reconciliation."""
+
+import numpy as np
+import pytest
+
+from marketdata.core import records as m
+from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, SELL
+from risk.core import gate
+from risk.core.holds import BIT, HOLDS, LABELS, label
+from trading.core import orders as life
+from trading.core import protect
+from trading.core import records as r
+from trading.run.replica import Kernel
+from tests.core.kernel_desk import LIMITS, Desk, S, decision, kinds
+
+
+def standing(desk: Desk) -> set[str]:
+    return {h.code for h in HOLDS if desk.account.holds >> h.bit & 1}
+
+
+def sent(outputs, kind: int, role: int = 0) -> list[np.record]:
+    return [o for o in outputs if o.kind == kind and role in (0, o.role)]
+
+
+# --- start ------------------------------------------------------------------------------------------------------------
+def test_a_fresh_kernel_trades_nothing() -> None:
+    desk = Desk(ready=False)
+    desk.quote(20_000, 20_001)
+    out = desk.score()
+    assert decision(out) == gate.NOT_TRADING and not sent(out, r.SUBMIT)
+
+
+def test_start_is_refused_without_a_configuration_p07() -> None:
+    desk = Desk(ready=False)
+    out = desk.command(r.START)
+    assert out[-1].kind == r.RECEIPT and out[-1].code == r.RECEIPT_REFUSED
+    assert desk.account.trading == 0
+
+
+def test_ready_desk_is_active() -> None:
+    desk = Desk()
+    assert standing(desk) == set()
+    assert LABELS[label(int(desk.account.holds))] == "ACTIVE"
+
+
+# --- entry and bracket ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("side", "entry", "stop", "target"), [(BUY, 20_001, 19_993, 20_017), (SELL, 20_000, 20_008, 19_984)])
+def test_bracket_is_measured_from_the_fill_mes_stop_04(side: int, entry: int, stop: int, target: int) -> None:
+    desk = Desk()
+    number = desk.enter(side)
+    assert desk.position().qty == side
+    legs = {int(o.role): o for o in desk.live()}
+    assert legs[r.STOP_LOSS].stop_tick == stop and legs[r.TARGET].price_tick == target
+    assert all(int(o.side) == -side and o.qty == 1 for o in legs.values())
+    assert desk.order(number).status == life.FILLED
+    assert desk.order(number).version == 1  # every order carries its configuration version
+
+
+def test_oco_the_other_leg_is_cancelled_w04() -> None:
+    desk = Desk()
+    desk.enter()
+    target = desk.live(r.TARGET)[0].number
+    stop = desk.live(r.STOP_LOSS)[0].number
+    out = desk.fill(int(target), 20_017)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [stop]
+    closed = sent(out, r.TRADE_CLOSED)[0]
+    assert (int(closed.value), int(closed.fee_micros)) == (16 * 1_250_000 - 840_000, 840_000)
+    assert closed.code == protect.BY_TARGET
+    desk.answer(r.CANCELLED, int(stop))
+    assert desk.live() == [] and desk.position().qty == 0
+
+
+def test_both_legs_fill_the_excess_is_offset_at_once_w04() -> None:
+    desk = Desk()
+    desk.enter()
+    stop, target = int(desk.live(r.STOP_LOSS)[0].number), int(desk.live(r.TARGET)[0].number)
+    desk.fill(target, 20_017)
+    out = desk.fill(stop, 19_993)  # filled before the cancel arrived
+    exits = sent(out, r.SUBMIT, r.EXIT)
+    assert [(int(o.side), int(o.qty)) for o in exits] == [(BUY, 1)]
+    desk.ack(int(exits[0].order_number))
+    desk.fill(int(exits[0].order_number), 19_994)
+    assert desk.position().qty == 0 and desk.live() == []
+
+
+def test_partial_entry_is_protected_for_the_filled_quantity_mes_live_07() -> None:
+    desk = Desk({"qty_entry": 3, "loss_trade_micros_max": 100_000_000})
+    out = desk.score()
+    number = int(sent(out, r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    out = desk.fill(number, 20_001, qty=1)
+    stops = sent(out, r.SUBMIT, r.STOP_LOSS)
+    assert [int(o.qty) for o in stops] == [1]
+    for o in desk.live():
+        if o.role != r.ENTRY:
+            desk.ack(int(o.number))
+    out = desk.fill(number, 20_002, qty=2)
+    grown = sent(out, r.MODIFY, r.STOP_LOSS)
+    assert [int(o.qty) for o in grown] == [3]
+    # average 20 001.67 → 20 002; the stop may only tighten
+    assert int(desk.position().stop_tick) == 19_994
+
+
+def test_partial_stop_fill_shrinks_the_target_and_sends_no_second_exit() -> None:
+    desk = Desk({"qty_entry": 3, "loss_trade_micros_max": 100_000_000})
+    desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    out = desk.fill(stop, 19_993, qty=1)
+    assert not sent(out, r.SUBMIT)
+    assert [int(o.qty) for o in sent(out, r.MODIFY, r.TARGET)] == [2]
+    desk.ack(int(desk.live(r.TARGET)[0].number))
+    desk.fill(stop, 19_993)
+    assert desk.position().qty == 0
+
+
+def test_a_refused_stop_means_out_at_once_mes_live_08() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001)
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [1]
+
+
+def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001)
+    out = []
+    for _ in range(4):
+        out += desk.event(r.TIMER, wait_ns=S)
+        desk.quote(20_000, 20_001)
+    assert sent(out, r.SUBMIT, r.EXIT)
+    for _ in range(3):
+        desk.quote(20_000, 20_001)
+        desk.event(r.TIMER, wait_ns=S)
+    assert "NAKED_POSITION" in standing(desk)
+
+
+def test_time_exit() -> None:
+    desk = Desk({"hold_ns_max": 30 * S})
+    desk.enter()
+    desk.now_ns += 30 * S
+    out = desk.quote(20_002, 20_003)
+    assert sent(out, r.SUBMIT, r.EXIT) and desk.position().close_reason == protect.BY_TIME
+
+
+def test_opposite_score_exits_and_never_flips_mes_rev_01() -> None:
+    desk = Desk()
+    desk.enter()
+    out = desk.score(SELL)
+    assert decision(out) == gate.IN_POSITION
+    exits = sent(out, r.SUBMIT)
+    assert [(int(o.role), int(o.qty), int(o.side)) for o in exits] == [(r.EXIT, 1, SELL)]
+
+
+def test_entry_unfilled_in_time_is_cancelled() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    for _ in range(9):
+        desk.quote(20_000, 20_001)
+        assert not sent(desk.event(r.TIMER, wait_ns=S), r.CANCEL)
+    assert [int(o.order_number) for o in sent(desk.event(r.TIMER, wait_ns=S), r.CANCEL)] == [number]
+
+
+# --- holds ------------------------------------------------------------------------------------------------------------
+def test_daily_loss_flattens_and_lasts_until_the_roll_p15() -> None:
+    desk = Desk({"loss_day_micros_max": 50_000_000})
+    desk.enter()
+    out = desk.quote(19_950, 19_951) + desk.event(m.TRADE, price_tick=19_960, qty=1)
+    assert "DAILY_LOSS" in standing(desk)
+    exits = sent(out, r.SUBMIT, r.EXIT)
+    assert len(exits) == 1
+    desk.ack(int(exits[0].order_number))
+    desk.fill(int(exits[0].order_number), 19_960)
+    desk.command(r.RESUME)
+    assert "DAILY_LOSS" in standing(desk)
+    desk.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, code=1, value=desk.now_ns + 10**15, until_ns=2**62, ref=20260305)
+    desk.event(r.TIMER, wait_ns=2 * 10**15)
+    assert "DAILY_LOSS" not in standing(desk)
+
+
+def test_feed_silence_holds_entries_and_clears_by_itself_p04() -> None:
+    desk = Desk()
+    desk.event(r.TIMER, wait_ns=2 * S + 1)
+    assert "FEED_STALE" in standing(desk)
+    assert decision(desk.score()) == gate.FEED_STALE
+    desk.event(m.FEED, code=m.FEED_BEAT)
+    assert "FEED_STALE" not in standing(desk)
+    assert decision(desk.score()) == gate.FEED_STALE, "a beat is no quote: the old quote is still too old"
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score()) == gate.APPROVED
+
+
+def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
+    desk = Desk()
+    desk.event(m.FEED, code=m.FEED_GAP)
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score()) == gate.FEED_STALE
+    desk.event(m.FEED, code=m.FEED_UP)
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score()) == gate.APPROVED
+
+
+@pytest.mark.parametrize(
+    ("link", "code"),
+    [(r.LINK_EXECUTION, "EXECUTION_AWAY"), (r.LINK_DATABASE, "DATABASE_AWAY"), (r.LINK_STREAM, "STREAM_FULL")],
+)
+def test_links_hold_entries_while_down(link: int, code: str) -> None:
+    desk = Desk()
+    desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=0)
+    assert code in standing(desk)
+    assert decision(desk.score()) in (gate.HOLD, gate.NOT_RECONCILED)
+    desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=1)
+    assert code not in standing(desk)
+
+
+def test_a_working_entry_goes_when_a_flatten_hold_comes() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    out = desk.command(r.KILL)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+
+
+def test_price_run_p11_holds_for_its_time() -> None:
+    desk = Desk()
+    desk.event(m.TRADE, price_tick=20_000, qty=1)
+    desk.event(m.TRADE, price_tick=20_061, qty=1)
+    assert "PRICE_MOVE" in standing(desk)
+    desk.event(m.TRADE, wait_ns=10 * S, price_tick=20_061, qty=1)
+    desk.event(r.TIMER, wait_ns=30 * S - 2)  # the last mark in breach renewed it
+    assert "PRICE_MOVE" in standing(desk)
+    desk.event(r.TIMER, wait_ns=3)
+    assert "PRICE_MOVE" not in standing(desk)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+def test_kill_cancels_closes_and_latches_k02() -> None:
+    desk = Desk()
+    desk.enter()
+    out = desk.command(r.KILL)
+    assert [int(o.role) for o in sent(out, r.SUBMIT)] == [r.EXIT]
+    assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.TARGET], "the stop stays until the exit is filled"
+    assert LABELS[label(int(desk.account.holds))] == "HALTED"
+    exit_number = int(sent(out, r.SUBMIT)[0].order_number)
+    desk.ack(exit_number)
+    out = desk.fill(exit_number, 19_999)
+    assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.STOP_LOSS]
+    desk.command(r.RESUME)
+    assert "KILL_SWITCH" in standing(desk), "resume does not lift a halt (MES-RISK-13)"
+    assert decision(desk.score()) == gate.LATCHED
+
+
+def test_reset_halt_needs_flat_k05() -> None:
+    desk = Desk()
+    desk.enter()
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_REFUSED
+    for order in desk.live():
+        if order.role == r.EXIT:
+            desk.ack(int(order.number))
+            desk.fill(int(order.number), 20_000)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number))
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    assert "KILL_SWITCH" not in standing(desk)
+
+
+@pytest.mark.parametrize("code", [r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL])
+def test_reducing_commands_pause_until_resume_ui_14(code: int) -> None:
+    desk = Desk()
+    desk.command(code)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+    assert decision(desk.score()) == gate.HOLD
+    desk.command(r.RESUME)
+    assert standing(desk) == set()
+
+
+def test_pause_keeps_position_and_bracket_ui_13() -> None:
+    desk = Desk()
+    desk.enter()
+    out = desk.command(r.PAUSE)
+    assert not sent(out, r.CANCEL) and not sent(out, r.SUBMIT)
+    assert len(desk.live()) == 2
+
+
+def test_stop_ends_trading_for_good_mes_live_12() -> None:
+    desk = Desk()
+    desk.enter()
+    out = desk.command(r.STOP_SESSION)
+    assert [int(o.role) for o in sent(out, r.SUBMIT)] == [r.EXIT]
+    desk.command(r.RESUME)
+    assert "SESSION_STOPPED" in standing(desk)
+    assert desk.command(r.START)[-1].code == r.RECEIPT_REFUSED
+
+
+def test_an_unknown_command_is_refused() -> None:
+    assert Desk().command(99)[-1].code == r.RECEIPT_REFUSED
+
+
+def test_exits_are_never_refused_by_any_two_holds() -> None:
+    """Every hold and every pair of holds against flatten: the exit always leaves."""
+    for first in HOLDS:
+        for second in HOLDS:
+            desk = Desk()
+            desk.enter()
+            desk.account.holds |= 1 << first.bit | 1 << second.bit
+            out = desk.command(r.FLATTEN_ALL)
+            assert sent(out, r.SUBMIT, r.EXIT), (first.code, second.code)
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+def test_an_answer_delivered_twice_is_applied_once() -> None:
+    desk = Desk()
+    desk.enter()
+    before = desk.kernel.state.account[0].fills
+    desk.event(r.FILL, order_number=1, ref=desk.ref, side=1, qty=1, price_tick=20_001, fee_micros=420_000)
+    assert desk.account.fills == before and desk.position().qty == 1
+
+
+def test_a_gap_in_the_venues_numbers_is_asked_for() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    out = desk.event(r.FILL, order_number=number, ref=2, side=1, qty=1, price_tick=20_001)
+    query = sent(out, r.QUERY)[0]
+    assert (int(query.order_number), int(query.ref)) == (0, 0)
+    assert desk.position().qty == 0 and desk.account.reconciled == 0
+
+
+def test_fill_after_cancelled_is_booked_w09() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.answer(r.CANCELLED, number)
+    desk.fill(number, 20_001)
+    assert desk.position().qty == 1
+    assert desk.live(r.STOP_LOSS), "and protected"
+
+
+def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    out = []
+    for _ in range(6):
+        desk.quote(20_000, 20_001)
+        out += desk.event(r.TIMER, wait_ns=S)
+    assert [int(o.order_number) for o in sent(out, r.QUERY)] == [number]
+    assert not sent(out, r.SUBMIT)
+    assert desk.order(number).status == life.UNKNOWN
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score()) == gate.NOT_RECONCILED
+    desk.answer(r.REJECT, number, code=r.REJECTED_UNKNOWN_ORDER)
+    assert desk.order(number).status == life.REJECTED
+
+
+# --- reconciliation ---------------------------------------------------------------------------------------------------
+def test_a_position_that_only_the_broker_has_is_a_mismatch_p05() -> None:
+    desk = Desk()
+    desk.reconcile(positions=[(0, 1)])
+    assert {"MISMATCH", "NOT_RECONCILED"} <= standing(desk)
+
+
+def test_a_foreign_order_is_a_mismatch_w07() -> None:
+    desk = Desk()
+    desk.reconcile(orders=[999])
+    assert "MISMATCH" in standing(desk)
+
+
+def test_a_stop_missing_at_the_broker_is_placed_again() -> None:
+    desk = Desk()
+    desk.enter()
+    target = int(desk.live(r.TARGET)[0].number)
+    out = desk.reconcile(positions=[(0, 1)], orders=[target])
+    assert [int(o.stop_tick) for o in sent(out, r.SUBMIT, r.STOP_LOSS)] == [19_993]
+    assert desk.account.reconciled == 1
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
+    desk = Desk()
+    desk.enter()
+    desk.limits = LIMITS | {"spread_ticks_max": 2, "position_max": 9}
+    desk.configure(version=2)
+    limits = desk.kernel.params.limits[0]
+    assert (limits.spread_ticks_max, limits.position_max) == (2, 3)
+    target = int(desk.live(r.TARGET)[0].number)
+    desk.fill(target, 20_017)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number))
+    assert limits.position_max == 9
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+def test_snapshot_restores_to_the_bit() -> None:
+    desk = Desk()
+    desk.enter()
+    copy = Kernel.restore(desk.kernel.snapshot())
+    assert copy.snapshot() == desk.kernel.snapshot()
+    event = m.new_events(1)
+    event["kind"], event["code"], event["instrument"], event["ts_ns"] = r.COMMAND, r.KILL, ACCOUNT_SCOPE, desk.now_ns + 1
+    assert copy.apply(event).tobytes() == desk.kernel.apply(event).tobytes()
+
+
+def test_outputs_are_numbered_after_their_input() -> None:
+    desk = Desk()
+    event = m.new_events(1)
+    event["kind"], event["code"], event["instrument"] = r.COMMAND, r.PAUSE, ACCOUNT_SCOPE
+    rows = desk.kernel.apply(event)
+    first = int(rows[0].seq)
+    assert [int(row.seq) for row in rows] == list(range(first, first + len(rows)))
+    assert kinds(rows[1:]) == ["HOLD_RAISED", "RECEIPT"]
+
+
+def test_back_fill_decides_nothing() -> None:
+    desk = Desk()
+    before = desk.kernel.snapshot()[:0] + desk.position().tobytes()
+    desk.event(m.TRADE, price_tick=1, qty=1, flags=m.FLAG_BACKFILL)
+    assert desk.position().tobytes() == before
+    assert desk.position().last_tick in (NO_TICK, 20_000)

@@ -1,0 +1,73 @@
+"""The kernel with its memory: what the risk loop owns, what sinks and `replay --verify` rerun beside it.
+
+Numbers inputs, applies them in order, returns inputs and outputs interleaved as the journal keeps them.  Snapshots are the
+bytes of the state and parameters; a snapshot of other code or layout is refused.
+"""
+
+import hashlib
+
+import numpy as np
+
+from marketdata.core.records import EVENT
+from trading.core import kernel
+from trading.core.records import Params, State, new_out, new_params, new_state
+
+MAGIC = b"DESKSNAP1"
+
+
+class SnapshotRefused(ValueError):
+    """A snapshot that is damaged or of another layout; the journal is replayed from its start instead."""
+
+
+class Kernel:
+    """One session's kernel."""
+
+    def __init__(self) -> None:
+        self.state: State = new_state()
+        self.params: Params = new_params()
+        self._out = new_out()
+        self._one = np.zeros(1, EVENT)
+
+    @property
+    def seq(self) -> int:
+        """Number of the last input or output; 0 before the first."""
+        return int(self.state.account[0].seq)
+
+    def apply(self, events: np.ndarray) -> np.ndarray:
+        """Number and apply EVENTs in order.  Returns copies of all inputs and outputs, numbered, in journal order."""
+        parts = []
+        for i in range(len(events)):
+            one = self._one
+            one[0] = events[i]
+            one["seq"] = self.seq + 1
+            written = kernel.step(self.state, self.params, one, 0, self._out)
+            parts.append(one.copy())
+            if written > 0:
+                parts.append(self._out[:written].copy())
+        return np.concatenate(parts) if parts else np.zeros(0, EVENT)
+
+    def snapshot(self) -> bytes:
+        """State and parameters as bytes, with a checksum."""
+        body = b"".join(array.tobytes() for array in (*self.state, *self._own_params()))
+        return MAGIC + hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def restore(cls, data: bytes) -> "Kernel":
+        """The kernel that made this snapshot.  Raises SnapshotRefused."""
+        self = cls()
+        head = len(MAGIC) + 32
+        body = data[head:]
+        if data[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != data[len(MAGIC) : head]:
+            raise SnapshotRefused("the snapshot is damaged: its checksum does not match")
+        arrays = (*self.state, *self._own_params())
+        if len(body) != sum(array.nbytes for array in arrays):
+            raise SnapshotRefused("the snapshot has another layout than this code")
+        at = 0
+        for array in arrays:
+            array[:] = np.frombuffer(body[at : at + array.nbytes], array.dtype).reshape(array.shape)
+            at += array.nbytes
+        return self
+
+    def _own_params(self) -> tuple[np.ndarray, ...]:
+        p = self.params
+        return p.limits, p.staged, p.pending, p.specs, p.windows
