@@ -10,6 +10,7 @@ from numba import njit
 
 from marketdata.core import records as market
 from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TICK
+from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
 from trading.core.policy import on_score
@@ -38,6 +39,9 @@ from trading.core.records import (
 from trading.core.watch import check_losses, on_timer, watch_clock, watch_feed, watch_links, watch_move, watch_position
 
 
+_FEED_STALE = BIT["FEED_STALE"]
+
+
 @njit(cache=True)
 def step(state: State, params: Params, events: np.ndarray, index: int, out: np.ndarray) -> int:
     """Apply events[index]; write its outputs to out[0..n) and return n.
@@ -50,7 +54,10 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if e.ts_ns > account.now_ns:
         account.now_ns = e.ts_ns
     account.seq = e.seq
-    n = _dispatch(state, params, e, out)
+    if e.kind <= market.FEED:
+        n = _on_market(state, params, e, out)
+    else:
+        n = _dispatch(state, params, e, out)
     for k in range(n):
         out[k].seq = e.seq + 1 + k
     account.seq = e.seq + n
@@ -61,8 +68,6 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
 def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
     n = 0
     kind = e.kind
-    if kind <= market.FEED:
-        return _on_market(state, params, e, out)
     if kind == SCORE:
         n = on_score(state, params, e, out, n)
         return watch_position(state, params, out, n, e.instrument)
@@ -109,21 +114,23 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     n = 0
     if e["flags"] & FLAG_BACKFILL:
         return n
-    was_stale = account.feed_gap == 1 or account.now_ns - account.feed_ts_ns > params.limits[0].quote_age_ns_max
     account.feed_ts_ns = account.now_ns
-    if e.kind == market.FEED:
-        if e.code == market.FEED_GAP or e.code == market.FEED_DOWN or e.code == market.FEED_END:
-            account.feed_gap = 1
-        elif e.code == market.FEED_UP:
-            account.feed_gap = 0
+    if e.kind == market.FEED and e.code != market.FEED_BEAT:
+        account.feed_gap = 0 if e.code == market.FEED_UP else 1
         return watch_feed(state, params, out, n)
-    if was_stale:
+    if account.holds >> _FEED_STALE & 1:
         n = watch_feed(state, params, out, n)
-    _remember(state.positions[e.instrument], e, account.now_ns)
-    if e.kind == market.STATUS or account.version == 0:
+    if e.kind == market.FEED:
         return n
-    n = watch_move(state, params, out, n, e.instrument)
-    if state.positions[e.instrument].qty != 0:
+    p = state.positions[e.instrument]
+    _remember(p, e, account.now_ns)
+    if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
+        return n
+    limits = params.limits[0]
+    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
+    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
+        n = watch_move(state, params, out, n, e.instrument)
+    if p.qty != 0:
         n = check_losses(state, params, out, n)
         n = watch_position(state, params, out, n, e.instrument)
     return n

@@ -67,12 +67,13 @@ def check_losses(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 @njit(cache=True)
 def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """P-11: the mark against the mark at the start of the running window (so at most one window old)."""
+    """P-11: the mark against the mark at the start of the running window (so at most one window old).
+
+    Called with a known mark, when it has moved beyond the limit or the window is over.
+    """
     p = state.positions[instrument]
     limits = params.limits[0]
     now_ns = state.account[0].now_ns
-    if p.mark_tick == NO_TICK or state.account[0].version == 0:
-        return n
     if p.move_tick == NO_TICK:
         p.move_tick = p.mark_tick
         p.move_ts_ns = now_ns
