@@ -1,7 +1,7 @@
 """The gate: every entry passes here, whoever asks.  The answer starts refused and has to be earned.
 
-RULES is the whole gate: one row and one function per rule, asked in this order; the first refusing rule gives the code.
-A rule returns 0 (no objection) or its code.  Exits, cancels and flatten never come here.  Sources: spec ids in each row.
+RULES is the whole gate: one row and one function a rule, asked in this order; the first refusing rule gives the code.
+A rule returns 0 (no objection) or its code.  Exits, cancels and flatten never come here.  Each row names its control.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from risk.core.holds import BIT, ENTRY_MASK
 from risk.core.records import UNKNOWN, UNSET, GateInput
 
 APPROVED = 0
-REFUSED = 1  # the start value; seen only if the gate itself is broken
+REFUSED = 1  # what an entry is before the gate was asked
 NOT_TRADING, LATCHED, INPUT_INVALID, NO_LIMIT, NOT_RECONCILED, HOLD, FEED_STALE, SCORE_STALE, CLOSED = range(2, 11)
 NO_SIGNAL, LOW_CONFIDENCE, IN_POSITION, ENTRY_WORKING, COOLDOWN, BAD_STOP = range(11, 17)
 QTY_LIMIT, VALUE_LIMIT, SPREAD, COLLAR, PRICE_MOVE, POSITION_LIMIT, MARGIN = range(17, 24)
@@ -203,7 +203,10 @@ def _position(x, limits):
 
 @njit(cache=True)
 def _margin(x, limits):
-    worst = max(abs(x.position + x.working_buy + x.qty * (x.side == BUY)), abs(x.position - x.working_sell - x.qty * (x.side != BUY)))
+    worst = max(
+        abs(x.position + x.working_buy + x.qty * (x.side == BUY)),
+        abs(x.position - x.working_sell - x.qty * (x.side != BUY)),
+    )
     needed = worst * x.margin_per_unit_micros
     return APPROVED if needed <= min(limits.margin_micros_max, x.equity_micros) else MARGIN
 
@@ -275,7 +278,9 @@ RULES = (
     Rule(_open, ((CLOSED, "CLOSED"),), "P-03", "the phase admits entries"),
     Rule(_signal, ((NO_SIGNAL, "NO_SIGNAL"),), "MES-RISK-20", "the score asks for a side"),
     Rule(_confidence, ((LOW_CONFIDENCE, "LOW_CONFIDENCE"),), "MES-RISK-20", "confidence reaches its minimum"),
-    Rule(_flat, ((IN_POSITION, "IN_POSITION"), (ENTRY_WORKING, "ENTRY_WORKING")), "MES-RISK-20", "flat, no entry works"),
+    Rule(
+        _flat, ((IN_POSITION, "IN_POSITION"), (ENTRY_WORKING, "ENTRY_WORKING")), "MES-RISK-20", "flat, no entry works"
+    ),
     Rule(_cooled_down, ((COOLDOWN, "COOLDOWN"),), "P-26", "cool-downs after entry and exit are over"),
     Rule(_stop_planned, ((BAD_STOP, "BAD_STOP"),), "P-21", "a stop on the right side, within its bounds"),
     Rule(_qty, ((QTY_LIMIT, "QTY_LIMIT"),), "P-08", "order quantity"),
@@ -293,6 +298,7 @@ RULES = (
     Rule(_open_orders, ((OPEN_ORDERS, "OPEN_ORDERS"),), "P-20", "open orders"),
 )
 CODE_NAMES = {APPROVED: "APPROVED", REFUSED: "REFUSED"} | {code: name for rule in RULES for code, name in rule.codes}
+
 
 @njit(cache=True)
 def all_known(values: np.ndarray) -> bool:
@@ -323,6 +329,4 @@ _ask = _chain(tuple(rule.function for rule in RULES))
 @njit(cache=True)
 def approve(x: GateInput, limits: np.record) -> int:
     """APPROVED, or the code of the first refusing rule.  `limits`: one LIMITS record."""
-    code = REFUSED
-    code = _ask(x, limits)
-    return code
+    return _ask(x, limits)

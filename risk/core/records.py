@@ -80,7 +80,8 @@ SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 LIMIT_DIRECTION = np.array(
     [
         0
-        if name in ("capital_micros", "bar_mode", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
+        if name
+        in ("capital_micros", "bar_mode", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
         else -1
         if name.endswith("_min")
         or name
@@ -145,6 +146,8 @@ class GateInput(NamedTuple):
     day_net_micros: int
     equity_micros: int
     reference_micros: int
-    same_order_ts_ns: int  # when the same (instrument, side, qty, type) was last sent and is not terminal; NO_TIME: never
+    same_order_ts_ns: (
+        int  # when the same (instrument, side, qty, type) was last sent and is not terminal; NO_TIME: never
+    )
     messages_1s: int
     messages_60s: int

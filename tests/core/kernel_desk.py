@@ -184,4 +184,4 @@ def decision(outputs: Sequence[np.record]) -> int:
     return next(int(o.code) for o in outputs if o.kind == r.DECISION)
 
 
-__all__ = ["LIMITS", "NO_TICK", "SPEC", "Desk", "S", "T0", "decision", "kinds"]
+__all__ = ["LIMITS", "NO_TICK", "SPEC", "T0", "Desk", "S", "decision", "kinds"]

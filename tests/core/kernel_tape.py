@@ -13,15 +13,15 @@ import numpy as np
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
-from trading.core import records as r
 from tests.core.kernel_desk import Desk, S
+from trading.core import records as r
 
 Check = Callable[[Desk, int, list[np.record]], None]
 COMMANDS = (r.PAUSE, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT)
 
 
 class Tape:
-    """One random sequence.  The same seed gives the same events, because answers depend on the kernel's outputs only."""
+    """One random sequence.  The same seed gives the same events, as answers depend on outputs only."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)

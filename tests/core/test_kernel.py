@@ -6,12 +6,12 @@ import pytest
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, SELL
 from risk.core import gate
-from risk.core.holds import BIT, HOLDS, LABELS, label
+from risk.core.holds import HOLDS, LABELS, label
+from tests.core.kernel_desk import LIMITS, Desk, S, decision, kinds
 from trading.core import orders as life
 from trading.core import protect
 from trading.core import records as r
 from trading.run.replica import Kernel
-from tests.core.kernel_desk import LIMITS, Desk, S, decision, kinds
 
 
 def standing(desk: Desk) -> set[str]:
@@ -44,7 +44,9 @@ def test_ready_desk_is_active() -> None:
 
 
 # --- entry and bracket ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("side", "entry", "stop", "target"), [(BUY, 20_001, 19_993, 20_017), (SELL, 20_000, 20_008, 19_984)])
+@pytest.mark.parametrize(
+    ("side", "entry", "stop", "target"), [(BUY, 20_001, 19_993, 20_017), (SELL, 20_000, 20_008, 19_984)]
+)
 def test_bracket_is_measured_from_the_fill_mes_stop_04(side: int, entry: int, stop: int, target: int) -> None:
     desk = Desk()
     number = desk.enter(side)
@@ -400,7 +402,12 @@ def test_snapshot_restores_to_the_bit() -> None:
     copy = Kernel.restore(desk.kernel.snapshot())
     assert copy.snapshot() == desk.kernel.snapshot()
     event = m.new_events(1)
-    event["kind"], event["code"], event["instrument"], event["ts_ns"] = r.COMMAND, r.KILL, ACCOUNT_SCOPE, desk.now_ns + 1
+    event["kind"], event["code"], event["instrument"], event["ts_ns"] = (
+        r.COMMAND,
+        r.KILL,
+        ACCOUNT_SCOPE,
+        desk.now_ns + 1,
+    )
     assert copy.apply(event).tobytes() == desk.kernel.apply(event).tobytes()
 
 

@@ -1,12 +1,12 @@
-"""What must hold whatever happens: positions are sums of fills, holds never let exposure grow, a replay is identical."""
+"""What must hold whatever happens: positions are sums of fills, under holds exposure never grows."""
 
 import numpy as np
 import pytest
 
 from risk.core.holds import ENTRY_MASK, FLATTEN_MASK
-from trading.core import records as r
 from tests.core.kernel_desk import Desk
 from tests.core.kernel_tape import Tape
+from trading.core import records as r
 
 SEEDS = range(40)
 

@@ -1,4 +1,4 @@
-"""Accounting properties: position = Σ signed fills, cash + open P&L = equity, exact to the last micro (MOEX-RISK-02)."""
+"""Accounting properties: position = Σ signed fills, cash + open P&L = equity, exact to the micro (MOEX-RISK-02)."""
 
 from fractions import Fraction
 
@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from trading.core import ledger
 
-FILLS = st.lists(st.tuples(st.sampled_from((1, -1)), st.integers(1, 50), st.integers(1, 100_000)), min_size=1, max_size=40)
+FILLS = st.lists(
+    st.tuples(st.sampled_from((1, -1)), st.integers(1, 50), st.integers(1, 100_000)), min_size=1, max_size=40
+)
 
 
 @given(FILLS, st.integers(1, 100_000))

@@ -128,7 +128,7 @@ def on_config(state: State, params: Params, e: np.record) -> None:
 
 @njit(cache=True)
 def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """The staged limits become the version `e.ref`: the first one whole, later ones tighter at once, looser when flat."""
+    """The staged limits become the version `e.ref`: the first whole, later ones tighter at once, looser when flat."""
     account = state.account[0]
     first = account.version == 0
     account.config_pending = 0

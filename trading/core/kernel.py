@@ -16,11 +16,9 @@ from trading.core.commands import apply_pending, on_command, on_commit, on_confi
 from trading.core.policy import on_score
 from trading.core.records import (
     ACK,
-    CANCELLED,
     COMMAND,
     CONFIG,
     CONFIG_COMMIT,
-    FILL,
     INSTRUMENT_CAPACITY,
     LINK,
     LINK_DATABASE,
@@ -28,7 +26,6 @@ from trading.core.records import (
     LINK_LATCH,
     LINK_STREAM,
     RECON,
-    REJECT,
     SCORE,
     TIMER,
     UNKNOWN_OUTCOME,
@@ -38,7 +35,6 @@ from trading.core.records import (
 )
 from trading.core.watch import check_losses, on_timer, watch_clock, watch_feed, watch_links, watch_move, watch_position
 
-
 _FEED_STALE = BIT["FEED_STALE"]
 
 
@@ -46,8 +42,8 @@ _FEED_STALE = BIT["FEED_STALE"]
 def step(state: State, params: Params, events: np.ndarray, index: int, out: np.ndarray) -> int:
     """Apply events[index]; write its outputs to out[0..n) and return n.
 
-    The caller has numbered the event (`seq` = account.seq + 1); outputs are numbered on from there, so that the journal's
-    order is: input, its outputs, next input.  `events` is not changed.
+    The caller has numbered the event (`seq` = account.seq + 1); outputs are numbered on from there, so that the
+    journal's order is: input, its outputs, next input.  `events` is not changed.
     """
     e = events[index]
     account = state.account[0]
@@ -109,7 +105,7 @@ def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 @njit(cache=True)
 def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
-    """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) warms nothing here and decides nothing."""
+    """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) decides nothing."""
     account = state.account[0]
     n = 0
     if e["flags"] & FLAG_BACKFILL:

@@ -1,7 +1,7 @@
 """What a fill does to position and money, in integers.  The only place where accounting is done.
 
-A position keeps Σ price x signed quantity of what is held (`cost_ticks`), never an average.  A partial close removes the
-floor of the proportional cost, the last close the rest, so that Σ realised over a round trip is exact (MOEX-RISK-02).
+A position keeps Σ price x signed quantity of what is held (`cost_ticks`), never an average.  A partial close removes
+the floor of the proportional cost, the last close the rest: Σ realised over a round trip is exact (MOEX-RISK-02).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def cost_share(cost_ticks: int, held: int, closed: int) -> int:
 
 @njit(cache=True)
 def fill(qty: int, cost_ticks: int, side: int, fill_qty: int, price_tick: int) -> tuple[int, int, int, int]:
-    """Apply one fill: (signed qty, cost_ticks, realised ticks, closed qty) after it.  Realised is in ticks x contracts."""
+    """Apply one fill: (signed qty, cost_ticks, realised ticks x contracts, closed qty) after it."""
     held = abs(qty)
     closed = 0
     realised = 0

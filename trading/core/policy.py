@@ -1,7 +1,7 @@
 """From a score to an order: what the strategy asks for, put into the gate's form.
 
-The scorer proposes a side with a confidence; size and bracket are the version's numbers; the gate disposes.  An opposite
-score with enough confidence closes a position (MES-REV-01, exit only); it never flips one.
+The scorer proposes a side with a confidence; size and bracket are the version's numbers; the gate disposes.  An
+opposite score with enough confidence closes a position (MES-REV-01, exit only); it never flips one.
 """
 
 import numpy as np
@@ -129,7 +129,7 @@ def _live_on(state: State, instrument: int) -> int:
 
 @njit(cache=True)
 def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, int]:
-    """(live orders, working buy qty, working sell qty, unknown outcomes, time of the same order) — entries only in 2 and 3."""
+    """(live orders, entries to buy, entries to sell, unknown outcomes, time of the same order)."""
     live, buys, sells, unknown, same_ns = 0, 0, 0, 0, NO_TIME
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
@@ -151,7 +151,7 @@ def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, 
 
 @njit(cache=True)
 def open_risk(state: State, params: Params) -> int:
-    """MES-RISK-06: loss to the stops of everything held and of working entries, with their fees; UNKNOWN without a stop."""
+    """MES-RISK-06: loss to the stops of positions and working entries, with fees; UNKNOWN without a stop."""
     total = 0
     for i in range(INSTRUMENT_CAPACITY):
         p = state.positions[i]
@@ -178,9 +178,7 @@ def open_risk(state: State, params: Params) -> int:
 
 
 @njit(cache=True)
-def _decision(
-    state: State, params: Params, e: np.record, x: GateInput, code: int, out: np.ndarray, n: int
-) -> int:
+def _decision(state: State, params: Params, e: np.record, x: GateInput, code: int, out: np.ndarray, n: int) -> int:
     """The row that says why, or why not: score, first refusing rule, the price and figures that it saw (N6)."""
     blank(out, n, DECISION, e.instrument, state.account[0].now_ns)
     o = out[n]

@@ -263,7 +263,16 @@ def new_state() -> State:
     state.account["next_order"] = 1
     for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates"):
         state.account[name] = NO_TIME
-    for name in ("entry_fill_ns", "exit_fill_ns", "naked_since_ns", "quote_ts_ns", "last_ts_ns", "move_ts_ns", "opened_ns", "retry_ns"):
+    for name in (
+        "entry_fill_ns",
+        "exit_fill_ns",
+        "naked_since_ns",
+        "quote_ts_ns",
+        "last_ts_ns",
+        "move_ts_ns",
+        "opened_ns",
+        "retry_ns",
+    ):
         state.positions[name] = NO_TIME
     for name in ("bid_tick", "ask_tick", "last_tick", "mark_tick", "move_tick", "stop_tick", "target_tick"):
         state.positions[name] = NO_TICK

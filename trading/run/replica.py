@@ -1,7 +1,7 @@
 """The kernel with its memory: what the risk loop owns, what sinks and `replay --verify` rerun beside it.
 
-Numbers inputs, applies them in order, returns inputs and outputs interleaved as the journal keeps them.  Snapshots are the
-bytes of the state and parameters; a snapshot of other code or layout is refused.
+Numbers inputs, applies them in order, returns inputs and outputs interleaved as the journal keeps them.  Snapshots are
+the bytes of the state and parameters; a snapshot of other code or layout is refused.
 """
 
 import hashlib

@@ -1,0 +1,69 @@
+"""The life of sessions, commands and configuration versions as tables of data.
+
+`{(state, trigger): next}` is the whole machine: the database's choices, the services' conditional updates and the
+exhaustive test read the same rows.  What has no row is refused.  Orders have their own table in `trading.core.orders`.
+"""
+
+from collections.abc import Mapping
+
+Table = Mapping[tuple[str, str], str]
+
+CREATED, STARTING, RUNNING, STOPPING, ENDED, FAILED = "created", "starting", "running", "stopping", "ended", "failed"
+SESSION: Table = {
+    (CREATED, "start"): STARTING,
+    (CREATED, "refuse"): FAILED,
+    (STARTING, "receipt"): RUNNING,
+    (STARTING, "stop"): STOPPING,
+    (STARTING, "refuse"): FAILED,
+    (RUNNING, "stop"): STOPPING,
+    (STOPPING, "stop"): STOPPING,  # asked again: the loops get the command once more
+    (STOPPING, "flat"): ENDED,
+    (RUNNING, "fail"): FAILED,
+    (STOPPING, "fail"): FAILED,
+}
+SESSION_STATES = (CREATED, STARTING, RUNNING, STOPPING, ENDED, FAILED)
+SESSION_OVER = (ENDED, FAILED)
+
+REQUESTED, ACCEPTED, DONE, REFUSED, COMMAND_FAILED, UNKNOWN = (
+    "requested",
+    "accepted",
+    "done",
+    "refused",
+    "failed",
+    "unknown",
+)
+COMMAND: Table = {
+    (REQUESTED, "sent"): ACCEPTED,
+    (REQUESTED, "receipt_done"): DONE,  # the receipt may be read before the sender has noted that it sent
+    (REQUESTED, "receipt_refused"): REFUSED,
+    (REQUESTED, "refuse"): REFUSED,
+    (REQUESTED, "not_sent"): COMMAND_FAILED,
+    (REQUESTED, "lost"): UNKNOWN,
+    (ACCEPTED, "receipt_done"): DONE,
+    (ACCEPTED, "receipt_refused"): REFUSED,
+    (ACCEPTED, "lost"): UNKNOWN,
+    (UNKNOWN, "receipt_done"): DONE,
+    (UNKNOWN, "receipt_refused"): REFUSED,
+}
+COMMAND_STATES = (REQUESTED, ACCEPTED, DONE, REFUSED, COMMAND_FAILED, UNKNOWN)
+
+DRAFT, ACTIVE, RETIRED = "draft", "active", "retired"
+VERSION: Table = {
+    (DRAFT, "activate"): ACTIVE,
+    (ACTIVE, "replace"): RETIRED,
+    (RETIRED, "activate"): ACTIVE,  # a rollback is one step
+}
+VERSION_STATES = (DRAFT, ACTIVE, RETIRED)
+
+
+def before(table: Table, trigger: str) -> dict[str, str]:
+    """State before → state after, for every row of this trigger.  Raises KeyError for a trigger without a row."""
+    rows = {state: after for (state, name), after in table.items() if name == trigger}
+    if not rows:
+        raise KeyError(trigger)
+    return rows
+
+
+def choices(states: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Django choices of these states."""
+    return [(state, state.replace("_", " ").capitalize()) for state in states]
