@@ -120,7 +120,7 @@ def test_unknown_and_repeated_orders_are_counted():
     add_order(book, 6, ASK, 11, 3)
     assert book.counts[UNKNOWN_ORDERS] == 2
     assert book.counts[REPEATED_ORDERS] == 1
-    assert book.level_tick[ASK, 0] == 11 and book.level_count[ASK] == 1
+    assert book.levels[ASK, 0, 0] == 11 and book.level_count[ASK] == 1
 
 
 @pytest.mark.parametrize(

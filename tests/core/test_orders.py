@@ -32,7 +32,7 @@ def test_every_trigger_follows_the_table_or_changes_nothing(status: int, request
 
 def test_terminal_states_are_final() -> None:
     assert not [key for key in life.TRANSITIONS if key[0] in TERMINAL]
-    assert [life.is_live(s) for s in range(len(life.STATUSES))] == [
+    assert [life.is_open(s) for s in range(len(life.STATUSES))] == [
         s not in TERMINAL for s in range(len(life.STATUSES))
     ]
 

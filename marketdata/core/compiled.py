@@ -1,0 +1,10 @@
+"""How functions between the compiled entry points are compiled.
+
+`inner` is for functions that only other compiled functions call: without the wrappers that Python callers need, which
+for arguments of many arrays cost more compile time than the function itself.  Everything jitted also runs plain under
+NUMBA_DISABLE_JIT=1.
+"""
+
+from numba import njit
+
+inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
