@@ -5,8 +5,8 @@ entries wait.  Fills are booked whatever the state of their order says (W-09).
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from risk.core.holds import BIT
 from trading.core import ledger
@@ -36,7 +36,7 @@ from trading.core.records import (
 _MISMATCH = BIT["MISMATCH"]
 
 
-@njit(cache=True)
+@inner
 def on_answer(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """ACK, FILL, REJECT, CANCELLED or UNKNOWN_OUTCOME.  Returns the output count."""
     account = state.account[0]
@@ -57,7 +57,7 @@ def on_answer(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     return n
 
 
-@njit(cache=True)
+@inner
 def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     order = state.orders[slot]
@@ -71,7 +71,7 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
         trigger = life.ON_CANCELLED
     else:
         trigger = life.ON_UNKNOWN
-    was_live = life.is_live(order.status)
+    was_open = life.is_open(order.status)
     if not life.advance(order, trigger):
         account.stale_answers += 1
         return n
@@ -81,7 +81,7 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
             order.stop_tick = order.asked_tick
         else:
             order.price_tick = order.asked_tick
-    if e.kind == REJECT and was_live and not life.is_live(order.status) and order.role != ENTRY:
+    if e.kind == REJECT and was_open and not life.is_open(order.status) and order.role != ENTRY:
         position.retry_ns = account.now_ns + RETRY_NS
         if order.role == STOP_LOSS and position.qty != 0:
             close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
@@ -89,7 +89,7 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
     return order_effect(state, out, n, ORDER_STATE, slot)
 
 
-@njit(cache=True)
+@inner
 def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     account.fills += 1
@@ -111,7 +111,7 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     return n
 
 
-@njit(cache=True)
+@inner
 def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """Position, money, and the round trip when it ends (MES-RISK-08, flat to flat)."""
     account = state.account[0]
@@ -144,7 +144,7 @@ def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
     return n
 
 
-@njit(cache=True)
+@inner
 def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.opened_ns = state.account[0].now_ns
     p.trade_side = 1 if qty > 0 else -1
@@ -158,7 +158,7 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.target_tick = NO_TICK
 
 
-@njit(cache=True)
+@inner
 def _trade_closed(state: State, p: np.record, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     net = p.trade_gross_micros - p.trade_fee_micros
@@ -186,7 +186,7 @@ def _trade_closed(state: State, p: np.record, e: np.record, out: np.ndarray, n: 
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     """Stop and target from the average entry fill (MES-STOP-04); later fills of one entry may only tighten the stop."""
     p = state.positions[e.instrument]
@@ -201,7 +201,7 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     p.target_tick = entry + p.trade_side * limits.target_ticks if limits.target_ticks > 0 else NO_TICK
 
 
-@njit(cache=True)
+@inner
 def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """The broker's truth: BEGIN, its positions and working orders, END.  Differences are held, never invented away."""
     account = state.account[0]
@@ -220,7 +220,7 @@ def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     return n
 
 
-@njit(cache=True)
+@inner
 def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     slot = slot_of(state, e.order_number)
     if slot < 0:  # works at the venue and is not ours (W-07)
@@ -230,14 +230,14 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     if order.status == life.UNKNOWN or order.status == life.NEW:
         if life.advance(order, life.ON_ACK):
             n = order_effect(state, out, n, ORDER_STATE, slot)
-    elif not life.is_live(order.status):  # we think it ended, the venue still works it
+    elif not life.is_open(order.status):  # we think it ended, the venue still works it
         order.status = life.WORKING
         order.request = life.NOTHING
         n = ask_cancel(state, out, n, slot)
     return n
 
 
-@njit(cache=True)
+@inner
 def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled

@@ -5,8 +5,8 @@ kernel checks only what the state must be.
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLDS, RESET_MASK, RESUME_MASK
 from risk.core.records import LIMIT_DIRECTION, UNSET
@@ -38,19 +38,19 @@ _TOTAL_LOSS = BIT["TOTAL_LOSS"]
 _BITS = tuple(h.bit for h in HOLDS)
 
 
-@njit(cache=True)
+@inner
 def is_flat(state: State) -> bool:
-    """No position and no live order anywhere."""
+    """No position and no open order anywhere."""
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             return False
     for slot in range(state.account[0].orders_used):
-        if state.orders[slot].number > 0 and life.is_live(state.orders[slot].status):
+        if state.orders[slot].number > 0 and life.is_open(state.orders[slot].status):
             return False
     return True
 
 
-@njit(cache=True)
+@inner
 def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all)."""
     account = state.account[0]
@@ -90,14 +90,14 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     return _receipt(state, e, done, out, n)
 
 
-@njit(cache=True)
+@inner
 def _close_all(state: State) -> None:
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             close(state.positions[i], BY_OPERATOR)
 
 
-@njit(cache=True)
+@inner
 def _clear(state: State, out: np.ndarray, n: int, allowed: int, narrowed: int) -> int:
     mask = allowed if narrowed == 0 else allowed & narrowed
     for bit in _BITS:
@@ -106,7 +106,7 @@ def _clear(state: State, out: np.ndarray, n: int, allowed: int, narrowed: int) -
     return n
 
 
-@njit(cache=True)
+@inner
 def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) -> int:
     blank(out, n, RECEIPT, ACCOUNT_SCOPE, state.account[0].now_ns)
     o = out[n]
@@ -116,7 +116,7 @@ def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) ->
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def on_config(state: State, params: Params, e: np.record) -> None:
     """One staged value.  Instrument specifications take effect at once, before trading starts only."""
     if e.instrument == ACCOUNT_SCOPE:
@@ -126,7 +126,7 @@ def on_config(state: State, params: Params, e: np.record) -> None:
         params.spec_values[e.instrument, e.code] = e.value
 
 
-@njit(cache=True)
+@inner
 def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """The staged limits become the version `e.ref`: the first whole, later ones tighter at once, looser when flat."""
     account = state.account[0]
@@ -151,7 +151,7 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     return _config_row(state, e.ref, out, n)
 
 
-@njit(cache=True)
+@inner
 def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """The looser part of a committed version, once everything is flat."""
     account = state.account[0]
@@ -164,7 +164,7 @@ def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return _config_row(state, account.pending_version, out, n)
 
 
-@njit(cache=True)
+@inner
 def _config_row(state: State, version: int, out: np.ndarray, n: int) -> int:
     blank(out, n, CONFIG_ACTIVE, ACCOUNT_SCOPE, state.account[0].now_ns)
     out[n].ref = version

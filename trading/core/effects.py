@@ -5,8 +5,8 @@ The kernel stamps seq and time on all of them at the end of the step.
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BY_TIME, HOLDS
@@ -28,7 +28,7 @@ SLOTS_KEPT = 64  # terminal orders remembered before their slots are used again
 _CLEARED_BY_TIME = sum(1 << h.bit for h in HOLDS if h.clearing == BY_TIME)
 
 
-@njit(cache=True)
+@inner
 def blank(out: np.ndarray, n: int, kind: int, instrument: int, now_ns: int) -> None:
     """Reset out[n] to an output that says nothing but its kind, so that no byte of an earlier step remains."""
     o = out[n]
@@ -64,7 +64,7 @@ def blank(out: np.ndarray, n: int, kind: int, instrument: int, now_ns: int) -> N
     o.target_tick = NO_TICK
 
 
-@njit(cache=True)
+@inner
 def count_message(state: State) -> None:
     """One message to the venue, for P-17."""
     account = state.account[0]
@@ -73,7 +73,7 @@ def count_message(state: State) -> None:
     account.messages[second % 60] += 1
 
 
-@njit(cache=True)
+@inner
 def roll_messages(state: State, second: int) -> None:
     """Forget the seconds that left the 60-second window."""
     account = state.account[0]
@@ -86,7 +86,7 @@ def roll_messages(state: State, second: int) -> None:
     account.messages_at_s = max(second, account.messages_at_s)
 
 
-@njit(cache=True)
+@inner
 def order_effect(state: State, out: np.ndarray, n: int, kind: int, slot: int) -> int:
     """One message about an order (SUBMIT, CANCEL, MODIFY, QUERY) or a row about it (ORDER_STATE)."""
     order = state.orders[slot]
@@ -116,7 +116,7 @@ def order_effect(state: State, out: np.ndarray, n: int, kind: int, slot: int) ->
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def slot_of(state: State, number: int) -> int:
     """Slot of an order number; −1 when it is not remembered."""
     for slot in range(state.account[0].orders_used):
@@ -125,9 +125,9 @@ def slot_of(state: State, number: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@inner
 def free_slot(state: State) -> int:
-    """A slot for a new order: a fresh one, else that of the oldest terminal order; −1 when all are live."""
+    """A slot for a new order: a fresh one, else that of the oldest terminal order; −1 when all are open."""
     account = state.account[0]
     if account.orders_used < SLOTS_KEPT:
         account.orders_used += 1
@@ -135,7 +135,7 @@ def free_slot(state: State) -> int:
     oldest = -1
     for slot in range(account.orders_used):
         order = state.orders[slot]
-        if not life.is_live(order.status) and (oldest < 0 or order.number < state.orders[oldest].number):
+        if not life.is_open(order.status) and (oldest < 0 or order.number < state.orders[oldest].number):
             oldest = slot
     if oldest < 0 and account.orders_used < state.orders.shape[0]:
         account.orders_used += 1
@@ -143,7 +143,7 @@ def free_slot(state: State) -> int:
     return oldest
 
 
-@njit(cache=True)
+@inner
 def submit(
     state: State,
     out: np.ndarray,
@@ -185,9 +185,9 @@ def submit(
     return order_effect(state, out, n, SUBMIT, slot)
 
 
-@njit(cache=True)
+@inner
 def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
-    """Ask to cancel a live order; nothing when a cancel or a query is in flight already."""
+    """Ask to cancel an open order; nothing when a cancel or a query is in flight already."""
     order = state.orders[slot]
     if order.request == life.CANCELLING or order.status == life.UNKNOWN:
         return n
@@ -197,7 +197,7 @@ def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def ask_modify(state: State, out: np.ndarray, n: int, slot: int, qty: int, tick: int) -> int:
     """Ask to change total quantity and price; nothing while another request is in flight."""
     order = state.orders[slot]
@@ -208,7 +208,7 @@ def ask_modify(state: State, out: np.ndarray, n: int, slot: int, qty: int, tick:
     return n
 
 
-@njit(cache=True)
+@inner
 def ask_query(state: State, out: np.ndarray, n: int, slot: int) -> int:
     """Ask the venue what became of an order (W-01)."""
     order = state.orders[slot]
@@ -220,7 +220,7 @@ def ask_query(state: State, out: np.ndarray, n: int, slot: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def ask_missed_answers(state: State, out: np.ndarray, n: int) -> int:
     """The venue's event numbers have a gap: ask for everything after the last one applied."""
     blank(out, n, QUERY, ACCOUNT_SCOPE, state.account[0].now_ns)
@@ -229,7 +229,7 @@ def ask_missed_answers(state: State, out: np.ndarray, n: int) -> int:
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def raise_hold(state: State, out: np.ndarray, n: int, bit: int, until_ns: int, value: int, limit: int) -> int:
     """Put a hold up.  Standing already: a TIME hold may get longer, never shorter; nothing else changes."""
     account = state.account[0]
@@ -247,7 +247,7 @@ def raise_hold(state: State, out: np.ndarray, n: int, bit: int, until_ns: int, v
     return _hold_row(state, out, n, HOLD_RAISED, bit)
 
 
-@njit(cache=True)
+@inner
 def clear_hold(state: State, out: np.ndarray, n: int, bit: int) -> int:
     """Take one hold down; every other stays."""
     account = state.account[0]
@@ -259,7 +259,7 @@ def clear_hold(state: State, out: np.ndarray, n: int, bit: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def _hold_row(state: State, out: np.ndarray, n: int, kind: int, bit: int) -> int:
     hold = state.holds[bit]
     blank(out, n, kind, ACCOUNT_SCOPE, state.account[0].now_ns)
@@ -271,7 +271,7 @@ def _hold_row(state: State, out: np.ndarray, n: int, kind: int, bit: int) -> int
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def set_condition(state: State, out: np.ndarray, n: int, bit: int, on: bool, value: int, limit: int) -> int:
     """A CONDITION hold follows its condition."""
     if on:

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from marketdata.core import records as market
+from marketdata.core.compiled import inner
 from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TICK
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
@@ -60,7 +61,7 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     return n
 
 
-@njit(cache=True)
+@inner
 def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
     n = 0
     kind = e.kind
@@ -92,7 +93,7 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> in
     return _settle(state, params, out, n)
 
 
-@njit(cache=True)
+@inner
 def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """After an event that may concern any instrument: protection everywhere, and a loosening that waited for flat."""
     if state.account[0].version == 0:
@@ -103,7 +104,7 @@ def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return apply_pending(state, params, out, n)
 
 
-@njit(cache=True)
+@inner
 def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
     """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) decides nothing."""
     account = state.account[0]
@@ -132,7 +133,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     return n
 
 
-@njit(cache=True)
+@inner
 def _remember(p: np.record, e: np.record, now_ns: int) -> None:
     """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
     if e.kind == market.STATUS:
@@ -156,7 +157,7 @@ def _remember(p: np.record, e: np.record, now_ns: int) -> None:
     p.mark_tick = price
 
 
-@njit(cache=True)
+@inner
 def _on_link(state: State, e: np.record) -> None:
     """The desk's own links.  A lost execution link is unreconciled until the next reconciliation ends."""
     account = state.account[0]
@@ -172,7 +173,7 @@ def _on_link(state: State, e: np.record) -> None:
         account.latched = e.value
 
 
-@njit(cache=True)
+@inner
 def _on_window(state: State, params: Params, e: np.record) -> None:
     """Append one session window; the oldest goes when the table is full.  Windows come sorted."""
     account = state.account[0]

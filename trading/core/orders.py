@@ -104,7 +104,7 @@ _STATUS, _REQUEST = _expand()
 
 
 @njit(cache=True)
-def is_live(status: int) -> bool:
+def is_open(status: int) -> bool:
     """True while the order can still trade, as far as we know."""
     return status == NEW or status == WORKING or status == UNKNOWN
 

@@ -5,8 +5,8 @@ opposite score with enough confidence closes a position (MES-REV-01, exit only);
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import BUY, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core import gate
@@ -22,7 +22,7 @@ _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
 STORM_NS = 60 * NANOS
 
 
-@njit(cache=True)
+@inner
 def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """One decision: refused with a reason, or an entry order.  Always leaves one DECISION row."""
     account = state.account[0]
@@ -44,7 +44,7 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     return n
 
 
-@njit(cache=True)
+@inner
 def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     """Everything that a gate rule may look at, at this moment, for the entry that this score asks for."""
     a = state.account[0]
@@ -55,8 +55,8 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     price = p.last_tick if bar_mode else (p.ask_tick if e.side == BUY else p.bid_tick)
     known = price != NO_TICK and price > 0 and spec.tick_value_micros > 0
     fee = ledger.fee_per_unit(price, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm) if known else UNKNOWN
-    live, buys, sells, unknown, same_ns = _working(state, e, limits.qty_entry)
-    on_instrument = _live_on(state, e.instrument)
+    open_count, buys, sells, unknown, same_ns = _working(state, e, limits.qty_entry)
+    on_instrument = _open_on(state, e.instrument)
     second = a.now_ns // NANOS
     roll_messages(state, second)
     in_a_minute = 0
@@ -100,7 +100,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         on_instrument,
         buys,
         sells,
-        live,
+        open_count,
         p.entry_fill_ns,
         p.exit_fill_ns,
         spec.tick_value_micros,
@@ -116,26 +116,26 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     )
 
 
-@njit(cache=True)
-def _live_on(state: State, instrument: int) -> int:
-    """Live orders of any role on one instrument: while flat, each of them must end before a new entry."""
-    live = 0
+@inner
+def _open_on(state: State, instrument: int) -> int:
+    """Open orders of any role on one instrument: while flat, each of them must end before a new entry."""
+    open_count = 0
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number > 0 and order.instrument == instrument and life.is_live(order.status):
-            live += 1
-    return live
+        if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
+            open_count += 1
+    return open_count
 
 
-@njit(cache=True)
+@inner
 def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, int]:
-    """(live orders, entries to buy, entries to sell, unknown outcomes, time of the same order)."""
-    live, buys, sells, unknown, same_ns = 0, 0, 0, 0, NO_TIME
+    """(open orders, entries to buy, entries to sell, unknown outcomes, time of the same order)."""
+    open_count, buys, sells, unknown, same_ns = 0, 0, 0, 0, NO_TIME
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number == 0 or not life.is_live(order.status):
+        if order.number == 0 or not life.is_open(order.status):
             continue
-        live += 1
+        open_count += 1
         if order.status == life.UNKNOWN or order.request == life.QUERYING:
             unknown += 1
         if order.role != ENTRY or order.instrument != e.instrument:
@@ -146,10 +146,10 @@ def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, 
             sells += order.qty - order.filled
         if order.side == e.side and order.qty == qty and order.order_type == MARKET:
             same_ns = max(same_ns, order.sent_ns)
-    return live, buys, sells, unknown, same_ns
+    return open_count, buys, sells, unknown, same_ns
 
 
-@njit(cache=True)
+@inner
 def open_risk(state: State, params: Params) -> int:
     """MES-RISK-06: loss to the stops of positions and working entries, with fees; UNKNOWN without a stop."""
     total = 0
@@ -165,7 +165,7 @@ def open_risk(state: State, params: Params) -> int:
     limits = params.limits[0]
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number == 0 or order.role != ENTRY or not life.is_live(order.status):
+        if order.number == 0 or order.role != ENTRY or not life.is_open(order.status):
             continue
         spec = params.specs[order.instrument]
         price = state.positions[order.instrument].mark_tick
@@ -177,7 +177,7 @@ def open_risk(state: State, params: Params) -> int:
     return total
 
 
-@njit(cache=True)
+@inner
 def _decision(state: State, params: Params, e: np.record, x: GateInput, code: int, out: np.ndarray, n: int) -> int:
     """The row that says why, or why not: score, first refusing rule, the price and figures that it saw (N6)."""
     blank(out, n, DECISION, e.instrument, state.account[0].now_ns)
@@ -199,7 +199,7 @@ def _decision(state: State, params: Params, e: np.record, x: GateInput, code: in
     return n + 1
 
 
-@njit(cache=True)
+@inner
 def _count_duplicate(state: State, out: np.ndarray, n: int) -> int:
     """Three duplicate refusals in 60 s halt the strategy (P-16)."""
     a = state.account[0]

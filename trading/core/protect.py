@@ -6,8 +6,8 @@ both bracket legs and a refused stop are no special cases.  Entries are never ma
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT, FLATTEN_MASK
@@ -31,7 +31,7 @@ RETRY_NS = 1 * NANOS  # a refused exit or target is not sent again sooner
 _NAKED = BIT["NAKED_POSITION"]
 
 
-@njit(cache=True)
+@inner
 def close(position: np.record, reason: int) -> None:
     """From now on only exits until flat.  The first reason stays."""
     if position.closing == 0:
@@ -39,17 +39,17 @@ def close(position: np.record, reason: int) -> None:
         position.close_reason = reason
 
 
-@njit(cache=True)
+@inner
 def cancel_entries(state: State, out: np.ndarray, n: int, instrument: int) -> int:
-    """Cancel every live entry of one instrument."""
+    """Cancel every open entry of one instrument."""
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.instrument == instrument and order.role == ENTRY and order.number > 0 and life.is_live(order.status):
+        if order.instrument == instrument and order.role == ENTRY and order.number > 0 and life.is_open(order.status):
             n = ask_cancel(state, out, n, slot)
     return n
 
 
-@njit(cache=True)
+@inner
 def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """Bring the orders of one instrument towards what its position needs.  Returns the new output count."""
     position = state.positions[instrument]
@@ -73,25 +73,25 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     return n
 
 
-@njit(cache=True)
+@inner
 def _well_formed(position: np.record) -> bool:
     """A held position has a plan: the side that it was opened with, and a stop."""
     return position.qty * position.trade_side > 0 and position.stop_tick != NO_TICK
 
 
-@njit(cache=True)
+@inner
 def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     """Flat: nothing but an entry may still work."""
-    live = 0
+    open_count = 0
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number > 0 and order.instrument == instrument and life.is_live(order.status):
-            live += 1
+        if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
+            open_count += 1
             if order.role != ENTRY:
                 n = ask_cancel(state, out, n, slot)
     position = state.positions[instrument]
     position.naked_since_ns = NO_TIME
-    if live == 0:
+    if open_count == 0:
         position.closing = 0
         position.close_reason = 0
         position.stop_tick = NO_TICK
@@ -99,7 +99,7 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     """Close at market.  The stop stays until the exit is filled; target and duplicate exits go (MES-LIVE-11)."""
     position = state.positions[instrument]
@@ -107,7 +107,7 @@ def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     leaving = 0
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number == 0 or order.instrument != instrument or not life.is_live(order.status):
+        if order.number == 0 or order.instrument != instrument or not life.is_open(order.status):
             continue
         if order.role == TARGET or (order.role != ENTRY and order.side != side):
             n = ask_cancel(state, out, n, slot)
@@ -119,7 +119,7 @@ def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, order_type: int, tick: int) -> int:
     """One bracket leg: exactly one order of this role, on the closing side, for all that is held, at `tick`."""
     position = state.positions[instrument]
@@ -128,7 +128,7 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
     kept = -1
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
-        if order.number == 0 or order.instrument != instrument or order.role != role or not life.is_live(order.status):
+        if order.number == 0 or order.instrument != instrument or order.role != role or not life.is_open(order.status):
             continue
         if order.side != side or kept >= 0 or order.request == life.CANCELLING:
             n = ask_cancel(state, out, n, slot)
@@ -145,7 +145,7 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
     return n
 
 
-@njit(cache=True)
+@inner
 def covered(state: State, instrument: int) -> bool:
     """True when working stops (or a working exit) cover the whole position, by the venue's own word (N1, W-03)."""
     position = state.positions[instrument]
@@ -159,7 +159,7 @@ def covered(state: State, instrument: int) -> bool:
     return cover >= abs(position.qty)
 
 
-@njit(cache=True)
+@inner
 def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """Stop or flat (MES-LIVE-08): uncovered for `naked_ns_max` → market exit; twice that → NAKED_POSITION."""
     position = state.positions[instrument]

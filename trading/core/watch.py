@@ -5,8 +5,8 @@ time of the latest event.
 """
 
 import numpy as np
-from numba import njit
 
+from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import AFTER_HOURS, AGGRESSIVE_EXIT, CLOSE_ONLY, MUST_BE_FLAT, day_at, window_at
 from risk.core.holds import BIT, TIME_MASK, TRADING_DAY_MASK
@@ -33,7 +33,7 @@ _HOLD_BITS = tuple(sorted(BIT.values()))
 _REPRESENTABLE = 2**61
 
 
-@njit(cache=True)
+@inner
 def mark_equity(state: State, params: Params) -> None:
     """Equity = balance + open profit of every position at its mark; a position without a mark counts at cost."""
     account = state.account[0]
@@ -45,7 +45,7 @@ def mark_equity(state: State, params: Params) -> None:
     account.equity_micros = equity
 
 
-@njit(cache=True)
+@inner
 def check_losses(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Daily and total loss limits, open profit included (P-15, MES-RISK-11); a breach raises its FLATTEN hold."""
     account = state.account[0]
@@ -65,7 +65,7 @@ def check_losses(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """P-11: the mark against the mark at the start of the running window (so at most one window old).
 
@@ -87,7 +87,7 @@ def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument
     return n
 
 
-@njit(cache=True)
+@inner
 def watch_feed(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """FEED_STALE follows the age of the last feed message and the gap flag (P-04)."""
     account = state.account[0]
@@ -100,7 +100,7 @@ def watch_feed(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return set_condition(state, out, n, _FEED_STALE, age > limit or account.feed_gap == 1, age, limit)
 
 
-@njit(cache=True)
+@inner
 def watch_links(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Holds that follow the desk's own links, its reconciliation and its limits."""
     a = state.account[0]
@@ -111,7 +111,7 @@ def watch_links(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return set_condition(state, out, n, _STREAM_FULL, a.stream_ok != 1, 0, 0)
 
 
-@njit(cache=True)
+@inner
 def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Phase and trading day by the session windows; the roll clears TRADING_DAY holds (MES-RISK-14, MES-EOD)."""
     account = state.account[0]
@@ -135,13 +135,13 @@ def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Entries past their time are cancelled; requests without an answer are asked after (W-01), never sent again."""
     account = state.account[0]
     for slot in range(account.orders_used):
         order = state.orders[slot]
-        if order.number == 0 or not life.is_live(order.status):
+        if order.number == 0 or not life.is_open(order.status):
             continue
         if order.role == ENTRY and order.until_ns != NO_TIME and account.now_ns >= order.until_ns:
             n = ask_cancel(state, out, n, slot)
@@ -151,7 +151,7 @@ def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
     return n
 
 
-@njit(cache=True)
+@inner
 def watch_position(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """After an event about this instrument: time exit, protection, cover."""
     p = state.positions[instrument]
@@ -163,7 +163,7 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
     return watch_cover(state, params, out, n, instrument)
 
 
-@njit(cache=True)
+@inner
 def on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Once a second of the session clock: everything that time alone can change."""
     n = watch_clock(state, params, out, n)

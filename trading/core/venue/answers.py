@@ -1,7 +1,8 @@
 """The venue's books: answers written, fills booked, orders put into and taken out of the line of working orders.
 
-Every function takes and returns `n`, the number of answers written so far in this call, and fills `out[n]`.  An answer's
-`ref` is the venue's own event number, gapless per account; its time is when the fact happened.  Called by the fill models.
+Every function takes and returns `n`, the number of answers written so far in this call, and fills `out[n]`.  An
+answer's `ref` is the venue's own event number, gapless per account; its time is when the fact happened.  Called by the
+fill models.
 """
 
 import numpy as np
@@ -38,7 +39,7 @@ def bare_answer(venue: Venue, out: np.ndarray, n: int, kind: int, instrument: in
 
 @njit(cache=True)
 def answer(venue: Venue, out: np.ndarray, n: int, kind: int, slot: int, ts_ns: int, code: int) -> int:
-    """ACK, REJECT or CANCELLED about one order, with its present terms; `qty` is the total, of CANCELLED the remainder."""
+    """ACK, REJECT or CANCELLED about one order, with its terms; `qty` is the total, of CANCELLED the remainder."""
     account = venue.account[0]
     order = venue.orders[slot]
     account.ref += 1

@@ -148,7 +148,7 @@ def meet_trade(
     account = venue.account[0]
     if account.working_count == 0:
         return n
-    left = qty  # what the trade still brings to our own orders at its price
+    given = 0  # of this trade, to our own orders at its price
     i = 0
     while i < account.working_count:
         slot = venue.working[i]
@@ -158,11 +158,11 @@ def meet_trade(
             if beyond > 0:  # traded through
                 n = fill(venue, out, n, slot, remaining(venue, slot), order.price_tick, ts_ns)
             elif beyond == 0 and aggressor != order.side and order.ahead != UNSEEN:
-                reach = min(qty - order.ahead, left)
+                reach = qty - order.ahead - given
                 order.ahead = max(0, order.ahead - qty)
                 if reach > 0:
                     part = min(reach, remaining(venue, slot))
-                    left -= part
+                    given += part
                     n = fill(venue, out, n, slot, part, order.price_tick, ts_ns)
         if i < account.working_count and venue.working[i] == slot:
             i += 1
@@ -186,7 +186,9 @@ def _keep_taken(new_tick: np.ndarray, new_qty: np.ndarray, tick: np.ndarray, qty
 
 
 @njit(cache=True)
-def meet_book(venue: Venue, instrument: int, depths: np.ndarray, index: int, ts_ns: int, out: np.ndarray, n: int) -> int:
+def meet_book(
+    venue: Venue, instrument: int, depths: np.ndarray, index: int, ts_ns: int, out: np.ndarray, n: int
+) -> int:
     """A new book: queues shrink with their level, then waiting market orders and stops walk it.
 
     A crossed book is not taken; the last one stands.

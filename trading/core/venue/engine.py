@@ -90,7 +90,7 @@ def _meet(venue: Venue, e: np.record, depths: np.ndarray, depth_index: int, ts_n
     if e.kind == STATUS:
         market.status = e.code
     elif e.kind == BAR:
-        if e.flags & FLAG_CARRIED == 0 and account.model == BY_BAR:
+        if e["flags"] & FLAG_CARRIED == 0 and account.model == BY_BAR:
             bars.take_bar(
                 venue, e.instrument, ts_ns - e.value, ts_ns, e.open_tick, e.high_tick, e.low_tick, e.close_tick
             )
@@ -113,7 +113,7 @@ def market_event(
 ) -> int:
     """One event of the feed, `depths[depth_index]` beside it (−1: none).  Back-fill changes nothing."""
     e = events[i]
-    if e.kind == QUOTE or e.flags & FLAG_BACKFILL != 0 or e.instrument < 0 or e.instrument >= INSTRUMENT_CAPACITY:
+    if e.kind == QUOTE or e["flags"] & FLAG_BACKFILL != 0 or e.instrument < 0 or e.instrument >= INSTRUMENT_CAPACITY:
         return 0
     account = venue.account[0]
     ts_ns = e.ts_venue_ns

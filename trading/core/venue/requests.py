@@ -104,9 +104,9 @@ def _refusal(venue: Venue, r: np.record) -> int:
     if (r.side != 1 and r.side != -1) or r.qty <= 0 or r.qty > QTY_MAX or r.number <= 0:
         return REJECTED_BY_VENUE
     if r.order_type == LIMIT:
-        return 0 if abs(r.price_tick) <= TICK_MAX and r.price_tick != NO_TICK else REJECTED_BY_VENUE
+        return 0 if r.price_tick != NO_TICK and abs(r.price_tick) <= TICK_MAX else REJECTED_BY_VENUE
     if r.order_type == STOP:
-        return 0 if abs(r.stop_tick) <= TICK_MAX and r.stop_tick != NO_TICK else REJECTED_BY_VENUE
+        return 0 if r.stop_tick != NO_TICK and abs(r.stop_tick) <= TICK_MAX else REJECTED_BY_VENUE
     return 0 if r.order_type == MARKET else REJECTED_BY_VENUE
 
 
@@ -153,9 +153,7 @@ def _keep_rejected(venue: Venue, r: np.record, code: int, n: int) -> int:
     """A rejected number stays known, so that sending it again never makes an order."""
     slot = free_slot(venue)
     if slot >= 0:
-        place(
-            venue, slot, r.number, 0, r.side, r.order_type, r.role, r.qty, NO_TICK, NO_TICK, r.until_ns, r.arrive_ns
-        )
+        place(venue, slot, r.number, 0, r.side, r.order_type, r.role, r.qty, NO_TICK, NO_TICK, r.until_ns, r.arrive_ns)
         leave_line(venue, slot)
         venue.orders[slot].status = life.REJECTED
         venue.orders[slot].code = code
@@ -249,5 +247,3 @@ def recall(venue: Venue, out: np.ndarray, n: int) -> int:
         venue.requests[i].number = 0
     account.request_count = 0
     return n
-
-

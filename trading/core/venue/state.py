@@ -1,7 +1,7 @@
 """What the simulated venue remembers of one account: orders, requests on their way, market, its own integer positions.
 
 One code for the backtest and for the venue's process.  State is a NamedTuple of record arrays, so that durable storage
-can keep rows by their bytes; no fill rule draws a random number, so the same input gives the same answers, byte for byte.
+can keep rows by their bytes.  No fill rule draws a random number: the same input gives the same answers, byte for byte.
 The venue never sees the kernel's state: its positions are evidence of their own.
 """
 
@@ -159,7 +159,7 @@ def new_venue(
     seed: int = 0,
     touch: bool = False,
 ) -> Venue:
-    """An account that trades `instruments` (values by the names of SPEC_FIELDS).  Raises ValueError on what is missing."""
+    """An account that trades `instruments` (values named as in SPEC_FIELDS).  Raises ValueError on what is missing."""
     if model not in FILL_MODELS:
         raise ValueError(f"fill model {model!r} is unknown; known: {', '.join(FILL_MODELS)}")
     if not 0 < len(instruments) <= INSTRUMENT_CAPACITY:

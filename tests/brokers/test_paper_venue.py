@@ -1,0 +1,209 @@
+"""The venue's process beyond the acceptance list: clock and latency, roles, redelivery, bad frames, one per folder."""
+
+import gc
+import itertools
+import socket
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+
+from marketdata.core.records import new_depths
+from tests.bootstrap import ROOT
+from tests.brokers.conftest import ASKS, BIDS
+from tests.brokers.desk import START_NS, Order, PaperBench, VenueProcess, answers, paper_terms, send
+from trading.brokers.paper import PaperBroker, PaperMarket
+from trading.brokers.paper_link import VenueLink
+from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
+from trading.brokers.wire import Call, Frames, Reply, Terms, WireError, frame
+from trading.core.records import LIMIT
+from trading.run.clock import SessionClock, boot_ns
+
+pytestmark = pytest.mark.processes
+_numbers = itertools.count(1)
+
+
+def name() -> str:
+    return f"v{next(_numbers)}"
+
+
+def test_latency_on_the_session_clock_without_market_data(venue: VenueProcess) -> None:
+    """A delayed order arrives by the clock alone: 400 ms of session time at 4x are 100 ms."""
+    bench = PaperBench(venue, name(), latency_ns=400_000_000, speed=4.0)
+    bench.book(BIDS, ASKS)
+    began, sent_ns = time.monotonic(), bench.clock.now()
+    bench.broker.submit(Order(1).row(sent_ns))
+    assert answers(bench, 2)[1] == ("FILL", 1, 1, 101)
+    took_s = time.monotonic() - began
+    fill = bench.seen[-1]
+    assert 0.09 < took_s < 1.0
+    assert int(fill["ts_ns"]) - sent_ns >= 400_000_000
+    assert int(fill["ts_ns"]) >= int(fill["ts_venue_ns"])
+    bench.close()
+
+
+def test_silent_tape_lets_requests_arrive(venue: VenueProcess) -> None:
+    """At the end of a tape time stands still; an order must not wait for ever."""
+    bench = PaperBench(venue, name(), latency_ns=1_000_000_000)
+    bench.book(BIDS, ASKS)
+    send(bench, Order(1))
+    assert answers(bench, 2)[1][0] == "FILL"
+    bench.close()
+
+
+def test_market_sent_again_counts_once(venue: VenueProcess) -> None:
+    """Takeover of the feed: the venue skips by tape position what it has."""
+    bench = PaperBench(venue, name())
+    bench.book(BIDS, ASKS)
+    send(bench, Order(1, +1, 2, LIMIT, 100))
+    bench.trade(100, 6, -1)
+    assert [a[0] for a in answers(bench, 2)] == ["ACK", "FILL"]
+    bench.position -= 1
+    bench.trade(100, 6, -1)
+    assert len(bench.broker.events(0.1)) == 0
+    assert bench.feed.connect() == 2
+    bench.close()
+
+
+def test_successor_of_the_feed_takes_over(venue: VenueProcess) -> None:
+    bench = PaperBench(venue, name())
+    bench.book(BIDS, ASKS)
+    second = PaperMarket(venue.socket, bench.account, bench.terms, fence=2, clock=bench.clock)
+    assert second.connect() == 1
+    events, depths = np.zeros(0, bench.broker.snapshot().orders.dtype), new_depths(0)
+
+    def market_and_drain() -> None:
+        bench.feed.market(events, depths, np.zeros(0, np.int32), 1)
+        bench.feed.drain()
+
+    with pytest.raises((Unreachable, Rejected)):
+        market_and_drain()
+    with pytest.raises(Rejected, match="below 2"):
+        bench.feed.connect()
+    second.close()
+    bench.close()
+
+
+def test_roles_may_do_their_own_work_only(venue: VenueProcess) -> None:
+    bench = PaperBench(venue, name())
+    link = VenueLink(venue.socket)
+    link.connect(bench.account, "reconcile")
+    for verb in ("submit", "market", "flatten_all", "block"):
+        with pytest.raises(Rejected, match="may not call"):
+            link.call(verb)
+    assert link.call("snapshot").positions == {}
+    link.close()
+    bench.close()
+
+
+def test_terms_never_change_and_are_complete(venue: VenueProcess) -> None:
+    account = name()
+    clock = SessionClock(START_NS, boot_ns(), 1.0)
+    feed = PaperMarket(venue.socket, account, paper_terms(), 1, clock)
+    feed.connect()
+    with pytest.raises(Rejected, match="other terms"):
+        PaperMarket(venue.socket, account, paper_terms(latency_ns=5), 1, clock).connect()
+    with pytest.raises(Rejected, match="fill model"):
+        PaperMarket(venue.socket, name(), paper_terms(fill_model="magic"), 1, clock).connect()
+    with pytest.raises(Rejected, match="never opened"):
+        PaperBroker(venue.socket, "nobody").connect(1, 0)
+    with pytest.raises(Rejected, match="letters"):
+        PaperMarket(venue.socket, "../x", Terms("book", "USD", []), 1, clock).connect()
+    feed.close()
+
+
+def test_too_many_requests_on_their_way(venue: VenueProcess) -> None:
+    bench = PaperBench(venue, name(), latency_ns=3_600_000_000_000, speed=1.0)
+    for number in range(1, 257):
+        send(bench, Order(number))
+    with pytest.raises(RateLimited):
+        send(bench, Order(257))
+    assert bench.broker.snapshot().pending == 256
+    bench.close()
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"\x02\x00\x00\x00\xc1\xc1", b"\x01\x00\x00\x00\x80"])
+def test_malformed_frames_end_the_connection_only(venue: VenueProcess, data: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(str(venue.socket))
+        sock.sendall(data)
+        reply = next(iter(Frames(Reply).feed(sock.recv(65536))))
+        assert reply.error == "malformed"
+        assert sock.recv(1) == b""
+    bench = PaperBench(venue, name())
+    bench.close()
+
+
+def test_malformed_events_are_refused(venue: VenueProcess) -> None:
+    bench = PaperBench(venue, name())
+    link = VenueLink(venue.socket)
+    link.connect(bench.account, "execution", fence=3)
+    with pytest.raises(OutcomeUnknown):
+        link.call("submit", event=b"short")
+    link.close()
+    bench.close()
+
+
+def test_frames_are_cut_anywhere() -> None:
+    data = frame(Call(id=1, verb="a")) + frame(Call(id=2, verb="b", event=b"x" * 1000))
+    for size in (1, 3, 7, 500):
+        frames = Frames(Call)
+        found = [c.id for i in range(0, len(data), size) for c in frames.feed(data[i : i + size])]
+        assert found == [1, 2]
+    with pytest.raises(WireError):
+        list(Frames(Call).feed(b"\x01\x00\x00\x00\x01"))
+
+
+def test_second_venue_on_a_folder_is_refused(venue: VenueProcess) -> None:
+    code = (
+        "import sys, pathlib; from trading.brokers.paper_venue import run_venue; run_venue(pathlib.Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(venue.folder)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert done.stderr.startswith("venue: another venue already serves")
+
+
+def test_folder_and_socket_belong_to_their_owner(venue: VenueProcess) -> None:
+    assert venue.folder.stat().st_mode & 0o777 == 0o700
+    assert venue.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_venue_ends_cleanly(tmp_path_factory: pytest.TempPathFactory) -> None:
+    process = VenueProcess(tmp_path_factory.mktemp("v") / "v")
+    process.start()
+    bench = PaperBench(process, "s1")
+    bench.book(BIDS, ASKS)
+    assert process.stop() == 0
+    bench.close()
+    assert not process.socket.exists()
+
+
+def test_paper_broker_has_no_client_token_or_route(venue: VenueProcess) -> None:
+    """MES-LIVE-13: everything reachable from a connected paper broker, scanned; its one socket is a local one."""
+    bench = PaperBench(venue, name())
+    seen: set[int] = set()
+    stack: list[object] = [bench.broker]
+    sockets, words = [], ("http", "token", "secret", "password", "apikey", "url", "bearer")
+    while stack:
+        thing = stack.pop()
+        if id(thing) in seen or isinstance(thing, type | types.ModuleType | types.FrameType):
+            continue
+        seen.add(id(thing))
+        module = type(thing).__module__.split(".")[0]
+        assert module not in ("httpx", "http", "urllib", "urllib3", "requests", "websockets", "ssl", "aiohttp")
+        if isinstance(thing, socket.socket):
+            sockets.append(thing.family)
+        if isinstance(thing, str):
+            assert not any(word in thing.lower() for word in words), thing
+        if hasattr(thing, "__dict__"):
+            stack.extend(vars(thing).values())
+        if isinstance(thing, list | tuple | set | dict) or type(thing).__module__ in ("collections",):
+            stack.extend(gc.get_referents(thing))
+    assert sockets == [socket.AF_UNIX]
+    bench.close()

@@ -1,0 +1,92 @@
+"""What every broker is to the desk: the same verbs, four errors, answers in order and exactly once.
+
+The execution loop and the reconcile path speak to this port alone.  An order is an EVENT record with the kernel's order
+number; the number is the identity, so sending it again never makes a second order.  Answers are EVENTs (ACK, FILL,
+REJECT, CANCELLED) whose `ref` is the venue's own gapless event number.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Rejected(Exception):
+    """The broker understood and refused; the request had no effect.  `reason`: one word for tables and tests."""
+
+    def __init__(self, text: str, reason: str = "rejected") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class RateLimited(Exception):
+    """Too many requests; it had no effect.  `wait_s`: how long to wait before the next."""
+
+    def __init__(self, text: str, wait_s: float = 1.0) -> None:
+        super().__init__(text)
+        self.wait_s = wait_s
+
+
+class Unreachable(Exception):
+    """Not connected: nothing was sent."""
+
+
+class OutcomeUnknown(Exception):
+    """Sent, and no answer came: it may or may not have happened.  Never to be read as failed."""
+
+
+class BrokerTruth(NamedTuple):
+    """What the broker says is so."""
+
+    positions: dict[int, int]  # instrument → signed quantity; flat ones are absent
+    orders: np.ndarray  # EVENT of kind RECON, code RECON_ORDER: one per working order (qty total, volume filled)
+    last_ref: int  # number of the last answer that this truth contains
+    market_position: int = 0  # tape events that the venue has taken; 0 for venues with a market of their own
+    pending: int = 0  # requests received that have not reached the market yet
+
+
+class Broker(Protocol):
+    """One account at one venue.  All methods may be called from several threads."""
+
+    def connect(self, fence: int, after_ref: int) -> None:
+        """Begin a session under this fence; answers after `after_ref` follow by `events`.
+
+        Raises Unreachable, or Rejected when a higher fence was seen.  A second call reconnects.
+        """
+        ...
+
+    def submit(self, order: np.ndarray) -> None:
+        """Send an order (one EVENT).  Returns once the broker has it durably; its fate comes by `events`.
+
+        Raises Rejected, RateLimited, Unreachable (not sent) or OutcomeUnknown (sent, no answer).
+        """
+        ...
+
+    def cancel(self, order: np.ndarray) -> None:
+        """Ask to cancel `order_number`.  Errors as `submit`."""
+        ...
+
+    def modify(self, order: np.ndarray) -> None:
+        """Ask for another total quantity and price (stop_tick of a stop, else price_tick).  Errors as `submit`."""
+        ...
+
+    def query(self, number: int) -> np.ndarray:
+        """What became of an order: a report with ref 0 (ACK: works; REJECT: never heard of), else its own answers.
+
+        Empty: received, on its way.  To be read after the answers that `events` holds.
+        """
+        ...
+
+    def snapshot(self) -> BrokerTruth:
+        """Positions and working orders as the broker has them now."""
+        ...
+
+    def events(self, timeout_s: float) -> np.ndarray:
+        """Answers not yet delivered, in order; waits at most `timeout_s` for the first.  Empty: none came.
+
+        Raises Unreachable when the connection is lost and nothing is left to deliver.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the session; a blocked `events` returns."""
+        ...
