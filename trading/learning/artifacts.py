@@ -1,0 +1,250 @@
+"""A trained network on disk: `model.safetensors` and `manifest.json`, written whole or not at all, read with suspicion.
+
+`load` gives numpy arrays only (no torch, no pickle) and refuses, in one sentence that names the first difference,
+whatever does not fit this code's feature schema or its own golden outputs (MES-ML-11, -12, -13).
+Called by training (save) and scoring (load).
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from marketdata.core.features_schema import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_ID, schema_hash
+from trading.learning.forward import CLASSES, WIDTH_MAX, Network, fuse, probabilities
+
+FORMAT = 1
+MANIFEST_FILE, WEIGHTS_FILE = "manifest.json", "model.safetensors"
+NETWORKS = ("feedforward",)
+GOLDEN_ROWS = 16
+GOLDEN_TOLERANCE = 1e-5
+NORM_EPSILON = 1e-5  # torch's BatchNorm1d
+BASE = Path(__file__).resolve().parent.parent.parent
+
+
+class ArtifactError(ValueError):
+    """An artifact that cannot be trusted or written; the message says what differs."""
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that must be known to use the weights, and to name what they came from."""
+
+    format: int
+    network: str
+    hidden: list[int]
+    dropout: float
+    classes: list[str]
+    feature_names: list[str]
+    schema_id: str
+    schema_hash: str
+    scaler_mean: list[float]
+    scaler_scale: list[float]
+    class_weights: list[float]
+    temperature: float
+    symbol: str
+    step_ns: int  # grid step of the tape that it was trained on
+    horizon_ns: int
+    cost_ticks: float
+    seed: int
+    data: dict[str, str]  # where the rows came from
+    data_hash: str  # sha256 over the rows
+    config_hash: str  # sha256 over the training request
+    code_hash: str
+    metrics: dict[str, dict[str, float | int | list[int] | None]]  # per part, with sizes and baselines
+    history: list[dict[str, float]]
+    versions: dict[str, str]
+    created: str  # ISO 8601, UTC
+    weights_sha256: str
+    golden_inputs: list[list[float]]  # raw features
+    golden_outputs: list[list[float]]  # calibrated probabilities
+    note: str = "Trained for demonstration; no edge is claimed."
+
+
+class Artifact(NamedTuple):
+    """A loaded artifact; `id` is the sha256 of the manifest's bytes."""
+
+    manifest: Manifest
+    network: Network
+    id: str
+
+
+def code_hash() -> str:
+    """SHA-256 (hex) over the source that makes features, labels and training."""
+    digest = hashlib.sha256()
+    for folder in ("marketdata/core", "trading/learning"):
+        for path in sorted((BASE / folder).glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _require(truth: bool, words: str) -> None:
+    if not truth:
+        raise ArtifactError(words)
+
+
+def _check_names(names: list[str], where: str) -> None:
+    """Names of the artifact against those of this code, the first difference named (MES-ACC-10.21)."""
+    for i, (theirs, ours) in enumerate(zip(names, FEATURE_NAMES, strict=False)):
+        _require(theirs == ours, f"{where}: feature {i} is {theirs!r}, this desk computes {ours!r} there")
+    missing, extra = FEATURE_NAMES[len(names) :], names[FEATURE_COUNT:]
+    _require(not missing, f"{where}: feature {len(names)} ({', '.join(missing[:1])}) is missing")
+    _require(not extra, f"{where}: feature {FEATURE_COUNT} ({', '.join(extra[:1])}) is one too many")
+
+
+def _check_manifest(manifest: Manifest, where: str) -> None:
+    _require(manifest.format == FORMAT, f"{where}: format {manifest.format} is not {FORMAT}")
+    _require(
+        manifest.network in NETWORKS, f"{where}: network {manifest.network!r} is unknown; known: {', '.join(NETWORKS)}"
+    )
+    _require(manifest.classes == list(CLASSES), f"{where}: classes are {manifest.classes}, not {list(CLASSES)}")
+    _check_names(manifest.feature_names, where)
+    _require(manifest.schema_id == SCHEMA_ID, f"{where}: schema is {manifest.schema_id!r}, not {SCHEMA_ID!r}")
+    _require(
+        manifest.schema_hash == schema_hash(),
+        f"{where}: schema hash {manifest.schema_hash[:12]} is not this desk's {schema_hash()[:12]}: train it again",
+    )
+    for name, values, length in (
+        ("scaler mean", manifest.scaler_mean, FEATURE_COUNT),
+        ("scaler deviation", manifest.scaler_scale, FEATURE_COUNT),
+        ("class weight", manifest.class_weights, len(CLASSES)),
+    ):
+        _require(len(values) == length, f"{where}: {len(values)} values of the {name}, {length} are needed")
+        _require(bool(np.isfinite(values).all()), f"{where}: a {name} is not finite")
+    _require(min(manifest.scaler_scale) > 0, f"{where}: a scaler deviation is not above zero")
+    _require(min(manifest.class_weights) > 0, f"{where}: a class weight is not above zero")
+    calibrated = np.isfinite(manifest.temperature) and manifest.temperature > 0
+    _require(bool(calibrated), f"{where}: temperature {manifest.temperature} is no calibration")
+    _require(manifest.step_ns > 0 and manifest.horizon_ns > 0, f"{where}: grid step and horizon must be above zero")
+    widths = all(0 < width <= WIDTH_MAX for width in manifest.hidden)
+    _require(
+        len(manifest.hidden) > 0 and widths, f"{where}: hidden widths {manifest.hidden} are not within 1..{WIDTH_MAX}"
+    )
+    sizes = len(manifest.golden_inputs), len(manifest.golden_outputs)
+    _require(
+        sizes == (GOLDEN_ROWS, GOLDEN_ROWS), f"{where}: {sizes[0]} and {sizes[1]} golden rows, {GOLDEN_ROWS} are needed"
+    )
+
+
+def tensor_shapes(hidden: list[int]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a feed-forward network's tensors."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    width = FEATURE_COUNT
+    for i, size in enumerate(hidden):
+        shapes[f"hidden.{i}.linear.weight"] = (size, width)
+        for name in ("linear.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
+            shapes[f"hidden.{i}.{name}"] = (size,)
+        width = size
+    return shapes | {"head.weight": (len(CLASSES), width), "head.bias": (len(CLASSES),)}
+
+
+def network_of(manifest: Manifest, tensors: Mapping[str, np.ndarray], where: str = "artifact") -> Network:
+    """The fused network: batch normalisation folded into its layers in float64, then float32."""
+    shapes = tensor_shapes(manifest.hidden)
+    for name in sorted(set(shapes) | set(tensors)):
+        _require(name in tensors, f"{where}: tensor {name} is missing")
+        _require(name in shapes, f"{where}: tensor {name} is unknown")
+        _require(
+            tensors[name].shape == shapes[name],
+            f"{where}: tensor {name} has shape {tensors[name].shape}, not {shapes[name]}",
+        )
+        _require(tensors[name].dtype == np.float32, f"{where}: tensor {name} is {tensors[name].dtype}, not float32")
+        _require(bool(np.isfinite(tensors[name]).all()), f"{where}: tensor {name} is not finite")
+    layers = []
+    for i in range(len(manifest.hidden)):
+        part = {name.removeprefix(f"hidden.{i}."): tensors[name].astype(np.float64) for name in tensors}
+        _require(part["norm.running_var"].min() >= 0, f"{where}: a variance of hidden.{i} is negative")
+        gain = part["norm.weight"] / np.sqrt(part["norm.running_var"] + NORM_EPSILON)
+        bias = (part["linear.bias"] - part["norm.running_mean"]) * gain + part["norm.bias"]
+        layers.append((part["linear.weight"] * gain[:, None], bias))
+    layers.append((tensors["head.weight"].astype(np.float64), tensors["head.bias"].astype(np.float64)))
+    sizes, weights = fuse(layers)
+    return Network(
+        sizes,
+        weights,
+        np.array(manifest.scaler_mean),
+        np.array(manifest.scaler_scale),
+        -np.log(np.array(manifest.class_weights)),
+        manifest.temperature,
+    )
+
+
+def _check_golden(manifest: Manifest, network: Network, where: str) -> None:
+    """The fused network must answer the stored rows as the trained one did (MES-ML-13)."""
+    out = np.empty(len(CLASSES))
+    for i, (features, expected) in enumerate(zip(manifest.golden_inputs, manifest.golden_outputs, strict=True)):
+        _require(len(features) == FEATURE_COUNT, f"{where}: golden row {i} has {len(features)} features")
+        _require(len(expected) == len(CLASSES), f"{where}: golden row {i} has {len(expected)} outputs")
+        probabilities(network, np.array(features, np.float64), out)
+        difference = float(np.abs(out - expected).max())
+        _require(
+            difference <= GOLDEN_TOLERANCE,  # also false for a NaN
+            f"{where}: golden row {i} differs by {difference:.3g}, more than {GOLDEN_TOLERANCE:.0e}",
+        )
+
+
+def load(folder: Path) -> Artifact:
+    """Read and check an artifact.  Raises ArtifactError; never returns one that failed a check."""
+    where = str(folder)
+    try:
+        data = (folder / MANIFEST_FILE).read_bytes()
+        weights = (folder / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        name = Path(error.filename).name if error.filename else where
+        raise ArtifactError(f"{where} is no complete artifact: {name}: {error.strerror}") from None
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{where}: {MANIFEST_FILE} is malformed: {error}") from None
+    _check_manifest(manifest, where)
+    digest = hashlib.sha256(weights).hexdigest()
+    _require(
+        digest == manifest.weights_sha256, f"{where}: {WEIGHTS_FILE} is not the file that the manifest names (sha256)"
+    )
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as load_tensors
+
+    try:
+        tensors = load_tensors(weights)
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that numpy does not have
+        raise ArtifactError(f"{where}: {WEIGHTS_FILE} cannot be read: {error}") from None
+    network = network_of(manifest, tensors, where)
+    _check_golden(manifest, network, where)
+    return Artifact(manifest, network, hashlib.sha256(data).hexdigest())
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a target that is in use, before any work is done."""
+    empty = folder.is_dir() and not any(folder.iterdir())
+    _require(
+        not folder.exists() or empty,
+        f"{folder} already exists: choose another folder, an artifact is never overwritten",
+    )
+
+
+def save(folder: Path, manifest: Manifest, weights: bytes) -> Artifact:
+    """Write both files beside the target, load them back with every check, then rename: whole or not at all."""
+    check_target(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, data in (
+            (MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest))),
+            (WEIGHTS_FILE, weights),
+        ):
+            with (temporary / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        artifact = load(temporary)
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)  # replaces an empty folder, never a full one
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return artifact
