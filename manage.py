@@ -10,9 +10,13 @@ def main() -> None:
     from desk.jitcache import set_jit_cache
 
     set_jit_cache()
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"settings: {error}")
 
 
 if __name__ == "__main__":

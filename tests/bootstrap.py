@@ -1,0 +1,58 @@
+"""The environment of one test process, set before Django's settings are read (loaded by `-p tests.bootstrap`).
+
+Every process has a runtime folder, ports and a Redis address of its own, so that several suites can run side by side
+and none can touch a desk that is in use.  Compiled kernels are shared between runs.  It starts nothing by itself.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+OWNER = "DESK_TEST_OWNER"  # pid of the process that made the folder: children inherit it and must not remove it
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` TCP ports of 127.0.0.1 that nobody uses now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def set_environment() -> None:
+    var = tempfile.mkdtemp(prefix="desk-test-")
+    web, guard, redis = free_ports(3)
+    os.environ["DESK_VAR"] = var
+    os.environ[OWNER] = str(os.getpid())
+    os.environ["DESK_PORT"] = str(web)
+    os.environ["DESK_GUARD_PORT"] = str(guard)
+    os.environ["DESK_REDIS_PORT"] = str(redis)
+    os.environ["DESK_REDIS_URL"] = f"redis://127.0.0.1:{redis}/0"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        from desk.jitcache import code_hash
+
+        os.environ["NUMBA_CACHE_DIR"] = str(ROOT / "var" / "jit" / code_hash())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Leave `passed failed skipped` for desk/ops/test.sh, which adds up several runs."""
+    if path := os.environ.get("DESK_TEST_COUNTS"):
+        count = {name: len(terminalreporter.stats.get(name, ())) for name in ("passed", "failed", "error", "skipped")}
+        Path(path).write_text(f"{count['passed']} {count['failed'] + count['error']} {count['skipped']}\n")
+
+
+def pytest_unconfigure() -> None:
+    if os.environ.get(OWNER) == str(os.getpid()):
+        shutil.rmtree(os.environ["DESK_VAR"], ignore_errors=True)
+
+
+set_environment()

@@ -1,0 +1,88 @@
+"""Fixtures that every room's tests share.  Nothing here stands in for a part of the desk: servers are real ones."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+from desk.ops.embedded import redis_arguments, redis_binary, wait_for_redis
+from tests.bootstrap import ROOT, free_ports
+
+SAMPLE_DATA = Path(os.environ.get("DESK_SAMPLE_DATA", ROOT.parent / "shared" / "data"))
+DATABASE_FOLDERS = ("tests/shell/", "tests/web/")
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "client", "admin_client"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what touches the database, so that the second run (PostgreSQL) takes exactly these."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if (
+            item.nodeid.startswith(DATABASE_FOLDERS)
+            or item.get_closest_marker("django_db")
+            or fixtures & DATABASE_FIXTURES
+        ):
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The folder of recorded market data; tests that need it are skipped, with the reason, where it is absent."""
+    if not SAMPLE_DATA.is_dir():
+        pytest.skip(f"no sample data in {SAMPLE_DATA}: set DESK_SAMPLE_DATA to the folder that holds it")
+    return SAMPLE_DATA
+
+
+@pytest.fixture(scope="session")
+def collected_static() -> Path:
+    """STATIC_ROOT of this test process, filled: pages name their files by content, so they need them to render."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
+    return Path(settings.STATIC_ROOT)
+
+
+@pytest.fixture
+def client(collected_static: Path) -> "Client":
+    """pytest-django's client, with the static files in place."""
+    from django.test import Client
+
+    return Client()
+
+
+@pytest.fixture
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real embedded server at DESK_REDIS_URL of this test process; yields the URL."""
+    url = os.environ["DESK_REDIS_URL"]
+    folder = tmp_path_factory.mktemp("redis")
+    port = int(os.environ["DESK_REDIS_PORT"])
+    with open(folder / "redis.log", "wb") as log:
+        server = subprocess.Popen([*redis_arguments(redis_binary(), port, folder)], stdout=log, stderr=log)
+    try:
+        wait_for_redis(url, timeout_s=10)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def redis_client(redis_server: str) -> Iterator["redis.Redis"]:
+    """A client of `redis_server`; the server is empty before and after the test."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+        yield client
+        client.flushall()
