@@ -8,8 +8,8 @@ from marketdata.core.sessions import AFTER_HOURS, CLOSE_ONLY, NORMAL
 from risk.core import gate
 from risk.core.holds import BIT, ENTRY_MASK, HOLDS
 from risk.core.records import LIMIT_FIELDS, LIMITS, UNKNOWN, UNSET, GateInput
-from tests.core.kernel_desk import LIMITS as DEMO
-from tests.core.kernel_desk import T0, S
+from tests.kernel.desk import LIMITS as DEMO
+from tests.kernel.desk import T0, S
 
 GOOD = GateInput(
     now_ns=T0,

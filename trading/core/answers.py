@@ -205,8 +205,7 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
 def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """The broker's truth: BEGIN, its positions and working orders, END.  Differences are held, never invented away."""
     account = state.account[0]
-    if e.code == RECON_BEGIN:
-        account.reconciled = 0
+    if e.code == RECON_BEGIN:  # what was agreed stays agreed until END says otherwise
         for i in range(INSTRUMENT_CAPACITY):
             state.positions[i].broker_qty = 0
         for slot in range(account.orders_used):
@@ -240,6 +239,7 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 @inner
 def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
+    account.reconciled = 0
     if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled
         return ask_missed_answers(state, out, n)
     for slot in range(account.orders_used):

@@ -25,7 +25,7 @@ class Kernel:
     def __init__(self) -> None:
         self.state: State = new_state()
         self.params: Params = new_params()
-        self._out = new_out()
+        self.out = new_out()
         self._one = np.zeros(1, EVENT)
 
     @property
@@ -40,11 +40,11 @@ class Kernel:
             one = self._one
             one[0] = events[i]
             one["seq"] = self.seq + 1
-            written = kernel.step(self.state, self.params, one, 0, self._out)
-            parts.append(one.copy())
+            written = kernel.step(self.state, self.params, one, 0, self.out)
+            parts.append(one.tobytes())
             if written > 0:
-                parts.append(self._out[:written].copy())
-        return np.concatenate(parts) if parts else np.zeros(0, EVENT)
+                parts.append(self.out[:written].tobytes())
+        return np.frombuffer(bytearray(b"".join(parts)), EVENT)  # `np.concatenate` of records costs 30 µs a call
 
     def snapshot(self) -> bytes:
         """State and parameters as bytes, with a checksum."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, QUOTE, new_events
 from marketdata.core.sessions import NORMAL
+from risk.core.holds import HOLDS
 from risk.core.records import LIMIT_INDEX, SPEC_INDEX
 from trading.core import records as r
 from trading.run.replica import Kernel
@@ -182,6 +183,16 @@ def kinds(outputs: Sequence[np.record]) -> list[str]:
 
 def decision(outputs: Sequence[np.record]) -> int:
     return next(int(o.code) for o in outputs if o.kind == r.DECISION)
+
+
+def standing(desk: Desk) -> set[str]:
+    """Codes of the account holds that stand."""
+    return {h.code for h in HOLDS if desk.account.holds >> h.bit & 1}
+
+
+def sent(outputs: Sequence[np.record], kind: int, role: int = 0) -> list[np.record]:
+    """Outputs of one kind, of one role or of all."""
+    return [o for o in outputs if o.kind == kind and role in (0, o.role)]
 
 
 __all__ = ["LIMITS", "NO_TICK", "SPEC", "T0", "Desk", "S", "decision", "kinds"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from risk.core.holds import ENTRY_MASK, FLATTEN_MASK
-from tests.core.kernel_desk import Desk
-from tests.core.kernel_tape import Tape
+from tests.kernel.desk import Desk
+from tests.kernel.tape import Tape
 from trading.core import records as r
 
 SEEDS = range(40)

@@ -13,7 +13,7 @@ import numpy as np
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
-from tests.core.kernel_desk import Desk, S
+from tests.kernel.desk import Desk, S
 from trading.core import records as r
 
 Check = Callable[[Desk, int, list[np.record]], None]

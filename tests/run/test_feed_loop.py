@@ -1,0 +1,296 @@
+"""The feed loop with the simulated tape, real venue and real streams: once, in order, told when something is lost."""
+
+import time
+
+import numpy as np
+import pytest
+
+from marketdata.core.records import (
+    FEED,
+    FEED_BEAT,
+    FEED_GAP,
+    FEED_UP,
+    FLAG_BACKFILL,
+    new_depths,
+    new_events,
+)
+from marketdata.core.units import NANOS
+from marketdata.feeds.port import Batch
+from marketdata.feeds.registry import open_feed
+from tests.redis_server import RedisServer
+from tests.simulation.kit import make_context, make_spec
+from tests.simulation.ring import Venue, make_market
+from trading.brokers.paper import PaperBroker
+from trading.run.bodies.feed_loop import KEPT_EVENTS, FeedLoop, Outlet, _Entry, cut
+from trading.run.clock import clock_is_stale, load_clock
+from trading.run.context import Fenced
+from trading.run.streams import INBOX, MARKET, ZERO_ID, Board, Stream
+
+WAIT_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.kill()
+
+
+class Desk:
+    """Venue, streams and the loop."""
+
+    def __init__(self, tmp_path, server: RedisServer, speed: float = 8.0) -> None:
+        self.server, self.folder = server, tmp_path / "7"
+        server.client().flushall()
+        self.venue = Venue(tmp_path / "venue").start()
+        self.spec = make_spec(server.url, str(self.venue.socket), speed)
+        self.inbox = Stream(server.client(), self.spec.key, INBOX)
+        self.md = Stream(server.client(), self.spec.key, MARKET)
+        self.inbox.open(ZERO_ID)
+        self.fence = 0
+
+    def start(self) -> FeedLoop:
+        self.fence += 1
+        self.loop = FeedLoop(make_market)
+        self.loop.open(make_context(self.folder, self.spec, "feed", self.fence))
+        return self.loop
+
+    def step_until(self, truth, what: str) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not truth():
+            assert time.monotonic() < deadline, f"not: {what}; {self.loop.counts}"
+            self.loop.step()
+
+    def events(self, stream: Stream) -> np.ndarray:
+        entries = stream.read(ZERO_ID, 0, 100_000)
+        return np.concatenate([e.events for e in entries]) if entries else new_events(0)
+
+    def live(self, stream: Stream) -> np.ndarray:
+        """Tape events, without back-fill and the feed's own."""
+        events = self.events(stream)
+        return events[(events["flags"] & FLAG_BACKFILL == 0) & (events["kind"] != FEED)]
+
+    def tape(self, count: int) -> np.ndarray:
+        """The first `count` events of the same tape, read directly."""
+        feed = open_feed(self.spec.feed)
+        feed.backfill()
+        parts, found = [], 0
+        while found < count:
+            batch = feed.read(2**62, min(count - found, 256))
+            parts.append(batch.events)
+            found += len(batch.events)
+        feed.close()
+        return np.concatenate(parts)
+
+
+@pytest.fixture
+def desk(tmp_path, server):
+    desk = Desk(tmp_path, server)
+    yield desk
+    if hasattr(desk, "loop"):
+        desk.loop.close()
+    desk.venue.kill()
+
+
+def step_often(loop: FeedLoop, times: int) -> None:
+    for _ in range(times):
+        loop.step()
+
+
+def same_market(ours: np.ndarray, tape: np.ndarray) -> bool:
+    """Equal but for the stamp of arrival."""
+    ours, tape = ours.copy(), tape.copy()
+    ours["ts_ns"] = tape["ts_ns"] = 0
+    return ours.tobytes() == tape.tobytes()
+
+
+def test_back_fill_first_then_the_tape_on_the_sessions_clock(desk):
+    desk.start()
+    clock = load_clock(desk.folder)
+    assert not clock_is_stale(desk.folder)
+    desk.step_until(lambda: desk.loop.counts["events"] >= 300, "300 events")
+    events = desk.events(desk.inbox)
+    assert (events["kind"][0], events["code"][0]) == (FEED, FEED_UP)
+    history = events[events["flags"] & FLAG_BACKFILL != 0]
+    assert len(history) > 0
+    assert history["ts_venue_ns"].min() <= clock.start_ns - 20 * 60 * NANOS
+    assert (history["ts_ns"] >= clock.start_ns).all()
+    live = desk.live(desk.inbox)
+    assert same_market(live, desk.tape(len(live)))
+    assert (np.diff(live["ts_ns"]) >= 0).all()
+    assert (live["ts_ns"] >= live["ts_venue_ns"]).all(), "nobody knows an event before it happened"
+    assert live["ts_ns"].max() <= clock.now()
+
+
+def test_the_scorers_stream_carries_depths_and_positions(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 300, "300 events")
+    entries = desk.md.read(ZERO_ID, 0, 100_000)
+    assert sum(len(e.depths) for e in entries) > 0
+    for entry in entries:
+        for i, at in enumerate(entry.depth_of):
+            assert at < 0 or entry.depths["ts_venue_ns"][at] == entry.events["ts_venue_ns"][i]
+    positions = [e.position for e in entries if e.position > 0]
+    assert positions == sorted(positions)
+    assert positions[-1] == desk.loop.counts["position"]
+    desk.loop._looked_ns = 0
+    desk.loop.step()
+    assert "depth:0" in Board(desk.server.client(), "s7").latest()
+
+
+def test_the_venue_gets_the_same_market(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 200, "200 events")
+    desk.loop._venue.drain()
+    broker = PaperBroker(desk.venue.socket, desk.spec.key, role="reconcile")
+    broker.connect(1, 0)
+    assert broker.snapshot().market_position == desk.loop.counts["position"]
+    broker.close()
+
+
+def test_a_takeover_goes_on_where_the_inbox_stands(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 events")
+    old = desk.loop
+    clock = load_clock(desk.folder).record()
+    desk.start()
+    assert load_clock(desk.folder).record() == clock, "the session's clock is stamped once"
+    desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 more")
+    live = desk.live(desk.inbox)
+    assert len(live) >= 200
+    assert same_market(live, desk.tape(len(live)))
+    assert FEED_GAP not in desk.events(desk.inbox)[desk.events(desk.inbox)["kind"] == FEED]["code"]
+    with pytest.raises(Fenced):
+        step_often(old, 200)
+    old.close()
+
+
+def test_a_takeover_with_an_empty_redis_goes_on_at_the_venue_and_says_so(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 events")
+    desk.loop._venue.drain()
+    position = desk.loop.counts["position"]
+    desk.loop.close()
+    desk.server.client().flushall()
+    desk.inbox.open(ZERO_ID)
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 more")
+    live = desk.live(desk.inbox)
+    assert same_market(live, desk.tape(position + len(live))[position:])
+    own = desk.events(desk.inbox)
+    assert own[own["kind"] == FEED]["code"].tolist()[:2] == [FEED_GAP, FEED_UP]
+
+
+def test_a_full_inbox_stops_the_tape_and_loses_nothing(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
+    desk.loop._inbox.stream.cap = desk.inbox.length()
+    desk.step_until(lambda: desk.loop._inbox.full, "full")
+    played = desk.loop.counts["events"]
+    assert [desk.loop.step() for _ in range(5)] == [0] * 5
+    desk.loop._looked_ns = 0
+    desk.loop.step()
+    assert Board(desk.server.client(), "s7").beats("full"), "shown"
+    desk.loop._inbox.stream.cap = 20_000
+    desk.step_until(lambda: desk.loop.counts["events"] >= played + 100, "goes on")
+    live = desk.live(desk.inbox)
+    assert same_market(live, desk.tape(len(live)))
+
+
+def test_a_full_scorers_stream_does_not_hold_the_market_up(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
+    desk.loop._md.stream.cap = 1
+    desk.step_until(lambda: desk.loop.counts["md_lost"] > 0, "lost and counted")
+    desk.loop._md.stream.cap = 20_000
+    desk.step_until(lambda: desk.loop.counts["events"] >= 300, "goes on")
+    live = desk.live(desk.inbox)
+    assert same_market(live, desk.tape(len(live)))
+
+
+def test_redis_away_short_is_delivered_late_and_long_is_told_as_a_gap(tmp_path):
+    server = RedisServer(tmp_path / "redis").start()
+    desk = Desk(tmp_path, server)
+    try:
+        desk.start()
+        desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
+        server.kill()
+        played = desk.loop.counts["events"]
+        desk.step_until(lambda: desk.loop.counts["events"] >= played + 50, "the market goes on")
+        server.restart(empty=True)
+        desk.inbox.open(ZERO_ID)
+        desk.step_until(lambda: not desk.loop._inbox.away and not desk.loop._inbox.waiting, "delivered")
+        live = desk.live(desk.inbox)
+        assert len(live) > 0
+        assert same_market(live, desk.tape(desk.loop.counts["position"])[-len(live) :])
+    finally:
+        desk.loop.close()
+        desk.venue.kill()
+        server.kill()
+
+
+def test_what_cannot_be_kept_is_counted_and_told(server):
+    client = server.client()
+    client.flushall()
+    outlet = Outlet(Stream(client, "s1", INBOX), fence=1, makes_it=False)
+    for i in range(KEPT_EVENTS // 256 + 3):
+        outlet.offer(_Entry(new_events(256), None, None, 256 * (i + 1)))
+        outlet.flush(0)
+    assert outlet.away
+    assert outlet.skipped == 3 * 256
+    outlet.stream.open(ZERO_ID)
+    outlet.flush(99)
+    events = np.concatenate([e.events for e in outlet.stream.read(ZERO_ID, 0, 1000)])
+    assert events["code"][:2].tolist() == [FEED_GAP, FEED_UP]
+    assert events["value"][0] == 3 * 256
+    assert len(events) == 2 + KEPT_EVENTS
+    assert outlet.skipped == 0
+
+
+def test_the_venue_away_does_not_stop_the_market(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
+    desk.venue.kill()
+    desk.step_until(lambda: desk.loop._venue_skipped > 0, "counted")
+    desk.venue.start()
+    desk.step_until(lambda: desk.loop._venue_up, "connected again")
+    live = desk.live(desk.inbox)
+    assert same_market(live, desk.tape(len(live)))
+
+
+def test_a_quiet_market_beats(desk, monkeypatch):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 10, "running")
+    quiet = Batch(new_events(0), new_depths(0), np.zeros(0, np.int32), desk.loop.counts["position"], False)
+    monkeypatch.setattr(desk.loop._feed, "read", lambda until_ns, limit: quiet)
+    monkeypatch.setattr(desk.loop._feed, "next_ns", lambda: 2**62)
+    before = desk.clock_now = load_clock(desk.folder).now()
+    while load_clock(desk.folder).now() < before + 5 * NANOS:
+        desk.loop.step()
+    own = desk.events(desk.inbox)
+    beats = own[(own["kind"] == FEED) & (own["code"] == FEED_BEAT)]
+    assert len(beats) >= 8
+    assert np.diff(beats["ts_ns"]).max() < 2 * NANOS
+
+
+def test_on_a_tape_the_clock_follows_the_events(tmp_path, server):
+    desk = Desk(tmp_path, server, speed=0.0)
+    try:
+        desk.start()
+        desk.step_until(lambda: desk.loop.counts["events"] >= 2_000, "as fast as it goes")
+        live = desk.live(desk.inbox)
+        assert same_market(live, desk.tape(len(live)))
+        assert (live["ts_ns"] == live["ts_venue_ns"]).all()
+    finally:
+        desk.loop.close()
+        desk.venue.kill()
+
+
+def test_a_cut_batch_keeps_each_event_with_its_depth():
+    events, depths = new_events(6), new_depths(3)
+    depths["ts_ns"] = [10, 20, 30]
+    batch = Batch(events, depths, np.array([0, -1, 2, 1, -1, 2], np.int32), 6, False)
+    part = cut(batch, 2, 6, position=4)
+    assert part.depths["ts_ns"].tolist() == [20, 30]
+    assert part.depth_of.tolist() == [1, 0, -1, 1]
+    assert len(part.events) == 4

@@ -1,0 +1,323 @@
+"""The feed loop's body: plays one tape on the session's clock to the venue, the inbox and the scorer's stream.
+
+It stamps the session's clock at the first start, sends the back-fill first, then what is due.  A full inbox stops the
+tape; a Redis that is away does not (the market goes on): what then cannot be kept is counted and told as a gap.  It
+decides nothing and knows no order.  Called by the runner.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from marketdata.core.records import FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
+from marketdata.core.units import NANOS
+from marketdata.feeds.port import Batch, Feed
+from marketdata.feeds.registry import open_feed
+from trading.brokers.port import Rejected, Unreachable
+from trading.run.bodies.reconcile import raise_if_fenced
+from trading.run.clock import ClockMissing, SessionClock, boot_ns, clock_is_stale, load_clock, save_clock
+from trading.run.context import WAIT_S, LoopContext
+from trading.run.journal.recovery import account_event
+from trading.run.streams import INBOX, MARKET, Board, Stream, StreamAway, StreamFull
+
+BATCH = 256
+KEPT_EVENTS = 8192  # per stream, while Redis is away
+BEAT_NS = NANOS // 4  # of session time without an event, after which a beat is sent
+BEAT_REAL_S = 0.02  # but never more often than this
+LATEST_NS = NANOS // 20  # how often the newest depth goes to the board
+LOOK_NS = NANOS // 4
+RETRY_S = 0.05
+FAR_NS = np.iinfo(np.int64).max
+
+
+class MarketSink(Protocol):
+    """The venue as the feed sees it; `trading.brokers.paper.PaperMarket` is one."""
+
+    def connect(self) -> int:
+        """Begin a session; returns the position of the last market events that the venue has.  Raises Unreachable."""
+        ...
+
+    def market(self, events: np.ndarray, depths: np.ndarray, depth_of: np.ndarray, position: int) -> None:
+        """Give it one batch; what it has already (by position) it skips.  Raises Unreachable."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class _Entry(NamedTuple):
+    events: np.ndarray
+    depths: np.ndarray | None
+    depth_of: np.ndarray | None
+    position: int
+
+
+class Outlet:
+    """One stream on its way out: what waits for it, and how it stands."""
+
+    def __init__(self, stream: Stream, fence: int, makes_it: bool) -> None:
+        self.stream, self.fence, self.makes_it = stream, fence, makes_it
+        self.waiting: deque[_Entry] = deque()
+        self.events_waiting = 0
+        self.skipped = 0  # events dropped since the stream last took something
+        self.skipped_total = 0
+        self.full = self.away = False
+
+    def offer(self, entry: _Entry) -> None:
+        """Queue one entry; while Redis is away the oldest give way, and are counted."""
+        self.waiting.append(entry)
+        self.events_waiting += len(entry.events)
+        while self.events_waiting > KEPT_EVENTS and len(self.waiting) > 1:
+            lost = len(self.waiting.popleft().events)
+            self.events_waiting -= lost
+            self.skipped += lost
+            self.skipped_total += lost
+
+    def flush(self, gap_ts_ns: int) -> int:
+        """Send what waits, in order, after the news of a gap if there was one.  Returns the number of events sent."""
+        sent = 0
+        self.full = self.away = False
+        try:
+            if self.makes_it and self.waiting:
+                self.stream.open((0, 0))
+            while self.waiting:
+                if self.skipped > 0:
+                    lost = account_event(FEED, FEED_GAP, gap_ts_ns, self.skipped)
+                    both = np.concatenate([lost, account_event(FEED, FEED_UP, gap_ts_ns)])
+                    self.stream.append(both, fence=self.fence, loop="feed")
+                    self.skipped = 0
+                self._append(self.waiting[0])
+                count = len(self.waiting.popleft().events)
+                self.events_waiting -= count
+                sent += count
+        except StreamFull:
+            self.full = True
+        except StreamAway:
+            self.away = True
+        return sent
+
+    def _append(self, entry: _Entry) -> None:
+        mark = None if entry.position < 0 else (f"feed:{self.stream.name}", str(entry.position).encode())
+        self.stream.append(
+            entry.events,
+            fence=self.fence,
+            loop="feed",
+            depths=entry.depths,
+            depth_of=entry.depth_of,
+            position=entry.position if entry.depths is not None else -1,
+            mark=mark,
+        )
+
+
+class FeedLoop:
+    """Body of loop "feed".  `venue` makes the venue's client, not connected."""
+
+    def __init__(self, venue: Callable[[LoopContext, SessionClock], MarketSink]) -> None:
+        self._make_venue = venue
+        self._stack = ExitStack()  # what close() lets go
+
+    def open(self, context: LoopContext) -> None:
+        """Open the tape and the clock.  Raises FeedError when the tape cannot be used."""
+        self.context = context
+        client = context.connect()
+        self._stack.callback(client.close)
+        self._feed: Feed = open_feed(context.spec.feed)
+        self._stack.callback(self._feed.close)
+        key = context.spec.key
+        self._inbox = Outlet(Stream(client, key, INBOX), context.fence, makes_it=False)
+        self._md: Outlet | None = None
+        if context.spec.scorer.name != "none":
+            self._md = Outlet(Stream(client, key, MARKET), context.fence, makes_it=True)
+        self._board = Board(client, key)
+        fresh = self._open_clock()
+        self._venue = self._make_venue(context, self._clock)
+        self._stack.callback(self._venue.close)
+        self._venue_up = False
+        self._venue_retry_ns = 0
+        self._venue_skipped = 0
+        self._latest: dict[str, bytes] = {}
+        self._latest_ns = self._looked_ns = self._spoke_boot_ns = NO_TIME
+        self._ended = False
+        self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
+        self._take_over(fresh)
+
+    def step(self) -> int:
+        """Flush what waits, then play what is due.  Returns the number of tape events played.  Raises Fenced."""
+        self._look()
+        self._inbox.flush(self._clock.now())
+        if self._md is not None:
+            self._md.flush(self._clock.now())
+        tape_waits = self._md is not None and self._clock.tape and self._md.full
+        if self._inbox.full or tape_waits or (self._clock.tape and self._inbox.away):
+            self.context.beat(self.counts | {"state": "a stream does not take more"})
+            self.context.stop.wait(RETRY_S)
+            return 0
+        batch = self._feed.read(FAR_NS if self._clock.tape else self._clock.now(), BATCH)
+        count = len(batch.events)
+        if count > 0:
+            self._play(batch)
+        elif batch.ended and not self._ended:
+            self._say(FEED_END)
+            self._ended = True
+        else:
+            self._wait()
+        self.context.beat(self.counts)
+        return count
+
+    def close(self) -> None:
+        """Let tape, venue and Redis go."""
+        self._stack.close()
+
+    # start
+
+    def _open_clock(self) -> bool:
+        """Read the session's clock, or stamp it.  Returns True at the very first start."""
+        folder, speed = self.context.folder, self.context.spec.feed.speed
+        try:
+            self._clock = load_clock(folder)
+            self._stale_clock = clock_is_stale(folder)
+            return False
+        except ClockMissing:
+            self._clock = SessionClock(self._feed.start_ns, boot_ns(), speed)
+            self._stale_clock = False
+            save_clock(folder, self._clock)
+            return True
+
+    def _take_over(self, fresh: bool) -> None:
+        """Back-fill at the first start; else go on where the inbox, or failing that the venue, has arrived."""
+        if fresh:
+            self._say(FEED_UP)
+            backfill = self._feed.backfill()
+            for start in range(0, len(backfill.events), BATCH):
+                self._publish(cut(backfill, start, start + BATCH, position=-1), self._clock.now())
+            return
+        venue_position = self._connect_venue()
+        try:
+            mark = self._inbox.stream.mark(f"feed:{INBOX}")
+        except StreamAway:
+            mark = None
+        position = int(mark) if mark is not None else max(venue_position, 0)
+        self._feed.seek(position)
+        self.counts["position"] = position
+        if self._stale_clock:  # the machine was started anew: session time goes on at the next event of the tape
+            next_ns = self._feed.next_ns()
+            start_ns = self._feed.start_ns if next_ns == NO_TIME else next_ns
+            self._clock = SessionClock(start_ns, boot_ns(), self.context.spec.feed.speed)
+            save_clock(self.context.folder, self._clock)
+        if mark is None and position > 0:
+            self._say(FEED_GAP)  # between the venue's position and the inbox something may be missing
+        self._say(FEED_UP)
+
+    # playing
+
+    def _play(self, batch: Batch) -> None:
+        self._clock.observe(int(batch.events["ts_venue_ns"].max()))
+        now_ns = self._clock.now()
+        events = batch.events.copy()
+        events["ts_ns"] = events["ts_venue_ns"] if self._clock.tape else now_ns
+        batch = batch._replace(events=events)
+        self._to_venue(batch)
+        self._publish(batch, now_ns)
+        self.counts["events"] += len(events)
+        self.counts["position"] = batch.position
+
+    def _publish(self, batch: Batch, now_ns: int) -> None:
+        """To the inbox without depths, to the scorer with them, the newest depth of each instrument to the board."""
+        events = batch.events
+        if batch.position < 0:
+            events = events.copy()
+            events["ts_ns"] = now_ns
+        self._inbox.offer(_Entry(events, None, None, batch.position))
+        self._inbox.flush(now_ns)
+        if self._md is not None:
+            if self._md.full and not self._clock.tape:
+                self.counts["md_lost"] += len(events)  # the scorer sees the jump in positions; the market goes on
+            else:
+                self._md.offer(_Entry(events, batch.depths, batch.depth_of, max(batch.position, 0)))
+                self._md.flush(now_ns)
+        for depth in batch.depths:
+            self._latest[f"depth:{depth['instrument']}"] = depth.tobytes()
+        self._spoke_boot_ns = boot_ns()
+
+    def _say(self, code: int) -> None:
+        """One FEED event about the feed itself."""
+        event = account_event(FEED, code, self._clock.now())
+        self._inbox.offer(_Entry(event, None, None, -1))
+        self._inbox.flush(self._clock.now())
+        self._spoke_boot_ns = boot_ns()
+
+    def _wait(self) -> None:
+        """Until the next event or the next beat is due, at most WAIT_S."""
+        next_ns = NO_TIME if self._ended else self._feed.next_ns()
+        until_event_s = WAIT_S if next_ns == NO_TIME else self._clock.wait_s(next_ns)
+        beat_s = max(BEAT_REAL_S, BEAT_NS / NANOS / max(self._clock.speed, 1.0))
+        until_beat_s = beat_s - (boot_ns() - self._spoke_boot_ns) / NANOS
+        if until_beat_s <= 0 and not self._ended:
+            self._say(FEED_BEAT)
+            return
+        self.context.stop.wait(min(WAIT_S, max(0.0005, min(until_event_s, until_beat_s))))
+
+    # venue and board
+
+    def _connect_venue(self) -> int:
+        """Connect if it is time to; returns the venue's market position, -1 while it is away."""
+        if boot_ns() < self._venue_retry_ns:
+            return -1
+        try:
+            position = self._venue.connect()
+        except Rejected as error:
+            raise_if_fenced(error)
+            raise
+        except Unreachable:
+            self._venue_retry_ns = boot_ns() + NANOS // 2
+            return -1
+        self._venue_up = True
+        return position
+
+    def _to_venue(self, batch: Batch) -> None:
+        """The market goes on whether the venue listens or not; what it missed is counted."""
+        if not self._venue_up:
+            self._connect_venue()
+        if self._venue_up:
+            try:
+                self._venue.market(batch.events, batch.depths, batch.depth_of, batch.position)
+                return
+            except Rejected as error:
+                raise_if_fenced(error)
+                raise
+            except Unreachable:
+                self._venue_up = False
+        self._venue_skipped += len(batch.events)
+
+    def _look(self) -> None:
+        """Now and then: newest depths and our health to the board.  A Redis that is away is no fault of the market."""
+        boot = boot_ns()
+        try:
+            if self._latest and (self._latest_ns == NO_TIME or boot - self._latest_ns >= LATEST_NS):
+                self._latest_ns = boot
+                self._board.put(self._latest)
+                self._latest = {}
+            if self._looked_ns != NO_TIME and boot - self._looked_ns < LOOK_NS:
+                return
+            self._looked_ns = boot
+            self.counts["inbox_waiting"] = self._inbox.events_waiting
+            self.counts["md_waiting"] = 0 if self._md is None else self._md.events_waiting
+            self.counts["full"] = int(self._inbox.full)
+            if self._inbox.full:
+                self._board.beat("full", 1000)
+            self.counts |= {"venue_up": int(self._venue_up), "venue_skipped": self._venue_skipped}
+            self.counts |= {"inbox_skipped": self._inbox.skipped_total, "ended": int(self._ended)}
+        except (StreamAway, StreamFull):
+            self._inbox.away = True
+
+
+def cut(batch: Batch, start: int, end: int, position: int) -> Batch:
+    """Events [start, end) of a batch with the depths that belong to them."""
+    depth_of = batch.depth_of[start:end]
+    used = np.unique(depth_of[depth_of >= 0])
+    renumbered = np.where(depth_of < 0, -1, np.searchsorted(used, depth_of)).astype(np.int32)
+    return Batch(batch.events[start:end], batch.depths[used], renumbered, position, batch.ended)

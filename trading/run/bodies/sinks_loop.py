@@ -1,0 +1,197 @@
+"""The sinks loop's body: follows the journal for everybody who must not slow it down.
+
+Ledger, audit and whoever else follows gets every frame in order, each behind a cursor of its own; one that fails is
+tried again and holds up nobody else.  A replica kernel reruns all inputs and compares every output with the journal,
+all the time, and the browser's picture is made from it.  Nothing here can delay an exit.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Protocol
+
+import numpy as np
+
+from marketdata.core.records import NO_TIME
+from marketdata.core.units import NANOS
+from trading.run.bodies.snapshot import Rows, build
+from trading.run.clock import boot_ns
+from trading.run.context import LoopContext
+from trading.run.journal.reader import JournalReader
+from trading.run.journal.recovery import Replayer, load_snapshot
+from trading.run.journal.segment import JournalBroken
+from trading.run.journal.verify import describe
+from trading.run.replica import Kernel
+from trading.run.streams import Board, StreamAway, StreamFull
+
+POLL_S = 0.02
+BATCH = 512
+PUBLISH_NS = NANOS // 20
+BEAT_NS = NANOS // 4
+BEAT_LIFE_MS = 1000
+BEHIND_MAX = 5_000  # frames a follower may be behind before the database counts as away
+RETRY_NS = NANOS // 4
+ROWS_BACK = 20_000  # frames before the snapshot that are read to fill the last rows
+
+log = logging.getLogger(__name__)
+
+
+class Retry(RuntimeError):
+    """A follower cannot take these frames now (database locked or away): give it the same ones again."""
+
+
+class Follower(Protocol):
+    """Somebody who follows the journal."""
+
+    name: str
+
+    def cursor(self) -> int:
+        """Seq of the last frame it has for good; may raise Retry."""
+        ...
+
+    def apply(self, frames: np.ndarray) -> None:
+        """Take FRAMEs cursor+1.. and keep frames and cursor together, or neither.  Raises Retry to get them again."""
+        ...
+
+    def publish(self) -> None:
+        """After each look at the journal, often without a frame: tell whoever waits; must not fail without one."""
+        ...
+
+
+class _Followed:
+    """One follower and where it stands."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.seq = -1  # not asked yet
+        self.retry_ns = 0
+        self.fault = ""
+        self.faults = 0
+
+    def advance(self, reader: JournalReader) -> int:
+        """Give it the next batch.  Returns the number of frames it took."""
+        if boot_ns() < self.retry_ns:
+            return 0
+        try:
+            if self.seq < 0:
+                self.seq = self.follower.cursor()
+            frames = reader.read(self.seq, BATCH)
+            if len(frames) > 0:
+                self.follower.apply(frames)
+                self.seq += len(frames)
+            self.follower.publish()
+        except Retry as error:
+            self.retry_ns = boot_ns() + RETRY_NS
+            self.faults += 1
+            self.seq = -1  # ask again where it stands: nothing is lost and nothing comes twice
+            if self.fault == "":
+                log.warning("%s waits: %s", self.follower.name, error)
+            self.fault = str(error)
+            return 0
+        self.fault = ""
+        return len(frames)
+
+
+class SinksLoop:
+    """Body of loop "sinks".  `make_followers` makes them for one session."""
+
+    def __init__(self, make_followers: Callable[[LoopContext], list[Follower]]) -> None:
+        self._make_followers = make_followers
+        self._stack = ExitStack()
+
+    def open(self, context: LoopContext) -> None:
+        """Take the followers' cursors as they are; the replica starts at the newest snapshot."""
+        self.context = context
+        self._reader = JournalReader(context.folder)
+        self._followed = [_Followed(follower) for follower in self._make_followers(context)]
+        client = context.connect()
+        self._stack.callback(client.close)
+        self._board = Board(client, context.spec.key)
+        self._rows = Rows()
+        self._fault = ""
+        start = load_snapshot(context.folder, self._reader, self._reader.last_seq())
+        self._replayer = Replayer(Kernel() if start is None else start.kernel)
+        self._seq = self._replayer.kernel.seq
+        self._rows.note(self._reader.read(max(0, self._seq - ROWS_BACK), min(self._seq, ROWS_BACK))["event"])
+        self._published: dict[str, bytes] = {}
+        self._published_ns = self._beat_ns = NO_TIME
+        self._shown: dict[str, object] = {}
+        self.counts = {"seq": self._seq, "compared": 0, "published": 0}
+
+    def step(self) -> int:
+        """One batch for each follower and for the replica, then the picture.  Returns the frames handled."""
+        handled = sum(followed.advance(self._reader) for followed in self._followed)
+        handled += self._follow_replica()
+        self._publish()
+        self._beat()
+        self.context.beat(self._shown | self.counts)
+        if handled == 0:
+            self.context.stop.wait(POLL_S)
+        return handled
+
+    def close(self) -> None:
+        """Nothing to save: every follower keeps its own cursor."""
+        self._stack.close()
+
+    @property
+    def fault(self) -> str:
+        """What the continuous verification found; empty while every output equals."""
+        return self._fault
+
+    def _follow_replica(self) -> int:
+        try:
+            events = self._reader.read(self._seq, BATCH)["event"]
+        except JournalBroken as error:
+            self._found(str(error))
+            return 0
+        if len(events) == 0:
+            return 0
+        self._rows.note(events)
+        if self._fault == "":
+            difference = self._replayer.feed(events)
+            if difference is not None:
+                self._found(describe(difference))
+            self.counts["compared"] += len(events)
+        self._seq += len(events)
+        self.counts["seq"] = self._seq
+        return len(events)
+
+    def _found(self, words: str) -> None:
+        """A difference is shown until a person has looked at it; the picture stops rather than lies."""
+        if self._fault == "":
+            log.error("journal and kernel differ: %s", words)
+            self._fault = words
+
+    def _publish(self) -> None:
+        boot = boot_ns()
+        if self._fault or (self._published_ns != NO_TIME and boot - self._published_ns < PUBLISH_NS):
+            return
+        self._published_ns = boot
+        try:
+            latest, health = self._board.latest(), self._board.health()
+            spec, epoch = self.context.spec, self.context.fence
+            values = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
+            changed = {name: value for name, value in values.items() if self._published.get(name) != value}
+            self._board.publish(changed)
+        except (StreamAway, StreamFull):
+            self._published = {}  # whatever comes back may be empty: send all again
+            return
+        self._published = values
+        self.counts["published"] += 1
+
+    def _beat(self) -> None:
+        """The database counts as present while every follower takes frames and is not far behind."""
+        boot = boot_ns()
+        if self._beat_ns != NO_TIME and boot - self._beat_ns < BEAT_NS:
+            return
+        self._beat_ns = boot
+        last_seq = self._reader.last_seq()
+        behind = {f.follower.name: last_seq - max(f.seq, 0) for f in self._followed}
+        faults = {f.follower.name: f.fault for f in self._followed if f.fault}
+        healthy = not faults and all(n <= BEHIND_MAX for n in behind.values())
+        self._shown = {"behind": behind, "faults": faults, "difference": self._fault}
+        try:
+            if healthy:
+                self._board.beat("sinks", BEAT_LIFE_MS)
+        except (StreamAway, StreamFull):
+            self._published = {}

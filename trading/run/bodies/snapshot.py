@@ -1,0 +1,262 @@
+"""The browser's picture of a session, made from a replica of the kernel's state: small JSON values by name.
+
+Made by the sinks loop, never by the risk loop, and never re-derived by the page.  Times in µs, money in micros, prices
+in ticks; what is not known is null, never 0.  Nothing in here reads Redis, a database or a clock.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from marketdata.core import records as market
+from marketdata.core.records import DEPTH, NO_TICK, NO_TIME
+from marketdata.core.sessions import PHASES
+from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, label
+from trading.core import ledger
+from trading.core import orders as life
+from trading.core.records import (
+    COMMAND,
+    COMMANDS,
+    DECISION,
+    FILL,
+    ORDER_TYPES,
+    RECEIPT,
+    RECEIPT_DONE,
+    ROLES,
+    SCORE,
+    STOP_LOSS,
+    TARGET,
+    TRADE_CLOSED,
+)
+from trading.run.replica import Kernel
+from trading.run.spec import SessionSpec
+
+ROWS_KEPT = 50
+ORDERS_SHOWN = 60
+ACCOUNT_NUMBERS = (
+    "balance_micros",
+    "equity_micros",
+    "realised_micros",
+    "fees_micros",
+    "day_net_micros",
+    "reference_micros",
+    "trades",
+    "wins",
+    "losses",
+    "streak",
+    "submits",
+    "fills",
+    "refusals",
+    "decisions",
+    "stale_answers",
+    "version",
+)
+ACCOUNT_FLAGS = ("trading", "reconciled", "execution_up", "database_up", "stream_ok")
+
+
+def us(ns: Any) -> int | None:
+    """ns → µs; NO_TIME → None."""
+    return None if int(ns) == NO_TIME else int(ns) // 1000
+
+
+def tick(value: Any) -> int | None:
+    """A price in ticks; NO_TICK → None."""
+    return None if int(value) == NO_TICK else int(value)
+
+
+class Rows:
+    """The last rows of each stream of rows, from journal EVENTs."""
+
+    def __init__(self) -> None:
+        self.decisions: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
+        self.fills: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
+        self.trades: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
+        self.commands: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
+        self.scores: dict[int, dict[str, Any]] = {}
+        self.bars: dict[int, dict[str, Any]] = {}
+
+    def note(self, events: np.ndarray) -> None:
+        """Follow EVENTs in order."""
+        kinds = events["kind"]
+        shown = (kinds == FILL) | (kinds == TRADE_CLOSED) | (kinds == DECISION) | (kinds == COMMAND)
+        shown |= (kinds == RECEIPT) | (kinds == SCORE) | (kinds == market.BAR)
+        for i in np.flatnonzero(shown):
+            self._note(events[i])
+
+    def _note(self, e: Any) -> None:
+        kind = int(e["kind"])
+        row: dict[str, Any] = {"seq": int(e["seq"]), "ts_us": us(e["ts_ns"]), "inst": int(e["instrument"])}
+        if kind == FILL:
+            row |= {"oid": int(e["order_number"]), "side": int(e["side"]), "qty": int(e["qty"])}
+            row |= {"tick": tick(e["price_tick"]), "fee_micros": int(e["fee_micros"]), "fid": int(e["ref"])}
+            self.fills.append(row)
+        elif kind == DECISION:
+            row |= {"side": int(e["side"]), "code": int(e["code"]), "score_ppm": int(e["score_ppm"])}
+            row |= {"conf_ppm": int(e["confidence_ppm"]), "value": int(e["value"]), "limit": int(e["volume"])}
+            last = self.decisions[-1] if self.decisions else None
+            if last is not None and all(last[k] == row[k] for k in ("inst", "side", "code")) and row["code"] != 0:
+                self.decisions[-1] = row | {"same": last["same"] + 1}  # repeats fold into one row
+            else:
+                self.decisions.append(row | {"same": 1})
+        elif kind == TRADE_CLOSED:
+            row |= {"side": int(e["side"]), "qty": int(e["qty"]), "net_micros": int(e["value"]), "code": int(e["code"])}
+            row |= {"entry_tick": tick(e["open_tick"]), "exit_tick": tick(e["close_tick"])}
+            row |= {"fee_micros": int(e["fee_micros"]), "opened_us": us(e["until_ns"])}
+            self.trades.append(row)
+        elif kind == COMMAND:
+            kind_name = COMMANDS.get(int(e["code"]), str(e["code"]))
+            self.commands.append(row | {"cid": int(e["ref"]), "kind": kind_name, "state": "accepted"})
+        elif kind == RECEIPT:
+            for command in reversed(self.commands):
+                if command["cid"] == int(e["ref"]) and command["state"] == "accepted":
+                    command["state"] = "done" if e["code"] == RECEIPT_DONE else "refused"
+                    break
+        elif kind == SCORE:
+            row |= {"side": int(e["side"]), "score_ppm": int(e["score_ppm"]), "conf_ppm": int(e["confidence_ppm"])}
+            self.scores[int(e["instrument"])] = row
+        elif kind == market.BAR:
+            row |= {"t_us": us(e["ts_venue_ns"]), "o": tick(e["open_tick"]), "h": tick(e["high_tick"])}
+            row |= {"l": tick(e["low_tick"]), "c": tick(e["close_tick"]), "v": int(e["volume"])}
+            self.bars[int(e["instrument"])] = row
+
+
+def account_value(kernel: Kernel) -> dict[str, Any]:
+    """Money, label and phase of the account."""
+    a = kernel.state.account[0]
+    value: dict[str, Any] = {name: int(a[name]) for name in ACCOUNT_NUMBERS}
+    value |= {name: bool(a[name] == 1) for name in ACCOUNT_FLAGS}
+    value |= {"latched": bool(a.latched == 1), "label": LABELS[label(int(a.holds))], "phase": PHASES[int(a.phase)]}
+    value |= {"trading_day": int(a.trading_day), "now_us": us(a.now_ns), "recon_us": us(a.recon_ts_ns)}
+    value |= {"feed_us": us(a.feed_ts_ns), "feed_gap": bool(a.feed_gap == 1)}
+    return value
+
+
+def holds_value(kernel: Kernel) -> list[dict[str, Any]]:
+    """Every standing hold, strongest first."""
+    standing = int(kernel.state.account[0].holds)
+    rows = []
+    for hold in sorted(HOLDS, key=lambda h: (h.label, h.bit)):
+        if not standing >> hold.bit & 1:
+            continue
+        up = kernel.state.holds[hold.bit]
+        row: dict[str, Any] = {"code": hold.code, "scope": "account", "effect": EFFECTS[hold.effect]}
+        row |= {"label": LABELS[hold.label], "clearing": CLEARINGS[hold.clearing], "detail": hold.trigger}
+        row |= {"since_us": us(up.since_ns), "until_us": us(up.until_ns)}
+        row |= {"value": tick(up.value), "limit": int(up.limit)}
+        rows.append(row)
+    return rows
+
+
+def orders_value(kernel: Kernel) -> list[dict[str, Any]]:
+    """Live orders and the newest ended ones, newest first."""
+    orders: Any = kernel.state.orders
+    numbers = np.flatnonzero(orders["number"] > 0)
+    newest = sorted(numbers, key=lambda i: (not life.is_open(int(orders[i].status)), -int(orders[i].number)))
+    return [order_row(orders[i]) for i in newest[:ORDERS_SHOWN]]
+
+
+def order_row(order: Any) -> dict[str, Any]:
+    """One order."""
+    row: dict[str, Any] = {"oid": int(order.number), "inst": int(order.instrument), "side": int(order.side)}
+    row |= {"status": life.STATUSES[order.status], "request": life.REQUESTS[order.request]}
+    row |= {
+        "role": ROLES[int(order.role)],
+        "type": ORDER_TYPES[int(order.order_type)],
+        "qty": int(order.qty),
+        "filled": int(order.filled),
+    }
+    row |= {"limit_tick": tick(order.price_tick), "stop_tick": tick(order.stop_tick), "sent_us": us(order.sent_ns)}
+    return row | {"live": bool(life.is_open(int(order.status))), "code": int(order.reason)}
+
+
+def position_value(kernel: Kernel, i: int, symbol: str) -> dict[str, Any]:
+    """One instrument: what is held, what it costs, and what protects it."""
+    p = kernel.state.positions[i]
+    value: dict[str, Any] = {"symbol": symbol, "qty": int(p.qty), "cost_ticks": int(p.cost_ticks)}
+    value |= {"mark_tick": tick(p.mark_tick), "since_us": us(p.opened_ns), "closing": bool(p.closing == 1)}
+    tick_value = int(kernel.params.specs[i].tick_value_micros)
+    known = p.qty != 0 and p.mark_tick != NO_TICK
+    value["open_micros"] = int(ledger.open_micros(p.qty, p.cost_ticks, p.mark_tick, tick_value)) if known else 0
+    value |= {"fee_micros": int(p.trade_fee_micros) if p.qty != 0 else 0, "stop": None, "target": None}
+    value["broker"] = {"qty": int(p.broker_qty), "agrees": bool(p.broker_qty == p.qty)}
+    for order in kernel.state.orders:
+        if order.number == 0 or order.instrument != i or not life.is_open(int(order.status)):
+            continue
+        if order.role in (STOP_LOSS, TARGET):
+            at = tick(order.stop_tick if order.role == STOP_LOSS else order.price_tick)
+            leg: dict[str, Any] = {"oid": int(order.number), "tick": at, "qty": int(order.qty - order.filled)}
+            leg |= {"status": life.STATUSES[order.status], "request": life.REQUESTS[order.request]}
+            value["stop" if order.role == STOP_LOSS else "target"] = leg
+    return value
+
+
+def quote_value(kernel: Kernel, i: int) -> dict[str, Any]:
+    """The last book top and print of one instrument."""
+    p = kernel.state.positions[i]
+    value: dict[str, Any] = {"bid": tick(p.bid_tick), "ask": tick(p.ask_tick), "last": tick(p.last_tick)}
+    value |= {"bid_qty": int(p.bid_qty), "ask_qty": int(p.ask_qty), "ok": bool(p.book_ok == 1)}
+    return value | {"ts_us": us(p.quote_ts_ns), "trade_us": us(p.last_ts_ns), "status": int(p.status)}
+
+
+def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
+    """How far each limit is.  A limit that nobody set has max null: entries are refused (P-07)."""
+    a, limits = kernel.state.account[0], kernel.params.limits[0]
+    open_micros = int(a.equity_micros - a.balance_micros)
+    live = kernel.state.orders[kernel.state.orders["number"] > 0]
+    open_orders = sum(bool(life.is_open(int(order.status))) for order in live)
+    held = int(np.abs(kernel.state.positions["qty"]).max())
+    lost = int(a.reference_micros - a.equity_micros)
+    gauges = (
+        ("loss_day", -(int(a.day_net_micros) + min(0, open_micros)), limits.loss_day_micros_max, "micros", "P-15"),
+        ("loss_total", lost, limits.loss_total_micros_max, "micros", "MES-RISK-11"),
+        ("position", held, limits.position_max, "contracts", "P-12"),
+        ("orders_open", open_orders, limits.orders_open_max, "orders", "P-20"),
+        ("messages_60s", int(a.messages.sum()), limits.messages_60s_max, "messages", "P-17"),
+    )
+    rows: list[dict[str, Any]] = []
+    for name, used, maximum, unit, rule in gauges:
+        top = tick(maximum)  # UNSET is the same sentinel as NO_TICK
+        row: dict[str, Any] = {"id": name, "used": max(0, used), "max": top, "unit": unit, "rule": rule}
+        row |= {"left": None if top is None else top - max(0, used)}
+        rows.append(row | {"pct": None if top is None or top <= 0 else round(100 * max(0, used) / top, 1)})
+    return rows
+
+
+def book_value(raw: bytes) -> dict[str, Any]:
+    """The newest DEPTH record of one instrument as levels [tick, qty], best first."""
+    depth = np.frombuffer(raw, DEPTH)[0]
+    sides = {}
+    for side, ticks, quantities in (("bids", "bid_tick", "bid_qty"), ("asks", "ask_tick", "ask_qty")):
+        pairs = zip(depth[ticks].tolist(), depth[quantities].tolist(), strict=True)
+        sides[side] = [[t, q] for t, q in pairs if t != NO_TICK]
+    return {**sides, "ts_us": us(depth["ts_venue_ns"]), "synced": not depth["flags"] & market.FLAG_INVALID}
+
+
+def build(
+    kernel: Kernel, rows: Rows, spec: SessionSpec, latest: Mapping[str, bytes], health: Mapping[str, bytes], epoch: int
+) -> dict[str, bytes]:
+    """All values of one session by name, as JSON.  `latest`: raw values of the feed; `health`: JSON of the loops."""
+    values: dict[str, Any] = {"account": account_value(kernel), "holds": holds_value(kernel)}
+    values |= {
+        "risk": risk_value(kernel),
+        "orders": orders_value(kernel),
+        "decisions": list(rows.decisions),
+        "fills": list(rows.fills),
+    }
+    values |= {"trades": list(rows.trades), "commands": list(rows.commands)}
+    values |= {"seq": {"seq": kernel.seq, "epoch": epoch, "session": spec.key}}
+    loops = [(name.removesuffix(".run"), msgspec.json.decode(text)) for name, text in sorted(health.items())]
+    values["loops"] = [{"id": name, **shown} for name, shown in loops]
+    for i, item in enumerate(spec.instruments):
+        values[f"pos:{i}"] = position_value(kernel, i, item.symbol)
+        values[f"quote:{i}"] = quote_value(kernel, i)
+        if i in rows.scores:
+            values[f"score:{i}"] = rows.scores[i]
+        if i in rows.bars:
+            values[f"bar:{i}"] = rows.bars[i]
+        if (raw := latest.get(f"depth:{i}")) is not None:
+            values[f"book:{i}"] = book_value(raw)
+    return {name: msgspec.json.encode(value) for name, value in values.items()}

@@ -1,0 +1,227 @@
+"""The inference loop's body: market stream in, features moved by one jitted step, SCORE events out to the inbox.
+
+It never decides and never trades; a score that cannot be made or sent is counted and shown, never invented (MES-ML-15).
+Back-fill, and after a takeover everything that the holder before has scored, only warms the features up.  The market
+stream keeps its newest RETAIN entries for that; the cursor is a mark written together with the scores.  No torch here.
+"""
+
+import time
+from collections import Counter, deque
+from contextlib import ExitStack
+
+import numpy as np
+import structlog
+
+from marketdata.core.features_schema import FEATURE_COUNT
+from marketdata.core.features_stream import new_states, ready
+from marketdata.core.records import EVENT, NO_TIME, new_depths, new_events
+from trading.core.records import SCORE
+from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, Score, Scorer, ScorerError, open_scorer, scan
+from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
+from trading.run.context import WAIT_S, LoopContext
+from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, parse_id
+
+MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
+RETAIN = 8_000  # entries kept behind the cursor for the next holder's warm-up
+READ_COUNT = 64
+SCORE_AGE_NS_MAX = 2_000_000_000  # where the limits name none: an older score would only be refused
+SHOW_S = 1.0
+SAMPLES = 4096
+
+log = structlog.get_logger("trading.inference")
+
+
+def warm_up(scorer: Scorer | None) -> None:
+    """Compile (or load) everything that the first event needs, before there is one."""
+    events = np.zeros(1, EVENT)
+    depth_of = np.full(1, -1, np.int32)
+    scan(new_states(1), np.full(1, NO_TIME), events, new_depths(1), depth_of, 0, THROTTLE_NS, np.empty(FEATURE_COUNT))
+    if scorer is not None:
+        scorer.score(np.zeros(FEATURE_COUNT))
+
+
+class InferenceLoop:
+    """Body of the loop `inference`; see trading.run.context.Body."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()  # what close() lets go
+        self.counts: Counter[str] = Counter()
+        self.latency_ns: deque[int] = deque(maxlen=SAMPLES)  # features and score of each scored event
+
+    def open(self, context: LoopContext) -> None:
+        """Raises ScorerError or ArtifactError for a scorer that cannot run, StreamAway without Redis."""
+        spec = context.spec
+        self._context = context
+        self._symbols = [item.symbol for item in spec.instruments]
+        self._age_max = spec.limits.get("score_age_ns_max", SCORE_AGE_NS_MAX)
+        self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
+        warm_up(self._scorer)
+        count = len(spec.instruments)
+        self._states = new_states(count)
+        self._scored_ns = np.full(count, NO_TIME)
+        self._sent: list[tuple[int, int] | None] = [None] * count  # side and time of the last score of each
+        self._features = np.empty(FEATURE_COUNT)
+        self._no_depth = new_depths(1)
+        self._clock: SessionClock | None = None
+        self._wait_ns: deque[int] = deque(maxlen=SAMPLES)  # from the sender's append to ours, per entry
+        self._kept: deque[StreamId] = deque()
+        self._at = ZERO_ID
+        self._position = 0
+        self._full = self._reopen = False
+        self._shown = 0.0
+        client = context.connect()
+        self._stack.callback(client.close)
+        self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
+        mark = self._inbox.mark(MARK)
+        self._done = ZERO_ID if mark is None else parse_id(mark)
+        self._market.open(self._done)
+
+    def step(self) -> int:
+        """One bounded batch of market entries; returns how many events it handled.  Raises StreamAway, Fenced."""
+        handled = 0
+        try:
+            if self._reopen and self._market.open(self._at):
+                log.warning("market_stream_gone", kept="features go on from what is held")
+            self._reopen = False
+            for entry in self._market.read(self._at, int(WAIT_S * 1000), READ_COUNT):
+                self._entry(entry)
+                handled += len(entry.events)
+            self._trim()
+        except StreamAway:
+            self._reopen = True  # it may come back empty
+            raise
+        self._show()
+        return handled
+
+    def close(self) -> None:
+        """Let Redis go.  Features are not kept: the next holder makes them anew from the retained entries."""
+        self._stack.close()
+
+    def _entry(self, entry: Entry) -> None:
+        """Move the features by one entry, send its scores, advance the cursor."""
+        repeated = 0 < entry.position <= self._position
+        if repeated:
+            self.counts["repeated_entries"] += 1  # a feed that took over sent its last batch again
+        else:
+            self._notice_gap(entry)
+            self._wait_ns.append(boot_ns() - entry.boot_ns)
+            scores = self._scores(entry)
+            if len(scores) > 0:
+                self._send(scores, entry.id)
+        self._at = entry.id
+        self._kept.append(entry.id)
+
+    def _notice_gap(self, entry: Entry) -> None:
+        """A jump in the feed's positions: what lay between is unknown, so no order flow is computed across it."""
+        if entry.position <= 0:
+            return
+        missed = entry.position - len(entry.events) - self._position
+        if self._position > 0 and missed > 0:
+            self.counts["missed_events"] += missed
+            self._states["book_ok"] = 0
+        self._position = entry.position
+
+    def _scores(self, entry: Entry) -> np.ndarray:
+        """SCORE events of one entry; none for entries that the holder before has done."""
+        events = entry.events.copy()  # jitted code is compiled for writable arrays
+        depths = entry.depths.copy() if len(entry.depths) > 0 else self._no_depth
+        depth_of = entry.depth_of.astype(np.int32)
+        found: list[np.ndarray] = []
+        index, count = 0, len(events)
+        self.counts["events"] += count
+        while index < count:
+            begin = time.perf_counter_ns()
+            index = scan(self._states, self._scored_ns, events, depths, depth_of, index, THROTTLE_NS, self._features)
+            if index == count:
+                break
+            if entry.id > self._done and self._scorer is not None:
+                now_ns = self._now(int(events[index]["ts_ns"]))
+                score = self._score(events[index], now_ns)
+                self.latency_ns.append(time.perf_counter_ns() - begin)
+                if score is not None:
+                    found.append(self._event(events[index], score, now_ns))
+            index += 1
+        return np.concatenate(found) if found else np.empty(0, EVENT)
+
+    def _now(self, event_ns: int) -> int:
+        """Session time; on a tape, which follows its events, that of this one.  NO_TIME while no clock is stamped."""
+        if self._clock is None:
+            try:
+                self._clock = load_clock(self._context.folder)
+            except ClockMissing:
+                return NO_TIME
+        if self._clock.tape:
+            self._clock.observe(event_ns)
+        return self._clock.now()
+
+    def _score(self, event: np.record, now_ns: int) -> Score | None:
+        """The score of the vector in `_features`, or None with the reason counted."""
+        scorer, which = self._scorer, int(event["instrument"])
+        assert scorer is not None
+        if now_ns == NO_TIME or now_ns - int(event["ts_ns"]) > self._age_max:
+            self.counts["stale"] += 1
+            return None
+        step_ns = int(self._states[which]["step_ns"])
+        if scorer.step_ns not in (0, step_ns):
+            if self.counts["wrong_step"] == 0:
+                steps = {"network_ns": scorer.step_ns, "tape_ns": step_ns}
+                log.error("no_scores", symbol=self._symbols[which], reason="grid steps differ", **steps)
+            self.counts["wrong_step"] += 1
+            return None
+        try:
+            score = scorer.score(self._features)
+        except ScorerError:
+            if self.counts["errors"] == 0:
+                log.exception("no_score", symbol=self._symbols[which])
+            self.counts["errors"] += 1
+            return None
+        last, at_ns = self._sent[which], int(event["ts_venue_ns"])
+        if score.side == 0 and last is not None and last[0] == 0 and at_ns - last[1] < NEUTRAL_NS:
+            self.counts["neutral"] += 1
+            return None
+        self._sent[which] = (score.side, at_ns)
+        return score
+
+    def _event(self, event: np.record, score: Score, now_ns: int) -> np.ndarray:
+        row = new_events(1)
+        row["kind"], row["instrument"], row["side"] = SCORE, event["instrument"], score.side
+        row["score_ppm"], row["confidence_ppm"] = score.score_ppm, score.confidence_ppm
+        row["ts_ns"], row["ts_venue_ns"] = now_ns, event["ts_venue_ns"]
+        return row
+
+    def _send(self, scores: np.ndarray, cursor: StreamId) -> None:
+        """Append to the inbox with the cursor.  A full inbox drops them, counted and shown: a score does not keep."""
+        mark = (MARK, f"{cursor[0]}-{cursor[1]}".encode())
+        try:
+            self._inbox.append(scores, fence=self._context.fence, loop=self._context.loop, mark=mark)
+        except StreamFull as error:
+            if not self._full:
+                log.warning("scores_dropped", error=str(error))
+            self._full = True
+            self.counts["dropped_full"] += len(scores)
+            return
+        self._full = False
+        self.counts["scores"] += len(scores)
+        self.counts["signals"] += int((scores["side"] != 0).sum())
+
+    def _trim(self) -> None:
+        """Give back what neither we nor a successor's warm-up needs."""
+        if len(self._kept) <= RETAIN + READ_COUNT:
+            return
+        while len(self._kept) > RETAIN:
+            through = self._kept.popleft()
+        self._market.trim(through)
+
+    def _show(self) -> None:
+        """Tell the runner, figures at most once a second."""
+        now = time.monotonic()
+        if now - self._shown < SHOW_S:
+            return
+        self._shown = now
+        numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name, **self.counts}
+        numbers |= {"inbox_full": int(self._full), "warm": int(sum(ready(state) for state in self._states))}
+        for name, samples in (("score_us", self.latency_ns), ("wait_us", self._wait_ns)):
+            if len(samples) > 0:
+                p50, p99 = np.percentile(np.array(samples), (50, 99)) / 1000
+                numbers |= {f"{name}_p50": round(float(p50), 1), f"{name}_p99": round(float(p99), 1)}
+        self._context.beat(numbers)

@@ -1,0 +1,164 @@
+"""What a session is, as one immutable file: `spec.json` in the session's folder.
+
+The shell writes it when the session is made; loops, guard and venue read it and never change it.  Whatever a running
+session learns later comes as journaled events.  `setup_events` is the only translation of a spec into events, so live,
+paper, replay and backtest configure the kernel alike.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from marketdata.core.records import ACCOUNT_SCOPE, new_events
+from marketdata.core.sessions import PHASES, WINDOW_CAPACITY
+from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX, SPEC_FIELDS, SPEC_INDEX
+from trading.core.records import CONFIG, CONFIG_COMMIT, INSTRUMENT_CAPACITY, WINDOW_SET
+from trading.run.clock import SPEED_MAX, TAPE, write_atomic
+
+SPEC_FILE = "spec.json"
+MODES = ("paper",)
+FILL_MODELS = ("bar", "print", "book")
+
+
+class SpecError(ValueError):
+    """A spec that cannot be run; the message says which field and why."""
+
+
+class InstrumentSpec(msgspec.Struct, frozen=True):
+    """One instrument of the session; its index in SessionSpec.instruments is EVENT.instrument."""
+
+    symbol: str
+    values: dict[str, int]  # names = SPEC_FIELDS
+
+
+class FeedSpec(msgspec.Struct, frozen=True):
+    """Where market data comes from.  `speed`: session seconds per real second, 0 = as fast as the streams take it."""
+
+    name: str
+    symbols: list[str]
+    seed: int = 0
+    speed: float = 1.0
+    path: str = ""
+    schema: str = ""
+    options: dict[str, str] = {}
+
+
+class VenueSpec(msgspec.Struct, frozen=True):
+    """How the paper venue fills."""
+
+    fill_model: str = "book"
+    latency_ns: int = 0
+    slip_ticks: int = 0
+    seed: int = 0
+
+
+class ScorerSpec(msgspec.Struct, frozen=True):
+    """Who scores the market; "none" for a session that only watches."""
+
+    name: str = "baseline"
+    artifact: str = ""
+    options: dict[str, float] = {}
+
+
+class SessionSpec(msgspec.Struct, frozen=True):
+    """A session, whole.  Times in ns UTC, money in micros of `currency`."""
+
+    id: int
+    key: str
+    mode: str
+    profile: str
+    version_id: int
+    version_hash: str  # 64 hex digits
+    currency: str
+    capital_micros: int
+    limits: dict[str, int]  # names = LIMIT_FIELDS
+    instruments: list[InstrumentSpec]
+    feed: FeedSpec
+    venue: VenueSpec
+    scorer: ScorerSpec
+    windows: list[tuple[int, int, int, int, int]]  # instrument, phase, start_ns, end_ns, trading_day
+    created_ns: int
+    venue_socket: str
+    redis_url: str
+
+
+def _require(truth: bool, words: str) -> None:
+    if not truth:
+        raise SpecError(words)
+
+
+def check_spec(spec: SessionSpec) -> None:
+    """Refuse a spec that no session may run.  Raises SpecError with one sentence."""
+    _require(spec.mode in MODES, f"mode {spec.mode!r} is unknown; known: {', '.join(MODES)}")
+    _require(spec.id > 0 and spec.key != "", "a session needs a positive id and a key")
+    is_hash = len(spec.version_hash) == 64 and all(c in "0123456789abcdef" for c in spec.version_hash)
+    _require(is_hash, "version_hash must be 64 lower-case hex digits")
+    count = len(spec.instruments)
+    _require(0 < count <= INSTRUMENT_CAPACITY, f"{count} instruments; 1 to {INSTRUMENT_CAPACITY} are possible")
+    unknown = sorted(set(spec.limits) - set(LIMIT_FIELDS))
+    _require(not unknown, f"unknown limits: {', '.join(unknown)}")
+    for item in spec.instruments:
+        unknown = sorted(set(item.values) - set(SPEC_FIELDS))
+        _require(not unknown, f"{item.symbol}: unknown fields {', '.join(unknown)}")
+    speed = spec.feed.speed
+    _require(speed == TAPE or 0 < speed <= SPEED_MAX, f"speed {speed} is neither 0 nor within 0 .. {SPEED_MAX:.0f}")
+    given = len(spec.feed.symbols)
+    _require(given == count, f"the feed gives {given} instruments, the session has {count}")
+    _require(spec.venue.fill_model in FILL_MODELS, f"fill model {spec.venue.fill_model!r} is unknown")
+    _require(spec.venue.latency_ns >= 0 and spec.venue.slip_ticks >= 0, "latency and slippage are not negative")
+    _require(len(spec.windows) <= WINDOW_CAPACITY, f"{len(spec.windows)} windows; at most {WINDOW_CAPACITY} fit")
+    last_end = None
+    for _, phase, start_ns, end_ns, _ in spec.windows:
+        _require(0 <= phase < len(PHASES), f"phase {phase} of a window is unknown")
+        _require(start_ns < end_ns, "a window ends before it starts")
+        _require(last_end is None or start_ns >= last_end, "windows overlap or are not sorted")
+        last_end = end_ns
+
+
+def save_spec(folder: Path, spec: SessionSpec) -> None:
+    """Check the spec and store it in the session's folder (made if absent).  A different one there is refused."""
+    check_spec(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / SPEC_FILE
+    if path.exists() and load_spec(folder) != spec:
+        raise SpecError(f"{path} already describes another session; a spec never changes")
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(spec)))
+
+
+def load_spec(folder: Path) -> SessionSpec:
+    """The session's spec.  Raises SpecError when it is absent, malformed or not runnable."""
+    path = folder / SPEC_FILE
+    try:
+        spec = msgspec.json.decode(path.read_bytes(), type=SessionSpec)
+    except FileNotFoundError:
+        raise SpecError(f"{path} does not exist: this folder holds no session") from None
+    except msgspec.DecodeError as error:  # ValidationError is one of them
+        raise SpecError(f"{path}: {error}") from None
+    check_spec(spec)
+    return spec
+
+
+def version_word(version_hash: str) -> int:
+    """The first 8 bytes of a version's hash as int64, as CONFIG_COMMIT carries it."""
+    return int.from_bytes(bytes.fromhex(version_hash)[:8], "little", signed=True)
+
+
+def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
+    """EVENTs that configure a fresh kernel: limits, instruments, commit, windows.  All stamped `ts_ns`, seq 0."""
+    limits = [(ACCOUNT_SCOPE, LIMIT_INDEX[name], spec.limits[name]) for name in LIMIT_FIELDS if name in spec.limits]
+    for i, item in enumerate(spec.instruments):
+        limits += [(i, SPEC_INDEX[name], item.values[name]) for name in SPEC_FIELDS if name in item.values]
+    events = new_events(len(limits) + 1 + len(spec.windows))
+    events["ts_ns"] = ts_ns
+    events["ts_venue_ns"] = ts_ns
+    for row, (instrument, code, value) in zip(events, limits, strict=False):
+        row["kind"], row["instrument"], row["code"], row["value"] = CONFIG, instrument, code, value
+    commit = events[len(limits)]
+    commit["kind"], commit["instrument"], commit["ref"] = CONFIG_COMMIT, ACCOUNT_SCOPE, spec.version_id
+    commit["value"] = version_word(spec.version_hash)
+    for row, window in zip(events[len(limits) + 1 :], spec.windows, strict=True):
+        instrument, phase, start_ns, end_ns, trading_day = window
+        row["kind"], row["instrument"], row["code"] = WINDOW_SET, instrument, phase
+        row["value"], row["until_ns"], row["ref"] = start_ns, end_ns, trading_day
+    return events
