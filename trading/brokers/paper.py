@@ -15,10 +15,11 @@ from marketdata.core.records import EVENT
 from trading.brokers.paper_link import VenueLink
 from trading.brokers.port import BrokerTruth, OutcomeUnknown, Unreachable
 from trading.brokers.wire import InstrumentTerms, Reply, Terms, events_of
-from trading.core.records import CANCEL, MODIFY, SUBMIT
-from trading.run.clock import ClockRecord, SessionClock
+from trading.core.records import ACK, CANCEL, CANCELLED, MODIFY, SUBMIT
+from trading.run.clock import ClockRecord, SessionClock, boot_ns
 from trading.run.spec import SessionSpec
 
+SENT_KEPT = 1024  # orders whose time of sending is remembered
 UNACKED_MAX = 8  # market frames on their way before the feed waits
 
 
@@ -60,6 +61,7 @@ class PaperBroker:
         self._arrived = threading.Condition()
         self._queue: deque[np.ndarray] = deque()
         self._delivered = 0  # ref of the last answer that entered the queue
+        self._sent: dict[int, int] = {}  # order number → boot time at which its latest request left
 
     def connect(self, fence: int, after_ref: int) -> None:
         """Begin (or begin again) a session; see the port."""
@@ -88,6 +90,9 @@ class PaperBroker:
     def _request(self, verb: str, order: np.ndarray, kind: int) -> None:
         row = np.array(order, EVENT).reshape(1)
         row["kind"] = kind
+        if len(self._sent) >= SENT_KEPT:
+            del self._sent[next(iter(self._sent))]
+        self._sent[int(row["order_number"][0])] = boot_ns()
         self._link.call(verb, event=row.tobytes())
 
     def query(self, number: int) -> np.ndarray:
@@ -123,9 +128,18 @@ class PaperBroker:
                 rows = events_of(reply.events)
                 rows = rows[rows["ref"] > self._delivered]
                 if len(rows):
-                    self._queue.append(rows)
+                    self._queue.append(self._stamped(rows))
                     self._delivered = int(rows["ref"][-1])
             self._arrived.notify_all()
+
+    def _stamped(self, rows: np.ndarray) -> np.ndarray:
+        """ACK and CANCELLED carry in `value` when the request left (see the port)."""
+        rows = rows.copy()
+        for i in np.flatnonzero((rows["kind"] == ACK) | (rows["kind"] == CANCELLED)):
+            rows["value"][i] = self._sent.get(int(rows["order_number"][i]), 0)
+            if rows["kind"][i] == CANCELLED:
+                self._sent.pop(int(rows["order_number"][i]), None)
+        return rows
 
     def close(self) -> None:
         """End the session."""

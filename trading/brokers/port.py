@@ -2,7 +2,8 @@
 
 The execution loop and the reconcile path speak to this port alone.  An order is an EVENT record with the kernel's order
 number; the number is the identity, so sending it again never makes a second order.  Answers are EVENTs (ACK, FILL,
-REJECT, CANCELLED) whose `ref` is the venue's own gapless event number.
+REJECT, CANCELLED) whose `ref` is the venue's own gapless event number.  ACK and CANCELLED carry in `value` the boot
+time (ns) at which their request left this process, 0 if not known: latencies are read from the journal.
 """
 
 from typing import NamedTuple, Protocol

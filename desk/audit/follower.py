@@ -1,0 +1,109 @@
+"""The journal's way into the audit log: commands, holds, configuration, orders sent, and the state of the session.
+
+Stands beside the ledger's follower with a cursor of its own; rows and cursor move in one transaction, so nothing is
+audited twice.  Called by the sinks loop through `settings.SINK_FOLLOWERS`.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from desk.audit.services import Entry, append_many
+from risk.core.holds import HOLDS, LABELS
+from trading.core import records as kinds
+from trading.models import Command, SinkCursor
+from trading.run.context import LoopContext
+from trading.sinks import move_cursor, retried
+
+LINKS = {
+    kinds.LINK_EXECUTION: "execution",
+    kinds.LINK_DATABASE: "database",
+    kinds.LINK_STREAM: "streams",
+    kinds.LINK_LATCH: "latch",
+}
+SENT = {kinds.SUBMIT: "submit", kinds.CANCEL: "cancel", kinds.MODIFY: "modify"}
+KEPT = (
+    *SENT,
+    kinds.COMMAND,
+    kinds.RECEIPT,
+    kinds.HOLD_RAISED,
+    kinds.HOLD_CLEARED,
+    kinds.CONFIG_ACTIVE,
+    kinds.LINK,
+)
+
+
+class AuditFollower:
+    """Follows one session's journal into the audit log."""
+
+    name = "audit"
+
+    def __init__(self, context: LoopContext) -> None:
+        self.session_id, self.key = context.spec.id, context.spec.key
+        self.symbols = [item.symbol for item in context.spec.instruments]
+
+    def cursor(self) -> int:
+        """Seq of the last frame that was audited."""
+        with retried():
+            row = SinkCursor.objects.filter(session_id=self.session_id, follower=self.name).first()
+        return 0 if row is None else row.seq
+
+    def apply(self, frames: np.ndarray) -> None:
+        """Audit these FRAMEs and move the cursor, or neither.  Raises Retry."""
+        with retried():
+            fresh = move_cursor(self.session_id, self.name, frames)
+            events = fresh["event"]
+            entries = list(self._entries(events[np.isin(events["kind"], KEPT)]))
+            if entries:
+                append_many(entries)
+
+    def publish(self) -> None:
+        """Nobody waits for the audit log."""
+
+    def _entries(self, events: np.ndarray) -> Iterator[Entry]:
+        refs = [int(e["ref"]) for e in events if e["kind"] in (kinds.COMMAND, kinds.RECEIPT)]
+        people = {c.ref: c for c in Command.objects.filter(ref__in=refs)}
+        for e in events:
+            kind = int(e["kind"])
+            base: dict[str, object] = {"seq": int(e["seq"]), "session_ns": int(e["ts_ns"])}
+            if kind in (kinds.COMMAND, kinds.RECEIPT):
+                yield self._command(e, people.get(int(e["ref"])), base)
+            elif kind in SENT:
+                yield self._order(e, base)
+            elif kind in (kinds.HOLD_RAISED, kinds.HOLD_CLEARED):
+                hold = HOLDS[int(e["code"])]
+                base |= {"label": LABELS[hold.label], "value": int(e["value"]), "limit": int(e["volume"])}
+                action = "raised" if kind == kinds.HOLD_RAISED else "cleared"
+                yield Entry("hold", action, "desk", f"{self.key} {hold.code}", base)
+            elif kind == kinds.CONFIG_ACTIVE:
+                base |= {"version": int(e["ref"]), "waits_for_flat": int(e["value"])}
+                yield Entry("config", "in_force", "desk", self.key, base)
+            else:
+                link = LINKS.get(int(e["code"]), str(e["code"]))
+                yield Entry(
+                    "recovery", "link_up" if e["value"] == 1 else "link_down", "desk", f"{self.key} {link}", base
+                )
+
+    def _command(self, e: np.record, row: Command | None, base: dict[str, object]) -> Entry:
+        by = row.by if row is not None else "desk"
+        about = self.key
+        if e["kind"] == kinds.COMMAND:
+            name = kinds.COMMANDS[int(e["code"])]
+            return Entry(
+                "command", name, by, about, base | {"reason": row.reason if row is not None else "by the desk itself"}
+            )
+        name = kinds.COMMANDS[int(e["value"])]
+        done = int(e["code"]) == kinds.RECEIPT_DONE
+        category = "session" if done and int(e["value"]) in (kinds.START, kinds.STOP_SESSION, kinds.KILL) else "command"
+        return Entry(category, f"{name}_done" if done else f"{name}_refused", by, about, base)
+
+    def _order(self, e: np.record, base: dict[str, object]) -> Entry:
+        base |= {
+            "side": int(e["side"]),
+            "qty": int(e["qty"]),
+            "role": kinds.ROLES[int(e["role"])],
+            "version": int(e["ref"]),
+        }
+        base["type"] = kinds.ORDER_TYPES[int(e["order_type"])]
+        symbol = self.symbols[int(e["instrument"])]
+        return Entry("order", SENT[int(e["kind"])], "desk", f"{self.key} {symbol} #{int(e['order_number'])}", base)

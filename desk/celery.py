@@ -1,0 +1,30 @@
+"""The Celery application: queues, delivery rules, and nothing about what the tasks do.
+
+Loops are acknowledged early and owned by a lease, never by the broker: a redelivered message finds the lease taken.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+
+from desk import settings  # the environment must be set first
+from trading.worker import LoopSupervisor
+
+app = Celery("desk")
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    result_backend=None,
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 7200, "socket_keepalive": True, "socket_timeout": 30},
+    task_default_queue="default",
+    task_routes={"trading.tasks.run_loop": {"queue": "loops"}, "trading.tasks.train": {"queue": "batch"}},
+    timezone="UTC",
+)
+app.autodiscover_tasks()
+app.steps["worker"].add(LoopSupervisor)

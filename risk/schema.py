@@ -1,0 +1,238 @@
+"""The risk section of a profile: every field of LIMITS with its name, unit, bounds and help, as one table of data.
+
+Profiles write values with their unit ("2 s", "50 USD", "0.5 %"); the kernel reads int64 in ns, micros and ppm.  The
+unit is part of the value, so a wrong one is refused instead of meaning something else.  `trading.configs` composes the
+section with the others; nothing here reads files or a database.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, create_model
+from pydantic_core import PydanticCustomError
+
+from marketdata.core.units import MICROS, PPM, QTY_MAX
+from risk.core.records import LIMIT_FIELDS
+
+MONEY, TIME, SHARE, TICKS, COUNT, SWITCH = "money", "time", "share", "ticks", "count", "switch"
+TIME_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000}
+SHARE_UNITS = {"ppm": 1, "bp": 100, "%": 10_000}
+CURRENCIES = ("USD", "RUB")
+HOUR = TIME_UNITS["h"]
+SECOND = TIME_UNITS["s"]
+MONEY_MAX = 1_000_000_000 * MICROS
+EXAMPLES = {
+    MONEY: "50 USD",
+    TIME: "500 ms or 2 s",
+    SHARE: "0.5 %, 25 bp or 100 ppm",
+    TICKS: "8",
+    COUNT: "3",
+    SWITCH: "true or false",
+}
+_AMOUNT = re.compile(r"^\s*([-+]?\d+(?:[ _]\d{3})*(?:\.\d+)?)\s*([A-Za-zµ%]*)\s*$")
+
+
+class Limit(NamedTuple):
+    """One row.  `key` is the name in a profile, `name` the field of LIMITS; bounds in LIMITS' own unit."""
+
+    name: str
+    key: str
+    kind: str
+    low: int
+    high: int
+    help: str
+
+
+def _row(name: str, kind: str, low: int, high: int, text: str) -> Limit:
+    key = name
+    for unit in ("_ns", "_micros", "_ppm"):
+        key = key.replace(unit, "")
+    return Limit(name, key, kind, low, high, text)
+
+
+FIELDS = (
+    _row("capital_micros", MONEY, MICROS, MONEY_MAX, "risk balance that the session starts with (MES-RISK-01)"),
+    _row(
+        "bar_mode",
+        SWITCH,
+        0,
+        1,
+        "decide on bars without quotes: the grid clock is the feed, the spread counts as 1 tick (MES-BT-04)",
+    ),
+    _row("quote_age_ns_max", TIME, 1_000_000, HOUR, "oldest quote and feed message an entry may rest on (P-04)"),
+    _row("score_age_ns_max", TIME, 1_000_000, HOUR, "oldest score an entry may rest on (P-04, P-23)"),
+    _row("last_age_ns_max", TIME, 1_000_000, HOUR, "oldest trade that may stand in for the mid in the collar (P-10)"),
+    _row("recon_age_ns_max", TIME, SECOND, 24 * HOUR, "oldest reconciliation with the broker (P-05)"),
+    _row("qty_max", COUNT, 1, QTY_MAX, "largest order, contracts or lots (P-08)"),
+    _row("value_micros_max", MONEY, MICROS, MONEY_MAX, "largest value of one order (P-09)"),
+    _row(
+        "collar_ppm_max", SHARE, 1, PPM, "largest distance of an order's price from the reference, share of it (P-10)"
+    ),
+    _row("collar_ticks_max", TICKS, 1, 100_000, "the same distance in ticks (P-10)"),
+    _row("spread_ticks_max", TICKS, 1, 100_000, "widest spread an entry accepts (P-24, MES-BREAK-03)"),
+    _row("stop_ticks_min", TICKS, 1, 100_000, "nearest protective stop (P-21)"),
+    _row("stop_ticks_max", TICKS, 1, 100_000, "farthest protective stop (P-21)"),
+    _row("move_ticks_max", TICKS, 1, 1_000_000, "largest move of the mark within move_window (P-11)"),
+    _row("move_window_ns", TIME, SECOND, HOUR, "window of move_ticks_max (P-11)"),
+    _row("move_hold_ns", TIME, SECOND, 24 * HOUR, "how long entries wait after such a move (P-11)"),
+    _row("position_max", COUNT, 1, QTY_MAX, "largest position with working orders (P-12)"),
+    _row("margin_micros_max", MONEY, 0, MONEY_MAX, "margin that positions and orders may use (P-13)"),
+    _row(
+        "loss_trade_micros_max",
+        MONEY,
+        MICROS,
+        MONEY_MAX,
+        "loss to the stop of one trade, slippage and fees included (P-14)",
+    ),
+    _row("loss_day_micros_max", MONEY, MICROS, MONEY_MAX, "loss of a trading day at which the desk goes flat (P-15)"),
+    _row("loss_total_micros_max", MONEY, MICROS, MONEY_MAX, "loss from the reference balance at which the desk halts"),
+    _row("slip_ticks_assumed", TICKS, 0, 1_000, "slippage assumed at a stop when risk is computed (P-14)"),
+    _row("duplicate_ns", TIME, 0, HOUR, "the same order again within this time is a duplicate (P-16)"),
+    _row("messages_1s_max", COUNT, 3, 10_000, "messages to the venue in a second (P-17)"),
+    _row("messages_60s_max", COUNT, 3, 100_000, "messages to the venue in 60 seconds (P-17)"),
+    _row("messages_reserved", COUNT, 0, 100_000, "of these, kept for cancels and flatten (P-17, N3)"),
+    _row("orders_open_max", COUNT, 3, 200, "orders that may work at once; an entry needs three (P-20)"),
+    _row("score_ppm_min", SHARE, 0, PPM, "weakest score that asks for a side"),
+    _row("confidence_ppm_min", SHARE, 0, PPM, "least confidence (MES-RISK-20, check 9)"),
+    _row("qty_entry", COUNT, 1, QTY_MAX, "size of an entry, contracts or lots"),
+    _row("stop_ticks", TICKS, 1, 100_000, "distance of the protective stop from the entry fill (MES-STOP-01)"),
+    _row("target_ticks", TICKS, 0, 100_000, "distance of the target from the entry fill; 0 = no target (MES-STOP-03)"),
+    _row("hold_ns_max", TIME, 0, 24 * HOUR, "longest time in a position; 0 = no limit (MES-STOP-06)"),
+    _row("entry_ttl_ns", TIME, 1_000_000, HOUR, "an entry that has not filled by then is cancelled (W-06)"),
+    _row("cooldown_entry_ns", TIME, 0, HOUR, "wait after an entry fill (MES-RISK-20, check 10)"),
+    _row("cooldown_exit_ns", TIME, 0, HOUR, "wait after an exit fill (MES-RISK-20, check 10)"),
+    _row("ack_timeout_ns", TIME, 1_000_000, HOUR, "an order without an answer for so long is asked for (W-01)"),
+    _row("naked_ns_max", TIME, 1_000_000, HOUR, "a position without a working stop for so long is closed (N1, W-03)"),
+)
+assert tuple(row.name for row in FIELDS) == LIMIT_FIELDS, "FIELDS follows LIMIT_FIELDS, name by name"
+BY_KEY = {row.key: row for row in FIELDS}
+assert len(BY_KEY) == len(FIELDS)
+
+# pairs that must not contradict each other: (smaller, larger, why)
+ORDERED = (
+    ("stop_ticks_min", "stop_ticks_max", "the nearest stop is farther than the farthest"),
+    ("stop_ticks_min", "stop_ticks", "the stop is nearer than allowed"),
+    ("stop_ticks", "stop_ticks_max", "the stop is farther than allowed"),
+    ("qty_entry", "qty_max", "an entry is larger than the largest order"),
+    ("qty_entry", "position_max", "an entry is larger than the largest position"),
+    ("loss_trade_micros_max", "loss_day_micros_max", "one trade may lose more than a day (MES-CONF-06)"),
+    ("loss_day_micros_max", "loss_total_micros_max", "a day may lose more than the whole (MES-CONF-06)"),
+    ("loss_total_micros_max", "capital_micros", "the total limit is more than the capital"),
+    ("messages_reserved", "messages_60s_max", "the reserve is larger than the budget"),
+)
+
+
+def _fault(text: str) -> PydanticCustomError:
+    return PydanticCustomError("desk", "{text}", {"text": text})
+
+
+def _exact(value: object, amount: Decimal, scale: int, unit: str) -> int:
+    scaled = amount * scale
+    if scaled != scaled.to_integral_value():
+        raise _fault(f"{value!r} is finer than the desk counts; the smallest {unit}")
+    return int(scaled)
+
+
+def parse(row: Limit, value: object, currency: str) -> int:
+    """A profile's value → LIMITS' integer.  Raises PydanticCustomError with one sentence."""
+    if row.kind == SWITCH:
+        if not isinstance(value, bool):
+            raise _fault(f"{value!r} is not {EXAMPLES[SWITCH]}")
+        return int(value)
+    match = _AMOUNT.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if match is None:
+        raise _fault(f"{value!r} is not an amount with its unit, like {EXAMPLES[row.kind]}")
+    amount, unit = Decimal(match.group(1).replace(" ", "").replace("_", "")), match.group(2)
+    if row.kind == MONEY:
+        if unit != currency:
+            named = f"{unit} is not" if unit else "a bare number is not"
+            raise _fault(f"{value!r}: {named} the profile's currency; write it as {amount} {currency}")
+        return _exact(value, amount, MICROS, "amount is a millionth")
+    if row.kind in (TIME, SHARE):
+        units = TIME_UNITS if row.kind == TIME else SHARE_UNITS
+        if unit not in units:
+            what = "time" if row.kind == TIME else "share"
+            raise _fault(
+                f"{value!r} is not a {what}: give it with a unit ({', '.join(units)}), like {EXAMPLES[row.kind]}"
+            )
+        return _exact(value, amount, units[unit], "time is 1 ns" if row.kind == TIME else "share is 1 ppm")
+    allowed = ("", "tick", "ticks") if row.kind == TICKS else ("",)
+    if unit not in allowed:
+        raise _fault(
+            f"{value!r} is not a whole number{' of ticks' if row.kind == TICKS else ''}, like {EXAMPLES[row.kind]}"
+        )
+    return _exact(value, amount, 1, "step is 1")
+
+
+def text(row: Limit, value: int, currency: str) -> str | int | bool:
+    """LIMITS' integer → the profile's value, in the largest unit that is exact."""
+    if row.kind == SWITCH:
+        return bool(value)
+    if row.kind == MONEY:
+        return f"{_plain(Decimal(value) / MICROS)} {currency}"
+    if row.kind == TIME:
+        unit = next((u for u in reversed(TIME_UNITS) if value % TIME_UNITS[u] == 0), "ns") if value else "s"
+        return f"{value // TIME_UNITS[unit]} {unit}"
+    if row.kind == SHARE:
+        return f"{_plain(Decimal(value) / SHARE_UNITS['%'])} %"
+    return value
+
+
+def _plain(amount: Decimal) -> str:
+    whole = amount.normalize()
+    return f"{whole:f}"
+
+
+def _check(row: Limit) -> Any:
+    def check(value: object, info: Any) -> int:
+        currency = str((info.context or {}).get("currency", ""))
+        number = parse(row, value, currency)
+        if not row.low <= number <= row.high:
+            low, high = text(row, row.low, currency), text(row, row.high, currency)
+            raise _fault(f"{value!r} is outside {low} … {high}")
+        return number
+
+    return check
+
+
+def _write(row: Limit) -> Any:
+    def write(value: int, info: Any) -> str | int | bool:
+        return text(row, value, str((info.context or {}).get("currency", "")))
+
+    return write
+
+
+class RiskBase(BaseModel):
+    """Shared behaviour: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def limits(self) -> dict[str, int]:
+        """Every field of LIMITS: names = LIMIT_FIELDS, int64 in ns, micros, ppm, ticks."""
+        return {row.name: int(getattr(self, row.key)) for row in FIELDS}
+
+
+RiskSection: type[RiskBase] = create_model(
+    "RiskSection",
+    __base__=RiskBase,
+    __doc__="The risk section: one field per row of FIELDS, held as LIMITS' integer.",
+    **{
+        row.key: (
+            Annotated[int, BeforeValidator(_check(row)), PlainSerializer(_write(row))],
+            Field(description=row.help),
+        )
+        for row in FIELDS
+    },
+)  # type: ignore[call-overload]
+
+
+def contradictions(limits: dict[str, int], currency: str) -> list[str]:
+    """Sentences about limits that contradict each other; empty when they agree."""
+    rows = {row.name: row for row in FIELDS}
+    faults = []
+    for small, large, why in ORDERED:
+        if limits[small] > limits[large]:
+            a, b = text(rows[small], limits[small], currency), text(rows[large], limits[large], currency)
+            faults.append(f"risk.{rows[small].key} ({a}) is more than risk.{rows[large].key} ({b}): {why}")
+    return faults

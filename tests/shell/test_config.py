@@ -1,0 +1,212 @@
+"""Profiles and versions: one sentence for each fault, nothing half-written, stored values never change (MES-CONF)."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desk.audit.models import AuditRecord
+from risk.core.records import LIMIT_FIELDS
+from risk.schema import BY_KEY, FIELDS, MONEY, SWITCH, parse, text
+from trading import configs
+from trading.core import states
+from trading.models import ConfigVersion
+
+
+def changed(path: str, value: object, name: str = "demo-mes") -> dict:
+    values = json.loads(json.dumps(configs.load_file(configs.FOLDER / f"{name}.yaml").to_values()))
+    section, _, key = path.rpartition(".")
+    (values[section] if section else values)[key] = value
+    return values
+
+
+def faults(path: str, value: object, name: str = "demo-mes") -> list[str]:
+    with pytest.raises(configs.ConfigError) as error:
+        configs.parse_profile(changed(path, value, name))
+    return error.value.faults
+
+
+@pytest.mark.parametrize("name", configs.SHIPPED)
+def test_shipped_profiles_set_every_limit_and_survive_export_and_import(name):
+    profile = configs.load_file(configs.FOLDER / f"{name}.yaml")
+    assert profile.profile == name
+    assert tuple(profile.limits()) == LIMIT_FIELDS  # P-07: no limit is left unset
+    again = configs.parse_yaml(configs.to_yaml(profile), "export")
+    assert (again, configs.profile_hash(again)) == (profile, configs.profile_hash(profile))  # MES-CONF-03
+
+
+def test_an_export_holds_exactly_the_schema_keys():
+    import yaml
+
+    values = yaml.safe_load(configs.to_yaml(configs.load_file(configs.FOLDER / "mes-topstep.yaml")))
+    flat = {f"{a}.{b}" for a, inner in values.items() if isinstance(inner, dict) for b in inner}
+    flat |= {a for a, inner in values.items() if not isinstance(inner, dict)}
+    assert flat == set(configs.schema_keys())
+
+
+def test_the_demo_profiles_are_refused_in_live_and_the_venues_profiles_keep_their_numbers():
+    demo = configs.load_file(configs.FOLDER / "demo-mes.yaml")
+    assert demo.modes == ["paper"]
+    limits = configs.load_file(configs.FOLDER / "mes-topstep.yaml").limits()
+    dollars = {k: v // 1_000_000 for k, v in limits.items() if "micros" in k}
+    assert dollars["capital_micros"] == 1000  # MES-RISK-01
+    assert (dollars["loss_trade_micros_max"], dollars["loss_day_micros_max"], dollars["loss_total_micros_max"]) == (
+        25,
+        50,
+        300,
+    )
+    assert (limits["stop_ticks_min"], limits["stop_ticks_max"]) == (4, 16)  # MES-STOP-02
+    assert limits["confidence_ppm_min"] == 600_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("risk.loss_day_maxx", "50 USD", "risk.loss_day_maxx: unknown key; did you mean risk.loss_day_max?"),
+        ("markets", {}, "markets: unknown key; did you mean market?"),
+        ("risk.loss_day_max", "50 RUB", "RUB is not the profile's currency; write it as 50 USD"),
+        ("risk.loss_day_max", 50, "a bare number is not the profile's currency"),
+        ("risk.quote_age_max", "2 USD", "is not a time: give it with a unit"),
+        ("risk.quote_age_max", 2, "is not a time: give it with a unit"),
+        ("risk.collar_max", "5 ticks", "is not a share"),
+        ("risk.stop_ticks", "8 USD", "is not a whole number of ticks"),
+        ("risk.stop_ticks", 8.5, "is not an amount with its unit"),
+        ("risk.stop_ticks", "8.5", "finer than the desk counts"),
+        ("risk.bar_mode", "yes", "is not true or false"),
+        ("risk.confidence_min", "140 %", "is outside 0 % … 100 %"),
+        ("risk.loss_day_max", "0.0000001 USD", "finer than the desk counts"),
+        ("market.schedule", "weekdays", "is no schedule; known: all_hours, standard, topstep, moex"),
+        ("market.instruments", ["SBER"], "SBER trades at moex in RUB, not at cme in USD"),
+        ("market.instruments", ["XXX"], "instrument 'XXX' is unknown"),
+        ("paper.latency", "20", "is not a time up to 60 s with its unit"),
+        ("version", 2, "version: 2"),
+    ],
+)
+def test_each_fault_is_one_clear_sentence(path, value, words):
+    found = faults(path, value)
+    assert len(found) == 1 and words in found[0] and "\n" not in found[0], found
+
+
+def test_all_faults_are_told_together_and_contradictions_are_found():
+    values = changed("risk.loss_day_max", "50 RUB")
+    values["risk"]["nonsense"] = 1
+    del values["risk"]["stop_ticks"]
+    with pytest.raises(configs.ConfigError) as error:
+        configs.parse_profile(values)
+    assert len(error.value.faults) == 3  # MES-CONF-02
+    assert "risk.stop_ticks: missing" in " ".join(error.value.faults)
+    assert "the stop is farther than allowed" in faults("risk.stop_ticks", 60)[0]
+    assert "one trade may lose more than a day" in faults("risk.loss_trade_max", "600 USD")[0]  # MES-CONF-06
+
+
+def test_broken_files_name_their_line(tmp_path):
+    for content, words in (
+        ("version: 1\nrisk: [", "line"),
+        ("a: 1\na: 2", "given twice"),
+        ("- 1", "something else"),
+        ("\0", ""),
+    ):
+        path = tmp_path / "bad.yaml"
+        path.write_text(content)
+        with pytest.raises(configs.ConfigError) as error:
+            configs.load_file(path)
+        assert "bad.yaml" in str(error.value) and words in str(error.value)
+
+
+@given(st.sampled_from(FIELDS), st.data())
+def test_every_limit_survives_being_written_and_read(row, data):
+    number = data.draw(st.integers(row.low, row.high))
+    written = text(row, number, "USD")
+    assert parse(row, written, "USD") == number
+    assert isinstance(written, bool) == (row.kind == SWITCH)
+    if row.kind == MONEY:
+        assert str(written).endswith(" USD")
+
+
+def test_keys_are_the_limits_names_without_their_unit():
+    assert BY_KEY["loss_day_max"].name == "loss_day_micros_max"
+    assert BY_KEY["quote_age_max"].name == "quote_age_ns_max"
+
+
+# versions
+
+
+@pytest.mark.django_db
+def test_shipping_twice_stores_once_and_one_version_is_active_per_profile():
+    first = configs.ship()
+    assert [v.id for v in configs.ship()] == [v.id for v in first]
+    assert ConfigVersion.objects.filter(status=states.ACTIVE).count() == len(configs.SHIPPED)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ConfigVersion.objects.create(
+            profile="demo-mes",
+            number=9,
+            values={},
+            hash="x",
+            author="eve",
+            reason="r",
+            status="active",
+            created_at=first[0].created_at,
+        )
+
+
+@pytest.mark.django_db
+def test_activation_retires_the_one_before_is_audited_and_rolls_back():
+    configs.ship()
+    old = configs.find("demo-mes")
+    new = configs.store(configs.parse_profile(changed("risk.stop_ticks", 10)), author="alice", reason="wider stop")
+    assert (new.number, new.status) == (2, states.DRAFT)
+    configs.activate(new, by="alice", reason="try it")
+    old.refresh_from_db()
+    assert (old.status, configs.find("demo-mes")) == (states.RETIRED, new)
+    configs.activate(old, by="alice", reason="back")
+    assert configs.find("demo-mes") == old
+    actions = (
+        AuditRecord.objects.filter(category="config", actor="alice").order_by("seq").values_list("action", "object")
+    )
+    assert list(actions) == [("stored", "demo-mes v2"), ("activated", "demo-mes v2"), ("activated", "demo-mes v1")]
+
+
+@pytest.mark.django_db
+def test_a_version_changed_behind_the_desks_back_is_never_used():
+    version = configs.version_for("demo-mes", by="alice")
+    ConfigVersion.objects.filter(id=version.id).update(values=changed("risk.stop_ticks", 10))
+    version.refresh_from_db()
+    with pytest.raises(configs.ConfigError, match="does not match its hash"):
+        configs.profile_of(version)
+    with pytest.raises(configs.ConfigError):
+        configs.activate(version, by="eve", reason="sneaky")
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command("config", *words, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.django_db
+def test_the_command_shows_exports_imports_diffs_and_activates(tmp_path):
+    path = tmp_path / "mine.yaml"
+    run("export", "demo-mes", "--out", str(path))
+    path.write_text(path.read_text().replace("stop_ticks: 8", "stop_ticks: 9"))
+    assert json.loads(run("diff", "demo-mes", str(path), "--json")) == [{"path": "risk.stop_ticks", "old": 8, "new": 9}]
+    assert json.loads(run("validate", str(path), "--json"))["ok"] is True
+    run("ship")
+    assert "demo-mes v2, draft" in run("import", str(path), "--by", "alice", "--reason", "tighter")
+    assert "is active" in run("activate", "demo-mes@2", "--by", "alice", "--reason", "tighter")
+    assert json.loads(run("show", "demo-mes", "--json"))["limits"]["stop_ticks"] == 9
+    assert len(json.loads(run("list", "--json"))) == 5
+
+
+@pytest.mark.django_db
+def test_a_bad_file_fails_the_command_and_stores_nothing(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(configs.to_yaml(configs.load_file(configs.FOLDER / "demo-mes.yaml")).replace("500 USD", "500 kg"))
+    with pytest.raises(CommandError, match="kg is not the profile's currency"):
+        run("import", str(path), "--reason", "x")
+    assert ConfigVersion.objects.count() == 0
+    with pytest.raises(CommandError, match="did you mean demo-mes"):
+        run("activate", "demo-mess", "--reason", "x")

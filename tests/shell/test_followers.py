@@ -1,0 +1,187 @@
+"""Ledger and audit followers: idempotent, one transaction with their cursor, and the sums agree to the micro."""
+
+import itertools
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.db.models import Sum
+
+from desk.audit import services as audit
+from desk.audit.follower import AuditFollower
+from desk.audit.models import AuditChanged, AuditRecord
+from tests.shell.frames import Tape, context_of, make_session, round_trip
+from trading import selectors
+from trading.control import ref_of
+from trading.core import records as kinds
+from trading.models import Command, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
+from trading.sinks import LedgerFollower
+
+pytestmark = pytest.mark.django_db
+
+
+def rows_of(session: Session) -> dict[str, list[tuple]]:
+    tables = {"orders": Order, "fills": Fill, "trades": Trade, "decisions": Decision, "holds": HoldEvent}
+    return {
+        n: [tuple(r)[1:] for r in t.objects.filter(session=session).order_by("seq").values_list()]
+        for n, t in tables.items()
+    }
+
+
+def test_a_round_trip_becomes_rows_and_the_ledger_equals_its_fills():
+    session = make_session()
+    follower = LedgerFollower(context_of(session))
+    follower.apply(round_trip(Tape()).frames())
+    session.refresh_from_db()
+    assert [o.filled for o in Order.objects.filter(session=session).order_by("number")] == [2, 2]
+    fills = Fill.objects.filter(session=session)
+    assert fills.count() == 2, "the second delivery of a fill is no second fill"
+    assert selectors.positions(session.id) == [{"inst": 0, "symbol": "MES", "qty": 0, "fee_micros": 1_680_000}]
+    trade = Trade.objects.get(session=session)
+    gross = sum(-f.side * f.qty * f.price_tick for f in fills) * 1_250_000
+    assert trade.net_micros == gross - fills.aggregate(fees=Sum("fee_micros"))["fees"]
+    assert session.balance_micros == 10_000_000_000 + trade.net_micros
+    assert session.venue_ref == 3
+
+
+def test_equal_refusals_fold_into_one_counted_line_and_an_approval_stands_alone():
+    session = make_session()
+    follower = LedgerFollower(context_of(session))
+    frames = round_trip(Tape()).frames()
+    follower.apply(frames[:2])
+    follower.apply(frames[2:])
+    rows = list(Decision.objects.filter(session=session).order_by("seq").values_list("code", "same", "seq", "last_seq"))
+    assert rows == [(15, 3, 1, 3), (0, 1, 4, 4)]
+    assert sum(same for _, same, _, _ in rows) == int(np.sum(frames["event"]["kind"] == kinds.DECISION))  # N6
+
+
+def test_frames_given_twice_or_in_any_cut_make_the_same_rows():
+    frames = round_trip(Tape()).frames()
+    results = []
+    for cuts in ([0, len(frames)], [0, 3, 9, len(frames)], list(range(len(frames) + 1))):
+        session = make_session()
+        follower = LedgerFollower(context_of(session))
+        for start, end in itertools.pairwise(cuts):
+            follower.apply(frames[start:end])
+            follower.apply(frames[:end])  # again, from the start
+        assert follower.cursor() == len(frames)
+        results.append({name: len(rows) for name, rows in rows_of(session).items()})
+    assert results == [{"orders": 2, "fills": 2, "trades": 1, "decisions": 2, "holds": 0}] * 3
+
+
+def test_a_crash_inside_a_batch_leaves_neither_rows_nor_cursor():
+    session = make_session()
+    follower = LedgerFollower(context_of(session))
+    frames = round_trip(Tape()).frames()
+    broken = frames.copy()
+    broken["event"]["instrument"][-1] = 9  # no such instrument: the batch fails at its last frame
+    with pytest.raises(IndexError):
+        follower.apply(broken)
+    assert (follower.cursor(), Fill.objects.count(), Order.objects.count()) == (0, 0, 0)
+    follower.apply(frames)
+    assert Fill.objects.filter(session=session).count() == 2
+
+
+def test_a_start_receipt_makes_the_session_run_and_the_command_done():
+    session = make_session(status="starting")
+    command = Command.objects.create(ref=77, session=session, kind="start", by="alice", requested_at=session.created_at)
+    LedgerFollower(context_of(session)).apply(round_trip(Tape(), command_ref=77).frames())
+    session.refresh_from_db()
+    command.refresh_from_db()
+    assert (session.status, command.state, command.seq) == ("running", "done", 1)
+
+
+def test_a_hold_is_one_row_from_raised_to_cleared():
+    session = make_session()
+    follower = LedgerFollower(context_of(session))
+    tape = Tape().add(kinds.HOLD_RAISED, code=10, instrument=-1, value=1, volume=2)
+    tape.add(kinds.HOLD_RAISED, code=12, instrument=-1)
+    follower.apply(tape.frames())
+    assert {hold["code"] for hold in selectors.desk_snapshot(session.id)["holds"]} == {"OPERATOR_PAUSE", "FEED_STALE"}
+    tape.add(kinds.HOLD_CLEARED, code=12, instrument=-1)
+    follower.apply(tape.frames())
+    standing = HoldEvent.objects.filter(session=session, cleared_seq=None)
+    assert [hold.code for hold in standing] == ["OPERATOR_PAUSE"]
+    assert selectors.desk_snapshot(session.id)["account"]["label"] == "PAUSED"
+
+
+def test_an_answer_out_of_order_waits_until_the_gap_is_filled():
+    """The kernel asks for missed answers and ignores what came too early; the ledger does the same."""
+    session = make_session()
+    tape = Tape().add(kinds.SUBMIT, order_number=1, side=1, qty=1, order_type=1, role=1, ref=1)
+    early = {"order_number": 1, "side": 1, "qty": 1, "price_tick": 5, "fee_micros": 1}
+    tape.add(kinds.FILL, ref=2, **early).add(kinds.ACK, order_number=1, ref=1).add(kinds.FILL, ref=2, **early)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    assert list(Fill.objects.filter(session=session).values_list("seq", flat=True)) == [4]
+
+
+def test_commands_holds_and_orders_are_audited_once_in_an_unbroken_chain():
+    session = make_session(status="starting")
+    Command.objects.create(
+        ref=77, session=session, kind="start", by="bob", reason="morning", requested_at=session.created_at
+    )
+    before = AuditRecord.objects.count()
+    follower = AuditFollower(context_of(session))
+    frames = round_trip(Tape(), command_ref=77).add(kinds.HOLD_RAISED, code=0, instrument=-1).frames()
+    follower.apply(frames[:5])
+    follower.apply(frames)
+    rows = AuditRecord.objects.filter(seq__gt=before).order_by("seq")
+    assert [(r.category, r.action, r.actor) for r in rows] == [
+        ("command", "start", "bob"),
+        ("session", "start_done", "bob"),
+        ("order", "submit", "desk"),
+        ("order", "submit", "desk"),
+        ("hold", "raised", "desk"),
+    ]
+    assert rows[0].detail["reason"] == "morning"
+    assert audit.verify().ok
+    assert SinkCursor.objects.get(session=session, follower="audit").seq == len(frames)
+
+
+def tamper(sql: str, *params: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "bad", "words"),
+    [
+        ("UPDATE audit_auditrecord SET actor = 'eve' WHERE seq = %s", (3,), 3, "does not match its hash"),
+        ("DELETE FROM audit_auditrecord WHERE seq = %s", (2,), 3, "row 2 is missing"),
+        ("UPDATE audit_auditrecord SET ts_ns = ts_ns + 1 WHERE seq = %s", (1,), 1, "does not match its hash"),
+        ("UPDATE audit_auditrecord SET prev_hash = hash WHERE seq = %s", (4,), 4, "does not continue row 3"),
+    ],
+)
+def test_verify_names_the_first_bad_row(sql, params, bad, words):
+    for i in range(5):
+        audit.append(category="security", action="sign_in", actor="alice", detail={"n": i})
+    tamper(sql, *params)
+    verdict = audit.verify()
+    assert (verdict.ok, verdict.bad_seq) == (False, bad)
+    assert words in verdict.fault
+
+
+def test_a_log_that_was_cut_short_is_found_by_the_head_noted_earlier():
+    for i in range(4):
+        audit.append(category="security", action="sign_in", actor="alice", detail={"n": i})
+    head = audit.verify().head
+    tamper("DELETE FROM audit_auditrecord WHERE seq >= %s", 3)
+    assert audit.verify().ok, "a shorter chain is a chain"
+    assert "row 3 is missing" in audit.verify(anchor=head).fault
+
+
+def test_an_audit_row_can_be_neither_changed_nor_deleted():
+    audit.append(category="security", action="sign_in", actor="alice")
+    row = AuditRecord.objects.get()
+    with pytest.raises(AuditChanged):
+        row.save()
+    with pytest.raises(AuditChanged):
+        row.delete()
+
+
+def test_refs_are_positive_and_the_same_for_the_same_key():
+    import uuid
+
+    keys = [uuid.uuid4() for _ in range(200)]
+    refs = {ref_of(key) for key in keys}
+    assert len(refs) == 200 and all(0 < ref < 2**63 for ref in refs) and ref_of(keys[0]) in refs

@@ -1,0 +1,102 @@
+"""`manage.py config …`: profiles as files and as versions.  Thin: every verb is one call of `trading.configs`."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from trading import configs
+from trading.models import ConfigVersion
+
+
+class Command(BaseCommand):
+    help = (
+        "Configuration versions.  A profile is a YAML file with exactly the schema's keys, or a version: demo-mes (the"
+        " active one, or the shipped file), demo-mes@3, or the beginning of a hash."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        rows: dict[str, tuple[str, tuple[str, ...]]] = {
+            "list": ("all versions", ()),
+            "show": ("one profile, whole", ("profile",)),
+            "validate": ("check a file: every fault in one sentence", ("profile",)),
+            "diff": ("values that differ between two profiles", ("old", "new")),
+            "export": ("write a profile as YAML", ("profile",)),
+            "import": ("store a file as a draft version", ("profile",)),
+            "activate": ("make a version the one that new sessions take", ("profile",)),
+            "ship": ("store and activate the shipped profiles where they are missing", ()),
+        }
+        for name, (text, places) in rows.items():
+            verb: ArgumentParser = verbs.add_parser(name, help=text, description=text)
+            for place in places:
+                verb.add_argument(place)
+            if name == "export":
+                verb.add_argument("--out", default="", help="file to write; default: the screen")
+            if name in ("import", "activate"):
+                verb.add_argument("--by", default="operator", help="who")
+                verb.add_argument("--reason", required=True, help="why")
+            verb.add_argument("--json", action="store_true", help="JSON instead of words")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            words, values = getattr(self, f"_{options['verb']}")(options)
+        except configs.ConfigError as error:
+            if options["json"]:
+                self.stdout.write(json.dumps({"ok": False, "faults": error.faults}))
+            raise CommandError("\n".join(error.faults)) from None
+        self.stdout.write(json.dumps(values) if options["json"] else words)
+
+    def _list(self, options: dict[str, Any]) -> tuple[str, object]:
+        rows = list(
+            ConfigVersion.objects.order_by("profile", "number").values(
+                "profile", "number", "status", "hash", "author", "reason"
+            )
+        )
+        lines = [
+            f"{r['profile']}@{r['number']:<4} {r['status']:<8} {r['hash'][:12]}  {r['author']}: {r['reason']}"
+            for r in rows
+        ]
+        return "\n".join(lines) or "no version is stored; `config ship` stores the shipped profiles", rows
+
+    def _show(self, options: dict[str, Any]) -> tuple[str, object]:
+        profile = configs.resolve(options["profile"])
+        digest = configs.profile_hash(profile)
+        words = f"# hash {digest}\n{configs.to_yaml(profile)}"
+        return words, {"hash": digest, "values": profile.to_values(), "limits": profile.limits()}
+
+    def _validate(self, options: dict[str, Any]) -> tuple[str, object]:
+        profile = configs.resolve(options["profile"])
+        digest = configs.profile_hash(profile)
+        return f"{profile.profile} is good, hash {digest}", {"ok": True, "profile": profile.profile, "hash": digest}
+
+    def _diff(self, options: dict[str, Any]) -> tuple[str, object]:
+        found = configs.diff(configs.resolve(options["old"]), configs.resolve(options["new"]))
+        words = "\n".join(f"{d.path}: {d.old} → {d.new}" for d in found) or "no value differs"
+        return words, [d._asdict() for d in found]
+
+    def _export(self, options: dict[str, Any]) -> tuple[str, object]:
+        text = configs.to_yaml(configs.resolve(options["profile"]))
+        if not options["out"]:
+            return text.rstrip(), {"yaml": text}
+        Path(options["out"]).write_text(text)
+        return f"written to {options['out']}", {"path": options["out"]}
+
+    def _import(self, options: dict[str, Any]) -> tuple[str, object]:
+        profile = configs.load_file(Path(options["profile"]))
+        version = configs.store(profile, author=options["by"], reason=options["reason"])
+        return f"stored as {version}, {version.status}", {
+            "version": str(version),
+            "status": version.status,
+            "hash": version.hash,
+        }
+
+    def _activate(self, options: dict[str, Any]) -> tuple[str, object]:
+        version = configs.activate(configs.find(options["profile"]), by=options["by"], reason=options["reason"])
+        return f"{version} is active", {"version": str(version), "hash": version.hash}
+
+    def _ship(self, options: dict[str, Any]) -> tuple[str, object]:
+        versions = configs.ship()
+        return ", ".join(str(v) for v in versions), [str(v) for v in versions]

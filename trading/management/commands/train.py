@@ -1,0 +1,87 @@
+"""`manage.py train`: one network from a simulated or recorded tape, to a folder that a session can name as its scorer.
+
+Thin: it turns words into a TrainRequest, shows progress, prints what came out.  Ctrl-C leaves nothing behind.
+"""
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from trading.management.progress import Bar
+from trading.management.tape import add_tape_arguments, tape_from
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = (
+        "Train a feed-forward network to say down, flat or up at a horizon, from the simulated market or from --data, "
+        "and save it as safetensors with a JSON manifest.  No edge is claimed."
+    )
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_tape_arguments(parser)
+        parser.add_argument("--out", required=True, help="folder to make; it must not exist yet")
+        parser.add_argument("--seed", type=int, default=42, help="seed of weights, order of rows and simulated tape")
+        parser.add_argument("--horizon", type=float, default=30.0, help="seconds ahead that the label looks (30)")
+        parser.add_argument("--cost", type=float, default=3.0, help="ticks a move must exceed to be up or down (3)")
+        parser.add_argument("--every-ms", type=int, default=500, help="one row at most per so many ms (500)")
+        parser.add_argument("--epochs", type=int, default=50, help="passes over the train rows at most (50)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit status 0 when the artifact stands, 1 for a refusal, 130 for Ctrl-C."""
+        from marketdata.feeds.port import FeedError
+        from trading.learning.artifacts import ArtifactError
+        from trading.learning.dataset import Cancelled, DataError
+        from trading.learning.training import TrainRequest, estimate, train
+
+        tape, seconds = tape_from(options, options["seed"])
+        request = TrainRequest(
+            tape=tape,
+            symbol=options["symbol"],
+            seconds=seconds,
+            out=options["out"],
+            seed=options["seed"],
+            horizon_s=options["horizon"],
+            cost_ticks=options["cost"],
+            every_ms=options["every_ms"],
+            epochs=options["epochs"],
+        )
+        rows, size = estimate(request)
+        try:
+            if not options["json"]:
+                self.stdout.write(f"At most {rows:,} rows, about {size / 1e6:,.0f} MB of memory.")
+            with Bar(quiet=options["json"]) as bar:
+                report = train(request, bar.show)
+        except (KeyboardInterrupt, Cancelled):
+            self.stderr.write("Cancelled; nothing was written.")
+            sys.exit(130)
+        except (DataError, ArtifactError, FeedError) as error:
+            raise CommandError(str(error)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(msgspec.to_builtins(report)))
+            return
+        self._print(report)
+
+    def _print(self, report: Any) -> None:
+        write = self.stdout.write
+        heads = ("rows", "accuracy", "majority", "log loss", "base rate", "signals", "right")
+        write(f"{'part':<11}" + "".join(f"{head:>10}" for head in heads))
+        for name, m in report.metrics.items():
+            right = "-" if m["signal_precision"] is None else f"{m['signal_precision']:.3f}"
+            write(
+                f"{name:<11}{m['rows']:>10,}{m['accuracy']:>10.3f}{m['majority_accuracy']:>10.3f}"
+                f"{m['log_loss']:>10.4f}{m['base_rate_log_loss']:>10.4f}{m['signals']:>10,}{right:>10}"
+            )
+        write(
+            f"{report.events:,} events read, {report.epochs} epochs, temperature {report.temperature:.3f}; "
+            f"{report.purged:,} rows purged, {report.embargoed:,} embargoed."
+        )
+        write(f"Saved {report.out} (artifact {report.artifact_id[:12]}).")
+        write(report.claim)
