@@ -11,7 +11,7 @@ from marketdata.core.units import MICROS, NANOS
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One tradable thing.  Prices are ticks of `tick_nanos`; `tick_value_micros` is money per tick and contract or lot."""
+    """One tradable thing.  Prices are ticks of `tick_nanos`; `tick_value_micros` is money per tick and contract."""
 
     symbol: str
     venue: str  # "cme" or "moex"

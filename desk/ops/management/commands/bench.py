@@ -1,0 +1,105 @@
+"""`manage.py bench`: measures the kernel, the real loops and the kill on a private desk, and prints one table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from desk.jitcache import code_hash
+from desk.ops.bench.private import NotStarted, PrivateDesk
+from desk.ops.bench.table import Row, as_json, as_text, quantiles
+
+PART_SECONDS = {"quick": 20.0, "full": 90.0}
+KILLS = {"quick": 5, "full": 50}
+GUARD_KILLS = {"quick": 2, "full": 10}
+
+
+class Command(BaseCommand):
+    help = "Benchmarks on a desk of their own (folder, ports, processes); takes about 8 minutes, --quick about 2."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.add_argument("--quick", action="store_true", help="short samples: to see that it works")
+        parser.add_argument("--inside", action="store_true", help="(internal) measure the desk of this environment")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["inside"]:
+            self.stdout.write(json.dumps(self._measure("quick" if options["quick"] else "full")))
+            return
+        try:
+            with PrivateDesk() as desk:
+                words = ["bench", "--inside", *(["--quick"] if options["quick"] else [])]
+                done = desk.manage(*words, timeout_s=3600)
+        except (NotStarted, subprocess.TimeoutExpired) as error:
+            raise CommandError(f"the desk to be measured failed: {error}") from None
+        if done.returncode != 0:
+            raise CommandError(f"the measurement failed:\n{done.stderr[-3000:]}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows = [Row(**{name: row[name] for name in Row._fields}) for row in found["rows"]]
+        self.stdout.write(json.dumps(found) if options["json"] else as_text(rows, found["head"]))
+
+    def _measure(self, size: str) -> dict[str, object]:
+        from desk.ops.bench import hops, kernel, ring  # they need the private desk's settings
+
+        head = {"code": code_hash(), "python": sys.version.split()[0], "size": size, "profile": "demo-mes, as shipped"}
+        shipped = ring.start(seed=7)
+        head["profile hash"] = str(shipped.version.hash)
+        frames = ring.run_for(shipped, PART_SECONDS[size])
+        rows = kernel.measure(kernel.inputs_of(frames))
+        entries = hops.measure(frames)
+        ring.stop(shipped)
+        head["exits and kills"] = f"demo-mes with {ring.CHANGED}"
+        brisk = ring.start(seed=11, changed=ring.CHANGED)
+        found = hops.measure(ring.run_for(brisk, PART_SECONDS[size]))
+        rows += quantiles("market event → exit order sent (2 hops)", found.market_to_exit, "ms", 1.2, 6.0)
+        rows += quantiles("market event → score → entry sent (3 hops)", found.market_to_entry, "ms", 2.0, 8.0)
+        rows += quantiles("  the same, shipped profile", entries.market_to_entry, "ms")
+        rows += quantiles("  of it: market event → score", found.market_to_score, "ms")
+        rows += quantiles("  of it: sender → decision", found.inbox, "ms")
+        rows += quantiles("  of it: decision → sent (journal, fsync, outbox)", found.outbox, "ms")
+        rows += quantiles("  of that: journal append with fsync", self._fsync(), "ms")
+        sent, flat = ring.kill_samples(brisk, KILLS[size])
+        rows += quantiles("kill click → all closes sent", sent, "ms", None, 100.0)
+        rows += quantiles("kill click → flat proved, venue's 20 ms each way included", flat, "ms")
+        pid = self._redis_pid()
+        rows += quantiles(
+            "kill by the guard, Redis stopped → flat",
+            ring.guard_samples(brisk, GUARD_KILLS[size], pid),
+            "ms",
+            None,
+            2000.0,
+        )
+        return as_json(rows, head)
+
+    @staticmethod
+    def _redis_pid() -> int:
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            return int(client.info("server")["process_id"])
+
+    @staticmethod
+    def _fsync() -> Any:
+        """Milliseconds of the journal's own durable appends, 4 frames each, on this disk."""
+        import tempfile
+        import time
+
+        import numpy as np
+
+        from marketdata.core.records import new_events
+        from trading.run.journal.writer import JournalWriter
+
+        spent = []
+        with tempfile.TemporaryDirectory(dir=settings.VAR) as folder:
+            writer = JournalWriter(Path(folder), 1, 1, code_hash())
+            for i in range(300):
+                events = new_events(4)
+                events["seq"] = np.arange(4) + 1 + 4 * i
+                began = time.perf_counter_ns()
+                writer.append(events, np.zeros((4, 2), np.int64), np.zeros(4, np.int64), durable=True)
+                spent.append((time.perf_counter_ns() - began) / 1e6)
+            writer.close()
+        return np.array(spent)
