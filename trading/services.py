@@ -55,7 +55,7 @@ from trading.run.spec import (
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "resume",
-    "send_command", "start_session", "stop_session", "unlock",
+    "send_command", "session_folder", "start_session", "stop_session", "unlock", "var",
 ]  # fmt: skip
 ENTRY_PHASES = (NORMAL, REDUCED)
 WINDOW_DAYS = 15

@@ -11,6 +11,7 @@ from trading.models import Session
 from trading.run.context import LoopContext
 from trading.run.journal.segment import FRAME
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, save_spec
+from trading.run.streams import make_client
 
 SECOND = 1_000_000_000
 
@@ -66,7 +67,12 @@ def context_of(session: Session, loop: str = "sinks") -> LoopContext:
 
     folder = services.session_folder(session.id)
     return LoopContext(
-        folder=folder, spec=load_spec(folder), loop=loop, fence=1, connect=lambda: None, guard=services.var() / "guard"
+        folder=folder,
+        spec=load_spec(folder),
+        loop=loop,
+        fence=1,
+        connect=lambda: make_client("redis://127.0.0.1:1/0"),
+        guard=services.var() / "guard",
     )
 
 

@@ -1,6 +1,7 @@
 """Ledger and audit followers: idempotent, one transaction with their cursor, and the sums agree to the micro."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,13 @@ pytestmark = pytest.mark.django_db
 
 
 def rows_of(session: Session) -> dict[str, list[tuple]]:
-    tables = {"orders": Order, "fills": Fill, "trades": Trade, "decisions": Decision, "holds": HoldEvent}
+    tables: dict[str, Any] = {
+        "orders": Order,
+        "fills": Fill,
+        "trades": Trade,
+        "decisions": Decision,
+        "holds": HoldEvent,
+    }
     return {
         n: [tuple(r)[1:] for r in t.objects.filter(session=session).order_by("seq").values_list()]
         for n, t in tables.items()
@@ -138,7 +145,7 @@ def test_commands_holds_and_orders_are_audited_once_in_an_unbroken_chain():
     assert SinkCursor.objects.get(session=session, follower="audit").seq == len(frames)
 
 
-def tamper(sql: str, *params: object) -> None:
+def tamper(sql: str, *params: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -32,13 +33,13 @@ def own_folder(tmp_path, settings):
     return tmp_path
 
 
-def make(profile: str, feed: FeedSpec, **changes: object) -> Session:
+def make(profile: str, feed: FeedSpec, **changes: Any) -> Session:
     version = shipped(profile)
     account = services.demo_account(configs.profile_of(version))
     return services.create_session(account=account, version=version, feed=feed, by="alice", **changes)
 
 
-def refusal(profile: str, feed: FeedSpec, **changes: object) -> tuple[str, str]:
+def refusal(profile: str, feed: FeedSpec, **changes: Any) -> tuple[str, str]:
     with pytest.raises(services.StartRefused) as error:
         make(profile, feed, **changes)
     assert Session.objects.count() == 0, "a refused session leaves no row"
@@ -81,7 +82,11 @@ def test_the_venues_profile_refuses_the_christmas_tape_with_its_hours_and_the_de
     feed = FeedSpec("replay", ["MES"], path=str(path), options={"as_symbol": "ES:MES"})
     code, text = refusal("mes-topstep", feed)
     assert code == "OUT_OF_HOURS"
-    assert "2023-12-25 23:00 UTC to 2023-12-25 23:29 UTC" in text and "schedule 'topstep'" in text and "demo profile" in text
+    assert (
+        "2023-12-25 23:00 UTC to 2023-12-25 23:29 UTC" in text
+        and "schedule 'topstep'" in text
+        and "demo profile" in text
+    )
     session = make("demo-mes", feed)
     assert session.spec["limits"]["bar_mode"] == 0
 
@@ -194,7 +199,8 @@ def test_reductions_go_out_with_the_database_locked_and_their_rows_follow(redis_
         command = services.send_command(session.id, "flatten", "alice", "too fast")
         with pytest.raises(services.CommandRefused, match="waits for the database"):
             services.send_command(session.id, "resume", "alice", "again")
-    assert (command.pk, command.state) == (None, states.ACCEPTED)
+    assert command.pk is None
+    assert command.state == states.ACCEPTED
     assert inbox.length() == 1 and Command.objects.count() == 0
     tape = Tape().add(kinds.COMMAND, code=kinds.FLATTEN_ALL, ref=command.ref, instrument=-1)
     tape.add(kinds.RECEIPT, code=kinds.RECEIPT_DONE, value=kinds.FLATTEN_ALL, ref=command.ref, instrument=-1)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,7 @@ class Body:
 
     def __init__(self, script: Callable[[int], int]) -> None:
         self.script, self.steps, self.opened, self.closed = script, 0, 0, 0
+        self.stop = threading.Event()
 
     def open(self, context: LoopContext) -> None:
         self.context = context
@@ -71,16 +73,9 @@ def make(body: Body, store: Store, **timing: float) -> tuple[Runner, threading.E
     lease = Lease(store, "s1:risk", ttl_s=timing.get("ttl_s", 3.0))
 
     def context(runner: Runner) -> LoopContext:
+        nothing: Any = None  # these bodies look at neither spec nor Redis
         return LoopContext(
-            Path(),
-            None,
-            "risk",
-            lease.fence,
-            lambda: None,
-            Path(),
-            stop=stop,
-            beat=runner.beat,
-            overdue=lease.overdue,  # type: ignore[arg-type]
+            Path(), nothing, "risk", lease.fence, nothing, Path(), stop=stop, beat=runner.beat, overdue=lease.overdue
         )
 
     runner = Runner(
