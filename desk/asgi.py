@@ -1,0 +1,29 @@
+"""The web process's entrance: HTTP to Django, the one socket to its consumer.
+
+A socket is opened only by a page of this desk (Origin and Host agree) and only with a session cookie; who signed in and
+with what right is the consumer's question.  Started by Daphne.
+"""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+
+from django.core.asgi import get_asgi_application
+
+http_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402  (Django must be set up first)
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from desk.dashboard.consumers import DeskConsumer  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": http_application,
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(URLRouter([path("ws/desk/", DeskConsumer.as_asgi())]))
+        ),
+    }
+)

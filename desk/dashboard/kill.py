@@ -1,0 +1,62 @@
+"""/kill/: one page that needs no JavaScript: state, Pause, Cancel all, Flatten, and Kill, which needs no Redis either.
+
+The same address takes the KILL button's POST and answers it with JSON.  Every action here reduces; none increases.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from desk.dashboard.rights import may_act
+from desk.dashboard.views import give_command
+from trading import selectors, services
+from trading.run.latch import read_latch
+
+ACTIONS = ("pause", "cancel_all", "flatten")
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def kill(request: HttpRequest) -> HttpResponse:
+    """Show the state; on POST reduce.  Kill takes the ring's road and, where that does not prove flat, the guard's."""
+    if request.method == "GET":
+        return _page(request, None)
+    if not may_act(request.user):
+        raise PermissionDenied
+    action, by = request.POST.get("action", ""), request.user.get_username()
+    if action == "kill":
+        report = services.kill(by, request.POST.get("reason", "").strip()[:500] or "kill page").as_dict()
+        if "application/json" in request.headers.get("Accept", ""):
+            return JsonResponse(report)
+        return _page(request, report)
+    if action not in ACTIONS:
+        return HttpResponseBadRequest("no such action")
+    for session in selectors.running_sessions():
+        try:
+            messages.success(request, f"{session['key']} {give_command(session['id'], action, by, 'kill page')}")
+        except services.CommandRefused as error:
+            messages.error(request, f"{session['key']} {action}: refused: {error}")
+    return redirect("kill")
+
+
+def _page(request: HttpRequest, report: dict[str, Any] | None) -> HttpResponse:
+    context: dict[str, Any] = {"page": "kill", "no_kill": True, "report": report, "now": timezone.now()}
+    context["latch"] = read_latch(settings.VAR)
+    try:
+        context["sessions"] = [_shown(row) for row in selectors.running_sessions()]
+    except DatabaseError as error:
+        context["fault"] = f"The database does not answer ({error}); Kill works without it."
+    return render(request, "dashboard/kill.html", context)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    found = selectors.desk_snapshot(row["id"])
+    return {**row, "label": found["account"]["label"], "positions": found["positions"], "holds": found["holds"]}

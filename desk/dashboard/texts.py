@@ -1,0 +1,16 @@
+"""The words behind the codes that rows carry: gate rules, holds, reasons of exits.  One table for all pages."""
+
+from typing import Any
+
+from risk.core.gate import RULES
+from risk.core.holds import HOLDS
+from trading.core.protect import CLOSE_REASONS
+
+
+def page_texts() -> dict[str, dict[Any, Any]]:
+    """Code → words.  gate: [name, control, what it asks]; holds: what raises it; exits: why a position was closed."""
+    return {
+        "gate": {code: [name, rule.control, rule.text] for rule in RULES for code, name in rule.codes},
+        "holds": {hold.code: hold.trigger for hold in HOLDS},
+        "exits": dict(CLOSE_REASONS),
+    }

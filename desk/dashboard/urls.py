@@ -1,0 +1,18 @@
+"""Addresses of the pages and of the commands."""
+
+from django.urls import path
+
+from desk.dashboard import api, kill, views
+
+urlpatterns = [
+    path("", views.root, name="root"),
+    path("desk/", views.desk, name="desk"),
+    path("desk/<int:session_id>/", views.desk, name="desk-session"),
+    path("sessions/", views.session_list, name="sessions"),
+    path("sessions/new/", views.new_session, name="new-session"),
+    path("sessions/<int:session_id>/", views.session, name="session"),
+    path("sessions/<int:session_id>/command/", views.session_command, name="session-command"),
+    path("api/commands/", api.give, name="commands"),
+    path("api/commands/<uuid:key>/", api.state, name="command"),
+    path("kill/", kill.kill, name="kill"),
+]

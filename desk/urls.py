@@ -1,0 +1,10 @@
+"""All addresses of the desk.  Every one of them asks for a signed-in person unless its view says otherwise."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("desk.dashboard.urls")),
+    path("", include("desk.accounts.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,50 @@
+/* Standing holds, strongest first, each with what clears it. */
+import { by, dress, keep, make, put } from "../dom.js";
+import { known, span, time, words } from "../format.js";
+
+export function holds(store, texts) {
+  const body = by("holds").querySelector(".body");
+  const list = make("div");
+  const empty = make("p", { class: "empty" });
+  body.replaceChildren(list, empty);
+
+  function build() {
+    return make("div", { class: "hold" }, make("span", { class: "word" }), make("span", { class: "code" }), make("span", { class: "dim num" }), make("span", { class: "clear" }));
+  }
+
+  function update() {
+    const rows = store.values.holds ?? [];
+    const nodes = keep(list, rows.length, build);
+    rows.forEach((hold, i) => {
+      const [label, code, since, clear] = nodes[i].children;
+      put(label, words(hold.label).toUpperCase());
+      dress(label, `word ${["HALTED", "MANUAL_REVIEW", "STOPPED_FOR_DAY"].includes(hold.label) ? "bad" : "warn"}`);
+      put(code, words(hold.code));
+      put(since, `since ${time(hold.since_us, store.zone)}`);
+      put(clear, `${hold.effect === "FLATTEN" ? "Closes and refuses entries" : "No entries"}. ${clearing(hold, store)}`);
+      nodes[i].title = hold.detail || texts.holds[hold.code] || "";
+    });
+    put(empty, store.values.holds ? "none: entries are decided by the gate alone" : "Waiting for the session.");
+    empty.hidden = rows.length > 0;
+  }
+  return { keys: ["holds", "*"], update, tick: update };
+}
+
+function clearing(hold, store) {
+  const now = store.sessionNow();
+  const value = known(hold.value) && known(hold.limit) && hold.limit !== 0 ? ` (${hold.value} of ${hold.limit})` : "";
+  switch (hold.clearing) {
+    case "TIME":
+      return known(hold.until_us) && now !== null ? `Clears by itself in ${span(hold.until_us - now)}.` : "Clears by itself with time.";
+    case "TRADING_DAY":
+      return "Clears with the next trading day.";
+    case "CONDITION":
+      return `Clears by itself when its cause has gone${value}.`;
+    case "MODEL_RELOAD":
+      return "Clears when the model is loaded again.";
+    case "OPERATOR":
+      return hold.label === "HALTED" ? "A person clears it: manage.py unlock." : hold.code === "SESSION_STOPPED" ? "The session has been stopped." : "A person clears it: Resume.";
+    default:
+      return words(hold.clearing);
+  }
+}
