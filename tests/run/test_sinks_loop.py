@@ -143,10 +143,15 @@ def test_the_picture_tells_what_is_held_and_why(desk):
     assert picture["pos:0"]["stop"]["tick"] == 20_001 - 8
     assert picture["pos:0"]["broker"] == {"qty": 0, "agrees": False}
     assert picture["account"]["label"] == "ACTIVE"
-    assert picture["fills"][-1]["tick"] == 20_001
-    assert picture["decisions"][-1]["code"] == 0
-    assert {row["role"] for row in picture["orders"]} == {"entry", "stop", "target"}
-    assert picture["seq"] == {"seq": len(desk.journal()), "epoch": 1, "session": "s7"}
+    assert picture["pos:0"]["naked"] is False
+    assert (picture["mode"]["key"], picture["mode"]["mode"]) == ("s7", "paper")
+    assert picture["instruments"]["0"]["decimals"] == 2
+    fills, decisions, orders = (picture[f"rows:{name}"] for name in ("fill", "decision", "order"))
+    assert (fills["to"], fills["items"][-1]["tick"]) == (1, 20_001)
+    assert (decisions["to"], decisions["items"][-1]["code"]) == (1, 0)
+    assert {row["role"] for row in orders["items"]} == {"entry", "stop", "target"}
+    assert {row["role"] for row in picture["orders"]} == {"stop", "target"}, "working orders alone"
+    assert (picture["seq"], picture["epoch"]) == (len(desk.journal()), 1)
     assert picture["quote:0"]["bid"] == 20_000
     assert {row["id"] for row in picture["risk"]} == {
         "loss_day",

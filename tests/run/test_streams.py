@@ -147,5 +147,5 @@ def test_what_the_browser_gets_is_kept_and_announced(server, stream):
     listener.subscribe("desk:live")
     assert listener.get_message(timeout=2)["type"] == "subscribe"
     Board(server.client(), "s1").publish({"account": b'{"label":"ACTIVE"}'})
-    assert listener.get_message(timeout=2)["data"] == b'{"session":"s1","field":"account","value":{"label":"ACTIVE"}}'
+    assert listener.get_message(timeout=2)["data"] == b'{"k":"s1","f":["account"]}'
     assert stream.client.hget("desk:latest:s1", "account") == b'{"label":"ACTIVE"}'

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import redis
 
@@ -326,13 +327,11 @@ class Board:
             return bool(self.client.exists(f"desk:{self.session}:beat:{name}"))
 
     def publish(self, values: dict[str, bytes]) -> None:
-        """Browser values: hash `desk:latest:<session>` and one PUBLISH each on `desk:live`.  Raises StreamAway."""
+        """Browser values: hash `desk:latest:<session>`, and their names on `desk:live`.  Raises StreamAway."""
         if not values:
             return
         with _reachable():
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(f"desk:latest:{self.session}", mapping=values)
-            for name, value in values.items():
-                head = f'{{"session":"{self.session}","field":"{name}","value":'.encode()
-                pipe.publish("desk:live", head + value + b"}")
+            pipe.publish("desk:live", msgspec.json.encode({"k": self.session, "f": list(values)}))
             pipe.execute()

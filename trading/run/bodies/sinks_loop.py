@@ -14,8 +14,9 @@ import numpy as np
 
 from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
+from trading.run.bodies.page import PageClock, Streams, page_values
 from trading.run.bodies.snapshot import Rows, build
-from trading.run.clock import boot_ns
+from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import LoopContext
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.recovery import Replayer, load_snapshot
@@ -108,6 +109,8 @@ class SinksLoop:
         self._stack.callback(client.close)
         self._board = Board(client, context.spec.key)
         self._rows = Rows()
+        self._streams = Streams()
+        self._clock: SessionClock | None = None
         self._fault = ""
         start = load_snapshot(context.folder, self._reader, self._reader.last_seq())
         self._replayer = Replayer(Kernel() if start is None else start.kernel)
@@ -170,7 +173,9 @@ class SinksLoop:
         try:
             latest, health = self._board.latest(), self._board.health()
             spec, epoch = self.context.spec, self.context.fence
-            values = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
+            picture = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
+            now = PageClock(self._session_us(), boot)
+            values = page_values(picture, self._streams, spec, now, self.context.code_hash, epoch)
             changed = {name: value for name, value in values.items() if self._published.get(name) != value}
             self._board.publish(changed)
         except (StreamAway, StreamFull):
@@ -178,6 +183,16 @@ class SinksLoop:
             return
         self._published = values
         self.counts["published"] += 1
+
+    def _session_us(self) -> int | None:
+        """Session time now; None while the feed loop has not stamped the clock.  On a tape: the kernel's own time."""
+        if self._clock is None:
+            try:
+                self._clock = load_clock(self.context.folder)
+            except ClockMissing:
+                return None
+        kernel_ns = int(self._replayer.kernel.state.account[0].now_ns)
+        return (kernel_ns if self._clock.tape else self._clock.now()) // 1000
 
     def _beat(self) -> None:
         """The database counts as present while every follower takes frames and is not far behind."""

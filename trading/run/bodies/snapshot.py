@@ -237,8 +237,8 @@ def book_value(raw: bytes) -> dict[str, Any]:
 
 def build(
     kernel: Kernel, rows: Rows, spec: SessionSpec, latest: Mapping[str, bytes], health: Mapping[str, bytes], epoch: int
-) -> dict[str, bytes]:
-    """All values of one session by name, as JSON.  `latest`: raw values of the feed; `health`: JSON of the loops."""
+) -> dict[str, Any]:
+    """All values of one session by name.  `latest`: raw values of the feed; `health`: JSON of the loops."""
     values: dict[str, Any] = {"account": account_value(kernel), "holds": holds_value(kernel)}
     values |= {
         "risk": risk_value(kernel),
@@ -259,4 +259,4 @@ def build(
             values[f"bar:{i}"] = rows.bars[i]
         if (raw := latest.get(f"depth:{i}")) is not None:
             values[f"book:{i}"] = book_value(raw)
-    return {name: msgspec.json.encode(value) for name, value in values.items()}
+    return values
