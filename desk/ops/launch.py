@@ -137,11 +137,14 @@ def collect_static(place: Layout) -> bool:
 
 
 def migrate() -> None:
-    """Bring the database to this version.  Raises LaunchError when it cannot be opened."""
+    """Bring the database to this version and ship the profiles.  Raises LaunchError when it cannot be opened."""
     from django.db.utils import DatabaseError
+
+    from trading import configs
 
     try:
         call_command("migrate", interactive=False, verbosity=0)
+        configs.ship()
     except DatabaseError as error:
         name = connection.settings_dict["NAME"]
         raise LaunchError(
