@@ -7,4 +7,5 @@ NUMBA_DISABLE_JIT=1.
 
 from numba import njit
 
-inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# numba takes these two options at run time; its type stubs do not name them
+inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]

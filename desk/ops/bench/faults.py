@@ -1,0 +1,185 @@
+"""Faults on a running private desk: kill loops and venue, stop Redis and lose its memory, lock the database.
+
+Runs inside the environment of a private desk.  Each drill says what it did, how long the desk needed, and whether what
+must hold held; `prove` then checks the whole session: journal, replay, ledger, venue, audit.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from django.conf import settings
+from django.db import connection
+
+from desk.audit import services as audit
+from desk.ops.bench.ring import BenchFailed, frames_of
+from trading.control import session_folder
+from trading.core.records import DECISION, EXIT, FILL, HOLD_CLEARED, HOLD_RAISED, SUBMIT
+from trading.models import Fill, LoopLease, Order, Session
+from trading.run import guard
+from trading.run.journal.verify import verify_journal
+
+SETTLED_S = 3.0  # between two kills, so that each is a case of its own
+WAIT_S = 30.0
+
+
+class Drill(NamedTuple):
+    """One fault: what was done, seconds until the desk had recovered, and what was seen."""
+
+    name: str
+    seconds: float
+    ok: bool
+    detail: str
+
+
+def wait_until(what: str, true: Callable[[], bool], timeout_s: float = WAIT_S) -> float:
+    """Seconds until `true()`; raises BenchFailed after `timeout_s`."""
+    began = time.monotonic()
+    while not true():
+        if time.monotonic() - began > timeout_s:
+            raise BenchFailed(f"not within {timeout_s:.0f} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def lease(session: Session, loop: str) -> LoopLease:
+    return LoopLease.objects.get(session=session, loop=loop)
+
+
+def kill_loop(session: Session, loop: str) -> Drill:
+    """SIGKILL the worker that holds this loop; seconds until another holds it under a higher fence."""
+    wait_until(f"{loop} runs", lambda: lease(session, loop).state == "running")
+    before = lease(session, loop)
+    pid = int(before.owner.rpartition("#")[2])
+    os.kill(pid, signal.SIGKILL)
+    seconds = wait_until(
+        f"{loop} is taken over",
+        lambda: (row := lease(session, loop)).fence > before.fence and row.state == "running",
+    )
+    detail = f"pid {pid}, fence {before.fence} → {lease(session, loop).fence}"
+    time.sleep(SETTLED_S)
+    return Drill(f"SIGKILL worker of {loop}", seconds, seconds <= 5.0, detail)
+
+
+def supervisorctl(*words: str) -> None:
+    """One word to this desk's supervisor."""
+    conf = Path(settings.VAR) / "supervisord.conf"
+    command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(conf), *words]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def held() -> dict[str, dict[str, object]]:
+    return guard.look(Path(settings.VAR))
+
+
+def kill_venue(session: Session) -> Drill:
+    """SIGKILL the venue while stops rest there; they must be there again, unchanged, when it is back."""
+    key = session.key
+    wait_until("a position with its bracket", lambda: held().get(key, {}).get("orders") == 2, 60.0)
+    before = held()[key]
+    found = subprocess.run(["pgrep", "-f", "manage.py venue"], capture_output=True, text=True, check=True)
+    for pid in (int(word) for word in found.stdout.split()):
+        if f"DESK_VAR={settings.VAR}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
+    seconds = wait_until("the venue answers", lambda: "unknown" not in held().get(key, {"unknown": 1}))
+    after = held().get(key, {})
+    ok = after.get("orders") == before["orders"] and after.get("positions") == before["positions"]
+    time.sleep(SETTLED_S)
+    return Drill("SIGKILL paper venue", seconds, ok, f"before {before}, after {after}")
+
+
+def lose_redis(session: Session, away_s: float) -> Drill:
+    """Stop Redis, delete its memory, start it empty; entries must be refused meanwhile and come back by themselves."""
+    mark = int(frames_of(session)["event"]["seq"][-1])
+    supervisorctl("stop", "redis")
+    shutil.rmtree(Path(settings.VAR) / "redis", ignore_errors=True)
+    (Path(settings.VAR) / "redis").mkdir()
+    time.sleep(away_s)
+    supervisorctl("start", "redis")
+    seconds = wait_until("decisions are made again", lambda: decisions_after(session, mark) > 0, 60.0)
+    wait_until("every hold is down again", lambda: not standing_after(session), 60.0)
+    raised = holds_after(session, mark)
+    return Drill(f"Redis away {away_s:.0f} s, back empty", seconds, "STREAM_FULL" in raised, f"held {sorted(raised)}")
+
+
+def lock_database(session: Session, locked_s: float) -> Drill:
+    """Hold SQLite's write lock; entries must be held, exits go on, and all comes back by itself."""
+    if connection.vendor != "sqlite":
+        return Drill("database locked", 0.0, True, "not SQLite: not run")
+    mark = int(frames_of(session)["event"]["seq"][-1])
+    with _write_lock():
+        time.sleep(locked_s)
+        raised = holds_after(session, mark)
+        late = frames_of(session)["event"]
+        entries = late[(late["kind"] == SUBMIT) & (late["role"] == 1) & (late["seq"] > mark)]
+        exits = late[(late["kind"] == SUBMIT) & (late["role"] == EXIT) & (late["seq"] > mark)]
+    seconds = wait_until("every hold is down again", lambda: not standing_after(session), 60.0)
+    ok = "DATABASE_AWAY" in raised
+    detail = f"held {sorted(raised)}; entries {len(entries)}, exits {len(exits)} sent while locked"
+    return Drill(f"database locked {locked_s:.0f} s", seconds, ok, detail)
+
+
+@contextlib.contextmanager
+def _write_lock() -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=30, isolation_level=None)) as own:
+        own.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            own.execute("ROLLBACK")
+
+
+def decisions_after(session: Session, seq: int) -> int:
+    events = frames_of(session)["event"]
+    return int(((events["kind"] == DECISION) & (events["seq"] > seq)).sum())
+
+
+def holds_after(session: Session, seq: int) -> set[str]:
+    from risk.core.holds import HOLDS
+
+    events = frames_of(session)["event"]
+    rows = events[(events["kind"] == HOLD_RAISED) & (events["seq"] > seq)]
+    return {HOLDS[int(code)].code for code in rows["code"]}
+
+
+def standing_after(session: Session) -> bool:
+    """True while any hold stands, by the journal."""
+    events = frames_of(session)["event"]
+    up: set[int] = set()
+    for row in events[(events["kind"] == HOLD_RAISED) | (events["kind"] == HOLD_CLEARED)]:
+        (up.add if row["kind"] == HOLD_RAISED else up.discard)(int(row["code"]))
+    return bool(up)
+
+
+def prove(session: Session) -> list[Drill]:
+    """What must hold after everything: replay exact, ledger = fills, no order overfilled, audit chain valid, flat."""
+    report = verify_journal(session_folder(session.id))
+    events = frames_of(session)["event"]
+    fills = events[events["kind"] == FILL]
+    refs = fills["ref"]
+    rows = list(Fill.objects.filter(session=session).values_list("side", "qty"))
+    net_rows = sum(side * qty for side, qty in rows)
+    net_journal = int((fills["side"].astype(np.int64) * fills["qty"]).sum())
+    over = [order.number for order in Order.objects.filter(session=session) if order.filled > order.qty]
+    numbers = events["order_number"][events["kind"] == SUBMIT]
+    chain = audit.verify()
+    replayed = f"{report.frames} frames, {report.segments} segments, {report.difference or 'every output equal'}"
+    same = len(rows) == len(fills) and net_rows == net_journal
+    return [
+        Drill("replay --verify", 0, report.ok, replayed),
+        Drill("no fill twice", 0, len(set(refs.tolist())) == len(refs), f"{len(refs)} fills"),
+        Drill("no order sent twice", 0, len(set(numbers.tolist())) == len(numbers), f"{len(numbers)} orders"),
+        Drill("ledger = sum of fills", 0, same, f"{len(rows)} rows, net {net_rows}"),
+        Drill("no order overfilled", 0, not over, f"{over or 'none'}"),
+        Drill("audit chain", 0, chain.ok, f"{chain}"[:120]),
+        Drill("flat at the venue", 0, held() == {}, f"{held()}"),
+    ]
