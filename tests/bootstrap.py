@@ -6,6 +6,7 @@ and none can touch a desk that is in use.  Compiled kernels are shared between r
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def set_environment() -> None:
+    # a suite that was started in the background inherits an ignored SIGINT, and would hand it on to every child
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     var = tempfile.mkdtemp(prefix="desk-test-")
     web, guard, redis = free_ports(3)
     os.environ["DESK_VAR"] = var

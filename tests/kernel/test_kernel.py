@@ -268,7 +268,7 @@ def test_outputs_are_numbered_after_their_input() -> None:
     rows = desk.kernel.apply(event)
     first = int(rows[0].seq)
     assert [int(row.seq) for row in rows] == list(range(first, first + len(rows)))
-    assert kinds(rows[1:]) == ["HOLD_RAISED", "RECEIPT"]
+    assert kinds(list(rows[1:])) == ["HOLD_RAISED", "RECEIPT"]
 
 
 def test_back_fill_decides_nothing() -> None:

@@ -177,7 +177,7 @@ def test_bars_alone_give_features_on_the_bar_grid():
     tape = bar_tape(120, 9, seconds=300)
     out, valid = in_batch(tape)
     close = tape.events["close_tick"]
-    assert valid[stream.WARM_STEPS :].all() and not valid[: stream.WARM_STEPS].any()
+    assert valid[f.WARM_STEPS :].all() and not valid[: f.WARM_STEPS].any()
     rows = out[61:]
     assert (rows[:, :6] == 0).all()
     assert np.array_equal(rows[:, f.RET_1], np.diff(close)[60:])
@@ -187,9 +187,9 @@ def test_bars_alone_give_features_on_the_bar_grid():
 def test_a_long_silence_begins_a_new_segment():
     """MES-FEAT-04: state resets at a segment's start; nothing of before the silence is left."""
     tape = bar_tape(100, 1)
-    tape.events["ts_venue_ns"][60:] += stream.RING * SECOND
+    tape.events["ts_venue_ns"][60:] += f.RING * SECOND
     _, valid = in_batch(tape)
-    assert valid[59] and not valid[60 : 60 + stream.WARM_STEPS].any() and valid[60 + stream.WARM_STEPS]
+    assert valid[59] and not valid[60 : 60 + f.WARM_STEPS].any() and valid[60 + f.WARM_STEPS]
     fresh, _ = in_batch(Batch(tape.events[60:], tape.depths, tape.depth_of[60:], 40, True))
     assert in_batch(tape)[0][60:].tobytes() == fresh.tobytes()
 

@@ -258,7 +258,8 @@ def test_a_writer_that_failed_once_refuses_for_good(tmp_path):
 
 
 def test_a_reader_follows_across_takeovers(tmp_path):
-    reader, seen = JournalReader(tmp_path), []
+    reader = JournalReader(tmp_path)
+    seen: list[int] = []
     for fence in range(1, 6):
         writer = JournalWriter(tmp_path, 1, fence, "code")
         for _ in range(3):

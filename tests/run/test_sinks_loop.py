@@ -20,7 +20,8 @@ class Follower:
     """Keeps seqs; fails when told to."""
 
     def __init__(self, name: str, start: int = 0) -> None:
-        self.name, self.seqs, self.start, self.published = name, [], start, 0
+        self.name, self.start, self.published = name, start, 0
+        self.seqs: list[int] = []
         self.locked = False
 
     def cursor(self) -> int:

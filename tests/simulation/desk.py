@@ -28,7 +28,7 @@ class Desk:
         self.server, self.folder = server, tmp_path / "7"
         self.folder.mkdir()
         server.client().flushall()
-        self.spec = make_spec(server.url, speed=speed, **limits)
+        self.spec = make_spec(server.url, "", speed, **limits)
         save_clock(self.folder, SessionClock(START_NS, boot_ns(), speed))
         self.inbox = Stream(server.client(), self.spec.key, INBOX)
         self.outbox = Stream(server.client(), self.spec.key, OUTBOX)

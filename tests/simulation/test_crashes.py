@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from tests.simulation.ring import ROOT, Ring
 from trading.brokers.paper import PaperBroker
 from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
+from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
 from trading.run.spec import save_spec
 
@@ -70,11 +72,17 @@ def flat(ring: Ring) -> bool:
     return held == {} and working == 0
 
 
+def _risk(ring: Ring) -> RiskLoop:
+    body = ring.bodies["risk"]
+    assert isinstance(body, RiskLoop)
+    return body
+
+
 def end_flat(ring: Ring, words: str) -> None:
     """Everything up again, KILL, and flat by the venue's word."""
 
     def recovered() -> bool:
-        account = ring.bodies["risk"].kernel.state.account[0]
+        account = _risk(ring).kernel.state.account[0]
         return bool(account.reconciled == 1 and account.stream_ok == 1)
 
     ring.until(recovered, f"{words}: recovery by itself")
@@ -84,9 +92,13 @@ def end_flat(ring: Ring, words: str) -> None:
     ring.stop()
 
 
+def _more_fills(ring: Ring, than: int) -> bool:
+    return len(ring.events(FILL)) > than
+
+
 def _settled(ring: Ring) -> bool:
     said, _, _ = venue_answers(ring)
-    return bool(ring.bodies["risk"].kernel.state.account[0].venue_ref == len(said))
+    return bool(_risk(ring).kernel.state.account[0].venue_ref == len(said))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -163,7 +175,7 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
                 processes[loop].kill()
                 processes[loop].wait()
                 processes[loop] = start_process(ring, loop, fence)
-                ring.until(lambda fills=fills: len(ring.events(FILL)) > fills, f"{loop} trades again")
+                ring.until(partial(_more_fills, ring, fills), f"{loop} trades again")
         ring.command(KILL, 99)
         ring.until(lambda: flat(ring), "flat at the venue")
         said = venue_answers(ring)[0]["ref"].tolist()

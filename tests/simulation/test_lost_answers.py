@@ -42,7 +42,9 @@ class TinyVenue:
     """Answers every request with numbered events and keeps them for ever; fills market orders and, by chance, legs."""
 
     def __init__(self, chance: random.Random) -> None:
-        self.chance, self.history, self.working, self.position = chance, [], {}, 0
+        self.chance, self.position = chance, 0
+        self.history: list[np.ndarray] = []
+        self.working: dict[int, np.void] = {}
         self.known: set[int] = set()
 
     def _say(self, kind: int, order: np.void, **fields: int) -> None:

@@ -9,11 +9,12 @@ execution loop.
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from marketdata.core.records import ACCOUNT_SCOPE, new_events
-from trading.brokers.port import Broker, BrokerTruth, Rejected, Unreachable
+from trading.brokers.port import BrokerTruth, Rejected, Unreachable
 from trading.core.records import ACK, RECON, RECON_BEGIN, RECON_END, RECON_POSITION, UNKNOWN_OUTCOME
 from trading.run.clock import boot_ns
 from trading.run.context import Fenced
@@ -22,6 +23,12 @@ from trading.run.streams import StreamAway, StreamFull
 ANSWERS_WAIT_S = 1.0  # answers that a truth contains arrive within this, or the connection counts as lost
 ENTRY_EVENTS = 256
 FENCED = "fenced"  # Rejected.reason of a venue that has seen a newer holder
+
+
+class TruthSource(Protocol):
+    """What of a Broker is needed here."""
+
+    def snapshot(self) -> BrokerTruth: ...
 
 
 def recon_events(truth: BrokerTruth, now_ns: int) -> np.ndarray:
@@ -103,7 +110,7 @@ class Answers:
         with self._changed:
             return sum(len(events) for events in (*self._waiting, *self._beyond))
 
-    def reconcile(self, broker: Broker, now_ns: Callable[[], int]) -> None:
+    def reconcile(self, broker: TruthSource, now_ns: Callable[[], int]) -> None:
         """Put the venue's truth into the inbox.  Raises Unreachable when the answers it contains do not come."""
         with self._changed:
             self._reconciling = True
