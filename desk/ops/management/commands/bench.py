@@ -14,13 +14,13 @@ from desk.jitcache import code_hash
 from desk.ops.bench.private import NotStarted, PrivateDesk
 from desk.ops.bench.table import Row, as_json, as_text, quantiles
 
-PART_SECONDS = {"quick": 20.0, "full": 90.0}
+PART_SECONDS = {"quick": 20.0, "full": 60.0}
 KILLS = {"quick": 5, "full": 50}
-GUARD_KILLS = {"quick": 2, "full": 10}
+GUARD_KILLS = {"quick": 2, "full": 6}
 
 
 class Command(BaseCommand):
-    help = "Benchmarks on a desk of their own (folder, ports, processes); takes about 8 minutes, --quick about 2."
+    help = "Benchmarks on a desk of their own (folder, ports, processes); takes about 9 minutes, --quick about 2."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
