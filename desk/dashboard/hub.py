@@ -70,7 +70,7 @@ class Picture:
         self.values: dict[str, bytes] = {}
         self.counts: dict[str, int] = {}
         self.rows: dict[str, Rows] = {}
-        self.generation = 0  # another one after every reading of the whole, also when the picture was forgotten meanwhile
+        self.generation = 0  # another one after every reading of the whole
         self.beats: dict[str, int] = {}  # hop → boot µs of its last sign of life
         self.epoch, self.seq = 0, 0
         self.loaded = False
