@@ -1,5 +1,6 @@
 """The second road to flat: K-02 sequence, K-04 independence, K-05 latch, K-06 evidence, the panic page."""
 
+import errno
 import http.client
 import json
 import os
@@ -268,6 +269,33 @@ def test_latch_that_cannot_be_read_stands(tmp_path: Path) -> None:
     assert latch_age_s(latch) > 60
     clear_latch(tmp_path)
     assert read_latch(tmp_path) is None
+
+
+def test_a_full_disk_does_not_stop_a_kill(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K-02, K-04: no block is left for latch or evidence; everything is cancelled and closed all the same."""
+    bench = desk.hold()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trading.run.latch.write_atomic", full)
+    monkeypatch.setattr("trading.run.guard._append_evidence", full)
+    report = run_kill(desk.var, "test", "the disk is full", flat_within_s=60)
+    assert report["flat"] and flat(bench)
+    assert "No space left" in report["steps"][0]["fault"] and "evidence" in report["fault"]
+    assert read_latch(desk.var) is not None, "an empty file stands as a latch"
+
+
+def test_a_second_latch_is_finished_too(desk: Desk) -> None:
+    """A latch whose writer died before it acted, after an earlier kill that was proved."""
+    bench = desk.hold()
+    guard = Guard(desk.var)
+    assert guard.kill("test", "first")["flat"] and not guard.unfinished()
+    clear_latch(desk.var)
+    write_latch(desk.var, "test", "second, and its writer died here")
+    assert guard.unfinished()
+    guard.go_on()
+    assert not guard.unfinished() and flat(bench)
 
 
 def test_evidence_is_chained(desk: Desk) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.simulation.ring import ROOT, Ring
 from trading.brokers.paper import PaperBroker
+from trading.core import orders as life
 from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
@@ -66,10 +67,17 @@ def _replayed(ring: Ring):
     return recover(ring.folder).kernel.state
 
 
-def flat(ring: Ring) -> bool:
-    """By the venue's own word."""
-    _, held, working = venue_answers(ring)
-    return held == {} and working == 0
+def settled(ring: Ring) -> bool:
+    """Flat, every answer journaled, and no request on its way that could bring another."""
+    said, held, working = venue_answers(ring)
+    arrived = set(ring.events(ACK, FILL, REJECT, CANCELLED)["ref"].tolist())
+    orders = _replayed(ring).orders
+    waiting = (orders["number"] > 0) & is_open_status(orders["status"]) & (orders["request"] != life.NOTHING)
+    return held == {} and working == 0 and set(said["ref"].tolist()) <= arrived and not waiting.any()
+
+
+def is_open_status(statuses: np.ndarray) -> np.ndarray:
+    return np.array([life.is_open(int(status)) for status in statuses], bool)
 
 
 def _risk(ring: Ring) -> RiskLoop:
@@ -87,18 +95,12 @@ def end_flat(ring: Ring, words: str) -> None:
 
     ring.until(recovered, f"{words}: recovery by itself")
     ring.command(KILL, 99)
-    ring.until(lambda: flat(ring), f"{words}: flat at the venue")
-    ring.until(lambda: _settled(ring), f"{words}: every answer arrived")
+    ring.until(lambda: settled(ring), f"{words}: flat at the venue, all arrived")
     ring.stop()
 
 
 def _more_fills(ring: Ring, than: int) -> bool:
     return len(ring.events(FILL)) > than
-
-
-def _settled(ring: Ring) -> bool:
-    said, _, _ = venue_answers(ring)
-    return bool(_risk(ring).kernel.state.account[0].venue_ref == len(said))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -177,9 +179,7 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
                 processes[loop] = start_process(ring, loop, fence)
                 ring.until(partial(_more_fills, ring, fills), f"{loop} trades again")
         ring.command(KILL, 99)
-        ring.until(lambda: flat(ring), "flat at the venue")
-        said = venue_answers(ring)[0]["ref"].tolist()
-        ring.until(lambda: set(said) <= set(ring.events(ACK, FILL, REJECT, CANCELLED)["ref"].tolist()), "all arrived")
+        ring.until(lambda: settled(ring), "flat at the venue, all arrived")
         for process in processes.values():
             process.kill()
             process.wait()

@@ -156,6 +156,12 @@ def _reachable() -> Iterator[None]:
         yield
     except redis.OutOfMemoryError as error:
         raise StreamFull(f"Redis has no memory left: {error}") from error
+    except redis.ReadOnlyError as error:
+        raise StreamAway(f"Redis takes no writes: {error}") from error
+    except redis.ResponseError as error:
+        if not str(error).startswith("MISCONF"):  # its disk is full or gone
+            raise
+        raise StreamAway(f"Redis takes no writes: {error}") from error
     except _AWAY as error:  # loading its file after a start is one of them
         raise StreamAway(f"Redis does not answer: {error}") from error
 

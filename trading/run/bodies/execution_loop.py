@@ -20,6 +20,7 @@ from trading.brokers.port import Broker, OutcomeUnknown, RateLimited, Rejected, 
 from trading.core.records import (
     CANCEL,
     ENTRY,
+    EXIT,
     FILL,
     LINK,
     LINK_EXECUTION,
@@ -34,7 +35,7 @@ from trading.core.records import (
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
-from trading.run.bodies.reconcile import Answers, raise_if_fenced
+from trading.run.bodies.reconcile import Answers, own_answer, raise_if_fenced
 from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
@@ -43,6 +44,7 @@ from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, Stre
 
 READ_ENTRIES = 64
 TOGETHER_MAX = 16  # requests on their way at once
+WAITED_NS = NANOS  # an exit that is older is held against the venue's position before it goes
 REQUESTS = (SUBMIT, CANCEL, MODIFY)
 NOT_ASKED = 2**62
 BACK_OFF_S = (0.1, 1.0)  # first and longest wait between two attempts to connect
@@ -249,6 +251,8 @@ class ExecutionLoop:
             if kind not in REQUESTS or number in found or output.again or len(found) == TOGETHER_MAX:
                 break
             self._observe(row)
+            if row["role"] == EXIT and self._waited(output):
+                break
             if kind == SUBMIT and self._refusal(row) != 0:
                 break
             found[number] = output
@@ -283,6 +287,8 @@ class ExecutionLoop:
             self._report(number)
         elif kind == SUBMIT and output.again and self._known(number):
             pass  # it was sent before the crash: its answers come by themselves
+        elif kind == SUBMIT and row["role"] == EXIT and self._waited(output) and not self._reduces(row):
+            self._refuse(event, REJECTED_EXPIRED)  # what it was to close is closed: it would open the other side
         elif kind == SUBMIT and (refusal := self._refusal(row)) != 0:
             self._refuse(event, refusal)
         else:
@@ -312,7 +318,7 @@ class ExecutionLoop:
         except OutcomeUnknown:
             self.counts["unknown"] += 1
             if kind in REQUESTS:
-                self._answers.tell(_answer(event, UNKNOWN_OUTCOME, 0, self._clock.now()))
+                self._answers.tell(own_answer(event, UNKNOWN_OUTCOME, 0, self._clock.now()))
                 self._ask(number)
         return True
 
@@ -334,10 +340,21 @@ class ExecutionLoop:
             return REJECTED_EXPIRED
         return 0
 
+    def _waited(self, output: _Output) -> bool:
+        """Whether the position may have changed since this was decided, unseen by who decided it."""
+        assert self._clock is not None
+        age_ns = self._clock.now() - int(output.event["ts_ns"][0])
+        return output.again or age_ns > WAITED_NS * max(1.0, self._clock.speed)
+
+    def _reduces(self, row: np.void) -> bool:
+        """By the venue's own word, now: it closes what is held there and no more."""
+        held = self._broker.snapshot().positions.get(int(row["instrument"]), 0)
+        return held * int(row["side"]) < 0 and int(row["qty"]) <= abs(held)
+
     def _refuse(self, event: np.ndarray, code: int) -> None:
         assert self._clock is not None
         self.counts["refused"] += 1
-        self._answers.tell(_answer(event, REJECT, code, self._clock.now()))
+        self._answers.tell(own_answer(event, REJECT, code, self._clock.now()))
 
     def _known(self, number: int) -> bool:
         """Has the venue heard of this order?  Nothing yet (on its way) counts as yes."""
@@ -374,11 +391,3 @@ class ExecutionLoop:
     def _link(self, up: int) -> np.ndarray:
         assert self._clock is not None
         return account_event(LINK, LINK_EXECUTION, self._clock.now(), value=up)
-
-
-def _answer(event: np.ndarray, kind: int, code: int, now_ns: int) -> np.ndarray:
-    """An answer of our own edge to one output: `ref` 0, for it is not the venue's."""
-    answer = event.copy()
-    answer["kind"], answer["code"], answer["ref"], answer["seq"] = kind, code, 0, 0
-    answer["ts_ns"], answer["ts_venue_ns"], answer["value"] = now_ns, now_ns, 0
-    return answer

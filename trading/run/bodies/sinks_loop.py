@@ -29,6 +29,7 @@ POLL_S = 0.02
 BATCH = 512
 PUBLISH_NS = NANOS // 20
 BEAT_NS = NANOS // 4
+SYNC_NS = NANOS // 10
 BEAT_LIFE_MS = 1000
 BEHIND_MAX = 5_000  # frames a follower may be behind before the database counts as away
 RETRY_NS = NANOS // 4
@@ -69,17 +70,21 @@ class _Followed:
         self.fault = ""
         self.faults = 0
 
-    def advance(self, reader: JournalReader) -> int:
-        """Give it the next batch.  Returns the number of frames it took."""
+    def advance(self, reader: JournalReader, through: int) -> int:
+        """Give it the next batch, up to seq `through`.  Returns the number of frames it took."""
         if boot_ns() < self.retry_ns:
             return 0
         try:
             if self.seq < 0:
                 self.seq = self.follower.cursor()
-            frames = reader.read(self.seq, BATCH)
-            if len(frames) > 0:
+            if self.seq > through:
+                raise JournalBroken(f"{self.follower.name} has rows up to {self.seq}, the journal ends at {through}")
+            taken = 0
+            if self.seq < through:
+                frames = reader.read(self.seq, min(BATCH, through - self.seq))
                 self.follower.apply(frames)
-                self.seq += len(frames)
+                taken = len(frames)
+                self.seq += taken
             self.follower.publish()
         except Retry as error:
             self.retry_ns = boot_ns() + RETRY_NS
@@ -90,7 +95,7 @@ class _Followed:
             self.fault = str(error)
             return 0
         self.fault = ""
-        return len(frames)
+        return taken
 
 
 class SinksLoop:
@@ -117,13 +122,15 @@ class SinksLoop:
         self._seq = self._replayer.kernel.seq
         self._rows.note(self._reader.read(max(0, self._seq - ROWS_BACK), min(self._seq, ROWS_BACK))["event"])
         self._published: dict[str, bytes] = {}
-        self._published_ns = self._beat_ns = NO_TIME
+        self._published_ns = self._beat_ns = self._synced_ns = NO_TIME
+        self._durable = 0
         self._shown: dict[str, object] = {}
         self.counts = {"seq": self._seq, "compared": 0, "published": 0}
 
     def step(self) -> int:
         """One batch for each follower and for the replica, then the picture.  Returns the frames handled."""
-        handled = sum(followed.advance(self._reader) for followed in self._followed)
+        durable = self._sync()
+        handled = sum(followed.advance(self._reader, durable) for followed in self._followed)
         handled += self._follow_replica()
         self._publish()
         self._beat()
@@ -140,6 +147,17 @@ class SinksLoop:
     def fault(self) -> str:
         """What the continuous verification found; empty while every output equals."""
         return self._fault
+
+    def _sync(self) -> int:
+        """Seq through which the journal is on disk: rows of frames that a power cut takes back would outlive them."""
+        boot = boot_ns()
+        if self._synced_ns == NO_TIME or boot - self._synced_ns >= SYNC_NS:
+            self._synced_ns = boot
+            last_seq = self._reader.last_seq()
+            if last_seq != self._durable:
+                self._reader.sync()
+                self._durable = last_seq
+        return self._durable
 
     def _follow_replica(self) -> int:
         try:

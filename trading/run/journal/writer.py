@@ -131,6 +131,7 @@ class JournalWriter:
         """
         if self._broken:
             raise JournalFull(self._broken)
+        self.check_fence()
         count = len(events)
         assert count == 0 or (events["seq"][0] == self.next_seq and events["seq"][-1] == self.next_seq + count - 1)
         frames = np.empty(count, FRAME)
@@ -138,7 +139,6 @@ class JournalWriter:
         frames["stream_ms"], frames["stream_n"] = stream_ids[:, 0], stream_ids[:, 1]
         frames["boot_ns"] = boot_ns
         last_hash = link_frames(frames, self._last_hash)
-        self.check_fence()
         self._write(frames.tobytes())
         if durable:
             self.sync()
