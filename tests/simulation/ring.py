@@ -34,7 +34,7 @@ from trading.run.spec import SessionSpec, setup_events
 from trading.run.streams import INBOX, Stream, StreamAway, StreamFull
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 30.0
+WAIT_S = 120.0  # a loaded machine; nothing waits when all is well
 
 
 class Venue:
