@@ -10,12 +10,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.simulation.ring import ROOT, Ring
-from trading.brokers.paper import PaperBroker
-from trading.core import orders as life
+from tests.simulation.ring import ROOT, Ring, replayed, settled, venue_answers
 from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
@@ -23,17 +20,6 @@ from trading.run.spec import save_spec
 
 SPEED = 8.0
 MOVES = ("feed", "inference", "risk", "execution", "sinks", "venue", "redis", "redis empty", "risk", "execution")
-
-
-def venue_answers(ring: Ring) -> tuple[np.ndarray, dict[int, int], int]:
-    """All that the venue ever said, what it holds, and how many orders work there."""
-    broker = PaperBroker(ring.venue.socket, ring.spec.key, role="reconcile")
-    broker.connect(1, 0)
-    try:
-        truth = broker.snapshot()
-        return broker.events_since(0), truth.positions, len(truth.orders) + truth.pending
-    finally:
-        broker.close()
 
 
 def prove(ring: Ring, words: str) -> None:
@@ -45,7 +31,7 @@ def prove(ring: Ring, words: str) -> None:
     ours = events[(events["kind"] >= ACK) & (events["kind"] <= CANCELLED) & (events["ref"] > 0)]
     assert set(ours["ref"].tolist()) == set(said["ref"].tolist()), f"{words}: an answer is missing in the journal"
     fills = said[said["kind"] == FILL]
-    state = _replayed(ring)
+    state = replayed(ring)
     account = state.account[0]
     assert account.fills == len(fills), f"{words}: fills booked {account.fills}, at the venue {len(fills)}"
     assert held == {}, words
@@ -59,25 +45,6 @@ def prove(ring: Ring, words: str) -> None:
     sent = events["order_number"][events["kind"] == SUBMIT]
     assert len(sent) == len(set(sent.tolist())), f"{words}: an order was made twice"
     assert set(said["order_number"].tolist()) <= set(sent.tolist()), f"{words}: the venue has an order that is not ours"
-
-
-def _replayed(ring: Ring):
-    from trading.run.journal.recovery import recover
-
-    return recover(ring.folder).kernel.state
-
-
-def settled(ring: Ring) -> bool:
-    """Flat, every answer journaled, and no request on its way that could bring another."""
-    said, held, working = venue_answers(ring)
-    arrived = set(ring.events(ACK, FILL, REJECT, CANCELLED)["ref"].tolist())
-    orders = _replayed(ring).orders
-    waiting = (orders["number"] > 0) & is_open_status(orders["status"]) & (orders["request"] != life.NOTHING)
-    return held == {} and working == 0 and set(said["ref"].tolist()) <= arrived and not waiting.any()
-
-
-def is_open_status(statuses: np.ndarray) -> np.ndarray:
-    return np.array([life.is_open(int(status)) for status in statuses], bool)
 
 
 def _risk(ring: Ring) -> RiskLoop:
