@@ -11,7 +11,7 @@ export function loops(store) {
   body.replaceChildren(list);
 
   function tick() {
-    const nodes = keep(list, LOOPS.length, () => make("div", { class: "loop" }, make("span", { class: "name" }), make("span", { class: "state-word soft" }), make("span", { class: "dim" })));
+    const nodes = keep(list, LOOPS.length, () => make("div", { class: "loop" }, make("span", { class: "name" }), make("span", { class: "state-word soft" }), make("span", { class: "beat dim num" })));
     const rows = new Map((store.values.loops ?? []).map((loop) => [loop.id, loop]));
     LOOPS.forEach((id, i) => {
       const [name, state, beat] = nodes[i].children;
