@@ -3,6 +3,8 @@ import { by, dress, put } from "./dom.js";
 import { NONE, age, time, words, zoneName } from "./format.js";
 
 const MODES = { paper: "PAPER", replay: "REPLAY" };
+const LOOK_MS = 1000;
+const MANY = 100;
 const HOPS = ["venue", "feed", "bus", "worker", "web", "browser"];
 
 export function strip(store) {
@@ -10,6 +12,7 @@ export function strip(store) {
   const hops = new Map([...root.querySelectorAll(".hop")].map((node) => [node.dataset.hop, node]));
   const icons = JSON.parse(root.dataset.icons);
   const link = document.querySelector("link[rel=icon]");
+  const seen = { at: 0, total: 0, many: 0 };
 
   function update() {
     const mode = store.values.mode;
@@ -55,9 +58,18 @@ export function strip(store) {
       node.title = hop === "browser" ? `${text} since the last paint, ${store.skipped} values skipped` : `last beat ${text} ago`;
     }
     const worker = store.ended() || dead ? null : store.hopAge("worker");
-    put(by("s-hop-ms"), worker === null ? "" : store.skipped > 0 ? `${Math.round(worker)} ms, ${store.skipped} skipped` : `${Math.round(worker)} ms`);
-    by("s-hop-ms").title = "Age of the newest value on this page, and how many were overwritten before it could take them";
+    const many = skipping();
+    put(by("s-hop-ms"), worker === null ? "" : many > 0 ? `${age(worker)}, ${many} skipped` : age(worker));
+    dress(by("s-hop-ms"), many > 0 ? "hop-ms num warn" : "hop-ms num");
+    by("s-hop-ms").title = `Age of the newest value on this page; ${store.skipped} values were overwritten before it could take them`;
     icon(dead);
+  }
+
+  /** Values that this page could not take in the last second, when they are many: else 0. */
+  function skipping() {
+    const now = performance.now();
+    if (now - seen.at >= LOOK_MS) Object.assign(seen, { many: store.skipped - seen.total >= MANY ? store.skipped - seen.total : 0, total: store.skipped, at: now });
+    return seen.many;
   }
 
   /** Shape by mode, and a dot when something is wrong. */

@@ -34,6 +34,11 @@ BACK_S = 1200  # seconds of bars before the first frame
 FILL_STEP_US = 45_000_000  # the fills that are there from the start lie so far apart
 
 
+def wave(t_s: Any) -> Any:
+    """The price before the first frame, in ticks, at a time in s."""
+    return CENTRE + np.rint(9 * np.sin(t_s / 47) + 5 * np.sin(t_s / 9)).astype(int)
+
+
 class Producer:
     """One session's picture, changing a little with every turn."""
 
@@ -49,13 +54,16 @@ class Producer:
         self.pending: list[tuple[float, int]] = []
         self.taken = ZERO_ID
         back = np.arange(BACK_S) + START_US // 1_000_000 - BACK_S
-        self.print_trades(back * 1_000_000, CENTRE + np.rint(9 * np.sin(back / 47) + 5 * np.sin(back / 9)).astype(int))
+        self.print_trades(back * 1_000_000, wave(back))
 
     def print_trades(self, ts_us: Any, ticks: Any) -> None:
         """Prints become bars by the very code that the sinks loop runs."""
         events = new_events(len(ts_us))
         events["kind"], events["ts_venue_ns"], events["price_tick"] = TRADE, np.asarray(ts_us) * 1000, ticks
-        events["qty"], events["seq"] = 1 + np.asarray(ticks) % 5, self.bars.seq + 1 + np.arange(len(ts_us))
+        events["qty"], events["seq"] = (
+            (1 if len(ts_us) == 1 else 55) + np.asarray(ticks) % 5,
+            self.bars.seq + 1 + np.arange(len(ts_us)),
+        )
         self.bars.note(events)
 
     def control(self) -> dict[str, str]:
@@ -70,8 +78,7 @@ class Producer:
         self.rows[stream] = [*self.rows[stream], {"seq": self.seq, "ts_us": self.now_us()} | row][-KEPT:]
 
     def bid(self, control: dict[str, str]) -> int:
-        wave = (self.turn // 10) % 12
-        return int(control.get("price", CENTRE + (wave if wave < 6 else 12 - wave)))
+        return int(control.get("price", wave(np.array(self.now_us() / 1_000_000)) - 1))
 
     def market(self, control: dict[str, str]) -> dict[str, Any]:
         bid = self.bid(control)
@@ -160,14 +167,20 @@ class Producer:
             n = self.to["fill"]
             side = 1 if n % 2 == 0 else -1
             shared: dict[str, Any] = {"inst": 0, "side": side, "qty": 2, "oid": n + 1}
+            tick = CENTRE + n
             if self.turn == 1:
                 shared["ts_us"] = self.now_us() - (wanted - n) * FILL_STEP_US
+                tick = int(wave(np.array(shared["ts_us"] // 1_000_000)))
             self.add("decision", **decision, side=side, code=0, score_ppm=655_000 * side, conf_ppm=710_000, same=1)
             role = {"type": "market", "role": "entry" if side > 0 else "exit", "limit_tick": None, "stop_tick": None}
             self.add("order", **shared, **role, filled=2, status="FILLED", request="NOTHING", sent_us=self.now_us())
-            self.add("fill", **shared, fid=n + 1, tick=CENTRE + n, fee_micros=840_000)
+            self.add("fill", **shared, fid=n + 1, tick=tick, fee_micros=840_000)
             if side < 0:
-                prices = {"entry_tick": CENTRE, "exit_tick": CENTRE + n, "net_micros": 2_500_000 * n - 1_680_000}
+                entry, net = (
+                    self.rows["fill"][-2]["tick"],
+                    (tick - self.rows["fill"][-2]["tick"]) * 2 * TICK_MICROS - 1_680_000,
+                )
+                prices = {"entry_tick": entry, "exit_tick": tick, "net_micros": net}
                 closed = {name: shared[name] for name in ("ts_us",) if name in shared}
                 opened = {"opened_us": shared.get("ts_us", self.now_us()) - FILL_STEP_US}
                 self.add("trade", inst=0, side=1, qty=2, **prices, **opened, **closed, fee_micros=1_680_000, code=2)

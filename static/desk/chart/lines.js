@@ -1,5 +1,6 @@
 /* Average, stop and target of what is held, as price lines.  Their worth is the server's figure; the word stands beside the colour. */
 import { known, money, price, size, ticks } from "../format.js";
+import { tickSize } from "./looks.js";
 
 const DASHED = 2;
 
@@ -15,6 +16,7 @@ export class Lines {
     const stop = held ? (position.stop_tick ?? position.stop?.tick) : null;
     const target = held ? (position.target_tick ?? position.target?.tick) : null;
     const average = held ? (position.avg_tick ?? averageOf(position, inst)) : null;
+    this.inst = inst;
     this.#set("average", average, colours["text-2"], 0, held ? `${size(position.qty)} ${ticks(position.open_ticks).replace("—", "")}`.trim() : "");
     this.#set("stop", stop, colours.down, DASHED, `stop ${worth(position?.stop_micros, currency)}`.trim());
     this.#set("target", target, colours.up, DASHED, `target ${worth(position?.target_micros, currency)}`.trim());
@@ -27,16 +29,16 @@ export class Lines {
       this.lines.delete(name);
       return;
     }
-    const key = `${tick} ${color} ${title}`;
+    const key = `${tick} ${color} ${title} ${this.inst?.symbol}`;
     if (line?.key === key) return;
-    const options = { price: tick, color, lineStyle, lineWidth: 1, axisLabelVisible: true, title };
+    const options = { price: tick * tickSize(this.inst), color, lineStyle, lineWidth: 1, axisLabelVisible: true, title };
     if (line) line.made.applyOptions(options);
-    this.lines.set(name, { key, made: line ? line.made : this.series.createPriceLine(options) });
+    this.lines.set(name, { key, tick, made: line ? line.made : this.series.createPriceLine(options) });
   }
 
   /** Name → price as text: what the table and the summary say. */
-  texts(inst) {
-    return [...this.lines].map(([name, line]) => `${name} ${price(line.made.options().price, inst)}`);
+  texts() {
+    return [...this.lines].map(([name, line]) => `${name} ${price(line.tick, this.inst)}`);
   }
 }
 

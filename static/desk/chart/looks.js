@@ -22,13 +22,19 @@ export function options(colours) {
   };
 }
 
-/** Rising bars hollow, falling bars filled: told without colour too.  `inst` gives the instrument shown now. */
+/** Price of one tick, for the library; whole ticks stand everywhere else. */
+export function tickSize(inst) {
+  return inst ? inst.tick_nanos / 1e9 : 1;
+}
+
+/** Rising bars hollow, falling bars filled: told without colour too. */
 export function candleOptions(colours, inst) {
+  const unit = tickSize(inst);
   return {
     upColor: colours["bg-1"], borderUpColor: colours.up, wickUpColor: colours.up,
     downColor: colours.down, borderDownColor: colours.down, wickDownColor: colours.down,
     priceLineVisible: true, priceLineStyle: 1, lastValueVisible: true, priceLineColor: colours["text-3"],
-    priceFormat: { type: "custom", minMove: 1, formatter: (tick) => price(Math.round(tick), inst()) },
+    priceFormat: { type: "custom", minMove: unit, formatter: (value) => price(Math.round(value / unit), inst) },
   };
 }
 

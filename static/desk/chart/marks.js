@@ -12,6 +12,7 @@ export class Marks {
   constructor(data) {
     this.data = data;
     this.colours = { up: "#58A6FF", down: "#FFA24C", edge: "#0B1017" };
+    this.unit = 1; // price of one tick
     this.clear();
     this.views = [{ zOrder: () => "top", renderer: () => this }];
     this.drawn = 0;
@@ -108,8 +109,8 @@ export class Marks {
       if (end - taken < STEP_PX) continue;
       taken = end;
       const trade = this.trades[i];
-      const entry = this.series.priceToCoordinate(trade.entry_tick);
-      const exit = this.series.priceToCoordinate(trade.exit_tick);
+      const entry = this.series.priceToCoordinate(trade.entry_tick * this.unit);
+      const exit = this.series.priceToCoordinate(trade.exit_tick * this.unit);
       if (entry === null || exit === null) continue;
       const path = trade.net_micros < 0 ? paths.down : paths.up;
       path.moveTo(x(this.starts[i]), entry);
@@ -135,7 +136,7 @@ export class Marks {
       const name = this.fills[i].side > 0 ? "up" : "down";
       const at = x(this.places[i]);
       if (at - taken[name] < STEP_PX) continue;
-      const y = this.series.priceToCoordinate(this.fills[i].tick);
+      const y = this.series.priceToCoordinate(this.fills[i].tick * this.unit);
       if (y === null) continue;
       taken[name] = at;
       const away = name === "up" ? SIZE_PX * 1.6 : -SIZE_PX * 1.6;

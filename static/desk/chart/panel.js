@@ -9,7 +9,7 @@ import { timeTexts, zoned } from "./axis.js";
 import { BarData } from "./data.js";
 import { csv, png, showTable } from "./export.js";
 import { Lines } from "./lines.js";
-import { options, tokens, volumeOptions, candleOptions } from "./looks.js";
+import { candleOptions, options, tickSize, tokens, volumeOptions } from "./looks.js";
 import { Marks } from "./marks.js";
 
 const FRAMES = [[1, "1s"], [5, "5s"], [60, "1m"], [300, "5m"]];
@@ -31,7 +31,7 @@ export function chartPanel(store, view, until) {
   let loading = null;
   let hover = null;
   const chart = createChart(box, options(colours));
-  const candles = chart.addSeries(CandlestickSeries, candleOptions(colours, () => store.instrument(view.inst)));
+  const candles = chart.addSeries(CandlestickSeries, candleOptions(colours, store.instrument(view.inst)));
   const volumes = chart.addSeries(HistogramSeries, volumeOptions(colours));
   volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
   const lines = new Lines(candles);
@@ -51,7 +51,7 @@ export function chartPanel(store, view, until) {
   });
   by("chart-png").addEventListener("click", () => png(chart, about(), colours));
   by("chart-csv").addEventListener("click", () => csv(about()));
-  by("chart-table").addEventListener("click", () => showTable(about(), lines.texts(store.instrument(view.inst))));
+  by("chart-table").addEventListener("click", () => showTable(about(), lines.texts()));
   chart.subscribeCrosshairMove((move) => {
     hover = move.time === undefined ? null : move;
     readout();
@@ -88,7 +88,7 @@ export function chartPanel(store, view, until) {
   function recolour() {
     colours = tokens();
     chart.applyOptions(options(colours));
-    candles.applyOptions(candleOptions(colours, () => store.instrument(view.inst)));
+    candles.applyOptions(candleOptions(colours, store.instrument(view.inst)));
     marks.colours = { up: colours.up, down: colours.down, edge: colours["bg-1"] };
     volumes.setData(volumePoints(data.points));
     lines.lines.forEach((line) => candles.removePriceLine(line.made));
@@ -118,16 +118,24 @@ export function chartPanel(store, view, until) {
       if (replace) data.clear();
     }
     loading = null;
+    candles.applyOptions(candleOptions(colours, store.instrument(view.inst)));
     takeRows();
     marks.settle();
     const range = replace ? null : chart.timeScale().getVisibleLogicalRange();
-    candles.setData(data.points);
+    candles.setData(priced(data.points));
     volumes.setData(volumePoints(data.points));
     if (range) chart.timeScale().setVisibleLogicalRange(range);
     const step = data.step();
     if (!chosen && step > seconds) setFrame((FRAMES.findLast(([value]) => value <= step) ?? FRAMES[0])[0], false);
     takeLive();
     update();
+  }
+
+  /** Ticks → the library's prices: floats, for the drawing alone. */
+  function priced(points) {
+    const unit = tickSize(store.instrument(view.inst));
+    marks.unit = unit;
+    return points.map((one) => (one.open === undefined ? one : { time: one.time, open: one.open * unit, high: one.high * unit, low: one.low * unit, close: one.close * unit }));
   }
 
   function volumePoints(points) {
@@ -149,7 +157,7 @@ export function chartPanel(store, view, until) {
       return;
     }
     const shown = volumePoints(points);
-    points.forEach((one, i) => {
+    priced(points).forEach((one, i) => {
       candles.update(one);
       volumes.update(shown[i]);
     });
@@ -211,7 +219,7 @@ export function chartPanel(store, view, until) {
     const bar = data.points[data.last];
     const inst = store.instrument(view.inst);
     if (!bar) return;
-    const text = `${_("Price chart of")} ${inst?.symbol ?? ""}, ${data.points.length} ${_("bars")}, ${_("last")} ${price(bar.close, inst)}, ${marks.fills.length} ${_("own fills")}${lines.lines.size > 0 ? `, ${lines.texts(inst).join(", ")}` : ""}`;
+    const text = `${_("Price chart of")} ${inst?.symbol ?? ""}, ${data.points.length} ${_("bars")}, ${_("last")} ${price(bar.close, inst)}, ${marks.fills.length} ${_("own fills")}${lines.lines.size > 0 ? `, ${lines.texts().join(", ")}` : ""}`;
     if (box.getAttribute("aria-label") !== text) box.setAttribute("aria-label", text);
   }
   setInterval(summarise, 1000);

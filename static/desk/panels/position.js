@@ -4,12 +4,10 @@ import { NONE, age, count, exact, known, money, price, size, span, ticks, time, 
 import { gettext as _ } from "../texts.js";
 
 const PAIRS = [
-  ["since", _("in trade")],
   ["average", _("average")],
   ["mark", _("mark")],
   ["stop", _("stop")],
   ["proof", _("at broker")],
-  ["loss", _("to stop")],
   ["target", _("target")],
 ];
 const MONEY = [
@@ -26,7 +24,7 @@ export function position(store) {
   const account = make("dl", { class: "pairs", id: "account" });
   body.replaceChildren(cards, account);
   const fields = new Map();
-  for (const [name, label] of [...MONEY, ["trades", _("trades")]]) {
+  for (const [name, label] of [...MONEY, ["trades", _("won, lost")]]) {
     const node = make("dd", { class: "num" }, NONE);
     fields.set(name, node);
     account.append(make("div", { class: `pair pair-${name}` }, make("dt", {}, label), node));
@@ -36,7 +34,8 @@ export function position(store) {
     const pairs = make("dl", { class: "pairs" });
     for (const [name, label] of PAIRS) pairs.append(make("div", { class: `pair pair-${name}` }, make("dt", {}, label), make("dd", { class: "num", "data-f": name })));
     const open = make("div", { class: "open-side" }, make("span", { class: "open num" }), make("span", { class: "ticks num" }));
-    const main = make("div", { class: "position-main" }, make("span", { class: "size" }), open);
+    const held = make("div", { class: "held-side" }, make("span", { class: "size" }), make("span", { class: "num dim", "data-f": "since" }));
+    const main = make("div", { class: "position-main" }, held, open);
     return make("div", { class: "position-card" }, main, make("p", { class: "mismatch bad", hidden: "" }), pairs);
   }
 
@@ -57,7 +56,8 @@ export function position(store) {
       dress(node, `num ${sign ? tone(money_?.[name]) : ""}`);
       hint(node, money_ ? exact(money_[name], store.currency) : _("waiting for the account"));
     }
-    put(fields.get("trades"), known(money_?.trades) ? `${count(money_.trades)}: ${money_.wins} won, ${money_.losses} lost` : NONE);
+    put(fields.get("trades"), known(money_?.wins) ? `${count(money_.wins)}, ${count(money_.losses)}` : NONE);
+    hint(fields.get("trades"), known(money_?.trades) ? `${count(money_.trades)} round trips` : "");
     tick();
   }
 
@@ -69,7 +69,7 @@ export function position(store) {
       if (!node) return;
       const cell = (name) => node.querySelector(`[data-f="${name}"]`);
       const flat = value.qty === 0;
-      put(cell("since"), flat ? "n/a" : known(value.since_us) && now !== null ? span(now - value.since_us) : NONE);
+      put(cell("since"), flat ? "" : `${_("in trade")} ${known(value.since_us) && now !== null ? span(now - value.since_us) : NONE}`);
       const [text, cls, title] = proof(value, store, Number(key.slice(4)), now);
       put(cell("proof"), text);
       dress(cell("proof"), `num ${cls}`);
@@ -83,8 +83,9 @@ function fill(node, value, inst, store, i) {
   const main = node.querySelector(".position-main");
   const [openNode, ticksNode] = main.querySelector(".open-side").children;
   const flat = value.qty === 0;
-  put(main.firstElementChild, flat ? `flat ${value.symbol}` : `${size(value.qty)} ${value.symbol}`);
-  dress(main.firstElementChild, `size ${tone(value.qty)}`);
+  const sizeNode = main.querySelector(".size");
+  put(sizeNode, flat ? `flat ${value.symbol}` : `${size(value.qty)} ${value.symbol}`);
+  dress(sizeNode, `size ${tone(value.qty)}`);
   put(openNode, flat ? "" : money(value.open_micros, store.currency));
   dress(openNode, `open num ${tone(value.open_micros)}`);
   hint(openNode, flat ? "" : `${_("open P&L")} ${exact(value.open_micros, store.currency)}`);
@@ -94,13 +95,13 @@ function fill(node, value, inst, store, i) {
     average: flat ? "n/a" : (value.avg_text ?? NONE),
     mark: price(value.mark_tick, inst),
     stop: value.naked ? _("MISSING") : leg(value.stop_tick ?? value.stop?.tick, value.stop, inst, flat),
-    loss: flat ? "n/a" : money(value.stop_micros, store.currency),
-    target: leg(value.target_tick ?? value.target?.tick, value.target, inst, flat, flat ? "" : money(value.target_micros, store.currency)),
+    target: leg(value.target_tick ?? value.target?.tick, value.target, inst, flat),
   };
   for (const [name, text] of Object.entries(texts)) {
     const cell = node.querySelector(`[data-f="${name}"]`);
     put(cell, text);
-    dress(cell, name === "stop" && value.naked ? "num bad" : name === "loss" ? `num ${tone(value.stop_micros)}` : "num");
+    dress(cell, name === "stop" && value.naked ? "num bad" : "num");
+    if (name === "stop" || name === "target") worth(cell, flat ? null : value[`${name}_micros`], store.currency);
   }
   hint(node.querySelector('[data-f="since"]'), known(value.since_us) ? `since ${time(value.since_us, store.zone)}` : "");
   const differs = mismatch(value, store, i);
@@ -109,11 +110,22 @@ function fill(node, value, inst, store, i) {
   if (differs) put(line, `${_("ours")} ${size(value.qty)}, ${_("broker")} ${size(value.broker.qty)}`);
 }
 
-/** The price of a leg, the word of a request that is on its way, and what it would bring. */
-function leg(tick, order, inst, flat, worth = "") {
+/** The price of a leg, and the word of a request that is on its way. */
+function leg(tick, order, inst, flat) {
   if (!known(tick)) return flat ? "n/a" : _("none");
   const request = order?.request && order.request !== "NOTHING" ? ` ${words(order.request)}` : "";
-  return `${price(tick, inst)}${request}${worth && worth !== NONE ? ` ${worth}` : ""}`;
+  return `${price(tick, inst)}${request}`;
+}
+
+/** What a leg would bring if it filled where it stands: the server's figure, before fees. */
+function worth(cell, micros, currency) {
+  let node = cell.nextElementSibling;
+  if (!node) {
+    node = make("dd", { class: "num worth" });
+    cell.after(node);
+  }
+  put(node, known(micros) ? money(micros, currency) : "");
+  dress(node, `num worth ${tone(micros)}`);
 }
 
 /** When the broker last answered for the account, against our own newest fill: only then can the two be compared. */
