@@ -101,7 +101,8 @@ export class Socket {
     const base = RETRY_S[Math.min(this.tries, RETRY_S.length - 1)];
     const delay = base * 1000 * (0.8 + 0.4 * Math.random());
     this.tries += 1;
-    this.retryAt = performance.now() + delay;
+    this.lostTryAt = performance.now();
+    this.retryAt = this.lostTryAt + delay;
     this.timer = setTimeout(() => this.retryNow(), delay);
     this.on.state("lost", CLOSES[code] ?? "");
   }

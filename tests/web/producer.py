@@ -2,7 +2,8 @@
 
 Run as `python -m tests.web.producer SESSION` in a desk's environment; it produces data and stands in for no part.
 A test steers it by the hash `test:producer`: hold (1: publish nothing), price (fixed tick), fills (how many), label,
-holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch.
+holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch, bars (0: none), broker,
+naked (1: the stop is missing), mode.
 """
 
 import json
@@ -90,7 +91,8 @@ class Producer:
         self.print_trades([self.now_us()], [bid + 1])
         quote["trade_us"] = self.now_us()
         book = {"bids": bids, "asks": asks, "synced": True, **stamp}
-        return {"quote:0": {**quote, **stamp}, "book:0": book, **self.bars.values()}
+        bars = {} if control.get("bars") == "0" else self.bars.values()
+        return {"quote:0": {**quote, **stamp}, "book:0": book, **bars}
 
     def status(self, control: dict[str, str]) -> dict[str, Any]:
         mode = {"mode": control.get("mode", "paper"), "session": self.session, "key": self.key, "build": "test"}

@@ -15,7 +15,7 @@ FAKE_REPORT = '{"road":"ring","flat":true,"ms":41.5,"steps":[{"name":"latched","
 
 def live(page: Page) -> Page:
     """Wait until the first live picture is painted."""
-    until(page, "globalThis.desk !== undefined && desk.socket.connected && desk.store.painted")
+    until(page, "globalThis.desk?.socket?.connected === true && desk.store.painted")
     return page
 
 
