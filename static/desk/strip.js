@@ -38,13 +38,13 @@ export function strip(store) {
     const clock = store.values.clock;
     const speed = clock && clock.speed !== 1 ? (clock.speed === 0 ? " max" : ` ${clock.speed}×`) : "";
     put(by("s-clock"), `${time(store.sessionNow() ?? undefined, store.zone)} ${zoneName(store.zone)}${speed}`);
-    const dead = store.ended() ? "" : store.deadHop();
+    const dead = store.ended() || store.receivedAt === null ? "" : store.deadHop();
     let behind = false;
     for (const hop of HOPS) {
       const node = hops.get(hop);
       const value = store.hopAge(hop);
       const text = value === null ? NONE : age(value);
-      if (store.ended() && hop !== "web" && hop !== "browser") {
+      if (store.receivedAt === null || (store.ended() && hop !== "web" && hop !== "browser")) {
         dress(node, "hop behind");
         put(node, hop);
       } else if (hop === dead) {

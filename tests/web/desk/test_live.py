@@ -126,6 +126,7 @@ def test_a_cut_socket(open_page: Opener, control: Callable[..., None]) -> None:
     page.reload()
     live(page)
     before = page.evaluate("desk.store.rows.fill.to")
+    expect(page.locator("#position")).to_have_class("panel")
     page.evaluate(
         "() => { globalThis.seen = []; const panel = document.getElementById('position'); globalThis.cutAt = 0;"
         " new MutationObserver(() => seen.push([performance.now() - cutAt, panel.className, desk.store.painted]))"
@@ -134,7 +135,7 @@ def test_a_cut_socket(open_page: Opener, control: Callable[..., None]) -> None:
     refuse["on"] = True
     page.evaluate("globalThis.cutAt = performance.now(); desk.socket.ws.close()")
     expect(page.locator("#position")).to_have_class("panel stale")
-    grey_ms = page.evaluate("seen.find(([, name]) => name.includes('stale'))[0]")
+    grey_ms = page.evaluate("(seen.find(([at, name]) => at > 0 && name.includes('stale')) ?? [0])[0]")
     assert grey_ms <= 1200, grey_ms
     banner = page.locator("#banner")
     expect(banner).to_contain_text("Disconnected 0:0")
