@@ -1,5 +1,6 @@
 """The kernel's holds and commands: what refuses entries, what closes, and that exits always leave."""
 
+import numpy as np
 import pytest
 
 from marketdata.core import records as m
@@ -7,7 +8,13 @@ from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import gate
 from risk.core.holds import HOLDS, LABELS, label
 from tests.kernel.desk import Desk, S, decision, sent, standing
+from trading.core import orders as life
 from trading.core import records as r
+
+
+def entry_on_its_way(desk: Desk) -> int:
+    """An entry that was sent and not answered; its number."""
+    return int(sent(desk.score(), r.SUBMIT)[0].order_number)
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
@@ -67,6 +74,57 @@ def test_a_working_entry_goes_when_a_flatten_hold_comes() -> None:
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
     out = desk.command(r.KILL)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+
+
+@pytest.mark.parametrize("code", [r.FLATTEN_ALL, r.KILL, r.STOP_SESSION])
+def test_flatten_with_an_entry_on_its_way_ends_flat_mes_live_11_k02(code: int) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    out = desk.command(code)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+    desk.ack(number)
+    out = desk.fill(number, 20_001)  # faster than the cancel
+    assert [(int(o.role), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 1)]
+    desk.answer(r.REJECT, number, code=r.REJECTED_UNKNOWN_ORDER)
+    exit_number = int(sent(out, r.SUBMIT)[0].order_number)
+    desk.ack(exit_number)
+    desk.fill(exit_number, 19_999)
+    assert desk.position().qty == 0 and desk.live() == []
+
+
+def hold_by(desk: Desk, what: str) -> list[np.record]:
+    if what == "pause":
+        return desk.command(r.PAUSE)
+    if what == "feed":
+        return desk.event(m.FEED, code=m.FEED_GAP)
+    if what == "move":
+        return desk.event(m.TRADE, price_tick=20_000, qty=1) + desk.event(m.TRADE, price_tick=20_100, qty=1)
+    return desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_DATABASE, value=0)
+
+
+@pytest.mark.parametrize("what", ["pause", "feed", "move", "database"])
+def test_a_hold_takes_back_the_entry_on_its_way_p02(what: str) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    assert [int(o.order_number) for o in sent(hold_by(desk, what), r.CANCEL)] == [number]
+    desk.ack(number)
+    assert (desk.order(number).status, desk.order(number).request) == (life.WORKING, life.CANCELLING)
+    desk.fill(number, 20_001)  # it was filled before the cancel arrived
+    assert desk.position().qty == 1 and desk.position().closing == 0, "a pause never closes (MES-RISK-15)"
+    assert desk.live(r.STOP_LOSS), "and it is protected"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_unknown_entry_is_cancelled_once_it_is_found_w01(resumed: bool) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    desk.event(r.UNKNOWN_OUTCOME, order_number=number)
+    out = desk.command(r.CANCEL_ALL)
+    assert not sent(out, r.CANCEL), "nothing can be cancelled that the venue may not know"
+    if resumed:
+        desk.command(r.RESUME)
+    out = desk.event(r.ACK, order_number=number) + desk.event(r.TIMER)  # the report: it works
     assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
 
 

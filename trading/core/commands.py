@@ -16,6 +16,7 @@ from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
     CANCEL_ALL,
     CONFIG_ACTIVE,
+    ENTRY,
     FLATTEN_ALL,
     INSTRUMENT_CAPACITY,
     KILL,
@@ -92,9 +93,14 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
 
 @inner
 def _close_all(state: State) -> None:
+    """Close what is held and what an open entry may still make."""
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             close(state.positions[i], BY_OPERATOR)
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
+            close(state.positions[order.instrument], BY_OPERATOR)
 
 
 @inner

@@ -51,10 +51,13 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if e.ts_ns > account.now_ns:
         account.now_ns = e.ts_ns
     account.seq = e.seq
+    held = account.holds
     if e.kind <= market.FEED:
         n = _on_market(state, params, e, out)
     else:
         n = _dispatch(state, params, e, out)
+    if account.holds & ~held:  # a hold went up: what it asks for is asked everywhere, at once
+        n = _settle(state, params, out, n)
     for k in range(n):
         out[k].seq = e.seq + 1 + k
     account.seq = e.seq + n
