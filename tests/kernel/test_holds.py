@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from risk.core import gate
 from risk.core.holds import HOLDS, LABELS, label
 from tests.kernel.desk import Desk, S, decision, sent, standing
@@ -113,6 +113,25 @@ def test_a_hold_takes_back_the_entry_on_its_way_p02(what: str) -> None:
     desk.fill(number, 20_001)  # it was filled before the cancel arrived
     assert desk.position().qty == 1 and desk.position().closing == 0, "a pause never closes (MES-RISK-15)"
     assert desk.live(r.STOP_LOSS), "and it is protected"
+
+
+@pytest.mark.parametrize("what", ["pause", "feed", "move", "database"])
+def test_an_opposite_score_exits_under_any_hold_mes_rev_01(what: str) -> None:
+    desk = Desk()
+    desk.enter()
+    hold_by(desk, what)
+    out = desk.score(SELL)
+    assert decision(out) != gate.APPROVED
+    assert [(int(o.role), int(o.side), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, SELL, 1)]
+
+
+def test_only_a_fresh_and_confident_opposite_score_exits_mes_rev_01() -> None:
+    desk = Desk()
+    desk.enter()
+    assert not sent(desk.score(SELL, ts_venue_ns=desk.now_ns - 2 * S), r.SUBMIT), "2 s and 1 ns old"
+    assert not sent(desk.score(SELL, ts_venue_ns=desk.now_ns + 2 * S), r.SUBMIT), "from the future"
+    assert not sent(desk.score(SELL, confidence=549_999), r.SUBMIT)
+    assert sent(desk.score(SELL, confidence=550_000), r.SUBMIT, r.EXIT)
 
 
 @pytest.mark.parametrize("resumed", [False, True])
