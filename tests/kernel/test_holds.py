@@ -6,7 +6,7 @@ import pytest
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from risk.core import gate
-from risk.core.holds import HOLDS, LABELS, label
+from risk.core.holds import BIT, HOLDS, LABELS, label
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import orders as life
 from trading.core import records as r
@@ -189,6 +189,26 @@ def test_reset_halt_needs_flat_k05() -> None:
         desk.answer(r.CANCELLED, int(order.number))
     assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
     assert "KILL_SWITCH" not in standing(desk)
+
+
+def test_after_an_unlock_nothing_trades_until_a_person_resumes_k05() -> None:
+    desk = Desk()
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    for value in (1, 0):  # the same latch still stands on disk, then it is removed
+        desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_LATCH, value=value)
+    desk.quote(20_000, 20_001)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+    assert decision(desk.score()) == gate.HOLD
+    desk.command(r.RESUME)
+    assert decision(desk.score()) == gate.APPROVED
+
+
+def test_a_halt_that_was_no_kill_is_lifted_without_a_pause_mes_risk_13() -> None:
+    desk = Desk()
+    desk.account.holds |= 1 << BIT["DUPLICATE_STORM"]
+    desk.command(r.RESET_HALT)
+    assert standing(desk) == set()
 
 
 @pytest.mark.parametrize("code", [r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL])

@@ -82,10 +82,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == RESET_HALT:
         done = is_flat(state)
         if done:
-            account.latched = 0
-            if account.holds >> _TOTAL_LOSS & 1:
-                account.reference_micros = account.equity_micros
-            n = _clear(state, out, n, RESET_MASK, e.value)
+            n = _reset_halt(state, e, out, n)
     else:
         done = False
     return _receipt(state, e, done, out, n)
@@ -101,6 +98,19 @@ def _close_all(state: State) -> None:
         order = state.orders[slot]
         if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
             close(state.positions[order.instrument], BY_OPERATOR)
+
+
+@inner
+def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
+    account = state.account[0]
+    killed = account.latched == 1 or account.holds >> _KILL & 1 == 1
+    account.latched = 0
+    if account.holds >> _TOTAL_LOSS & 1:
+        account.reference_micros = account.equity_micros
+    if killed:
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+    return _clear(state, out, n, RESET_MASK, e.value)
 
 
 @inner
