@@ -202,6 +202,35 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
     assert desk.order(number).status == life.REJECTED
 
 
+def stop_asked_after(desk: Desk) -> int:
+    """A working stop whose modification got no answer in time, so that the kernel asks the venue; its number."""
+    entry = desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.answer(r.FILL, entry, side=1, qty=1, price_tick=20_001)  # more than was asked for: the stop must grow (W-09)
+    assert desk.order(stop).request == life.MODIFYING
+    desk.now_ns += 5 * S
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    assert (desk.order(stop).status, desk.order(stop).request) == (life.WORKING, life.QUERYING)
+    return stop
+
+
+def test_a_late_refusal_of_a_modification_leaves_the_stop_working_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    assert desk.order(stop).status == life.WORKING
+    assert not sent(out, r.SUBMIT), "a second stop could fill beside the first"
+
+
+def test_the_report_that_a_stop_is_absent_ends_it_and_means_out_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.event(r.REJECT, order_number=stop, code=r.REJECTED_UNKNOWN_ORDER)
+    assert desk.order(stop).status == life.CANCELLED
+    assert [(int(o.role), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 2)]
+
+
 # --- reconciliation ---------------------------------------------------------------------------------------------------
 def test_a_position_that_only_the_broker_has_is_a_mismatch_p05() -> None:
     desk = Desk()

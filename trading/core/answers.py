@@ -25,6 +25,7 @@ from trading.core.records import (
     RECON_ORDER,
     RECON_POSITION,
     REJECT,
+    REJECTED_UNKNOWN_ORDER,
     STOP,
     STOP_LOSS,
     TARGET,
@@ -66,7 +67,8 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
     if e.kind == ACK:
         trigger = life.ON_ACK
     elif e.kind == REJECT:
-        trigger = life.ON_REJECT
+        reported = order.request == life.QUERYING and e.ref == 0 and e.code == REJECTED_UNKNOWN_ORDER
+        trigger = life.ON_ABSENT if reported else life.ON_REJECT
     elif e.kind == CANCELLED:
         trigger = life.ON_CANCELLED
     else:
