@@ -46,6 +46,18 @@ def test_feed_silence_holds_entries_and_clears_by_itself_p04() -> None:
     assert decision(desk.score()) == gate.APPROVED
 
 
+@pytest.mark.parametrize(("late_ns", "code"), [(2 * S, gate.APPROVED), (2 * S + 1, gate.FEED_STALE)])
+def test_a_quote_that_waited_in_a_queue_is_as_old_as_it_is_p04(late_ns: int, code: int) -> None:
+    desk = Desk()
+    desk.event(r.TIMER, wait_ns=60 * S)
+    desk.event(m.TRADE, price_tick=20_000, qty=1, ts_ns=desk.now_ns - late_ns, wait_ns=0)
+    desk.quote(20_000, 20_001, ts_ns=desk.now_ns - late_ns, wait_ns=0)
+    told_ns = desk.now_ns - late_ns
+    assert desk.position().quote_ts_ns == desk.position().last_ts_ns == desk.account.feed_ts_ns == told_ns
+    assert ("FEED_STALE" in standing(desk)) == (code != gate.APPROVED)
+    assert decision(desk.score(wait_ns=0)) == code
+
+
 def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
     desk = Desk()
     desk.event(m.FEED, code=m.FEED_GAP)
