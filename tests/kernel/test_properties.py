@@ -45,7 +45,8 @@ class Watch:
         exposure = abs(int(desk.position().qty)) + sum(int(o.qty - o.filled) for o in open_entries)
         if held_before and self.holds & ENTRY_MASK:
             for order in open_entries:
-                assert order.request in (life.CANCELLING, life.QUERYING), "an entry that nobody cancels"
+                leaving = order.request in (life.CANCELLING, life.QUERYING) or desk.now_ns < order.cancel_retry_ns
+                assert leaving, "an entry that nobody cancels"
             told = [int(o.order_number) for o in outputs if o.kind == r.ORDER_STATE]
             if kind != r.FILL or told[0] in self.entries:
                 assert exposure <= self.exposure

@@ -27,7 +27,7 @@ CLOSE_REASONS = {
     BY_NAKED: "naked",
     BY_EXCESS: "excess",
 }
-RETRY_NS = 1 * NANOS  # a refused exit or target is not sent again sooner
+RETRY_NS = 1 * NANOS  # a refused exit, target, modification or cancel is not sent again sooner
 _NAKED = BIT["NAKED_POSITION"]
 
 
