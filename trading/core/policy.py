@@ -24,12 +24,17 @@ STORM_NS = 60 * NANOS
 
 @inner
 def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """One decision: refused with a reason, or an entry order.  Always leaves one DECISION row."""
+    """One decision: refused with a reason, or an entry order; an exit when the score speaks against the position.
+
+    Always leaves one DECISION row.  The exit needs no check but the score's own (MES-REV-01): no hold may stop it.
+    """
     account = state.account[0]
     account.decisions += 1
     i = e.instrument
     position = state.positions[i]
     limits = params.limits[0]
+    if position.qty * e.side < 0 and _convinces(e, limits, account.now_ns):
+        close(position, BY_SIGNAL)
     x = gate_input(state, params, e)
     code = gate.approve(x, limits)
     n = _decision(state, params, e, x, code, out, n)
@@ -37,11 +42,17 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
         until_ns = account.now_ns + limits.entry_ttl_ns
         return submit(state, out, n, i, e.side, MARKET, ENTRY, x.qty, NO_TICK, until_ns, 0)
     account.refusals += 1
-    if code == gate.IN_POSITION and position.qty * e.side < 0 and e.confidence_ppm >= limits.confidence_ppm_min:
-        close(position, BY_SIGNAL)
     if code == gate.DUPLICATE:
         n = _count_duplicate(state, out, n)
     return n
+
+
+@inner
+def _convinces(e: np.record, limits: np.record, now_ns: int) -> bool:
+    """A fresh score with a signal and confidence enough to act on."""
+    if not 0 <= now_ns - e.ts_venue_ns <= limits.score_age_ns_max:
+        return False
+    return e.score_ppm * e.side >= limits.score_ppm_min and e.confidence_ppm >= limits.confidence_ppm_min
 
 
 @inner
