@@ -4,7 +4,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.simulation.desk import Desk
-from tests.simulation.kit import score
+from tests.simulation.kit import quote, score
 from trading.core.records import ACK, FILL
 from trading.run.bodies.moment import NoJournal, moment
 from trading.run.spec import save_spec
@@ -27,7 +27,7 @@ def desk(tmp_path, server):
 
 def test_before_and_after_a_fill(desk):
     before = len(desk.journal())
-    desk.give(score(desk.now()))
+    desk.give(quote(desk.now()), score(desk.now()))
     desk.step()
     (entry,) = desk.sent()
     desk.give(desk.answer(ACK, entry), desk.answer(FILL, entry), loop="execution")
