@@ -36,6 +36,7 @@ def whole_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def test_start_fill_pause_kill_flat(whole_desk: Desk, browser: Browser) -> None:
     """UI-01 without the link, UI-05, UI-07 in the ordinary case."""
     page = browser.new_context(viewport={"width": 1600, "height": 900}).new_page()
+    page.set_default_timeout(FILL_S * 1000)
     watcher = Watcher(page)
     page.context.add_cookies(whole_desk.cookies())
     page.goto(whole_desk.url)
