@@ -76,12 +76,12 @@ SPEC = np.dtype((np.record, [(name, "<i8") for name in SPEC_FIELDS]))
 SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 
-# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
+# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version.
+# Bars without quotes (`bar_mode` 1) ask less: no spread, no age of a quote.
 LIMIT_DIRECTION = np.array(
     [
         0
-        if name
-        in ("capital_micros", "bar_mode", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
+        if name in ("capital_micros", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
         else -1
         if name.endswith("_min")
         or name
@@ -91,6 +91,7 @@ LIMIT_DIRECTION = np.array(
             "slip_ticks_assumed",
             "cooldown_entry_ns",
             "cooldown_exit_ns",
+            "move_window_ns",  # within a longer one the price has moved further
             "move_hold_ns",
         )
         else 1

@@ -68,6 +68,15 @@ def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
     assert decision(desk.score()) == gate.APPROVED
 
 
+def test_a_session_whose_windows_run_out_is_after_hours_p03() -> None:
+    desk = Desk()
+    desk.event(r.TIMER, wait_ns=2 * 10**15)
+    desk.reconcile()
+    desk.quote(20_000, 20_001)
+    assert standing(desk) == {"AFTER_HOURS"}
+    assert decision(desk.score()) == gate.HOLD
+
+
 @pytest.mark.parametrize(
     ("link", "code"),
     [(r.LINK_EXECUTION, "EXECUTION_AWAY"), (r.LINK_DATABASE, "DATABASE_AWAY"), (r.LINK_STREAM, "STREAM_FULL")],

@@ -300,6 +300,19 @@ def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
     assert limits.position_max == 9
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "tighter", "looser"),
+    [("move_window_ns", 10 * S, 20 * S, 5 * S), ("bar_mode", 0, 0, 1), ("spread_ticks_max", 4, 3, 5)],
+)
+def test_each_limit_knows_which_way_it_loosens(name: str, before: int, tighter: int, looser: int) -> None:
+    desk = Desk({name: before})
+    desk.enter()
+    for version, (asked, in_force) in enumerate([(tighter, tighter), (looser, tighter)], start=2):
+        desk.limits = desk.limits | {name: asked}
+        desk.configure(version=version)
+        assert desk.kernel.params.limits[0][name] == in_force
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 def test_snapshot_restores_to_the_bit() -> None:
     desk = Desk()

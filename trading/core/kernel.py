@@ -138,7 +138,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
 
 @inner
 def _remember(p: np.record, e: np.record) -> None:
-    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
+    """What the market said last about one instrument, and the mark: the last print, before the first the book's mid."""
     if e.kind == market.STATUS:
         p.status = e.code
         return
