@@ -143,6 +143,7 @@ class GateInput(NamedTuple):
     tick_value_micros: int
     fee_per_unit_micros: int  # one side, at price_tick
     margin_per_unit_micros: int
+    margin_elsewhere_micros: int  # of positions and working entries of all other instruments
     open_risk_micros: int  # loss to the stops of positions and working entries, with fees; UNKNOWN without a stop
     day_net_micros: int
     equity_micros: int

@@ -159,6 +159,24 @@ def test_entry_unfilled_in_time_is_cancelled() -> None:
     assert [int(o.order_number) for o in sent(desk.event(r.TIMER, wait_ns=S), r.CANCEL)] == [number]
 
 
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize(("limit_micros", "code"), [(100_000_000, gate.APPROVED), (99_999_999, gate.MARGIN)])
+def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, code: int) -> None:
+    desk = Desk({"margin_micros_max": limit_micros}, ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    desk.event(r.TIMER)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    if filled:
+        desk.enter()
+    else:
+        assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score(instrument=1)) == code
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 def test_an_answer_delivered_twice_is_applied_once() -> None:
     desk = Desk()

@@ -117,6 +117,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         spec.tick_value_micros,
         fee,
         spec.margin_micros,
+        margin_elsewhere(state, params, e.instrument),
         open_risk(state, params),
         a.day_net_micros,
         a.equity_micros,
@@ -158,6 +159,27 @@ def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, 
         if order.side == e.side and order.qty == qty and order.order_type == MARKET:
             same_ns = max(same_ns, order.sent_ns)
     return open_count, buys, sells, unknown, same_ns
+
+
+@inner
+def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
+    """P-13: margin of what the other instruments hold and what their working entries may add; UNKNOWN without one."""
+    total = 0
+    for i in range(INSTRUMENT_CAPACITY):
+        lots = abs(state.positions[i].qty)
+        if i == instrument or lots == 0:
+            continue
+        if params.specs[i].margin_micros < 0:
+            return UNKNOWN
+        total += lots * params.specs[i].margin_micros
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number == 0 or order.role != ENTRY or order.instrument == instrument or not life.is_open(order.status):
+            continue
+        if params.specs[order.instrument].margin_micros < 0:
+            return UNKNOWN
+        total += (order.qty - order.filled) * params.specs[order.instrument].margin_micros
+    return total
 
 
 @inner
