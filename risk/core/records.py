@@ -129,7 +129,7 @@ class GateInput(NamedTuple):
     ask_tick: int
     last_tick: int
     last_ts_ns: int
-    move_ticks: int  # |mark − mark of up to one window ago|; UNKNOWN before the first mark
+    move_ticks: int  # |mark − farthest mark of the last window|; UNKNOWN before the first mark
     reconciled: int  # 1: broker and desk agree on this stream epoch
     recon_ts_ns: int
     unknown_orders: int  # orders whose outcome is unknown

@@ -126,10 +126,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     _remember(p, e)
     if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
         return n
-    limits = params.limits[0]
-    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
-    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
-        n = watch_move(state, params, out, n, e.instrument)
+    n = watch_move(state, params, out, n, e.instrument)
     if p.qty != 0:
         n = check_losses(state, params, out, n)
         n = watch_position(state, params, out, n, e.instrument)

@@ -17,6 +17,7 @@ from trading.core import orders as life
 from trading.core.effects import blank, raise_hold, roll_messages, submit
 from trading.core.protect import BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, INSTRUMENT_CAPACITY, MARKET, Params, State
+from trading.core.watch import price_move
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
 STORM_NS = 60 * NANOS
@@ -76,7 +77,6 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
     priced_ns = p.last_ts_ns if bar_mode else p.quote_ts_ns
     book_ok = 1 if bar_mode else p.book_ok
-    moved = abs(p.mark_tick - p.move_tick) if p.move_tick != NO_TICK else UNKNOWN
     return GateInput(
         a.now_ns,
         e.side,
@@ -103,7 +103,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         p.ask_tick,
         p.last_tick,
         p.last_ts_ns,
-        moved,
+        price_move(p),
         a.reconciled,
         a.recon_ts_ns,
         unknown,
