@@ -240,6 +240,8 @@ def _day_risk(x, limits):
 
 @njit(cache=True)
 def _not_duplicate(x, limits):
+    if x.score_used != 0:
+        return DUPLICATE
     if x.same_order_ts_ns == NO_TIME:
         return APPROVED
     return APPROVED if x.now_ns - x.same_order_ts_ns > limits.duplicate_ns else DUPLICATE

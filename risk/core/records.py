@@ -151,5 +151,6 @@ class GateInput(NamedTuple):
     same_order_ts_ns: (
         int  # when the same (instrument, side, qty, type) was last sent and is not terminal; NO_TIME: never
     )
+    score_used: int  # 1: an order was made from this score, or a newer one, already (P-16's key)
     messages_1s: int
     messages_60s: int

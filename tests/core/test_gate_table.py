@@ -57,6 +57,7 @@ GOOD = GateInput(
     equity_micros=10_000_000_000,
     reference_micros=10_000_000_000,
     same_order_ts_ns=NO_TIME,
+    score_used=0,
     messages_1s=0,
     messages_60s=0,
 )
@@ -144,6 +145,7 @@ P-15   day_net_micros=-487910001            RISK_DAILY
 P-15   equity_micros=9000000000             RISK_DAILY
 P-16   same_order_ts_ns={T0 - S}            DUPLICATE
 P-16   same_order_ts_ns={T0 - S - 1}        APPROVED
+P-16   score_used=1                         DUPLICATE
 P-17   messages_1s=17                       APPROVED
 P-17   messages_1s=18                       MESSAGE_RATE
 P-17   messages_60s=167                     APPROVED

@@ -177,6 +177,27 @@ def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, cod
     assert decision(desk.score(instrument=1)) == code
 
 
+def test_one_score_makes_one_order_even_when_the_venue_refused_it_p16() -> None:
+    desk = Desk()
+    at_ns = desk.now_ns
+    number = int(sent(desk.score(ts_venue_ns=at_ns), r.SUBMIT)[0].order_number)
+    assert decision(desk.score(ts_venue_ns=at_ns)) == gate.ENTRY_WORKING
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    for count in (1, 2, 3):  # the same score, delivered again and again
+        assert ("DUPLICATE_STORM" in standing(desk)) is False, count
+        assert decision(desk.score(ts_venue_ns=at_ns)) == gate.DUPLICATE
+    assert "DUPLICATE_STORM" in standing(desk), "3 in 60 s"
+    desk.command(r.RESET_HALT)
+    assert decision(desk.score(ts_venue_ns=at_ns - 1)) == gate.DUPLICATE, "an older one is no news either"
+
+
+def test_a_new_score_may_ask_for_the_same_order_once_the_last_has_ended_p16() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    assert decision(desk.score()) == gate.APPROVED
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 def test_an_answer_delivered_twice_is_applied_once() -> None:
     desk = Desk()

@@ -40,6 +40,7 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     code = gate.approve(x, limits)
     n = _decision(state, params, e, x, code, out, n)
     if code == gate.APPROVED:
+        position.asked_ns = e.ts_venue_ns
         until_ns = account.now_ns + limits.entry_ttl_ns
         return submit(state, out, n, i, e.side, MARKET, ENTRY, x.qty, NO_TICK, until_ns, 0)
     account.refusals += 1
@@ -75,6 +76,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     for k in range(60):
         in_a_minute += a.messages[k]
     limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
+    used = 1 if e.ts_venue_ns <= p.asked_ns else 0
     priced_ns = p.last_ts_ns if bar_mode else p.quote_ts_ns
     book_ok = 1 if bar_mode else p.book_ok
     return GateInput(
@@ -123,6 +125,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         a.equity_micros,
         a.reference_micros,
         same_ns,
+        used,
         a.messages[second % 60],
         in_a_minute,
     )

@@ -182,6 +182,7 @@ POSITION = np.dtype(
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
             ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
             ("holds", "<i8"),  # standing instrument holds
+            ("asked_ns", "<i8"),  # market time of the score behind the last entry: one score, one order (P-16)
         ],
     )
 )
@@ -279,6 +280,7 @@ def new_state() -> State:
         "move_ts_ns",
         "opened_ns",
         "retry_ns",
+        "asked_ns",
     ):
         state.positions[name] = NO_TIME
     for name in ("bid_tick", "ask_tick", "last_tick", "mark_tick", "move_tick", "stop_tick", "target_tick"):
