@@ -126,10 +126,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     _remember(p, e)
     if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
         return n
-    limits = params.limits[0]
-    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
-    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
-        n = watch_move(state, params, out, n, e.instrument)
+    n = watch_move(state, params, out, n, e.instrument)
     if p.qty != 0:
         n = check_losses(state, params, out, n)
         n = watch_position(state, params, out, n, e.instrument)
@@ -138,7 +135,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
 
 @inner
 def _remember(p: np.record, e: np.record) -> None:
-    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
+    """What the market said last about one instrument, and the mark: the last print, before the first the book's mid."""
     if e.kind == market.STATUS:
         p.status = e.code
         return
