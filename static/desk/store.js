@@ -120,9 +120,9 @@ export class Store {
     return this.snapAt === undefined || this.now() - this.snapAt < WAIT_MS;
   }
 
-  /** The first hop that is over its limit, or "" when all beat. */
+  /** The hop over its limit that is nearest to us, or "" when all beat: of what lies behind a dead one nothing is heard. */
   deadHop() {
-    for (const hop of ["feed", "bus", "worker", "web"]) {
+    for (const hop of ["web", "bus", "worker", "feed"]) {
       const limit = this.hello.hop_limits[hop];
       const age = this.hopAge(hop);
       if (limit !== undefined && (age === null ? !this.waiting() : age > limit)) return hop;

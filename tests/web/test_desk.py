@@ -196,7 +196,7 @@ def test_redis_lost_and_back(open_page: Opener, desk: Desk) -> None:
     page = live(open_page("/desk/1/"))
     epoch = page.evaluate("desk.store.epoch")
     desk.redis.kill()
-    expect(page.locator("#hops .dead")).to_have_count(1)
+    expect(page.locator("#hops .dead")).to_have_attribute("data-hop", "bus")
     expect(page.locator("#ladder")).to_have_class("panel pane stale")
     desk.redis.restart(empty=True)
     expect(page.locator("#ladder")).to_have_class("panel pane")
