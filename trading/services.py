@@ -39,6 +39,7 @@ from trading.control import (
 from trading.core import states
 from trading.leases import short_wait, want_loops
 from trading.models import Account, Command, ConfigVersion, LoopLease, Session, SinkCursor
+from trading.preflight.inputs import inputs_of
 from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.journal.reader import JournalReader
@@ -57,8 +58,8 @@ from trading.run.spec import (
 )
 
 __all__ = [
-    "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "resume",
-    "send_command", "session_folder", "start_session", "stop_session", "unlock", "var",
+    "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
+    "resume", "send_command", "session_folder", "start_session", "stop_session", "store_session", "unlock", "var",
 ]  # fmt: skip
 ENTRY_PHASES = (NORMAL, REDUCED)
 WINDOW_DAYS = 15
@@ -92,7 +93,32 @@ def create_session(
 
     Raises StartRefused (unknown mode, limits, hours, book, size), FeedError (the tape), ConfigError (the version).
     """
-    profile = profile_of(version)
+    spec = plan_session(
+        account=account,
+        version=version,
+        profile=profile_of(version),
+        feed=feed,
+        scorer=scorer,
+        mode=mode,
+        capital_micros=capital_micros,
+    )
+    return store_session(spec, account, version, by)
+
+
+def plan_session(
+    *,
+    account: Account,
+    version: ConfigVersion,
+    profile: Profile,
+    feed: FeedSpec,
+    scorer: ScorerSpec | None = None,
+    mode: str = "paper",
+    capital_micros: int | None = None,
+) -> SessionSpec:
+    """The spec of a session that would be made from this (its id is not given yet).  Reads the tape, writes nothing.
+
+    Raises StartRefused, FeedError; asks no database, so that pre-flight may call it in a thread.
+    """
     if mode not in MODES or mode not in profile.modes:
         known = ", ".join(name for name in MODES if name in profile.modes)
         raise StartRefused("MODE_UNKNOWN", f"mode {mode!r} is not open to {profile.profile}; open: {known}")
@@ -138,14 +164,19 @@ def create_session(
         venue_socket=str(var() / "venue" / "venue.sock"),
         redis_url=settings.REDIS_URL,
     )
-    return _store(spec, account, version, by)
-
-
-def _store(spec: SessionSpec, account: Account, version: ConfigVersion, by: str) -> Session:
     try:
         check_spec(spec)
     except SpecError as error:
         raise StartRefused("SPEC", str(error)) from None
+    return spec
+
+
+def store_session(spec: SessionSpec, account: Account, version: ConfigVersion, by: str) -> Session:
+    """Store a planned session under its own id and key, with its inputs by hash.  Raises StartRefused."""
+    try:
+        inputs = inputs_of(spec)
+    except OSError as error:
+        raise StartRefused("INPUTS", f"an input cannot be read: {error}") from None
     with transaction.atomic():
         session = Session.objects.create(
             key=f"new-{timezone.now().timestamp():.6f}-{by}"[:40],
@@ -156,7 +187,7 @@ def _store(spec: SessionSpec, account: Account, version: ConfigVersion, by: str)
             created_at=timezone.now(),
         )
         spec = msgspec.structs.replace(spec, id=session.id, key=f"s{session.id}")
-        session.key, session.spec = spec.key, msgspec.to_builtins(spec)
+        session.key, session.spec = spec.key, msgspec.to_builtins(spec) | {"inputs": inputs}
         session.save(update_fields=["key", "spec"])
         ConfigVersion.objects.filter(id=version.id, used_at=None).update(used_at=timezone.now())
     return session
