@@ -130,7 +130,7 @@ def plan_session(
     traded = [_instrument(symbol, profile) for symbol in feed.symbols]
     tape = open_feed(feed)
     try:
-        bars, last_ns = _look_at(tape)
+        bars, last_ns = _look_at(tape, profile.market.schedule != ALL_HOURS)
         start_ns = tape.start_ns
     finally:
         tape.close()
@@ -212,8 +212,8 @@ def _instrument_spec(item: Instrument) -> InstrumentSpec:
     return InstrumentSpec(symbol=item.symbol, values=values | {"tradable": 1})
 
 
-def _look_at(tape: Feed) -> tuple[bool, int]:
-    """Whether the tape has bars and no quotes, and the time of its last event (NO_TIME: too long to look at)."""
+def _look_at(tape: Feed, to_its_end: bool) -> tuple[bool, int]:
+    """Whether the tape has bars and no quotes, and the time of its last event (NO_TIME: not asked, or too long)."""
     bars = quotes = False
     last_ns, seen = tape.start_ns, 0
     while seen < LOOK_EVENTS:
@@ -227,7 +227,9 @@ def _look_at(tape: Feed) -> tuple[bool, int]:
         last_ns = int(batch.events["ts_venue_ns"][-1])
         if quotes:
             break
-    return bars and not quotes, last_ns if not quotes else _end_of(tape, last_ns)
+    if quotes:
+        last_ns = _end_of(tape, last_ns) if to_its_end else NO_TIME
+    return bars and not quotes, last_ns
 
 
 def _end_of(tape: Feed, last_ns: int) -> int:

@@ -26,13 +26,12 @@ from risk.core.records import UNSET
 from risk.schema import FIELDS
 from trading import configs, services
 from trading.models import Account, ConfigVersion, Session
-from trading.preflight import probes
+from trading.preflight import plans, probes
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
 from trading.run.spec import MODES, FeedSpec, ScorerSpec, SessionSpec
 
 WAIT_S = 2.7  # rows stand within 3 s
 START_WAIT_S = 60.0  # a start waits for a long recording
-GOOD_S = 30
 DRILL_HOURS_MAX = 24
 
 
@@ -96,7 +95,7 @@ class Preflight(NamedTuple):
 
     @property
     def good_until(self) -> datetime:
-        return self.at + timedelta(seconds=GOOD_S)
+        return self.at + timedelta(seconds=plans.GOOD_S)
 
 
 class _Line(NamedTuple):
@@ -151,18 +150,9 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     account = None if profile is None else _account(profile)
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="pre-flight")
     jobs: dict[str, Future[Found]] = {name: pool.submit(_own_connection, probe) for name, probe in _asks(plan)}
-    planned: Future[SessionSpec] | None = None
+    planned = None
     if profile is not None and version is not None and account is not None:
-        planned = pool.submit(
-            lambda: services.plan_session(
-                account=account,
-                version=version,
-                profile=profile,
-                feed=plan.feed,
-                scorer=plan.scorer,
-                mode=plan.mode,
-            )
-        )
+        planned = plans.ask(plan.mode, plan.feed, plan.scorer, account, version, profile)
     found["build"] = probes.probe_build(settings.CODE_HASH, evidence.code_on_disk)
     found["clock"] = probes.probe_clock(*probes.kernel_clock(), probes.clock_step_ms())
     found["drill"] = _drill(evidence, at)

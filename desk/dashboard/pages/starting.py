@@ -14,12 +14,13 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+import desk.celery  # noqa: F401 - makes the desk's app the one that pre-flight asks the workers through
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
 from desk.dashboard.rights import may_act
 from desk.jitcache import code_hash
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
-from trading.preflight import checks
+from trading.preflight import checks, plans
 
 
 def evidence() -> checks.Evidence:
@@ -93,7 +94,7 @@ def _page(request: HttpRequest, form: SessionForm, status: int) -> HttpResponse:
         context |= {
             "seen": seen,
             "rows": [row._asdict() | {"fix": fix_address(row.page)} for row in seen.rows],
-            "good_s": checks.GOOD_S,
+            "good_s": plans.GOOD_S,
             "plan": form.plan(),
         }
     return render(request, "dashboard/preflight.html", context, status=status)
