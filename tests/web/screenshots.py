@@ -41,7 +41,7 @@ def pages(ended: int, running: int, trade: str) -> dict[str, str]:
 def prepare(desk: Ring) -> dict[str, str]:
     """One session that traded and ended, one that runs; the addresses of all pages."""
     with desk.client() as client:
-        ended = start(client, speed="60", seed="11")
+        ended = start(client, speed="10", seed="11")
         trades = until(lambda: (rows := table(client, ended, "trades")) and len(rows) >= TRADES and rows, "trades")
         client.post(f"/sessions/{ended}/command/", data={"kind": "stop"}, headers=csrf(client))
         until(lambda: sessions(client)[f"s{ended}"]["status"] == "ended", "the end of the fast session")

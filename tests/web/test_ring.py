@@ -88,7 +88,7 @@ def test_the_coach_points_and_goes(whole_desk: Ring, page: Page) -> None:
 
 def test_from_a_trade_to_its_reason_in_two_clicks(whole_desk: Ring, alice: httpx.Client, page: Page) -> None:
     """UI-37, the second half (N6): Sessions → session → why: the decision with its score, the orders, the fills."""
-    number = start(alice, speed="60", seed="11")
+    number = start(alice, speed="10", seed="11")
     until(lambda: len(table(alice, number, "trades")) >= 3, "three round trips")
     page.context.add_cookies(whole_desk.cookies())
     page.goto(f"{whole_desk.url}/sessions/{number}/")

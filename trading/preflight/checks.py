@@ -120,11 +120,11 @@ LINES = (
     _Line("reserve", lazy("Reserve for cancels"), "N3", lazy("enough to cancel every order and close"), "config"),
     _Line("scorer", lazy("Scorer and features"), "P-23", "", "form"),
     _Line("build", lazy("Same build everywhere"), "G-05", "", "ops"),
-    _Line("redis", lazy("Redis"), "P-02", lazy("answers within 800 ms"), "ops"),
+    _Line("redis", lazy("Redis"), "P-02", lazy("answers within 1.5 s"), "ops"),
     _Line("database", lazy("Database"), "G-09", lazy("takes a write within 400 ms"), "ops"),
-    _Line("workers", lazy("Loop workers"), "K-03", lazy("1 or more answer within 1 s"), "ops"),
-    _Line("venue", lazy("Paper venue"), "P-05", lazy("answers within 800 ms"), "ops"),
-    _Line("guard", lazy("Guard, the second road to flat"), "K-04", lazy("answers within 800 ms"), "ops"),
+    _Line("workers", lazy("Loop workers"), "K-03", lazy("1 or more answer within 1.5 s"), "ops"),
+    _Line("venue", lazy("Paper venue"), "P-05", lazy("answers within 1.5 s"), "ops"),
+    _Line("guard", lazy("Guard, the second road to flat"), "K-04", lazy("answers within 1.5 s"), "ops"),
     _Line("disk", lazy("Disk"), "G-09", "", "ops"),
     _Line("clock", lazy("Clock"), "T-09", lazy("no jump above 1 s; 50 ms for live"), "ops"),
     _Line("drill", lazy("Kill drill"), "K-07", lazy("within 24 h for live"), "drills"),
@@ -139,6 +139,7 @@ WHERE = {  # refusals of a plan → the row that they belong to
     "MODE_UNKNOWN": "mode", "ACCOUNT_UNKNOWN": "account", "INSTRUMENT": "feed", "NO_BOOK": "feed",
     "CONTRACT_TOO_LARGE": "size", "OUT_OF_HOURS": "hours", "SCHEDULE": "hours", "SPEC": "limits",
 }  # fmt: skip
+ANSWERS = ("redis", "database", "workers", "venue", "guard")
 PLANNED = ("mode", "account", "feed", "size", "hours")  # in the order in which a plan is checked
 
 
@@ -170,6 +171,8 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
 def start(plan: Plan, evidence: Evidence, by: str) -> Session:
     """Check all again, then make and start the session.  Raises StartRefused with the first failed row, ConfigError."""
     seen = examine(plan, evidence, START_WAIT_S)
+    if seen.failed and {row.id for row in seen.failed} <= set(ANSWERS):
+        seen = examine(plan, evidence, START_WAIT_S)  # a machine that was busy for a moment is asked once more
     for row in (*seen.failed, *(row for row in seen.rows if row.verdict == UNKNOWN)):
         raise services.StartRefused("PREFLIGHT", f"{row.name}: {row.value} ({_('needed')}: {row.limit}). {row.advice}")
     if seen.spec is None or seen.version is None:

@@ -32,8 +32,8 @@ from trading.run.spec import ScorerSpec
 from trading.run.streams import make_client
 
 PASS, WARN, FAIL, SKIP, UNKNOWN = "pass", "warn", "fail", "skip", "unknown"
-ANSWER_S = 0.8
-WORKERS_S = 1.0
+ANSWER_S = 1.5
+WORKERS_S = 1.5
 CLOCK_ERROR_MS_MAX = 50
 CLOCK_STEP_MS_MAX = 1000
 DISK_ROOMY = 5  # times the least: below it is a warning

@@ -54,6 +54,7 @@ def _trade_figures(session_id: int) -> dict[str, Any]:
     found = rows.aggregate(
         best=Max("net_micros"),
         worst=Min("net_micros"),
+        fees=Sum("fee_micros"),
         held_ns=Avg(F("closed_ns") - F("opened_ns")),
         first_ns=Min("opened_ns"),
         last_ns=Max("closed_ns"),
@@ -66,6 +67,7 @@ def _trade_figures(session_id: int) -> dict[str, Any]:
     return {
         "best_micros": found["best"],
         "worst_micros": found["worst"],
+        "trade_fee_micros": found["fees"],  # gross − these = net; the fills' sum holds what is still open, too
         "held_us": None if found["held_ns"] is None else int(found["held_ns"]) // 1000,
         "first_us": us(found["first_ns"]),
         "last_us": us(found["last_ns"]),

@@ -14,7 +14,11 @@ from trading import selectors
 from trading.run.latch import read_latch
 
 register = template.Library()
-BEAT_LATE_S = 2.0
+
+
+def is_late(row: dict[str, Any]) -> bool:
+    """Whether a loop's heartbeat is older than its lease allows, or unknown."""
+    return row["age_s"] is None or row["age_s"] * 1000 > row["limit_ms"]
 
 
 @register.inclusion_tag("dashboard/mini_strip.html", takes_context=True)
@@ -32,7 +36,7 @@ def mini_strip(context: Any) -> dict[str, Any]:
                 "label": found["label"],
                 "holds": found["holds"],
                 "held": held,
-                "loops": [row | {"late": row["age_s"] is None or row["age_s"] > BEAT_LATE_S} for row in found["loops"]],
+                "loops": [row | {"late": is_late(row)} for row in found["loops"]],
             }
     except DatabaseError as error:
         shown["fault"] = str(error)
