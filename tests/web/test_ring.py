@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.web.conftest import Watcher
+from tests.web.pages.looks import AXE, violations
 from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, ring, sessions, start, table, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
@@ -215,6 +216,30 @@ def micros(text: str) -> int:
 
 def post_headers(client: httpx.Client) -> dict[str, str]:
     return {"X-CSRFToken": client.cookies["csrftoken"], "Referer": str(client.base_url)}
+
+
+WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_full_pages_fit_and_read(whole_desk: Ring, alice: httpx.Client, browser: Browser, theme: str) -> None:
+    """UI-03, UI-27 on pages that hold rows: no sideways scroll at five widths, and axe finds nothing."""
+    done = next(key for key, row in sessions(alice).items() if int(row["trades"]) > 2)
+    trade = table(alice, int(done[1:]), "trades")[0]["journal_seq"]
+    paths = [f"/sessions/{done[1:]}/?list={name}" for name in ("trades", "orders", "decisions", "holds", "timeline")]
+    paths += ["/sessions/", f"/sessions/{done[1:]}/trades/{trade}/", "/preflight/", "/kill/"]
+    context = browser.new_context(color_scheme=theme)
+    context.add_cookies(whole_desk.cookies())
+    page = context.new_page()
+    for path in paths:
+        page.goto(whole_desk.url + path)
+        for width, height in WIDTHS:
+            page.set_viewport_size({"width": width, "height": height})
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, (path, width, wide)
+        if AXE.exists():
+            assert violations(page) == [], path
+    context.close()
 
 
 def test_the_kill_page_without_javascript(whole_desk: Ring, alice: httpx.Client, browser: Browser) -> None:

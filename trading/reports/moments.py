@@ -6,7 +6,7 @@ wall clock.  Called by the session's pages; nothing is written.
 
 from typing import Any
 
-from django.db.models import Case, F, Min, QuerySet, Sum, Value, When
+from django.db.models import Case, F, Max, Min, QuerySet, Sum, Value, When
 
 from risk.core.gate import CODE_NAMES
 from risk.core.holds import EFFECTS, HOLDS, LABELS
@@ -81,6 +81,7 @@ def _commands(session_id: int, before: int | None, limit: int) -> list[dict[str,
             "what": row.kind,
             "detail": f"{row.by}: {row.state}{f', road {row.road}' if row.road else ''}",
             "reason": row.reason,
+            "net_micros": None,
         }
         for row in _cut(rows, "seq", before, limit)
     ]
@@ -92,11 +93,11 @@ def _holds(session_id: int, before: int | None, limit: int) -> list[dict[str, An
     for row in _cut(rows, "seq", before, limit):
         hold = HOLDS[row.bit]
         detail = f"{EFFECTS[hold.effect]}, {LABELS[hold.label]}"
-        shared = {"wall_us": None, "kind": "hold", "what": row.code, "reason": hold.trigger}
+        shared = {"wall_us": None, "kind": "hold", "what": row.code, "reason": hold.trigger, "net_micros": None}
         found.append({"seq": row.seq, "us": us(row.raised_ns), "detail": f"raised: {detail}", **shared})
     for row in _cut(rows.exclude(cleared_seq=None), "cleared_seq", before, limit):
         lasted = (row.cleared_ns - row.raised_ns) / 1e9
-        shared = {"wall_us": None, "kind": "hold", "what": row.code, "reason": ""}
+        shared = {"wall_us": None, "kind": "hold", "what": row.code, "reason": "", "net_micros": None}
         detail = f"cleared after {lasted:.1f} s"
         found.append({"seq": row.cleared_seq, "us": us(row.cleared_ns), "detail": detail, **shared})
     return found
@@ -124,8 +125,10 @@ def why(session_id: int, seq: int) -> dict[str, Any]:
     Raises Trade.DoesNotExist.
     """
     trade = Trade.objects.get(session_id=session_id, seq=seq)
-    fills = Fill.objects.filter(session_id=session_id, instrument=trade.instrument, ts_ns__lte=trade.closed_ns)
-    fills = fills.filter(ts_ns__gte=trade.opened_ns, seq__lte=trade.seq).order_by("seq")
+    mine_before = Trade.objects.filter(session_id=session_id, instrument=trade.instrument, seq__lt=seq)
+    after = mine_before.aggregate(last=Max("seq"))["last"] or 0  # flat to flat: what was filled since the one before
+    fills = Fill.objects.filter(session_id=session_id, instrument=trade.instrument, seq__gt=after, seq__lte=seq)
+    fills = fills.order_by("seq")
     numbers = {fill.order_number for fill in fills}
     mine = Order.objects.filter(session_id=session_id, instrument=trade.instrument)
     entry = mine.filter(number__in=numbers, role=ENTRY, side=trade.side).order_by("number").first()

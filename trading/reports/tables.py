@@ -138,7 +138,7 @@ REPORTS: dict[str, tuple[Callable[[int], list[dict[str, Any]]], list[Column]]] =
         Column("wall_time", lambda r: "" if r["wall_us"] is None else time_text(r["wall_us"] * 1000)),
         Column("kind", lambda r: r["kind"]), Column("what", lambda r: r["what"]),
         Column("detail", lambda r: words(r["detail"])), Column("reason", lambda r: words(r["reason"])),
-        Column("net", lambda r: money_text(r.get("net_micros"))),
+        Column("net", lambda r: money_text(r["net_micros"])),
     ]),
 }  # fmt: skip
 NAMES = (*LISTS, *REPORTS)

@@ -5,14 +5,13 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.bootstrap import ROOT
 from tests.web.conftest import Watcher
 from tests.web.kit import Desk
+from tests.web.pages.looks import AXE, violations
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
@@ -27,8 +26,6 @@ PAGES = {
     "session-moment": "/sessions/1/?list=decisions&at=1792000000000000",
     "kill": "/kill/",
 }
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-AXE = ROOT / "desk" / "assets" / "node_modules" / "axe-core" / "axe.min.js"
 Opener = Callable[..., Page]
 CLIPPED = """() => [...document.querySelectorAll('main *')].filter((e) => {
   const s = getComputedStyle(e);
@@ -65,14 +62,6 @@ def test_every_page_fits(desk: Desk, open_page: Opener, width: int, height: int,
         assert (box["width"] >= 120, box["height"] >= 44) == (True, True), (name, box)
         top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.kill') !== null"
         assert page.evaluate(top, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]), name
-
-
-def violations(page: Page) -> list[Any]:
-    """axe's findings: rule and where."""
-    page.evaluate(AXE.read_text() + "\n; undefined")
-    options = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
-    found = page.evaluate("(options) => axe.run(document, options)", options)
-    return [(item["id"], [node["target"] for node in item["nodes"]][:3]) for item in found["violations"]]
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
