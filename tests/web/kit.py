@@ -101,7 +101,7 @@ class Desk:
     @contextmanager
     def client(self, name: str = "alice") -> Iterator[httpx.Client]:
         """A signed-in HTTP client."""
-        with httpx.Client(base_url=self.url, follow_redirects=False, timeout=10) as client:
+        with httpx.Client(base_url=self.url, follow_redirects=False, timeout=60) as client:
             client.get("/sign-in/")
             form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
             answer = client.post("/sign-in/", data=form, headers={"Referer": self.url})

@@ -9,14 +9,15 @@ export function installCoach(coach) {
   function show() {
     steps.forEach((step, i) => { step.hidden = i !== at; });
     coach.querySelector("#coach-count").textContent = `${at + 1} / ${steps.length}`;
-    for (const node of document.querySelectorAll(".coached")) node.classList.remove("coached");
-    document.getElementById(steps[at].dataset.of)?.classList.add("coached");
+    for (const node of document.querySelectorAll("[data-coached]")) delete node.dataset.coached;
+    const node = document.getElementById(steps[at].dataset.of);
+    if (node) node.dataset.coached = "yes"; // the panels own their classes
     next.hidden = at === steps.length - 1;
   }
 
   function leave() {
     document.cookie = `coach=off; path=/; max-age=${YEAR_S}; samesite=strict`;
-    for (const node of document.querySelectorAll(".coached")) node.classList.remove("coached");
+    for (const node of document.querySelectorAll("[data-coached]")) delete node.dataset.coached;
     coach.remove();
   }
 
