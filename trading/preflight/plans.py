@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from trading import services
 from trading.configs import Profile
 from trading.models import Account, ConfigVersion
+from trading.preflight.planning import plan_session
 from trading.run.spec import FeedSpec, ScorerSpec, SessionSpec
 
 GOOD_S = 30
@@ -55,7 +55,7 @@ def ask(
             del _ASKED[old]
         if key not in _ASKED:
             job = _POOL.submit(
-                services.plan_session,
+                plan_session,
                 account=account,
                 version=version,
                 profile=profile,
