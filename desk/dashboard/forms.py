@@ -87,7 +87,7 @@ class SessionForm(forms.Form):
     )
     path = forms.CharField(required=False, label=lazy("File"), help_text=lazy("A file on the desk's machine"))
     schema = forms.ChoiceField(required=False, choices=SCHEMA_CHOICES, label=lazy("Schema"))
-    data = forms.ChoiceField(required=False, label=lazy("Data set"))
+    stored = forms.ChoiceField(required=False, label=lazy("Data set"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,8 +95,8 @@ class SessionForm(forms.Form):
         choices = [(row["profile"], f"{row['profile']} v{row['number']}") for row in rows]
         self.fields["profile"].choices = choices  # type: ignore[attr-defined]
         self.fields["profile"].initial = "demo-mes"
-        stored = [(str(item.pk), str(item)) for item in data_sets()]
-        self.fields["data"].choices = stored or [("", _("nothing was imported yet"))]  # type: ignore[attr-defined]
+        kept = [(str(item.pk), str(item)) for item in data_sets()]
+        self.fields["stored"].choices = kept or [("", _("nothing was imported yet"))]  # type: ignore[attr-defined]
 
     def clean_symbol(self) -> list[str]:
         """Known symbols, each once."""
@@ -111,8 +111,8 @@ class SessionForm(forms.Form):
         data = super().clean() or {}
         if data.get("feed") in (REPLAY, BARS) and not data.get("path"):
             self.add_error("path", _("Name the recorded file to replay."))
-        if data.get("feed") == RECORDED and not data.get("data"):
-            self.add_error("data", _("Import history first: manage.py import_history."))
+        if data.get("feed") == RECORDED and not data.get("stored"):
+            self.add_error("stored", _("Import history first: manage.py import_history."))
         if data.get("scorer") == "network" and not data.get("artifact"):
             self.add_error("artifact", _("Name the folder that train has saved the network to."))
         return data
@@ -136,7 +136,7 @@ class SessionForm(forms.Form):
 
     def _stored(self, symbols: list[str], speed: float) -> FeedSpec:
         """A data set of the store; a file that is gone is told by pre-flight."""
-        item = DataSet.objects.get(pk=self.cleaned_data["data"])
+        item = DataSet.objects.get(pk=self.cleaned_data["stored"])
         try:
             path = str(data_set_path(item))
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import httpx
 import pytest
@@ -225,7 +226,9 @@ WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_full_pages_fit_and_read(whole_desk: Ring, alice: httpx.Client, browser: Browser, theme: str) -> None:
+def test_full_pages_fit_and_read(
+    whole_desk: Ring, alice: httpx.Client, browser: Browser, theme: Literal["dark", "light"]
+) -> None:
     """UI-03, UI-27 on pages that hold rows: no sideways scroll at five widths, and axe finds nothing."""
     done = next(key for key, row in sessions(alice).items() if int(row["trades"]) > 2)
     trade = table(alice, int(done[1:]), "trades")[0]["journal_seq"]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import connections
@@ -29,6 +29,9 @@ from trading.models import Account, ConfigVersion, Session
 from trading.preflight import plans, probes
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
 from trading.run.spec import MODES, FeedSpec, ScorerSpec, SessionSpec
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 WAIT_S = 2.7  # rows stand within 3 s
 START_WAIT_S = 60.0  # a start waits for a long recording
@@ -102,9 +105,9 @@ class _Line(NamedTuple):
     """What a row says besides what was measured."""
 
     id: str
-    name: str
+    name: "str | StrPromise"
     control: str
-    limit: str
+    limit: "str | StrPromise"
     page: str
 
 
@@ -157,7 +160,8 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     found["build"] = probes.probe_build(settings.CODE_HASH, evidence.code_on_disk)
     found["clock"] = probes.probe_clock(*probes.kernel_clock(), probes.clock_step_ms())
     found["drill"] = _drill(evidence, at)
-    wait([*jobs.values(), *([planned] if planned else [])], timeout=wait_s)
+    asked: list[Future[Any]] = [*jobs.values(), *([planned] if planned else [])]
+    wait(asked, timeout=wait_s)
     pool.shutdown(wait=False, cancel_futures=True)
     for name, job in jobs.items():
         found[name] = job.result() if job.done() else Found(FAIL, _("no answer within %.1f s") % wait_s, _("Try again"))

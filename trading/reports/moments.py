@@ -15,7 +15,7 @@ from trading.core.records import ENTRY
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Trade
 from trading.selectors import PAGE, Page, at_us, fill_values, order_values, trade_values, us
 
-TIMES = {"orders": (Order, "sent_ns"), "fills": (Fill, "ts_ns"), "trades": (Trade, "closed_ns"),
+TIMES: dict[str, tuple[Any, str]] = {"orders": (Order, "sent_ns"), "fills": (Fill, "ts_ns"), "trades": (Trade, "closed_ns"),
          "decisions": (Decision, "ts_ns"), "holds": (HoldEvent, "raised_ns")}  # fmt: skip
 
 

@@ -143,7 +143,8 @@ def _file(pieces: Iterator[list[list[str]]], name: str) -> StreamingHttpResponse
 
 async def _texts(pieces: Iterator[list[list[str]]]) -> AsyncIterator[str]:
     """Piece by piece: the database is asked in a thread, and only as fast as the file is read."""
-    while (rows := await sync_to_async(next)(pieces, None)) is not None:
+    following = sync_to_async(lambda: next(pieces, None))
+    while (rows := await following()) is not None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\r\n").writerows(rows)
         yield text.getvalue()
