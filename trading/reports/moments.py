@@ -15,8 +15,13 @@ from trading.core.records import ENTRY
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Trade
 from trading.selectors import PAGE, Page, at_us, fill_values, order_values, trade_values, us
 
-TIMES: dict[str, tuple[Any, str]] = {"orders": (Order, "sent_ns"), "fills": (Fill, "ts_ns"), "trades": (Trade, "closed_ns"),
-         "decisions": (Decision, "ts_ns"), "holds": (HoldEvent, "raised_ns")}  # fmt: skip
+TIMES: dict[str, tuple[Any, str]] = {
+    "orders": (Order, "sent_ns"),
+    "fills": (Fill, "ts_ns"),
+    "trades": (Trade, "closed_ns"),
+    "decisions": (Decision, "ts_ns"),
+    "holds": (HoldEvent, "raised_ns"),
+}
 
 
 def first_after(session_id: int, name: str, at: int) -> int | None:
