@@ -120,8 +120,10 @@ def test_empty_and_error_states(empty_page: Page) -> None:
     expect(page.locator("#check-redis")).to_have_class("verdict-fail")
     expect(page.locator("#check-redis a")).to_be_visible()
     expect(page.locator("#why-not")).to_contain_text("■")
-    page.click("#start-paper")  # visible and focusable, and says why not
-    expect(page.locator(".summary, #why-not").first).to_be_visible()
+    page.focus("#start-paper")  # visible and focusable, says why not, and sends nothing
+    page.keyboard.press("Enter")
+    expect(page.locator("#check-again")).to_be_focused()
+    assert page.url == f"{base}/preflight/"
     page.goto(f"{base}/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1")
     expect(page.locator("#errors")).to_contain_text("Name the recorded file to replay.")
     assert page.locator("#errors a").get_attribute("href") == "#id_path"
