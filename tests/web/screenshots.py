@@ -30,7 +30,7 @@ def pages(ended: int, running: int, trade: str) -> dict[str, str]:
         "desk": f"/desk/{running}/",
         "sessions": "/sessions/",
         "session": f"/sessions/{ended}/",
-        "session-timeline": f"/sessions/{ended}/?list=timeline#lists",
+        "session-timeline": f"/sessions/{ended}/?list=timeline",
         "session-running": f"/sessions/{running}/?list=decisions",
         "trade": f"/sessions/{ended}/trades/{trade}/",
         "kill": "/kill/",
