@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from desk.dashboard import sessions
 from desk.dashboard.api import KINDS, REASON_LENGTH_MAX, RESUME_REASON_MIN
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
+from desk.dashboard.live import chart
 from desk.dashboard.rights import may_act
 from desk.dashboard.texts import page_texts
 from trading import selectors, services
@@ -43,7 +44,8 @@ def desk(request: HttpRequest, session_id: int | None = None) -> HttpResponse:
         except ObjectDoesNotExist:
             raise Http404("no such session") from None
         stored = {name: value for name, value in sessions.stored_values(session_id).items() if ":" not in name}
-        context["page_data"] = {"session": session_id, "texts": page_texts(), "stored": stored}
+        context["page_data"] = {"session": session_id, "texts": page_texts(), "stored": stored, "rail": chart.rail()}
+        context["panes"] = sessions.PANES
     return render(request, "dashboard/desk.html", context)
 
 

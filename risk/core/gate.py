@@ -63,6 +63,8 @@ def _input_valid(x, limits):
         return INPUT_INVALID
     if not 0 <= x.confidence_ppm <= PPM or not -PPM <= x.score_ppm <= PPM:
         return INPUT_INVALID
+    if not 0 <= x.margin_elsewhere_micros < MONEY_MICROS_MAX:
+        return INPUT_INVALID
     for money in (x.day_net_micros, x.equity_micros, x.reference_micros):
         if not -MONEY_MICROS_MAX < money < MONEY_MICROS_MAX:
             return INPUT_INVALID
@@ -207,7 +209,7 @@ def _margin(x, limits):
         abs(x.position + x.working_buy + x.qty * (x.side == BUY)),
         abs(x.position - x.working_sell - x.qty * (x.side != BUY)),
     )
-    needed = worst * x.margin_per_unit_micros
+    needed = x.margin_elsewhere_micros + worst * x.margin_per_unit_micros
     return APPROVED if needed <= min(limits.margin_micros_max, x.equity_micros) else MARGIN
 
 
@@ -238,6 +240,8 @@ def _day_risk(x, limits):
 
 @njit(cache=True)
 def _not_duplicate(x, limits):
+    if x.score_used != 0:
+        return DUPLICATE
     if x.same_order_ts_ns == NO_TIME:
         return APPROVED
     return APPROVED if x.now_ns - x.same_order_ts_ns > limits.duplicate_ns else DUPLICATE
@@ -289,7 +293,7 @@ RULES = (
     Rule(_collar, ((COLLAR, "COLLAR"),), "P-10", "price collar around mid or a recent trade"),
     Rule(_moved, ((PRICE_MOVE, "PRICE_MOVE"),), "P-11", "price has not run away in the window"),
     Rule(_position, ((POSITION_LIMIT, "POSITION_LIMIT"),), "P-12", "position with working orders"),
-    Rule(_margin, ((MARGIN, "MARGIN"),), "P-13", "margin"),
+    Rule(_margin, ((MARGIN, "MARGIN"),), "P-13", "margin of all positions and working orders"),
     Rule(_trade_risk, ((RISK_PER_TRADE, "RISK_PER_TRADE"),), "P-14", "loss to the stop of this order"),
     Rule(_open_risk_known, ((LIMITS_UNKNOWN, "LIMITS_UNKNOWN"),), "P-14 MES-RISK-06", "open risk is known"),
     Rule(_day_risk, ((RISK_DAILY, "RISK_DAILY"),), "P-14 P-15", "loss budget of the day and in all"),

@@ -76,12 +76,12 @@ SPEC = np.dtype((np.record, [(name, "<i8") for name in SPEC_FIELDS]))
 SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 
-# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
+# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version.
+# Bars without quotes (`bar_mode` 1) ask less: no spread, no age of a quote.
 LIMIT_DIRECTION = np.array(
     [
         0
-        if name
-        in ("capital_micros", "bar_mode", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
+        if name in ("capital_micros", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
         else -1
         if name.endswith("_min")
         or name
@@ -91,6 +91,7 @@ LIMIT_DIRECTION = np.array(
             "slip_ticks_assumed",
             "cooldown_entry_ns",
             "cooldown_exit_ns",
+            "move_window_ns",  # within a longer one the price has moved further
             "move_hold_ns",
         )
         else 1
@@ -128,7 +129,7 @@ class GateInput(NamedTuple):
     ask_tick: int
     last_tick: int
     last_ts_ns: int
-    move_ticks: int  # |mark − mark of up to one window ago|; UNKNOWN before the first mark
+    move_ticks: int  # |mark − farthest mark of the last window|; UNKNOWN before the first mark
     reconciled: int  # 1: broker and desk agree on this stream epoch
     recon_ts_ns: int
     unknown_orders: int  # orders whose outcome is unknown
@@ -142,6 +143,7 @@ class GateInput(NamedTuple):
     tick_value_micros: int
     fee_per_unit_micros: int  # one side, at price_tick
     margin_per_unit_micros: int
+    margin_elsewhere_micros: int  # of positions and working entries of all other instruments
     open_risk_micros: int  # loss to the stops of positions and working entries, with fees; UNKNOWN without a stop
     day_net_micros: int
     equity_micros: int
@@ -149,5 +151,6 @@ class GateInput(NamedTuple):
     same_order_ts_ns: (
         int  # when the same (instrument, side, qty, type) was last sent and is not terminal; NO_TIME: never
     )
+    score_used: int  # 1: an order was made from this score, or a newer one, already (P-16's key)
     messages_1s: int
     messages_60s: int

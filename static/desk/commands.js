@@ -1,4 +1,5 @@
 /* The life of a command: requested, accepted, done in N ms, or refused, failed, unknown.  Nothing is shown before the server said it. */
+import { openDialog } from "./dialogs.js";
 import { by, dress, make, put } from "./dom.js";
 
 const OVER = new Set(["done", "refused", "failed"]);
@@ -39,8 +40,7 @@ export class Commands {
       return;
     }
     by("resume-reason").value = "";
-    this.resume.returnValue = "";
-    this.resume.showModal();
+    openDialog(this.resume);
   }
 
   async send(kind, reason) {

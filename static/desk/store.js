@@ -3,6 +3,7 @@
 Filled by the socket alone.  It never derives money, limits or state; it only keeps, numbers and ages. */
 
 const ROWS_KEPT = 200;
+const WAIT_MS = 1500;
 
 /** How two items of a stream are the same row: a later one replaces it. */
 const IDENTITY = {
@@ -29,6 +30,8 @@ export class Store {
     this.epoch = "";
     this.painted = false;
     this.over = false;
+    this.replay = false; // a moment of the past: nothing here ages
+    this.zoneChosen = "";
   }
 
   /** A whole picture replaces everything. */
@@ -42,6 +45,7 @@ export class Store {
     this.n = message.n;
     this.epoch = message.epoch;
     this.seq = message.seq;
+    this.snapAt = this.now();
     this.#stamp(message);
     this.changed = new Set([...Object.keys(this.values), ...Object.keys(this.rows).map((name) => `rows:${name}`), "*"]);
   }
@@ -111,12 +115,17 @@ export class Store {
     return beat === null || beat === undefined ? null : Math.max(0, (this.hops.web - beat) / 1000) + since;
   }
 
+  /** Just after a whole picture nobody has beaten yet: that is not known, not dead. */
+  waiting() {
+    return this.snapAt === undefined || this.now() - this.snapAt < WAIT_MS;
+  }
+
   /** The first hop that is over its limit, or "" when all beat. */
   deadHop() {
     for (const hop of ["feed", "bus", "worker", "web"]) {
       const limit = this.hello.hop_limits[hop];
       const age = this.hopAge(hop);
-      if (limit !== undefined && (age === null || age > limit)) return hop;
+      if (limit !== undefined && (age === null ? !this.waiting() : age > limit)) return hop;
     }
     return "";
   }
@@ -141,8 +150,9 @@ export class Store {
     return this.values.account?.currency ?? "";
   }
 
+  /** The zone that times are written in: the venue's, unless the person chose another for the whole page. */
   get zone() {
-    return this.values.clock?.tz || "UTC";
+    return this.zoneChosen || this.values.clock?.tz || "UTC";
   }
 
   /** Session time now in µs: the server's stamp plus what has passed here, at the session's speed. */

@@ -159,6 +159,45 @@ def test_entry_unfilled_in_time_is_cancelled() -> None:
     assert [int(o.order_number) for o in sent(desk.event(r.TIMER, wait_ns=S), r.CANCEL)] == [number]
 
 
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize(("limit_micros", "code"), [(100_000_000, gate.APPROVED), (99_999_999, gate.MARGIN)])
+def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, code: int) -> None:
+    desk = Desk({"margin_micros_max": limit_micros}, ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    desk.event(r.TIMER)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    if filled:
+        desk.enter()
+    else:
+        assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score(instrument=1)) == code
+
+
+def test_one_score_makes_one_order_even_when_the_venue_refused_it_p16() -> None:
+    desk = Desk()
+    at_ns = desk.now_ns
+    number = int(sent(desk.score(ts_venue_ns=at_ns), r.SUBMIT)[0].order_number)
+    assert decision(desk.score(ts_venue_ns=at_ns)) == gate.ENTRY_WORKING
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    for count in (1, 2, 3):  # the same score, delivered again and again
+        assert ("DUPLICATE_STORM" in standing(desk)) is False, count
+        assert decision(desk.score(ts_venue_ns=at_ns)) == gate.DUPLICATE
+    assert "DUPLICATE_STORM" in standing(desk), "3 in 60 s"
+    desk.command(r.RESET_HALT)
+    assert decision(desk.score(ts_venue_ns=at_ns - 1)) == gate.DUPLICATE, "an older one is no news either"
+
+
+def test_a_new_score_may_ask_for_the_same_order_once_the_last_has_ended_p16() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    assert decision(desk.score()) == gate.APPROVED
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 def test_an_answer_delivered_twice_is_applied_once() -> None:
     desk = Desk()
@@ -202,6 +241,61 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
     assert desk.order(number).status == life.REJECTED
 
 
+def stop_asked_after(desk: Desk) -> int:
+    """A working stop whose modification got no answer in time, so that the kernel asks the venue; its number."""
+    entry = desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.answer(r.FILL, entry, side=1, qty=1, price_tick=20_001)  # more than was asked for: the stop must grow (W-09)
+    assert desk.order(stop).request == life.MODIFYING
+    desk.now_ns += 5 * S
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    assert (desk.order(stop).status, desk.order(stop).request) == (life.WORKING, life.QUERYING)
+    return stop
+
+
+def test_a_late_refusal_of_a_modification_leaves_the_stop_working_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    assert desk.order(stop).status == life.WORKING
+    assert not sent(out, r.SUBMIT), "a second stop could fill beside the first"
+
+
+def test_the_report_that_a_stop_is_absent_ends_it_and_means_out_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.event(r.REJECT, order_number=stop, code=r.REJECTED_UNKNOWN_ORDER)
+    assert desk.order(stop).status == life.CANCELLED
+    assert [(int(o.role), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 2)]
+
+
+def test_a_refused_modification_waits_a_second_and_a_cancel_does_not_wait_for_it_p17() -> None:
+    desk = Desk({"target_ticks": 0})
+    entry = desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.answer(r.FILL, entry, side=1, qty=1, price_tick=20_001)  # the stop must grow
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    out += desk.quote(20_000, 20_001, wait_ns=S - 1)
+    assert not sent(out, r.MODIFY), "each try costs a message and a write to disk"
+    assert [int(o.qty) for o in sent(desk.quote(20_000, 20_001), r.MODIFY)] == [2]
+    desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    leaving = sent(desk.command(r.FLATTEN_ALL), r.SUBMIT, r.EXIT)
+    out = desk.fill(int(leaving[0].order_number), 20_000)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [stop]
+
+
+def test_a_refused_cancel_waits_a_second_p17() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.command(r.CANCEL_ALL)
+    out = desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    out += desk.event(r.TIMER, wait_ns=S - 1)
+    assert not sent(out, r.CANCEL)
+    assert [int(o.order_number) for o in sent(desk.event(r.TIMER), r.CANCEL)] == [number]
+
+
 # --- reconciliation ---------------------------------------------------------------------------------------------------
 def test_a_position_that_only_the_broker_has_is_a_mismatch_p05() -> None:
     desk = Desk()
@@ -243,6 +337,19 @@ def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
     for order in desk.live():
         desk.answer(r.CANCELLED, int(order.number))
     assert limits.position_max == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "tighter", "looser"),
+    [("move_window_ns", 10 * S, 20 * S, 5 * S), ("bar_mode", 0, 0, 1), ("spread_ticks_max", 4, 3, 5)],
+)
+def test_each_limit_knows_which_way_it_loosens(name: str, before: int, tighter: int, looser: int) -> None:
+    desk = Desk({name: before})
+    desk.enter()
+    for version, (asked, in_force) in enumerate([(tighter, tighter), (looser, tighter)], start=2):
+        desk.limits = desk.limits | {name: asked}
+        desk.configure(version=version)
+        assert desk.kernel.params.limits[0][name] == in_force
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

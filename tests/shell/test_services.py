@@ -103,6 +103,19 @@ def test_the_venues_profile_refuses_bars_without_a_book_and_the_demo_profile_tak
     assert session.spec["venue"]["fill_model"] == "bar"
 
 
+def test_windows_are_cut_between_trading_days_only(monkeypatch):
+    """MES-EOD: a day without its last window would never be flat."""
+    feed = FeedSpec("simulated", ["MES"])
+    whole = make("mes-topstep", feed).spec["windows"]
+    days = sorted({row[4] for row in whole})
+    assert len(days) > 5
+    for room in (20, 21, 22, 23, 24, 25):
+        monkeypatch.setattr(services, "WINDOW_CAPACITY", room)
+        cut = make("mes-topstep", feed).spec["windows"]
+        assert len(cut) <= room
+        assert cut == [row for row in whole if row[4] <= cut[-1][4]], "whole days, without a gap"
+
+
 def test_a_missing_file_is_one_sentence_and_no_session(tmp_path):
     with pytest.raises(CommandError) as error:
         call_command("sessions", "new", "--feed", "replay", "--path", str(tmp_path / "no.dbn"))

@@ -54,10 +54,10 @@ class Desk:
         return self
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while True:
             try:
-                httpx.get(f"{self.url}/sign-in/", timeout=2).raise_for_status()
+                httpx.get(f"{self.url}/sign-in/", timeout=10).raise_for_status()
                 return
             except httpx.HTTPError:
                 assert time.monotonic() < deadline and self.web.poll() is None, (self.folder / "daphne.log").read_text()

@@ -323,4 +323,9 @@ def test_killed_is_killed(whole_desk: Ring, alice: httpx.Client, page: Page) -> 
     assert len(sessions(alice)) == before, "nothing was made"
     page.context.add_cookies(whole_desk.cookies())
     page.goto(f"{whole_desk.url}/sessions/")
-    expect(page.locator(".mini-strip")).to_contain_text("KILL LATCH STANDS")
+    expect(page.locator("#strip")).to_be_visible()
+    page.goto(f"{whole_desk.url}/sessions/{max(int(key[1:]) for key in sessions(alice))}/replay/")
+    expect(page.locator("#mode")).to_have_text("REPLAY")
+    expect(page.locator(".replay-bar")).to_contain_text("replay = record")
+    assert page.locator("#commands, #start, .reduce").count() == 0, "UI-04: no command control but KILL"
+    expect(page.locator("#kill")).to_be_visible()

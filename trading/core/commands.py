@@ -16,6 +16,7 @@ from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
     CANCEL_ALL,
     CONFIG_ACTIVE,
+    ENTRY,
     FLATTEN_ALL,
     INSTRUMENT_CAPACITY,
     KILL,
@@ -81,10 +82,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == RESET_HALT:
         done = is_flat(state)
         if done:
-            account.latched = 0
-            if account.holds >> _TOTAL_LOSS & 1:
-                account.reference_micros = account.equity_micros
-            n = _clear(state, out, n, RESET_MASK, e.value)
+            n = _reset_halt(state, e, out, n)
     else:
         done = False
     return _receipt(state, e, done, out, n)
@@ -92,9 +90,27 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
 
 @inner
 def _close_all(state: State) -> None:
+    """Close what is held and what an open entry may still make."""
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             close(state.positions[i], BY_OPERATOR)
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
+            close(state.positions[order.instrument], BY_OPERATOR)
+
+
+@inner
+def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
+    account = state.account[0]
+    killed = account.latched == 1 or account.holds >> _KILL & 1 == 1
+    account.latched = 0
+    if account.holds >> _TOTAL_LOSS & 1:
+        account.reference_micros = account.equity_micros
+    if killed:
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+    return _clear(state, out, n, RESET_MASK, e.value)
 
 
 @inner

@@ -51,10 +51,13 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if e.ts_ns > account.now_ns:
         account.now_ns = e.ts_ns
     account.seq = e.seq
+    held = account.holds
     if e.kind <= market.FEED:
         n = _on_market(state, params, e, out)
     else:
         n = _dispatch(state, params, e, out)
+    if account.holds & ~held:  # a hold went up: what it asks for is asked everywhere, at once
+        n = _settle(state, params, out, n)
     for k in range(n):
         out[k].seq = e.seq + 1 + k
     account.seq = e.seq + n
@@ -111,7 +114,7 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     n = 0
     if e["flags"] & FLAG_BACKFILL:
         return n
-    account.feed_ts_ns = account.now_ns
+    account.feed_ts_ns = max(account.feed_ts_ns, e.ts_ns)  # its own time: what waited in a queue is old
     if e.kind == market.FEED and e.code != market.FEED_BEAT:
         account.feed_gap = 0 if e.code == market.FEED_UP else 1
         return watch_feed(state, params, out, n)
@@ -120,13 +123,10 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
     if e.kind == market.FEED:
         return n
     p = state.positions[e.instrument]
-    _remember(p, e, account.now_ns)
+    _remember(p, e)
     if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
         return n
-    limits = params.limits[0]
-    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
-    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
-        n = watch_move(state, params, out, n, e.instrument)
+    n = watch_move(state, params, out, n, e.instrument)
     if p.qty != 0:
         n = check_losses(state, params, out, n)
         n = watch_position(state, params, out, n, e.instrument)
@@ -134,8 +134,8 @@ def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> i
 
 
 @inner
-def _remember(p: np.record, e: np.record, now_ns: int) -> None:
-    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
+def _remember(p: np.record, e: np.record) -> None:
+    """What the market said last about one instrument, and the mark: the last print, before the first the book's mid."""
     if e.kind == market.STATUS:
         p.status = e.code
         return
@@ -145,7 +145,7 @@ def _remember(p: np.record, e: np.record, now_ns: int) -> None:
         p.ask_tick = e.ask_tick
         p.bid_qty = e.bid_qty
         p.ask_qty = e.ask_qty
-        p.quote_ts_ns = now_ns
+        p.quote_ts_ns = e.ts_ns
         if p.book_ok == 1 and p.last_tick == NO_TICK:
             p.mark_tick = (e.bid_tick + e.ask_tick) // 2
         return
@@ -153,7 +153,7 @@ def _remember(p: np.record, e: np.record, now_ns: int) -> None:
     if price == NO_TICK or e["flags"] & FLAG_INVALID:
         return
     p.last_tick = price
-    p.last_ts_ns = now_ns
+    p.last_ts_ns = e.ts_ns
     p.mark_tick = price
 
 

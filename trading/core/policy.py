@@ -17,6 +17,7 @@ from trading.core import orders as life
 from trading.core.effects import blank, raise_hold, roll_messages, submit
 from trading.core.protect import BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, INSTRUMENT_CAPACITY, MARKET, Params, State
+from trading.core.watch import price_move
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
 STORM_NS = 60 * NANOS
@@ -24,24 +25,36 @@ STORM_NS = 60 * NANOS
 
 @inner
 def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """One decision: refused with a reason, or an entry order.  Always leaves one DECISION row."""
+    """One decision: refused with a reason, or an entry order; an exit when the score speaks against the position.
+
+    Always leaves one DECISION row.  The exit needs no check but the score's own (MES-REV-01): no hold may stop it.
+    """
     account = state.account[0]
     account.decisions += 1
     i = e.instrument
     position = state.positions[i]
     limits = params.limits[0]
+    if position.qty * e.side < 0 and _convinces(e, limits, account.now_ns):
+        close(position, BY_SIGNAL)
     x = gate_input(state, params, e)
     code = gate.approve(x, limits)
     n = _decision(state, params, e, x, code, out, n)
     if code == gate.APPROVED:
+        position.asked_ns = e.ts_venue_ns
         until_ns = account.now_ns + limits.entry_ttl_ns
         return submit(state, out, n, i, e.side, MARKET, ENTRY, x.qty, NO_TICK, until_ns, 0)
     account.refusals += 1
-    if code == gate.IN_POSITION and position.qty * e.side < 0 and e.confidence_ppm >= limits.confidence_ppm_min:
-        close(position, BY_SIGNAL)
     if code == gate.DUPLICATE:
         n = _count_duplicate(state, out, n)
     return n
+
+
+@inner
+def _convinces(e: np.record, limits: np.record, now_ns: int) -> bool:
+    """A fresh score with a signal and confidence enough to act on."""
+    if not 0 <= now_ns - e.ts_venue_ns <= limits.score_age_ns_max:
+        return False
+    return e.score_ppm * e.side >= limits.score_ppm_min and e.confidence_ppm >= limits.confidence_ppm_min
 
 
 @inner
@@ -63,9 +76,9 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     for k in range(60):
         in_a_minute += a.messages[k]
     limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
+    used = 1 if e.ts_venue_ns <= p.asked_ns else 0
     priced_ns = p.last_ts_ns if bar_mode else p.quote_ts_ns
     book_ok = 1 if bar_mode else p.book_ok
-    moved = abs(p.mark_tick - p.move_tick) if p.move_tick != NO_TICK else UNKNOWN
     return GateInput(
         a.now_ns,
         e.side,
@@ -92,7 +105,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         p.ask_tick,
         p.last_tick,
         p.last_ts_ns,
-        moved,
+        price_move(p),
         a.reconciled,
         a.recon_ts_ns,
         unknown,
@@ -106,11 +119,13 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         spec.tick_value_micros,
         fee,
         spec.margin_micros,
+        margin_elsewhere(state, params, e.instrument),
         open_risk(state, params),
         a.day_net_micros,
         a.equity_micros,
         a.reference_micros,
         same_ns,
+        used,
         a.messages[second % 60],
         in_a_minute,
     )
@@ -147,6 +162,27 @@ def _working(state: State, e: np.record, qty: int) -> tuple[int, int, int, int, 
         if order.side == e.side and order.qty == qty and order.order_type == MARKET:
             same_ns = max(same_ns, order.sent_ns)
     return open_count, buys, sells, unknown, same_ns
+
+
+@inner
+def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
+    """P-13: margin of what the other instruments hold and what their working entries may add; UNKNOWN without one."""
+    total = 0
+    for i in range(INSTRUMENT_CAPACITY):
+        lots = abs(state.positions[i].qty)
+        if i == instrument or lots == 0:
+            continue
+        if params.specs[i].margin_micros < 0:
+            return UNKNOWN
+        total += lots * params.specs[i].margin_micros
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number == 0 or order.role != ENTRY or order.instrument == instrument or not life.is_open(order.status):
+            continue
+        if params.specs[order.instrument].margin_micros < 0:
+            return UNKNOWN
+        total += (order.qty - order.filled) * params.specs[order.instrument].margin_micros
+    return total
 
 
 @inner

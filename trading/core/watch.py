@@ -10,11 +10,12 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import AFTER_HOURS, AGGRESSIVE_EXIT, CLOSE_ONLY, MUST_BE_FLAT, day_at, window_at
 from risk.core.holds import BIT, TIME_MASK, TRADING_DAY_MASK
+from risk.core.records import UNKNOWN
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_query, clear_hold, raise_hold, set_condition
 from trading.core.protect import BY_TIME, close, converge, watch_cover
-from trading.core.records import ENTRY, INSTRUMENT_CAPACITY, Params, State
+from trading.core.records import ENTRY, INSTRUMENT_CAPACITY, MOVE_PARTS, Params, State
 
 _FEED_STALE = BIT["FEED_STALE"]
 _NOT_RECONCILED = BIT["NOT_RECONCILED"]
@@ -66,25 +67,54 @@ def check_losses(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """P-11: the mark against the mark at the start of the running window (so at most one window old).
+def price_move(p: np.record) -> int:
+    """P-11: ticks between the mark and the farthest mark of the window; UNKNOWN before the first mark."""
+    if p.move_tick == NO_TICK:
+        return UNKNOWN
+    return max(p.mark_tick - p.move_low_tick, p.move_high_tick - p.mark_tick)
 
-    Called with a known mark, when it has moved beyond the limit or the window is over.
+
+@inner
+def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
+    """P-11: note a known mark, and hold entries when it is too far from any mark of the last window.
+
+    The window slides by eighths and keeps one eighth more: it spans `move_window_ns` at least, an eighth more at
+    most.  A mark stands until the next one, so a jump after a silence is seen too.
     """
     p = state.positions[instrument]
     limits = params.limits[0]
     now_ns = state.account[0].now_ns
+    mark = p.mark_tick
+    part_ns = max(1, limits.move_window_ns // MOVE_PARTS)
     if p.move_tick == NO_TICK:
-        p.move_tick = p.mark_tick
+        _slide(p, mark, MOVE_PARTS + 1)
         p.move_ts_ns = now_ns
-    moved = abs(p.mark_tick - p.move_tick)
-    if moved > limits.move_ticks_max:
-        until_ns = now_ns + limits.move_hold_ns
-        n = raise_hold(state, out, n, _PRICE_MOVE, until_ns, moved, limits.move_ticks_max)
-    if now_ns - p.move_ts_ns >= limits.move_window_ns:
-        p.move_tick = p.mark_tick
-        p.move_ts_ns = now_ns
+    elif now_ns - p.move_ts_ns >= part_ns:
+        passed = (now_ns - p.move_ts_ns) // part_ns
+        _slide(p, p.move_tick, min(passed, MOVE_PARTS + 1))
+        p.move_ts_ns += passed * part_ns
+    p.move_tick = mark
+    p.part_low_tick[0] = min(p.part_low_tick[0], mark)
+    p.part_high_tick[0] = max(p.part_high_tick[0], mark)
+    p.move_low_tick = min(p.move_low_tick, mark)
+    p.move_high_tick = max(p.move_high_tick, mark)
+    far = price_move(p)
+    if far > limits.move_ticks_max:
+        n = raise_hold(state, out, n, _PRICE_MOVE, now_ns + limits.move_hold_ns, far, limits.move_ticks_max)
     return n
+
+
+@inner
+def _slide(p: np.record, tick: int, passed: int) -> None:
+    """Forget `passed` parts of the window; the new ones begin at `tick`."""
+    low, high = tick, tick
+    for k in range(MOVE_PARTS, -1, -1):
+        p.part_low_tick[k] = p.part_low_tick[k - passed] if k >= passed else tick
+        p.part_high_tick[k] = p.part_high_tick[k - passed] if k >= passed else tick
+        low = min(low, p.part_low_tick[k])
+        high = max(high, p.part_high_tick[k])
+    p.move_low_tick = low
+    p.move_high_tick = high
 
 
 @inner

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from marketdata.calendars import ALL_HOURS, CalendarError, windows
+from marketdata.calendars import ALL_HOURS, CalendarError, Window, windows
 from marketdata.core.instruments import Instrument, UnknownInstrument, instrument
 from marketdata.core.records import ACCOUNT_SCOPE, BAR, BOOK, NO_TIME, QUOTE
 from marketdata.core.sessions import NORMAL, REDUCED, WINDOW_CAPACITY
@@ -179,7 +179,17 @@ def _windows(profile: Profile, start_ns: int) -> list[tuple[int, int, int, int, 
         rows = windows(profile.market.schedule, calendar, start_ns, WINDOW_DAYS)
     except CalendarError as error:
         raise StartRefused("SCHEDULE", str(error)) from None
-    return [(ACCOUNT_SCOPE, *row) for row in rows[:WINDOW_CAPACITY]]
+    return [(ACCOUNT_SCOPE, *row) for row in _whole_days(rows, WINDOW_CAPACITY)]
+
+
+def _whole_days(rows: list[Window], room: int) -> list[Window]:
+    """As many whole trading days as there is room for: never a day without its last window, the one to be flat in.
+
+    After the last day the kernel is AFTER_HOURS (P-03).
+    """
+    if len(rows) <= room:
+        return rows
+    return [row for row in rows[:room] if row[3] != rows[room][3]]
 
 
 def _check_hours(

@@ -112,7 +112,7 @@ def test_empty_and_error_states(empty_page: Page) -> None:
     page.goto(f"{base}/sessions/")
     expect(page.locator(".empty-card")).to_contain_text("Here every session will stand")
     expect(page.locator(".empty-card .primary")).to_have_text("Run a paper session")
-    expect(page.locator(".mini-strip")).to_contain_text("no session runs")
+    expect(page.locator("#strip")).to_contain_text("no session")
     assert violations(page) == [] if AXE.exists() else True
     page.goto(f"{base}/kill/")
     expect(page.locator("main")).to_contain_text("No session runs.")

@@ -14,6 +14,7 @@ import numpy as np
 
 from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
+from trading.run.bodies.bars import Bars
 from trading.run.bodies.page import PageClock, Streams, page_values
 from trading.run.bodies.snapshot import Rows, build
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
@@ -115,6 +116,7 @@ class SinksLoop:
         self._board = Board(client, context.spec.key)
         self._rows = Rows()
         self._streams = Streams()
+        self._bars = Bars(context.folder)
         self._clock: SessionClock | None = None
         self._fault = ""
         start = load_snapshot(context.folder, self._reader, self._reader.last_seq())
@@ -125,12 +127,13 @@ class SinksLoop:
         self._published_ns = self._beat_ns = self._synced_ns = NO_TIME
         self._durable = 0
         self._shown: dict[str, object] = {}
-        self.counts = {"seq": self._seq, "compared": 0, "published": 0}
+        self.counts = {"seq": self._seq, "compared": 0, "published": 0, "bars_unsaved": 0}
 
     def step(self) -> int:
         """One batch for each follower and for the replica, then the picture.  Returns the frames handled."""
         durable = self._sync()
         handled = sum(followed.advance(self._reader, durable) for followed in self._followed)
+        self._fill_bars()
         handled += self._follow_replica()
         self._publish()
         self._beat()
@@ -168,6 +171,8 @@ class SinksLoop:
         if len(events) == 0:
             return 0
         self._rows.note(events)
+        if self._bars.seq == self._seq:
+            self._chart(events)
         if self._fault == "":
             difference = self._replayer.feed(events)
             if difference is not None:
@@ -176,6 +181,26 @@ class SinksLoop:
         self._seq += len(events)
         self.counts["seq"] = self._seq
         return len(events)
+
+    def _fill_bars(self) -> None:
+        """Bars start where their file ends, often before the replica: read on until both stand at the same place."""
+        behind = self._seq - self._bars.seq
+        if behind <= 0:
+            return
+        try:
+            self._chart(self._reader.read(self._bars.seq, min(BATCH, behind))["event"])
+        except JournalBroken as error:
+            self._found(str(error))
+
+    def _chart(self, events: np.ndarray) -> None:
+        """A chart is worth no fault: a disk that refuses is told in the loop's health, the bars wait in memory."""
+        try:
+            self._bars.note(events)
+            self.counts["bars_unsaved"] = 0
+        except OSError as error:
+            if self.counts["bars_unsaved"] == 0:
+                log.warning("the bars cannot be kept: %s", error)
+            self.counts["bars_unsaved"] = 1
 
     def _found(self, words: str) -> None:
         """A difference is shown until a person has looked at it; the picture stops rather than lies."""
@@ -193,7 +218,7 @@ class SinksLoop:
             spec, epoch = self.context.spec, self.context.fence
             picture = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
             now = PageClock(self._session_us(), boot)
-            values = page_values(picture, self._streams, spec, now, self.context.code_hash, epoch)
+            values = page_values(picture | self._bars.values(), self._streams, spec, now, self.context.code_hash, epoch)
             changed = {name: value for name, value in values.items() if self._published.get(name) != value}
             self._board.publish(changed)
         except (StreamAway, StreamFull):
