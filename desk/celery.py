@@ -26,5 +26,6 @@ app.conf.update(
     task_routes={"trading.tasks.run_loop": {"queue": "loops"}, "trading.tasks.train": {"queue": "batch"}},
     timezone="UTC",
 )
+app.set_default()  # threads of the web process ask the same app, not an unconfigured one
 app.autodiscover_tasks()
 app.steps["worker"].add(LoopSupervisor)

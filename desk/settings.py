@@ -165,6 +165,7 @@ CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
+DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

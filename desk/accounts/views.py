@@ -3,7 +3,6 @@
 Opening a link changes nothing (browsers fetch links ahead); pressing its button uses it up.
 """
 
-from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView, LogoutView
@@ -66,4 +65,4 @@ def use(request: HttpRequest, token: str, form: PasswordForm | None) -> HttpResp
         form.add_error(None, error)
         return render(request, "accounts/link.html", {"form": form, "person": services.owner()})
     login(request, person, backend="django.contrib.auth.backends.ModelBackend")
-    return redirect(settings.LOGIN_REDIRECT_URL)
+    return redirect("welcome")

@@ -51,12 +51,8 @@ def _page(request: HttpRequest, report: dict[str, Any] | None) -> HttpResponse:
     context: dict[str, Any] = {"page": "kill", "no_kill": True, "report": report, "now": timezone.now()}
     context["latch"] = read_latch(settings.VAR)
     try:
-        context["sessions"] = [_shown(row) for row in selectors.running_sessions()]
+        context["sessions"] = [row | selectors.strip_values(row["id"]) for row in selectors.running_sessions()]
+        context["kills"] = selectors.last_kills()
     except DatabaseError as error:
         context["fault"] = f"The database does not answer ({error}); Kill works without it."
     return render(request, "dashboard/kill.html", context)
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    found = selectors.desk_snapshot(row["id"])
-    return {**row, "label": found["account"]["label"], "positions": found["positions"], "holds": found["holds"]}
