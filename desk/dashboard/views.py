@@ -8,18 +8,21 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from desk.accounts import stepup
+from desk.control import pace
 from desk.dashboard import sessions
-from desk.dashboard.api import KINDS
+from desk.dashboard.api import KINDS, RAISING, RIGHT_OF
 from desk.dashboard.forms import SessionForm, usual
 from desk.dashboard.live import chart
-from desk.dashboard.rights import may_act
+from desk.dashboard.rights import require
 from desk.dashboard.texts import page_texts
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
@@ -102,8 +105,7 @@ def session(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_POST
 def new_session(request: HttpRequest) -> HttpResponse:
     """Make and start a paper session; a refusal comes back with the form and its sentence."""
-    if not may_act(request.user):
-        raise PermissionDenied
+    require(request, "start")
     form = SessionForm(request.POST)
     if form.is_valid():
         try:
@@ -129,14 +131,22 @@ def _start(form: SessionForm, by: str) -> int:
 @require_POST
 def session_command(request: HttpRequest, session_id: int) -> HttpResponse:
     """A command as a plain form, for pages without JavaScript."""
-    if not may_act(request.user):
-        raise PermissionDenied
-    kind = request.POST.get("kind", "")
+    kind, reason = request.POST.get("kind", ""), request.POST.get("reason", "")
+    require(request, RIGHT_OF.get(kind, "reduce"))
     if kind not in KINDS:
         raise Http404("no such command")
+    if not pace.take(request.user.pk, kind):
+        return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")
     try:
-        said = give_command(session_id, kind, request.user.get_username(), request.POST.get("reason", ""))
+        if kind in RAISING:
+            given = stepup.Confirmation(reason, request.POST.get("password", ""))
+            reason = stepup.require(request, f"{kind} {session_id}", given)
+        said = give_command(session_id, kind, request.user.get_username(), reason)
         messages.success(request, said)
+    except stepup.StepUpRefused as refusal:
+        messages.error(request, f"{kind}: refused: {refusal}")
+        if refusal.field == "password":
+            return redirect(f"{reverse('accounts:confirm')}?next={reverse('desk-session', args=[session_id])}")
     except (services.CommandRefused, ObjectDoesNotExist) as error:
         messages.error(request, f"{kind}: refused: {error}")
     return redirect("desk-session", session_id=session_id)

@@ -14,6 +14,10 @@ CHOICE, CHOICES, LIST, NUMBER, WORDS = "choice", "choices", "list", "number", "w
 SECTIONS = {"": "Profile", "market": "Market", "paper": "Simulated venue", "risk": "Risk"}
 FIXED = ("version", "profile")  # the form's number and the profile's name: no form changes them
 DIRECTIONS = {1: "a larger value admits more", -1: "a larger value admits less", 0: "neither tighter nor looser"}
+WORDS_OF = {
+    "qty": "quantity", "ttl": "time to live", "ack": "acknowledgement", "recon": "reconciliation", "slip": "slippage",
+    "1s": "in 1 s", "60s": "in 60 s",
+}  # fmt: skip
 UNITS = {TIME: "time with unit", SHARE: "share with unit", TICKS: "ticks", COUNT: "number", SWITCH: "on or off"}
 
 
@@ -34,8 +38,9 @@ class Row(NamedTuple):
 
 
 def label(key: str) -> str:
-    """ "loss_day_max" → "Loss day max"."""
-    return key.replace("_", " ").capitalize()
+    """ "messages_60s_max" → "Messages 60 s max": the key's words, abbreviations written out."""
+    text = " ".join(WORDS_OF.get(word, word) for word in key.split("_"))
+    return text[:1].upper() + text[1:]
 
 
 def rows(profile: Profile) -> list[Row]:
