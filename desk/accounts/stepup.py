@@ -19,6 +19,7 @@ TICKET_S = 60
 REASON_MIN = 10
 REASON_MAX = 500
 CONFIRMED = "confirmed_at_s"
+LOCKED = "too many wrong passwords: signing in and confirming are locked for 15 minutes after the last try"
 
 
 class StepUpRefused(Exception):
