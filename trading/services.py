@@ -42,6 +42,7 @@ from trading.run.spec import (
     SpecError,
     save_spec,
 )
+from trading.run.versions import note_name
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
@@ -120,6 +121,7 @@ def start_session(session_id: int, by: str) -> Session:
         raise StartRefused("STATE", f"session {session.key} is {session.status}: only a new one can start")
     try:
         save_spec(session_folder(session_id), spec)
+        note_name(session_folder(session_id), session.version_id, str(session.version))
         _tell_guard(spec, True)
         want_loops(session_id, LOOPS, True)
     except (OSError, SpecError) as error:

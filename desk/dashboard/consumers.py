@@ -122,7 +122,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         await self.send(
             wire.hello(
                 user=self._user.get_username(),
-                rights=rights(self._user),
+                rights=await database_sync_to_async(rights)(self._user),
                 epoch=self._cursor.epoch,
                 build=settings.BUILD,
             )

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
@@ -15,7 +14,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from desk.dashboard.rights import may_act
+from desk.control import pace
+from desk.dashboard.rights import require
 from desk.dashboard.views import give_command
 from trading import selectors, services
 from trading.run.latch import read_latch
@@ -29,8 +29,7 @@ def kill(request: HttpRequest) -> HttpResponse:
     """Show the state; on POST reduce.  Kill takes the ring's road and, where that does not prove flat, the guard's."""
     if request.method == "GET":
         return _page(request, None)
-    if not may_act(request.user):
-        raise PermissionDenied
+    require(request, "reduce")
     action, by = request.POST.get("action", ""), request.user.get_username()
     if action == "kill":
         report = services.kill(by, request.POST.get("reason", "").strip()[:500] or "kill page").as_dict()
@@ -39,6 +38,8 @@ def kill(request: HttpRequest) -> HttpResponse:
         return _page(request, report)
     if action not in ACTIONS:
         return HttpResponseBadRequest("no such action")
+    if not pace.take(request.user.pk, action):
+        return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")
     for session in selectors.running_sessions():
         try:
             messages.success(request, f"{session['key']} {give_command(session['id'], action, by, 'kill page')}")

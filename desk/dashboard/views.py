@@ -8,17 +8,20 @@ import uuid
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from desk.accounts import stepup
+from desk.control import pace
 from desk.dashboard import sessions
-from desk.dashboard.api import KINDS, REASON_LENGTH_MAX, RESUME_REASON_MIN
+from desk.dashboard.api import KINDS, RAISING, REASON_LENGTH_MAX, RIGHT_OF
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
 from desk.dashboard.live import chart
-from desk.dashboard.rights import may_act
+from desk.dashboard.rights import require
 from desk.dashboard.texts import page_texts
 from trading import selectors, services
 
@@ -52,14 +55,22 @@ def desk(request: HttpRequest, session_id: int | None = None) -> HttpResponse:
 @require_POST
 def session_command(request: HttpRequest, session_id: int) -> HttpResponse:
     """A command as a plain form, for pages without JavaScript; it comes back to the page that it was given on."""
-    if not may_act(request.user):
-        raise PermissionDenied
     kind, reason = request.POST.get("kind", ""), request.POST.get("reason", "").strip()[:REASON_LENGTH_MAX]
+    require(request, RIGHT_OF.get(kind, "reduce"))
     if kind not in KINDS:
         raise Http404("no such command")
+    if not pace.take(request.user.pk, kind):
+        return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")
     try:
+        if kind in RAISING:
+            given = stepup.Confirmation(reason, request.POST.get("password", ""))
+            reason = stepup.require(request, f"{kind} {session_id}", given)
         said = give_command(session_id, kind, request.user.get_username(), reason)
         messages.success(request, said)
+    except stepup.StepUpRefused as refusal:
+        messages.error(request, f"{kind}: refused: {refusal}")
+        if refusal.field == "password":
+            return redirect(f"{reverse('accounts:confirm')}?next={reverse('desk-session', args=[session_id])}")
     except (services.CommandRefused, ObjectDoesNotExist) as error:
         messages.error(request, f"{kind}: refused: {error}")
     return redirect("session" if request.POST.get("back") == "report" else "desk-session", session_id=session_id)
@@ -71,8 +82,6 @@ def give_command(session_id: int, kind: str, by: str, reason: str) -> str:
         stopped = services.stop_session(session_id, by, reason)
         return f"stop: session {stopped.key} is {stopped.status}"
     if kind == "resume":
-        if len(reason) < RESUME_REASON_MIN:
-            raise services.CommandRefused("NO_REASON", f"the reason needs {RESUME_REASON_MIN} characters or more")
         command = services.resume(session_id, by, reason)
     else:
         command = services.send_command(session_id, kind, by, reason, uuid.uuid4())

@@ -21,7 +21,7 @@ export class Commands {
       this.give(event.submitter.value);
     });
     this.resume.addEventListener("close", () => {
-      if (this.resume.returnValue === "send") this.send("resume", by("resume-reason").value);
+      if (this.resume.returnValue === "send") this.send("resume", by("resume-reason").value, by("resume-password").value);
     });
     document.addEventListener("keydown", (event) => {
       if (event.repeat) return;
@@ -40,10 +40,11 @@ export class Commands {
       return;
     }
     by("resume-reason").value = "";
+    by("resume-password").value = "";
     openDialog(this.resume);
   }
 
-  async send(kind, reason) {
+  async send(kind, reason, password = "") {
     const waiting = this.current;
     const again = waiting && waiting.kind === kind && !OVER.has(waiting.state) && waiting.state !== "unknown";
     const command = again ? waiting : { kind, reason, key: crypto.randomUUID(), state: "requested", startedAt: performance.now(), heardAt: performance.now() };
@@ -54,7 +55,7 @@ export class Commands {
         method: "POST",
         redirect: "error",
         headers: { "Content-Type": "application/json", "X-CSRFToken": by("csrf").value },
-        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason }),
+        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason, ...(password && { password }) }),
       });
       const answer = await response.json();
       if (response.ok) this.#take(command, answer);

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.web.desk.pages import WAIT_MS, Opener, catch_kills, live, until
 from tests.web.kit import Desk
+from tests.web.seed import PASSWORD
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=WAIT_MS)
@@ -173,6 +174,7 @@ def test_resume_asks_for_a_reason(open_page: Opener) -> None:
     page.click("button[value=resume]")
     expect(page.locator("#resume-dialog")).to_be_visible()
     page.fill("#resume-reason", "looked at it, all well")
+    page.fill("#resume-password", PASSWORD)
     page.click("#resume-dialog button[value=send]")
     expect(page.locator("#receipt")).to_contain_text("done in")
 

@@ -7,7 +7,6 @@ Everything works without JavaScript.  Looking needs a signed-in person, starting
 import json
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import NoReverseMatch, reverse
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 import desk.celery  # noqa: F401 - makes the desk's app the one that pre-flight asks the workers through
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
-from desk.dashboard.rights import may_act
+from desk.dashboard.rights import require
 from desk.jitcache import code_hash
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
@@ -73,8 +72,7 @@ def preflight(request: HttpRequest) -> HttpResponse:
 @require_POST
 def new_session(request: HttpRequest) -> HttpResponse:
     """Check all again, make and start a paper session; a refusal comes back with the rows and its sentence."""
-    if not may_act(request.user):
-        raise PermissionDenied
+    require(request, "start")
     form = SessionForm(request.POST)
     if form.is_valid():
         try:
