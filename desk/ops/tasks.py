@@ -67,9 +67,12 @@ def queue(job: Job, by: str) -> int:
     """Store the run and queue it.  Returns its id.  Raises record.Busy, NoBroker."""
     from kombu.exceptions import OperationalError
 
+    from desk.celery import app  # the web does not load Celery before somebody queues a job
+
     run = record.ask(job.kind, by, {"job": job.name})
     try:
-        run_drill.apply_async(kwargs={"run_id": run.pk, "words": list(job.words), "by": by}, retry=False)
+        fields = {"run_id": run.pk, "words": list(job.words), "by": by}
+        app.send_task("desk.ops.tasks.run_drill", kwargs=fields, retry=False)
     except OperationalError as error:
         record.cancel(run.pk, "the queue")
         raise NoBroker(str(error)) from error

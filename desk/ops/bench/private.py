@@ -20,7 +20,7 @@ from pathlib import Path
 from desk.jitcache import BASE
 from desk.ops.supervise import kill_session
 
-START_S = 300  # a first start compiles
+START_S = 900  # a first start compiles, on a busy machine for minutes
 STOP_S = 60
 
 
