@@ -193,6 +193,6 @@ def prove(session: Session) -> list[Drill]:
         Drill("no order sent twice", 0, len(set(numbers.tolist())) == len(numbers), f"{len(numbers)} orders"),
         Drill("ledger = sum of fills", 0, same, f"{len(rows)} rows, net {net_rows}"),
         Drill("no order overfilled", 0, not over, f"{over or 'none'}"),
-        Drill("audit chain", 0, chain.ok, f"{chain}"[:120]),
-        Drill("flat at the venue", 0, held() == {}, f"{held()}"),
+        Drill("audit chain", 0, chain.ok, chain.fault or f"{chain.rows} rows, head {chain.head[:16]}…"),
+        Drill("flat at the venue", 0, held() == {}, f"{held() or 'nothing held, nothing working'}"),
     ]

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from desk.jitcache import BASE
-from desk.ops.supervise import kill_session
+from desk.ops.supervise import kill_session, last_line
 
 START_S = 900  # a first start compiles, on a busy machine for minutes
 STOP_S = 60
@@ -136,7 +136,7 @@ class PrivateDesk:
             while (line := _next(heard, pulse_s)) is not None:
                 yield line
             if process.wait() != 0:
-                raise CommandFailed(errors.read_text(errors="replace")[-3000:])
+                raise CommandFailed(last_line(errors))
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -160,4 +160,4 @@ def _next(heard: "queue.SimpleQueue[str | None]", pulse_s: float) -> str | None:
 
 
 class CommandFailed(RuntimeError):
-    """A command of the private desk ended with an error; the text is the end of what it said."""
+    """A command of the private desk ended with an error; the text is the last line of what it said."""

@@ -201,7 +201,7 @@ def latch_down() -> Iterator[Row]:
         FLAT_UNIT,
         goal=FLAT_MS,
         ok=good,
-        detail=str(latch),
+        detail=f"latched by {latch and latch['by']}; told by {said.by} after {said.ms:.0f} ms",
         road=said.road,
         session=session.id,
     )

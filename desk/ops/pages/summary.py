@@ -30,6 +30,18 @@ def by_case(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def facts(head: dict[str, Any]) -> dict[str, str]:
+    """What a run ran with, as words: lists with commas, switches as yes or no, underscores as spaces."""
+    found = {}
+    for name, value in head.items():
+        if isinstance(value, list):
+            words = ", ".join(str(item) for item in value)
+        else:
+            words = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+        found[name.replace("_", " ")] = words
+    return found
+
+
 def stages(bench: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Name, p50, p99, budgets and shares of a benchmark's figures that have both quantiles, in its order."""
     if bench is None:

@@ -22,7 +22,7 @@ from desk.ops import selectors, tasks
 from desk.ops.drills import record
 from desk.ops.models import KINDS
 from desk.ops.pages import health
-from desk.ops.pages.summary import by_case, stages
+from desk.ops.pages.summary import by_case, facts, stages
 
 CSV_RUNS = (
     "id",
@@ -62,6 +62,8 @@ def latency(request: HttpRequest) -> HttpResponse:
     if request.GET.get("format") == "csv":
         return _csv("latency.csv", CSV_ROWS, [] if bench is None else bench["rows"])
     history = selectors.run_list(kind="bench", limit=10).rows
+    if bench is not None:
+        bench["head"] = facts(bench["head"])
     context = {"page": "ops", "tab": "latency", "bench": bench, "stages": stages(bench), "history": history}
     return render(request, "ops/latency.html", {**context, "now": timezone.now()})
 
@@ -104,6 +106,7 @@ def drill(request: HttpRequest, run_id: int) -> HttpResponse:
         raise Http404("no such run") from None
     if request.GET.get("format") == "csv":
         return _csv(f"drill-{run_id}.csv", CSV_ROWS, run["rows"])
+    run["head"] = facts(run["head"])
     context = {"page": "ops", "tab": "drills", "run": run, "cases": by_case(run["rows"]), "now": timezone.now()}
     return render(request, "ops/drill.html", {**context, "may_act": may_act(request.user)})
 
