@@ -81,6 +81,16 @@ class DeskConsumer(AsyncWebsocketConsumer):
         if self._cursor is not None:
             this_hub().unwatch(self._cursor.picture.key, self._wake)
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """A page's messages past the library's look at old database connections: that costs a thread's turn each.
+
+        What needs the database here goes through `database_sync_to_async`, which looks by itself.
+        """
+        if message["type"] == "websocket.receive":
+            await self.websocket_receive(message)
+        else:
+            await super().dispatch(message)
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """`sub`, `ack` or `resync`; anything else is a fault of the page."""
         try:
