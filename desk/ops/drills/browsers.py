@@ -8,6 +8,7 @@ are the machine's boot clock, so a stamp made by the publisher and the receipt h
 import asyncio
 import json
 import os
+import random
 import sys
 import time
 from array import array
@@ -19,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 MESSAGE_BYTES_MAX = 8_000_000
-AGAIN_S = 0.5  # a page that lost its socket comes back
+RETRY_S = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0)  # as the page comes back, each ±20 %
 OPEN_S = 60
 
 
@@ -82,6 +83,8 @@ class Browsers:
         """One tab: comes back when its socket is closed, as the page does."""
         await asyncio.sleep(self.orders.spread_s * i / len(self.orders.cookies))
         stalled = i >= len(self.orders.cookies) - self.orders.stalled
+        chance = random.Random(i)
+        tries = 0
         while True:
             try:
                 async with connect(
@@ -93,13 +96,15 @@ class Browsers:
                     open_timeout=OPEN_S,
                     ping_interval=None,
                 ) as socket:
+                    tries = 0
                     await socket.send(json.dumps({"k": "sub", "session": self.orders.session, "hz": self.orders.hz}))
                     await self._read(socket, i, stalled)
             except ConnectionClosed as closed:
                 self._closed(str(closed.rcvd.code if closed.rcvd else 1006))
             except (InvalidHandshake, OSError, TimeoutError) as error:
                 self._closed(type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)] * chance.uniform(0.8, 1.2))
+            tries += 1
 
     async def _read(self, socket: Any, i: int, stalled: bool) -> None:
         """Frames, acknowledged at once; a stalled browser takes one and falls silent."""

@@ -35,6 +35,7 @@ from trading.run.journal.reader import JournalReader
 
 PER_PROCESS = 125  # sockets that one Python process serves without becoming the bottleneck
 WARM_S = 10.0
+COME_IN = 5.0  # browsers a second in the warm-up: they open their sockets in its first half
 SAMPLE_S = 2.0
 MEMORY_MB_MAX = 10.0  # "flat": what caches and the allocator may still do
 RATIO_MAX = 1.10
@@ -92,6 +93,7 @@ def browse(load: Load, session: Session) -> tuple[dict[str, Any], _Sampler]:
     stalled = [False] * load.browsers
     headers = cookies(load.browsers)
     processes, at, left = [], 0, load.stalled
+    warm_s = WARM_S + load.browsers / COME_IN
     sampler = _Sampler(int(supervisor().getProcessInfo("web")["pid"]))
     parts = -(-load.browsers // PER_PROCESS)
     for part in range(parts):
@@ -105,9 +107,9 @@ def browse(load: Load, session: Session) -> tuple[dict[str, Any], _Sampler]:
             "hz": load.hz,
             "cookies": headers[at : at + size],
             "stalled": silent,
-            "warm_s": WARM_S + load.browsers / 40,
+            "warm_s": warm_s,
             "seconds": load.seconds,
-            "spread_s": WARM_S / 2 + load.browsers / 50,
+            "spread_s": warm_s / 2,
         }
         stalled[at + size - silent : at + size] = [True] * silent
         at += size
@@ -118,7 +120,7 @@ def browse(load: Load, session: Session) -> tuple[dict[str, Any], _Sampler]:
         child.stdin.close()
         child.stdin = None
         processes.append(child)
-    time.sleep(WARM_S + load.browsers / 40)
+    time.sleep(warm_s)
     sampler.start()
     found = [_figures(child, load.seconds + 120) for child in processes]
     sampler.ended.set()
