@@ -7,11 +7,13 @@ page of a half-dead desk shows the living half.  Reads only; nothing here waits 
 import os
 import shutil
 import time
+import xmlrpc.client
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -27,6 +29,14 @@ STALE_S = 3.0  # loops (ui: 3 s)
 LIBRARIES = ("django", "channels", "daphne", "celery", "redis", "numpy", "numba", "torch", "msgspec", "websockets")
 FOLDERS = ("sessions", "logs", "redis", "venue", "guard", "jit")
 GUARD_S = 1.0
+# What a loop shows of itself beside its beat: figures always, trouble only where there is some.
+FIGURES = ("seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind")
+TROUBLE = (
+    "inbox_waiting", "md_waiting", "md_lost", "inbox_full", "withheld", "waiting", "stuck", "refused", "unknown",
+    "limited", "faults", "difference", "errors", "last_error",
+)  # fmt: skip
+# Somebody does not answer: the panel says who.
+AWAY = (DatabaseError, redis.RedisError, StreamAway, OSError, msgspec.DecodeError, xmlrpc.client.Error)
 
 
 class Section(NamedTuple):
@@ -40,7 +50,7 @@ def section(ask: Callable[[], list[dict[str, Any]]]) -> Section:
     """Ask; an anticipated failure becomes the panel's sentence."""
     try:
         return Section(ask())
-    except (DatabaseError, redis.RedisError, StreamAway, OSError, guard.msgspec.DecodeError) as error:
+    except AWAY as error:
         return Section([], f"{type(error).__name__}: {error}"[:300])
 
 
@@ -49,11 +59,11 @@ def loops() -> list[dict[str, Any]]:
     found = []
     for row in selectors.loop_rows():
         detail = row["detail"] or {}
-        shown = {
-            name: detail[name] for name in ("queue", "p50_us", "p99_us", "errors", "last_error") if detail.get(name)
-        }
+        shown = {name: detail[name] for name in FIGURES if name in detail}
+        shown |= {name: detail[name] for name in TROUBLE if detail.get(name)}
         stale = row["age_s"] is None or row["age_s"] > STALE_S
-        found.append({**row, "shown": ", ".join(f"{name} {value}" for name, value in shown.items()), "stale": stale})
+        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+        found.append({**row, "shown": words, "stale": stale})
     return found
 
 
@@ -62,7 +72,7 @@ def _timed(hop: str, limit_ms: float, ask: Callable[[], str]) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         detail, ok = ask(), True
-    except (redis.RedisError, StreamAway, OSError, DatabaseError, guard.msgspec.DecodeError) as error:
+    except AWAY as error:
         detail, ok = f"{type(error).__name__}: {error}"[:200], False
     ms = (time.perf_counter() - began) * 1000
     return {"hop": hop, "ms": ms, "limit_ms": limit_ms, "ok": ok and ms <= limit_ms, "answers": ok, "detail": detail}
@@ -119,27 +129,29 @@ def queues() -> list[dict[str, Any]]:
     client = make_client(settings.REDIS_URL)
     try:
         for session in selectors.running_sessions():
-            for name, words in (("in", "inbox"), ("out", "outbox"), ("md", "market data")):
-                rows.append(_queue(client, session["key"], name, words))
+            rows.append(_queue(client, session["key"], "in", "inbox"))
+            rows.append(_queue(client, session["key"], "out", "outbox"))
+            rows.append(_queue(client, session["key"], "md", "market data, kept", newest=True))
         try:
             waiting = int(client.llen("batch"))  # type: ignore[arg-type]
         except redis.RedisError as error:
             raise StreamAway(str(error)) from error
-        rows.append({"queue": "batch jobs", "length": waiting, "cap": None, "age_ms": None, "share": None})
+        rows.append({"queue": "batch jobs", "length": waiting, "cap": None, "age_ms": None, "newest": False})
     finally:
         client.close()
     return rows
 
 
-def _queue(client: "redis.Redis", key: str, name: str, words: str) -> dict[str, Any]:
+def _queue(client: "redis.Redis", key: str, name: str, words: str, newest: bool = False) -> dict[str, Any]:
+    """One stream; a stream that nobody takes from (`newest`) is judged by its last entry, the others by their first."""
     stream = Stream(client, key, name)
     length = stream.length()
     try:
-        oldest: Any = client.xrange(stream.key, count=1)
+        found: Any = client.xrevrange(stream.key, count=1) if newest else client.xrange(stream.key, count=1)
     except redis.RedisError as error:
         raise StreamAway(str(error)) from error
-    age = (boot_ns() - unpack(*oldest[0]).boot_ns) / 1e6 if oldest else None
-    return {"queue": f"{key} {words}", "length": length, "cap": CAPS[name], "age_ms": age, "share": length / CAPS[name]}
+    age = (boot_ns() - unpack(*found[0]).boot_ns) / 1e6 if found else None
+    return {"queue": f"{key} {words}", "length": length, "cap": CAPS[name], "age_ms": age, "newest": newest}
 
 
 def processes() -> list[dict[str, Any]]:

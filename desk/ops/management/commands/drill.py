@@ -22,6 +22,11 @@ DEAD = (
 )  # fmt: skip
 RESTART_ROWS = 3  # killed, after SIGKILL, after a stop
 PROOFS = 7  # rows of faults.prove
+INPUTS = {
+    "kill": ("roads", "dead", "times"),
+    "rehearsal": ("release",),
+    "load": ("browsers", "hz", "stalled", "minutes"),
+}
 
 
 def words_of(allowed: tuple[str, ...]) -> Any:
@@ -90,8 +95,7 @@ class Command(BaseCommand):
             raise CommandError(detail or "a drill failed; see the rows above")
 
     def _begin(self, kind: str, options: dict[str, Any]) -> record.Recorder:
-        wanted = ("roads", "dead", "times", "browsers", "hz", "stalled", "minutes", "release")
-        head = {name: options[name] for name in wanted if name in options}
+        head = {name: options[name] for name in INPUTS[kind]}
         try:
             record.prepare()
             return record.begin(kind, options["by"], head, total=total_of(kind, options), run_id=options["run"])
