@@ -39,7 +39,7 @@ VOID_MAX = 5  # how often a case may find nothing to close and is tried again
 QUIET_S = 3.0  # how long nothing may happen under the latch
 RESET_S = 60.0
 # Positions stay open until something closes them, and the next one comes at once.
-CHANGED = {
+CHANGED: dict[str, object] = {
     "hold_max": "5 min",
     "cooldown_entry": "0 s",
     "cooldown_exit": "0 s",

@@ -133,7 +133,7 @@ def queues() -> list[dict[str, Any]]:
             rows.append(_queue(client, session["key"], "out", "outbox"))
             rows.append(_queue(client, session["key"], "md", "market data, kept", newest=True))
         try:
-            waiting = int(client.llen("batch"))  # type: ignore[arg-type]
+            waiting = int(client.llen("batch"))
         except redis.RedisError as error:
             raise StreamAway(str(error)) from error
         rows.append({"queue": "batch jobs", "length": waiting, "cap": None, "age_ms": None, "newest": False})
