@@ -35,7 +35,7 @@ JOBS = {
             gettext_lazy("Rehearse the kill on this desk"),
             gettext_lazy(
                 "A real kill: every running paper session is closed and latched, by both roads and the shell. "
-                "The latch is released after its minute. About 90 s."
+                "The latch is released after its minute; sessions stay paused until a person resumes. About 90 s."
             ),
         ),
         Job(

@@ -158,7 +158,7 @@ def release(session: Session) -> None:
     road.all("block", on=False)
     road.close()
     clear_latch(settings.VAR)
-    put(load_spec(session_folder(session.id)), "start", boot_ns())  # a session that a kill stopped goes on
+    put(load_spec(session_folder(session.id)), "resume", boot_ns())  # after a kill nothing trades by itself (K-05)
 
 
 def _reset(session: Session) -> bool:
