@@ -223,7 +223,7 @@ class SinksLoop:
             now = PageClock(self._session_us(), boot)
             values = page_values(picture | self._bars.values(), self._streams, spec, now, self.context.code_hash, epoch)
             changed = {name: value for name, value in values.items() if self._published.get(name) != value}
-            self._board.publish(changed)
+            self._board.publish(changed, boot)
         except (StreamAway, StreamFull):
             self._published = {}  # whatever comes back may be empty: send all again
             return
