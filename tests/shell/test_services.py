@@ -17,6 +17,7 @@ from trading.core import records as kinds
 from trading.core import states
 from trading.leases import want_loops
 from trading.models import Account, Command, LoopLease, Session
+from trading.preflight import planning
 from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.latch import clear_latch, read_latch, write_latch
@@ -110,7 +111,7 @@ def test_windows_are_cut_between_trading_days_only(monkeypatch):
     days = sorted({row[4] for row in whole})
     assert len(days) > 5
     for room in (20, 21, 22, 23, 24, 25):
-        monkeypatch.setattr(services, "WINDOW_CAPACITY", room)
+        monkeypatch.setattr(planning, "WINDOW_CAPACITY", room)
         cut = make("mes-topstep", feed).spec["windows"]
         assert len(cut) <= room
         assert cut == [row for row in whole if row[4] <= cut[-1][4]], "whole days, without a gap"
