@@ -37,7 +37,7 @@ def test_sockets_at_one_place_share_what_is_composed() -> None:
     first, second = Cursor(shown), Cursor(shown)
     one, other = read(first), read(second)
     assert one == other
-    assert list(shown.shared) == ["snap"]
+    assert len(shown.shared) == 1
     put(shown, 100, quote_0=b'{"bid":2}')
     assert shown.shared == {}, "a new version: nothing old is handed out"
     one, other = read(first), read(second)
@@ -108,6 +108,18 @@ def test_resync_is_a_whole_picture_for_one_socket_alone() -> None:
     assert (snap["k"], frame["k"]) == ("snap", "f")
     assert set(snap["d"]) == {"quote:0", "account"}
     assert set(frame["d"]) == {"quote:0"}
+
+
+def test_a_socket_of_the_strip_alone_shares_with_its_like_only() -> None:
+    shown = picture()
+    whole, strip = Cursor(shown), Cursor(shown, frozenset({"account"}))
+    assert set(read(whole)["d"]) == {"quote:0", "account"}
+    first = read(strip)
+    assert (set(first["d"]), first["rows"]) == ({"account"}, {})
+    put(shown, 100, quote_0=b'{"bid":2}', account=b'{"label":"HALTED"}', rows_fill=rows(2, 3))
+    assert set(read(whole)["d"]) == {"quote:0", "account"}
+    second = read(strip)
+    assert (second["d"], second["rows"]) == ({"account": {"label": "HALTED"}}, {})
 
 
 def test_hello_names_the_rate_that_was_granted() -> None:
