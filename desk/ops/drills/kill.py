@@ -35,7 +35,7 @@ FLAT_MS = 5000.0  # N2, UI-07
 FLAT_UNIT = "ms to flat"
 WATCH_S = 20.0
 LOOK_S = 0.01
-VOID_MAX = 5  # how often a case may find nothing to close, or its dead thing back too early, and is tried again
+VOID_MAX = 5  # tries of a case that found nothing to close, or whose dead thing came back too early
 QUIET_S = 3.0  # how long nothing may happen under the latch
 RESET_S = 60.0
 # Positions stay open until something closes them, and the next one comes at once.
