@@ -83,7 +83,7 @@ class _Watch(threading.Thread):
 
 
 def case(session: Session, road: "Button | Form | Shell", fault: Fault, number: int, client: httpx.Client) -> Row:
-    """One press; tried again when it was not the case that was meant.  Raises BenchFailed when the desk does not recover."""
+    """One press, tried again when it was not the case that was meant.  Raises BenchFailed: the desk stays broken."""
     name = f"{road.name}, dead: {fault.name}"
     for _ in range(VOID_MAX):
         wait_until("something is held", lambda: ring.wait_for_position(session, 1.0), 120.0)
