@@ -46,7 +46,7 @@ def whole_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def page(whole_desk: Desk, browser: Browser) -> Iterator[Page]:
     """Alice, an admin, signed in; any error on a page fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1600, "height": 900})
     context.set_default_timeout(WAIT_MS)
     context.add_cookies(whole_desk.cookies())
     found = context.new_page()
