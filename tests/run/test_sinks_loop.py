@@ -156,6 +156,8 @@ def test_the_picture_tells_what_is_held_and_why(desk):
     assert picture["quote:0"]["bid"] == 20_000
     assert {row["id"] for row in picture["risk"]} == {
         "loss_day",
+        "drawdown_day",
+        "drawdown",
         "loss_total",
         "position",
         "orders_open",
