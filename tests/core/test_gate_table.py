@@ -88,7 +88,7 @@ def limits(**changes: int) -> np.record:
 # field = value | expected code; equality at a limit passes, one beyond refuses
 TABLE = f"""
 P-01   trading=0                            NOT_TRADING
-P-01   tradable=0                           NOT_TRADING
+P-25   tradable=0                           NOT_TRADING
 K-05   latched=1                            LATCHED
 P-06   side=2                               INPUT_INVALID:side
 SIZE   qty=0                                SIZE_ZERO

@@ -288,7 +288,7 @@ def test_attended_operation_mes_hold_presence_moex_ops_10() -> None:
     assert "PRESENCE" not in standing(desk)
 
 
-def test_ten_errors_in_a_minute_mes_hold_error_storm_t10() -> None:
+def test_ten_errors_in_a_minute_t10_mes_hold_error_storm() -> None:
     desk = Desk({"errors_60s_max": 10})
     desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=9)
     assert standing(desk) == set()
@@ -371,7 +371,7 @@ def test_a_pause_never_closes_a_position_mes_risk_15_mes_acc_x17() -> None:
     assert desk.position().qty == 1 and desk.position().closing == 0 and len(desk.live()) == 2
 
 
-def test_shocks_of_the_grid_scale_and_a_feed_gap_ends_them_mes_hold_volatility_mes_hold_volume() -> None:
+def test_shocks_of_the_grid_scale_and_a_feed_gap_ends_them_mes_break_01_mes_hold_volatility_mes_hold_volume() -> None:
     desk = Desk()
     start = (desk.now_ns // (60 * S) + 1) * 60 * S
     for second in range(60 * 9 + 1):

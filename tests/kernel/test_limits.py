@@ -117,7 +117,7 @@ def test_a_breach_by_open_money_is_confirmed_mes_risk_11(how: str) -> None:
         assert "EQUITY_KILL" not in standing(desk), "a mark out of breach starts the count anew"
 
 
-def test_equity_kill_fires_once_and_is_rebased_mes_acc_x13() -> None:
+def test_equity_kill_fires_once_and_is_rebased_mes_acc_x13_mes_risk_03_mes_hold_equity_kill() -> None:
     desk = Desk(WIDE | {"drawdown_micros_max": 299 * USD, "balance_micros_min": 0})
     for _ in range(4):  # gross losses of far more than $300, larger wins between
         lose(desk, 80)
@@ -140,7 +140,7 @@ def test_equity_kill_fires_once_and_is_rebased_mes_acc_x13() -> None:
     assert "EQUITY_KILL" not in standing(desk), "the next small loss does not fire it again"
 
 
-def test_account_drawdown_is_rebased_by_resume_mes_acc_x14() -> None:
+def test_account_drawdown_is_rebased_by_resume_mes_acc_x14_mes_risk_04_mes_hold_account_drawdown() -> None:
     desk = Desk(WIDE | {"loss_total_micros_max": 990 * USD})
     while "ACCOUNT_DRAWDOWN" not in standing(desk):
         lose(desk, 40)
@@ -275,6 +275,22 @@ def test_limits_are_raised_in_table_order_mes_risk_21() -> None:
     assert raised == sorted(raised, key=rows.index)
     kinds = [int(o.kind) for o in out]
     assert kinds.index(r.TRADE_CLOSED) < kinds.index(r.HOLD_RAISED)
+
+
+def test_equity_is_balance_and_open_profit_at_the_mark_mes_risk_02() -> None:
+    desk = Desk(SMALL)
+    desk.enter()
+    trade_to(desk, 20_005)
+    assert desk.account.equity_micros == desk.account.balance_micros + 4 * 1_250_000
+    trade_to(desk, 19_999)
+    assert desk.account.equity_micros == 1000 * USD - 420_000 - 2 * 1_250_000
+
+
+def test_a_position_without_a_known_stop_refuses_entries_mes_risk_06() -> None:
+    desk = Desk(SMALL)
+    desk.enter()
+    desk.position().stop_tick = m.NO_TICK
+    assert decision(desk.score()) == codes.LIMITS_UNKNOWN
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------

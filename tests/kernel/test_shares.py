@@ -25,7 +25,7 @@ def test_daily_loss_counts_open_money_and_takes_the_smaller_moex_risk_05_moex_ac
     assert "DAILY_LOSS" in standing(desk)
 
 
-def test_the_third_loss_refuses_for_exactly_300_s_moex_acc_106() -> None:
+def test_the_third_loss_refuses_for_exactly_300_s_moex_acc_106_moex_risk_06() -> None:
     desk = Desk(SHARES | {"cooldown_entry_ns": 0, "cooldown_exit_ns": 0})
     for _ in range(2):
         lose(desk, 4)
