@@ -54,10 +54,17 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
 
 @inner
 def _exit_wanted(state: State, params: Params, asked: Asked) -> int:
-    """MES-REV-01 and -03: BY_REVERSAL, BY_SIGNAL, REVERSAL_LIMIT (an exit only), or 0."""
+    """MES-REV-01 and -03: BY_REVERSAL, BY_SIGNAL, REVERSAL_LIMIT (an exit only), or 0.
+
+    An exit needs no check but the score's own: fresh, with a signal, sure enough.  No hold may stop it.
+    """
     p = state.positions[asked.instrument]
     limits = params.limits[0]
     if p.qty * asked.side >= 0 or p.closing == 1 or asked.row_valid != 1:
+        return 0
+    if not 0 <= state.account[0].now_ns - asked.score_ns <= limits.score_age_ns_max:
+        return 0
+    if asked.score_ppm * asked.side < limits.score_ppm_min:
         return 0
     if limits.reverse_confidence_ppm_min > 0 and asked.confidence_ppm > limits.reverse_confidence_ppm_min:
         waited = p.rev_exit_ns == NO_TIME or state.account[0].now_ns - p.rev_exit_ns >= limits.reverse_wait_ns
