@@ -27,7 +27,7 @@ lint: setup  ## ruff and mypy
 bench: setup  ## benchmarks, one table
 	@cd "$(ROOT)" && exec $(MANAGE) bench
 
-soak: setup  ## a long run under faults
+soak: setup  ## every drill in its long form, about five hours (manage.py soak --quick: 20 minutes)
 	@cd "$(ROOT)" && exec $(MANAGE) soak
 
 screenshots: setup  ## pictures of every page, into var/screenshots
