@@ -62,7 +62,7 @@ def rows(profile: Profile) -> list[Row]:
 def _limit(row: Limit, currency: str, value: Any) -> Row:
     low, high = text(row, row.low, currency), text(row, row.high, currency)
     choices = NAMES.get(row.name, ()) if row.kind == CHOICE else ()
-    bounds = "" if row.kind in (SWITCH, CHOICE) else f"{low} … {high}"
+    bounds = ", ".join(choices) if row.kind == CHOICE else "" if row.kind == SWITCH else f"{low} … {high}"
     unit = currency if row.kind == MONEY else UNITS.get(row.kind, row.kind)
     direction = DIRECTIONS[int(LIMIT_DIRECTION[LIMIT_INDEX[row.name]])]
     example = EXAMPLES.get(row.kind, "").replace("USD", currency)
