@@ -69,7 +69,6 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
     known = price != NO_TICK and price > 0 and spec.tick_value_micros > 0
     fee = ledger.fee_per_unit(price, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm) if known else UNKNOWN
     open_count, buys, sells, unknown, same_ns = _working(state, e, limits.qty_entry)
-    on_instrument = _open_on(state, e.instrument)
     second = a.now_ns // NANOS
     roll_messages(state, second)
     in_a_minute = 0
@@ -110,7 +109,7 @@ def gate_input(state: State, params: Params, e: np.record) -> GateInput:
         a.recon_ts_ns,
         unknown,
         p.qty,
-        on_instrument,
+        _open_on(state, e.instrument),
         buys,
         sells,
         open_count,
