@@ -1,0 +1,186 @@
+"""A seeded random world around a desk: prices, scores, a person, the clock, configuration.  The venue is in `venue.py`.
+
+Every event is a draw; what the desk sends comes back as the venue's answers.  The same seed gives the same life as long
+as the desk says the same.  Most draws are ordinary, so that lives trade; the rest is what must not happen, and does.
+"""
+
+import random
+from collections import deque
+
+from marketdata.core import records as m
+from marketdata.core.records import ACCOUNT_SCOPE
+from tests.oracle.around import setup
+from tests.oracle.around.venue import Venue
+from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.facts import Event, S
+from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME
+from trading.core import records as r
+
+MINUTE, HOUR = 60 * S, 3600 * S
+PERSON = (r.PAUSE, r.RESUME, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, r.START, 99)
+
+
+class World:
+    """One random life.  `next()` is the next event, `heard()` takes what the desk said about it."""
+
+    def __init__(self, seed: int, desk: Desk) -> None:
+        self.rng = random.Random(seed)
+        self.desk = desk
+        self.now = setup.T0
+        self.limits = setup.draw_limits(self.rng)
+        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits))
+        self.prologue = len(self.agenda)
+        self.venue = Venue(self.rng)
+        self.prices = [20_000, 30_000]
+        self.version = 1
+
+    def next(self) -> Event:
+        """The next thing that happens."""
+        if self.agenda:
+            e = self.agenda.popleft()
+            self.now = max(self.now, e.ts)
+            return e
+        if (self.venue.wire or self.venue.undelivered()) and self.rng.random() < 0.5:
+            self._wait(S // 4)
+            answer = self.venue.answer(self.now, self.prices)
+            if answer is not None:
+                return answer
+        return self._happening()
+
+    def heard(self, outputs: list[Output]) -> None:
+        self.venue.hear(outputs)
+
+    def _wait(self, most: int) -> None:
+        self.now += self.rng.randrange(1, most)
+
+    def _happening(self) -> Event:
+        rng = self.rng
+        dice = rng.random()
+        self._wait(S // 5)
+        if self._is_held() and rng.random() < 0.1:
+            return self._person()
+        if dice < 0.40:
+            return self._market()
+        if dice < 0.66:
+            return self._score()
+        if dice < 0.85:
+            return self._timer()
+        if dice < 0.885:
+            return self._person()
+        if dice < 0.915:
+            return self._reconciliation()
+        if dice < 0.924:
+            return self._link()
+        if dice < 0.939:
+            return self._configuration()
+        if dice < 0.946:
+            code = rng.choice((m.FEED_GAP, m.FEED_UP, m.FEED_UP, m.FEED_BEAT, m.FEED_DOWN))
+            if code in (m.FEED_GAP, m.FEED_DOWN):
+                self.agenda.append(self._event(m.FEED, wait=S, code=m.FEED_UP))
+            return self._event(m.FEED, code=code)
+        answer = self.venue.noise(self.now, self.prices)
+        return self._timer() if answer is None else answer
+
+    def _event(self, kind: int, wait: int = 0, **fields: int | None) -> Event:
+        return Event(kind, self.now + wait, **fields)
+
+    # --- the market -----------------------------------------------------------------------------------------------
+    def _market(self) -> Event:
+        rng = self.rng
+        k = 0 if rng.random() < 0.75 else 1
+        i = self.desk.instruments[k]
+        step = rng.choice((-40, -9, 9, 40)) if rng.random() < 0.03 else rng.choice((-3, -1, -1, 0, 0, 1, 1, 3))
+        self.prices[k] = price = max(50, self.prices[k] + step)
+        if (i.stop is not None or i.target is not None) and rng.random() < 0.1:  # the market comes for the bracket
+            self.prices[k] = price = (i.stop if rng.random() < 0.5 or i.target is None else i.target) or price
+        flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
+        dice = rng.random()
+        if self.limits["bar_mode"] == 1 and dice < 0.7:
+            return self._event(m.BAR, instrument=k, close=price, flags=flags)
+        if dice < 0.7:
+            bid, ask = price, price + rng.choice((1, 1, 1, 1, 2, 3, 5, 0) if rng.random() < 0.9 else (-1, 30))
+            kind = m.QUOTE if rng.random() < 0.8 else m.BOOK
+            one_sided = rng.random() < 0.01
+            return self._event(kind, instrument=k, bid=None if one_sided else bid, ask=ask, flags=flags)
+        if dice < 0.946:
+            return self._event(m.TRADE, instrument=k, price=price, qty=1, flags=flags)
+        if rng.random() < 0.8:
+            self.agenda.append(self._event(m.STATUS, wait=S, instrument=k, code=m.STATUS_OPEN))
+        return self._event(m.STATUS, instrument=k, code=rng.choice((m.STATUS_HALTED, m.STATUS_CLOSED)))
+
+    def _score(self) -> Event:
+        rng = self.rng
+        k = 0 if rng.random() < 0.75 else 1
+        side = rng.choice((1, -1, 1, -1, 1, -1, 0))
+        score = side * rng.choice((500_000, 500_000, 900_000, 50_000))
+        confidence = rng.choice((500_000, 600_000, 700_000, 900_000, 1_000_000))
+        venue_ts = self.now - rng.choice((0, 0, 0, S // 2, S, 3 * S))
+        if rng.random() < 0.02:
+            side, score, confidence, venue_ts = rng.choice(
+                ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
+                 (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
+            )  # fmt: skip
+        return self._event(r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts)
+
+    def _timer(self) -> Event:
+        dice = self.rng.random()
+        if "DAILY_LOSS" in self.desk.holds and dice < 0.1:
+            self._wait(30 * HOUR)
+        elif dice < 0.03:
+            self._wait(20 * S)
+        elif dice < 0.037:
+            self._wait(5 * MINUTE)
+        elif dice < 0.04:
+            self._wait(30 * HOUR)
+        elif dice < 0.05:  # a stamp from the past changes no time
+            return Event(r.TIMER, self.now - self.rng.randrange(1, 3 * S))
+        return self._event(r.TIMER)
+
+    # --- people and plumbing ----------------------------------------------------------------------------------------
+    def _is_held(self) -> bool:
+        holds = self.desk.holds
+        return self.desk.latched or any(code in holds for code in BY_RESUME + BY_RESET)
+
+    def _person(self) -> Event:
+        rng, holds = self.rng, self.desk.holds
+        code, value = rng.choice(PERSON), 0
+        if rng.random() < 0.01:
+            code = r.STOP_SESSION
+        if rng.random() < 0.8 and any(c in holds for c in BY_RESUME):
+            code = r.RESUME
+        elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in BY_RESET)):
+            code = r.RESET_HALT
+        if code in (r.RESUME, r.RESET_HALT) and rng.random() < 0.2:
+            value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(BY_RESUME + BY_RESET)]
+        return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value)
+
+    def _reconciliation(self) -> Event:
+        """What the venue answers about itself, in one go; now and then it is wrong, or incomplete."""
+        rows = self.venue.delivery(self.now) if self.rng.random() < 0.7 else []
+        rows += self.venue.truth(self.now)
+        self.agenda.extend(rows[1:])
+        return rows[0]
+
+    def _link(self) -> Event:
+        rng = self.rng
+        code = rng.choice((r.LINK_EXECUTION, r.LINK_DATABASE, r.LINK_STREAM, r.LINK_LATCH))
+        value = int(rng.random() < 0.5)
+        link = self._event(r.LINK, instrument=ACCOUNT_SCOPE, code=code, value=value)
+        if (value == 0) == (code != r.LINK_LATCH) and rng.random() < 0.9:
+            self._wait(2 * S)
+            self.agenda.append(self._event(r.LINK, instrument=ACCOUNT_SCOPE, code=code, value=1 - value))
+            if code == r.LINK_EXECUTION:
+                self.agenda.extend([*self.venue.delivery(self.now), *self.venue.truth(self.now)])
+        return link
+
+    def _configuration(self) -> Event:
+        rng = self.rng
+        self.version += 1
+        changed = setup.draw_change(rng, self.limits)
+        self.limits |= changed
+        rows = setup.staged(self.now, changed)
+        if rng.random() < 0.1:  # a specification that comes while the session trades is ignored
+            rows.append(self._event(r.CONFIG, instrument=1, code=0, value=7))
+        rows.append(self._event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=self.version))
+        self.agenda.extend(rows[1:])
+        return rows[0]
