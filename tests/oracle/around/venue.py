@@ -107,7 +107,7 @@ class Venue:
             return
         if message.kind == r.CANCEL:
             self._cancel(order, prices)
-        elif order.works and self.rng.random() < 0.9:
+        elif order.works and message.qty > order.filled and self.rng.random() < 0.9:
             order.left, order.price = message.qty - order.filled, message.price
             self._write(r.ACK, order)
         else:
