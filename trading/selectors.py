@@ -11,7 +11,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
 from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS
+from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -225,7 +225,7 @@ def command_values(row: Command) -> dict[str, Any]:
 
 
 def _hold(row: HoldEvent) -> dict[str, Any]:
-    hold = HOLDS[row.bit]
+    hold = hold_of(int(row.session.spec["limits"].get("rules", 0)), row.bit)
     return {
         "seq": row.seq,
         "code": row.code,
@@ -275,7 +275,7 @@ def command_by_key(key: str) -> dict[str, Any]:
 
 def hold_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Holds of a session, standing or cleared, newest first."""
-    return _page(HoldEvent.objects.filter(session_id=session_id), before, limit, _hold, "seq")
+    return _page(HoldEvent.objects.filter(session_id=session_id).select_related("session"), before, limit, _hold, "seq")
 
 
 def positions(session_id: int) -> list[dict[str, Any]]:
@@ -317,7 +317,7 @@ def loop_rows(session_id: int | None = None) -> list[dict[str, Any]]:
 def desk_snapshot(session_id: int) -> dict[str, Any]:
     """The picture of one session from database rows alone.  `source` says that it is not the live one."""
     session = session_row(session_id)
-    standing = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None)
+    standing = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
     holds = sorted((_hold(row) for row in standing), key=lambda h: (LABELS.index(h["label"]), h["code"]))
     live = [code for code in range(len(life.STATUSES)) if life.is_open(code)]
     orders = Order.objects.filter(session_id=session_id, status__in=live).order_by("-number")[:ROWS]

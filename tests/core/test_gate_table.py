@@ -5,13 +5,15 @@ import pytest
 
 from marketdata.core.records import BUY, NO_TICK, NO_TIME, SELL, STATUS_HALTED
 from marketdata.core.sessions import AFTER_HOURS, CLOSE_ONLY, NORMAL
-from risk.core import gate
+from risk.core import codes, gate
+from risk.core.asking import ASK, ASK_FIELDS, BOUNDS
 from risk.core.holds import BIT, ENTRY_MASK, HOLDS
-from risk.core.records import LIMIT_FIELDS, LIMITS, UNKNOWN, UNSET, GateInput
+from risk.core.records import LIMIT_FIELDS, LIMITS, MES, MOEX, UNKNOWN, UNSET
+from risk.core.rules import held
 from tests.kernel.desk import LIMITS as DEMO
 from tests.kernel.desk import T0, S
 
-GOOD = GateInput(
+GOOD = dict(
     now_ns=T0,
     side=BUY,
     qty=1,
@@ -58,7 +60,23 @@ GOOD = GateInput(
     same_order_ts_ns=NO_TIME,
     messages_1s=0,
     messages_60s=0,
+    size_code=0,
+    row_valid=1,
+    reversing=0,
+    capital_micros=10_000_000_000,
+    gross_micros=0,
+    instrument_micros=0,
+    bucket_tokens=0,
+    slices=1,
 )
+
+
+def ask(record: np.record, **changes: int) -> int:
+    """What the gate says to a good entry with these changes."""
+    form = np.zeros(1, ASK)
+    for name, value in (GOOD | changes).items():
+        form[name] = value
+    return int(gate.approve(form[0], form.view("<i8"), record))
 
 
 def limits(**changes: int) -> np.record:
@@ -73,16 +91,17 @@ TABLE = f"""
 P-01   trading=0                            NOT_TRADING
 P-01   tradable=0                           NOT_TRADING
 K-05   latched=1                            LATCHED
-P-06   side=2                               INPUT_INVALID
-P-06   qty=0                                INPUT_INVALID
-P-06   qty=-1                               INPUT_INVALID
-P-06   qty=1000001                          INPUT_INVALID
-P-06   tick_value_micros=0                  INPUT_INVALID
-P-06   fee_per_unit_micros=-1               INPUT_INVALID
-P-06   margin_per_unit_micros=-1            INPUT_INVALID
-P-06   confidence_ppm=1000001               INPUT_INVALID
-P-06   position=1000001                     INPUT_INVALID
-P-07   limits_known=0                       NO_LIMIT
+P-06   side=2                               INPUT_INVALID:side
+SIZE   qty=0                                SIZE_ZERO
+SIZE   qty=0,size_code=31                   RISK_TIER
+P-06   qty=-1                               INPUT_INVALID:qty
+P-06   qty=1000001                          INPUT_INVALID:qty
+P-06   tick_value_micros=0                  INPUT_INVALID:tick_value_micros
+P-06   fee_per_unit_micros=-1               INPUT_INVALID:fee_per_unit_micros
+P-06   margin_per_unit_micros=-1            INPUT_INVALID:margin_per_unit_micros
+P-06   confidence_ppm=1000001               INPUT_INVALID:confidence_ppm
+P-06   position=1000001                     INPUT_INVALID:position
+P-07   limits_known=0                       LIMITS_UNKNOWN
 P-05   reconciled=0                         NOT_RECONCILED
 P-05   unknown_orders=1                     NOT_RECONCILED
 P-05   recon_ts_ns={T0 - 24 * 3600 * S}     APPROVED
@@ -98,8 +117,10 @@ P-04   price_tick=0                         FEED_STALE
 P-04   score_ts_ns={T0 - 2 * S}             APPROVED
 P-04   score_ts_ns={T0 - 2 * S - 1}         SCORE_STALE
 P-04   score_ts_ns={T0 + 1}                 SCORE_STALE
-P-03   phase={AFTER_HOURS}                  CLOSED
-P-03   phase={CLOSE_ONLY}                   CLOSED
+P-03   phase={AFTER_HOURS}                  AFTER_HOURS
+P-03   phase={CLOSE_ONLY}                   EOD
+P-23   row_valid=0                          FEATURES_COLD
+P-26   exit_fill_ns={T0 - 5 * S + 1},reversing=1 APPROVED
 P-03   status={STATUS_HALTED}               CLOSED
 R-20   side=0                               NO_SIGNAL
 R-20   score_ppm=99999                      NO_SIGNAL
@@ -153,43 +174,69 @@ ROWS = [line.split() for line in TABLE.strip().splitlines()]
 @pytest.mark.parametrize(("control", "change", "expected"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS])
 def test_first_refusing_rule(control: str, change: str, expected: str) -> None:
     changes = {k: int(v) for k, v in (part.split("=") for part in change.split(","))}
-    code = gate.approve(GOOD._replace(**changes), limits())
+    code = ask(limits(), **changes)
     assert gate.CODE_NAMES[code] == expected, control
 
 
 def test_a_good_entry_passes() -> None:
-    assert gate.approve(GOOD, limits()) == gate.APPROVED
+    assert ask(limits()) == codes.APPROVED
 
 
 def test_value_limit_p09() -> None:
     value = 20_001 * 1_250_000
-    assert gate.approve(GOOD, limits(value_micros_max=value)) == gate.APPROVED
-    assert gate.approve(GOOD, limits(value_micros_max=value - 1)) == gate.VALUE_LIMIT
+    assert ask(limits(value_micros_max=value)) == codes.APPROVED
+    assert ask(limits(value_micros_max=value - 1)) == codes.VALUE_LIMIT
 
 
 def test_relative_collar_p10() -> None:
     # half a tick from the mid is 25 ppm of 20 000
-    assert gate.approve(GOOD, limits(collar_ppm_max=25)) == gate.APPROVED
-    assert gate.approve(GOOD, limits(collar_ppm_max=24)) == gate.COLLAR
+    assert ask(limits(collar_ppm_max=25)) == codes.APPROVED
+    assert ask(limits(collar_ppm_max=24)) == codes.COLLAR
 
 
 def test_a_wide_spread_falls_back_to_a_recent_trade_or_refuses_p10() -> None:
     bars = limits(bar_mode=1)
-    assert gate.approve(GOOD, bars) == gate.APPROVED
-    assert gate.approve(GOOD._replace(last_tick=NO_TICK), bars) == gate.COLLAR
+    assert ask(bars) == codes.APPROVED
+    assert ask(bars, last_tick=NO_TICK) == codes.COLLAR
 
 
-@pytest.mark.parametrize("hold", HOLDS, ids=lambda h: h.code)
-def test_every_entry_hold_refuses_p02(hold) -> None:
-    code = gate.approve(GOOD._replace(holds=1 << hold.bit), limits())
-    if hold.code in ("FEED_STALE", "NOT_RECONCILED"):
-        assert code == gate.APPROVED, "these two have rules of their own with the sharper reason"
-    else:
-        assert (code == gate.HOLD) == bool(ENTRY_MASK >> hold.bit & 1)
+LATER = (
+    "NOT_RECONCILED",
+    "FEED_STALE",
+    "EOD",
+    "CLOSE_ONLY",
+    "AFTER_HOURS",
+    "MODEL_BLOCKED",
+    "FEATURES_COLD",
+)  # rules of their own, sharper reasons
+
+
+@pytest.mark.parametrize("hold", HOLDS[MES], ids=lambda h: h.code)
+def test_every_entry_hold_refuses_with_its_code_mes_risk_20(hold) -> None:
+    code = ask(limits(), holds=1 << hold.bit)
+    own_rule = hold.code in LATER and hold.code not in ("MODEL_BLOCKED", "FEATURES_COLD")  # rule 7 reads these two
+    refuses = bool(int(ENTRY_MASK[MES]) >> hold.bit & 1) and not own_rule
+    assert gate.code_names(MES)[code] == (hold.code if refuses else "APPROVED")
+
+
+@pytest.mark.parametrize("hold", HOLDS[MOEX], ids=lambda h: h.code)
+def test_every_entry_hold_refuses_with_its_code_moex_risk_08(hold) -> None:
+    code = ask(limits(rules=MOEX), holds=1 << hold.bit)
+    refuses = bool(int(ENTRY_MASK[MOEX]) >> hold.bit & 1)
+    assert gate.code_names(MOEX)[code] == (hold.code if refuses else "APPROVED")
+
+
+def test_the_strongest_hold_names_the_reason_mes_risk_16() -> None:
+    """Strongest label first, table order inside a label."""
+    rows = sorted(HOLDS[MES], key=lambda h: h.label)
+    entry = [h for h in rows if int(ENTRY_MASK[MES]) >> h.bit & 1 and h.code not in LATER]
+    for i, strong in enumerate(entry[:-1]):
+        for weak in entry[i + 1 :]:
+            assert ask(limits(), holds=1 << strong.bit | 1 << weak.bit) == codes.HOLD_BASE + strong.bit
 
 
 def test_instrument_holds_refuse_too_p02() -> None:
-    assert gate.approve(GOOD._replace(instrument_holds=1 << BIT["EOD"]), limits()) == gate.HOLD
+    assert ask(limits(), instrument_holds=1 << BIT["MISMATCH"]) == codes.HOLD_BASE + BIT["MISMATCH"]
 
 
 @pytest.mark.parametrize("name", LIMIT_FIELDS)
@@ -204,21 +251,155 @@ def test_a_missing_limit_is_seen_p07(name: str) -> None:
 MAY_BE_ABSENT = {"entry_fill_ns", "exit_fill_ns", "same_order_ts_ns", "order_type", "last_tick", "last_ts_ns"}
 
 
-@pytest.mark.parametrize("name", [name for name in GateInput._fields if name not in MAY_BE_ABSENT])
+@pytest.mark.parametrize("name", [name for name in ASK_FIELDS if name not in MAY_BE_ABSENT])
 def test_no_unknown_input_ever_approves_p06(name: str) -> None:
     """UNKNOWN in any one field refuses."""
-    assert gate.approve(GOOD._replace(**{name: UNKNOWN}), limits()) != gate.APPROVED
+    assert ask(limits(), **{name: UNKNOWN}) != codes.APPROVED
 
 
 def test_a_tighter_limit_never_approves_more() -> None:
     """P-08: over a grid of quantities, tightening any cap only ever removes approvals."""
     for qty in range(1, 7):
         for cap in range(1, 7):
-            wide = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap + 1))
-            tight = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap))
-            assert not (tight == gate.APPROVED and wide != gate.APPROVED)
+            wide = ask(limits(qty_max=cap + 1), qty=qty)
+            tight = ask(limits(qty_max=cap), qty=qty)
+            assert not (tight == codes.APPROVED and wide != codes.APPROVED)
 
 
-def test_every_reason_is_reachable() -> None:
-    reached = {row[2] for row in ROWS} | {"VALUE_LIMIT", "HOLD", "COLLAR", "REFUSED"}
-    assert set(gate.CODE_NAMES.values()) == reached
+EARLIER = {"trading", "latched", "tradable", "limits_known"}  # their own rules come first and refuse anything but yes
+
+
+@pytest.mark.parametrize(("rules", "column"), [(MES, "mes"), (MOEX, "moex")])
+@pytest.mark.parametrize("index", range(len(ASK_FIELDS)), ids=ASK_FIELDS)
+def test_every_field_out_of_its_bounds_is_refused_with_its_own_reason_p06(rules: int, column: str, index: int) -> None:
+    name, (low, high) = BOUNDS[index]
+    for value in (low - 1, high + 1, -(2**63), 2**63 - 1):
+        if low <= value <= high or not -(2**63) <= value < 2**63:
+            continue
+        code = ask(limits(rules=rules), **{name: value})
+        if name in EARLIER and code < codes.FIELD_BASE:
+            assert code in (codes.NOT_TRADING, codes.LATCHED, codes.LIMITS_UNKNOWN)
+        else:
+            assert gate.CODE_NAMES[code] == f"INPUT_INVALID:{name}", (column, value)
+
+
+def test_a_rulebook_that_does_not_exist_refuses() -> None:
+    assert ask(limits(rules=2)) == codes.REFUSED
+    assert ask(limits(rules=-1)) == codes.REFUSED
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_of_two_refusing_rules_the_earlier_one_is_named_mes_risk_20_moex_acc_116(rules: int) -> None:
+    """Every pair of faults of the table: the code is that of the rule that the document puts first."""
+    place: dict[int, int] = {}
+    for at, rule in enumerate(gate.order_of(rules)):
+        for code in rule.codes:
+            if rules == MES and rule.function is held and code in [codes.HOLD_BASE + BIT[name] for name in LATER]:
+                continue  # its own rule names it
+            place.setdefault(code, at)
+    rows = FAULTS[rules]
+    for first, first_code in rows:
+        for second, second_code in rows:
+            if set(first) & set(second):
+                continue
+            code = ask(limits(rules=rules, **EXPOSED), **first, **second)
+            expected = min((first_code, second_code), key=lambda c: place[c])
+            assert place[code] <= place[expected], (first, second)
+            if code not in (first_code, second_code):
+                assert place[code] < place[expected], (first, second)
+
+
+EXPOSED = {"gross_ppm_max": 500_000, "instrument_ppm_max": 50_000, "bucket_capacity": 20, "allow_short": 0}
+ROOM = {"bucket_tokens": 20}
+FAULTS: dict[int, list[tuple[dict[str, int], int]]] = {
+    MES: [
+        ({"trading": 0}, codes.NOT_TRADING),
+        ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
+        ({"reconciled": 0}, codes.NOT_RECONCILED),
+        ({"holds": 1 << BIT["MISMATCH"]}, codes.HOLD_BASE + BIT["MISMATCH"]),
+        ({"gap": 1}, codes.FEED_STALE),
+        ({"score_ts_ns": T0 + 1}, codes.SCORE_STALE),
+        ({"phase": CLOSE_ONLY}, codes.HOLD_BASE + BIT["EOD"]),
+        ({"row_valid": 0}, codes.HOLD_BASE + BIT["FEATURES_COLD"]),
+        ({"side": 0}, codes.NO_SIGNAL),
+        ({"confidence_ppm": 1}, codes.LOW_CONFIDENCE),
+        ({"position": 1}, codes.IN_POSITION),
+        ({"exit_fill_ns": T0}, codes.COOLDOWN),
+        ({"stop_ticks": 3}, codes.BAD_STOP),
+        ({"size_code": codes.RISK_TIER, "qty": 0}, codes.RISK_TIER),
+        ({"last_tick": 1, "move_ticks": 61}, codes.PRICE_MOVE),
+        ({"same_order_ts_ns": T0}, codes.DUPLICATE),
+        ({"orders_open": 99}, codes.OPEN_ORDERS),
+    ],
+    MOEX: [
+        ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
+        ({"trading": 0}, codes.NOT_TRADING),
+        ({"holds": 1 << BIT["RECON_MISMATCH"]}, codes.HOLD_BASE + BIT["RECON_MISMATCH"]),
+        ({"status": STATUS_HALTED}, codes.CLOSED),
+        ({"gap": 1}, codes.FEED_STALE),
+        ({"side": 0}, codes.NO_SIGNAL),
+        ({"confidence_ppm": 1}, codes.LOW_CONFIDENCE),
+        ({"position": 1}, codes.IN_POSITION),
+        ({"stop_ticks": 3}, codes.BAD_STOP),
+        ({"size_code": codes.CAP_DEPTH, "qty": 0}, codes.CAP_DEPTH),
+        ({"gross_micros": 6_000_000_000}, codes.LIMIT_EXPOSURE),
+        ({"instrument_micros": 600_000_000}, codes.LIMIT_INSTRUMENT),
+        ({"bucket_tokens": 0}, codes.RATE),
+        ({"messages_60s": 200}, codes.MESSAGE_RATE),
+        ({"orders_open": 99}, codes.OPEN_ORDERS),
+    ],
+}
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_fault_alone_is_named(rules: int) -> None:
+    for fault, code in FAULTS[rules]:
+        record = limits(rules=rules, **EXPOSED)
+        assert ask(record, **(ROOM | fault)) == code, fault
+    assert ask(limits(rules=rules, **EXPOSED), **ROOM) == codes.APPROVED
+
+
+def test_short_sales_need_their_permission_moex_risk_08() -> None:
+    short = {"side": SELL, "score_ppm": -500_000, "price_tick": 20_000}
+    assert ask(limits(rules=MOEX, allow_short=0), **short) == codes.SHORT_NOT_ALLOWED
+    assert ask(limits(rules=MOEX, allow_short=1), **short) == codes.APPROVED
+
+
+def test_a_relative_spread_limit_moex_risk_08() -> None:
+    # 1 tick of 20 000.5 is 49.99 ppm
+    assert ask(limits(spread_ppm_max=50)) == codes.APPROVED
+    assert ask(limits(spread_ppm_max=49)) == codes.SPREAD
+
+
+def test_a_computed_size_has_its_limits_inside_mes_size_03() -> None:
+    """One limit is one function: the tiers' own caps replace P-14, which would also count slippage and fees."""
+    assert ask(limits(sizing=0), stop_ticks=16, qty=3) == codes.RISK_PER_TRADE
+    assert ask(limits(sizing=1), stop_ticks=16, qty=3) == codes.APPROVED
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_reason_is_reachable(rules: int) -> None:
+    names = gate.code_names(rules)
+    named = {row[2] for row in ROWS} | {names[c] for _, c in FAULTS[rules]}
+    named |= {
+        "VALUE_LIMIT",
+        "COLLAR",
+        "REFUSED",
+        "SPREAD",
+        "SHORT_NOT_ALLOWED",
+        "LIMIT_EXPOSURE",
+        "LIMIT_INSTRUMENT",
+        "RATE",
+    }  # tests above
+    for code, name in names.items():
+        if code >= codes.FIELD_BASE or code in _SIZE_CODES or name in named:
+            continue
+        hold = next((h for h in HOLDS[rules] if h.code == name), None)
+        assert hold is not None, f"nothing reaches {name}"
+        if int(ENTRY_MASK[rules]) >> hold.bit & 1 and hold.code not in LATER:
+            assert ask(limits(rules=rules), holds=1 << hold.bit) == code
+    for code in _SIZE_CODES:
+        assert ask(limits(rules=rules), qty=0, size_code=code) == code
+
+
+_SIZE_CODES = [code for rule in gate.RULES if rule.text == "size is at least 1" for code in rule.codes]

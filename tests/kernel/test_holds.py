@@ -4,22 +4,22 @@ import pytest
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
-from risk.core import gate
-from risk.core.holds import HOLDS, LABELS, label
+from risk.core import codes
+from risk.core.holds import BIT, FLATTEN_MASK, HOLDS, LABELS, label
+from risk.core.records import MES, MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import records as r
+from trading.run.replica import Kernel
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
 def test_daily_loss_flattens_and_lasts_until_the_roll_p15() -> None:
     desk = Desk({"loss_day_micros_max": 50_000_000})
     desk.enter()
-    out = desk.quote(19_950, 19_951) + desk.event(m.TRADE, price_tick=19_960, qty=1)
+    desk.event(m.TRADE, price_tick=19_960, qty=1)
+    assert "DAILY_LOSS" not in standing(desk), "open money is no part of it (MES-RISK-05)"
+    desk.fill(int(desk.live(r.STOP_LOSS)[0].number), 19_960)  # $51.25 and $0.84
     assert "DAILY_LOSS" in standing(desk)
-    exits = sent(out, r.SUBMIT, r.EXIT)
-    assert len(exits) == 1
-    desk.ack(int(exits[0].order_number))
-    desk.fill(int(exits[0].order_number), 19_960)
     desk.command(r.RESUME)
     assert "DAILY_LOSS" in standing(desk)
     desk.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, code=1, value=desk.now_ns + 10**15, until_ns=2**62, ref=20260305)
@@ -31,22 +31,22 @@ def test_feed_silence_holds_entries_and_clears_by_itself_p04() -> None:
     desk = Desk()
     desk.event(r.TIMER, wait_ns=2 * S + 1)
     assert "FEED_STALE" in standing(desk)
-    assert decision(desk.score()) == gate.FEED_STALE
+    assert decision(desk.score()) == codes.FEED_STALE
     desk.event(m.FEED, code=m.FEED_BEAT)
     assert "FEED_STALE" not in standing(desk)
-    assert decision(desk.score()) == gate.FEED_STALE, "a beat is no quote: the old quote is still too old"
+    assert decision(desk.score()) == codes.FEED_STALE, "a beat is no quote: the old quote is still too old"
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
 def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
     desk = Desk()
     desk.event(m.FEED, code=m.FEED_GAP)
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.FEED_STALE
+    assert decision(desk.score()) == codes.FEED_STALE
     desk.event(m.FEED, code=m.FEED_UP)
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_links_hold_entries_while_down(link: int, code: str) -> None:
     desk = Desk()
     desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=0)
     assert code in standing(desk)
-    assert decision(desk.score()) in (gate.HOLD, gate.NOT_RECONCILED)
+    assert decision(desk.score()) in (codes.HOLD_BASE + BIT[code], codes.NOT_RECONCILED)
     desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=1)
     assert code not in standing(desk)
 
@@ -89,14 +89,14 @@ def test_kill_cancels_closes_and_latches_k02() -> None:
     out = desk.command(r.KILL)
     assert [int(o.role) for o in sent(out, r.SUBMIT)] == [r.EXIT]
     assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.TARGET], "the stop stays until the exit is filled"
-    assert LABELS[label(int(desk.account.holds))] == "HALTED"
+    assert LABELS[label(MES, int(desk.account.holds))] == "HALTED"
     exit_number = int(sent(out, r.SUBMIT)[0].order_number)
     desk.ack(exit_number)
     out = desk.fill(exit_number, 19_999)
     assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.STOP_LOSS]
     desk.command(r.RESUME)
     assert "KILL_SWITCH" in standing(desk), "resume does not lift a halt (MES-RISK-13)"
-    assert decision(desk.score()) == gate.LATCHED
+    assert decision(desk.score()) == codes.LATCHED
 
 
 def test_reset_halt_needs_flat_k05() -> None:
@@ -119,7 +119,7 @@ def test_reducing_commands_pause_until_resume_ui_14(code: int) -> None:
     desk = Desk()
     desk.command(code)
     assert standing(desk) == {"OPERATOR_PAUSE"}
-    assert decision(desk.score()) == gate.HOLD
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["OPERATOR_PAUSE"]
     desk.command(r.RESUME)
     assert standing(desk) == set()
 
@@ -146,12 +146,32 @@ def test_an_unknown_command_is_refused() -> None:
     assert Desk().command(99)[-1].code == r.RECEIPT_REFUSED
 
 
-def test_exits_are_never_refused_by_any_two_holds() -> None:
-    """Every hold and every pair of holds against flatten: the exit always leaves."""
-    for first in HOLDS:
-        for second in HOLDS:
-            desk = Desk()
-            desk.enter()
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_exits_are_never_refused_by_any_two_holds_mes_acc_10_19(rules: int) -> None:
+    """Every hold and every pair of holds against every reducing order: exit, stop, target and cancel always leave."""
+    desk = Desk({"rules": rules})
+    desk.enter()
+    held = desk.kernel.snapshot()
+    rows = HOLDS[rules]
+    for i, first in enumerate(rows):
+        for second in rows[i:]:
+            desk.kernel = Kernel.restore(held)
             desk.account.holds |= 1 << first.bit | 1 << second.bit
             out = desk.command(r.FLATTEN_ALL)
-            assert sent(out, r.SUBMIT, r.EXIT), (first.code, second.code)
+            assert sent(out, r.SUBMIT, r.EXIT) and sent(out, r.CANCEL, r.TARGET), (first.code, second.code)
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_protection_is_placed_under_every_hold_mes_live_08(rules: int) -> None:
+    """An entry that fills under a hold gets its stop, or its exit where the hold demands flat."""
+    desk = Desk({"rules": rules})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    waiting = desk.kernel.snapshot()
+    ref = desk.ref
+    for hold in HOLDS[rules]:
+        desk.kernel, desk.ref = Kernel.restore(waiting), ref
+        desk.account.holds |= 1 << hold.bit
+        out = desk.fill(number, 20_001)
+        role = r.EXIT if int(FLATTEN_MASK[rules]) >> hold.bit & 1 else r.STOP_LOSS
+        assert sent(out, r.SUBMIT, role), hold.code

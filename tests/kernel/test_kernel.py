@@ -4,8 +4,9 @@ import pytest
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, SELL
-from risk.core import gate
+from risk.core import codes
 from risk.core.holds import LABELS, label
+from risk.core.records import MES
 from tests.kernel.desk import LIMITS, Desk, S, decision, kinds, sent, standing
 from trading.core import orders as life
 from trading.core import protect
@@ -18,7 +19,7 @@ def test_a_fresh_kernel_trades_nothing() -> None:
     desk = Desk(ready=False)
     desk.quote(20_000, 20_001)
     out = desk.score()
-    assert decision(out) == gate.NOT_TRADING and not sent(out, r.SUBMIT)
+    assert decision(out) == codes.NOT_TRADING and not sent(out, r.SUBMIT)
 
 
 def test_start_is_refused_without_a_configuration_p07() -> None:
@@ -31,7 +32,7 @@ def test_start_is_refused_without_a_configuration_p07() -> None:
 def test_ready_desk_is_active() -> None:
     desk = Desk()
     assert standing(desk) == set()
-    assert LABELS[label(int(desk.account.holds))] == "ACTIVE"
+    assert LABELS[label(MES, int(desk.account.holds))] == "ACTIVE"
 
 
 # --- entry and bracket ------------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def test_opposite_score_exits_and_never_flips_mes_rev_01() -> None:
     desk = Desk()
     desk.enter()
     out = desk.score(SELL)
-    assert decision(out) == gate.IN_POSITION
+    assert decision(out) == codes.IN_POSITION
     exits = sent(out, r.SUBMIT)
     assert [(int(o.role), int(o.qty), int(o.side)) for o in exits] == [(r.EXIT, 1, SELL)]
 
@@ -197,7 +198,7 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
     assert not sent(out, r.SUBMIT)
     assert desk.order(number).status == life.UNKNOWN
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.NOT_RECONCILED
+    assert decision(desk.score()) == codes.NOT_RECONCILED
     desk.answer(r.REJECT, number, code=r.REJECTED_UNKNOWN_ORDER)
     assert desk.order(number).status == life.REJECTED
 

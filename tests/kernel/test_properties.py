@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from risk.core.holds import ENTRY_MASK, FLATTEN_MASK
+from risk.core.records import MES
 from tests.kernel.desk import Desk
 from tests.kernel.tape import Tape
 from trading.core import records as r
@@ -23,7 +24,7 @@ class Watch:
     def __call__(self, desk: Desk, kind: int, outputs: list[np.record]) -> None:
         self._ledger(desk, kind)
         position = int(desk.position().qty)
-        held_before = self.holds & ENTRY_MASK
+        held_before = self.holds & int(ENTRY_MASK[MES])
         for o in outputs:
             if o.kind != r.SUBMIT:
                 continue
@@ -32,7 +33,7 @@ class Watch:
             else:
                 assert int(o.side) * position < 0 and int(o.qty) <= abs(position), "an exit can only reduce"
         self.holds = int(desk.account.holds)
-        if self.holds & FLATTEN_MASK and position != 0:
+        if self.holds & int(FLATTEN_MASK[MES]) and position != 0:
             assert desk.position().closing == 1
 
     def _ledger(self, desk: Desk, kind: int) -> None:

@@ -10,33 +10,38 @@ from numba import njit
 
 from marketdata.core import records as market
 from marketdata.core.compiled import inner
-from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TICK
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
-from trading.core.policy import on_score
+from trading.core.effects import set_condition
+from trading.core.entry.policy import continue_reversal, on_score
+from trading.core.market import on_market
 from trading.core.records import (
     ACK,
     COMMAND,
     CONFIG,
     CONFIG_COMMIT,
-    INSTRUMENT_CAPACITY,
     LINK,
+    LINK_CONTRACT,
     LINK_DATABASE,
     LINK_EXECUTION,
     LINK_LATCH,
     LINK_STREAM,
+    MODEL,
     RECON,
     SCORE,
     TIMER,
+    TRANSFER,
     UNKNOWN_OUTCOME,
     WINDOW_SET,
     Params,
     State,
 )
-from trading.core.watch import check_losses, on_timer, watch_clock, watch_feed, watch_links, watch_move, watch_position
+from trading.core.watch.clock import on_timer, watch_clock, watch_links, watch_position
+from trading.core.watch.limits import check_limits
+from trading.core.watch.notices import on_notice
 
-_FEED_STALE = BIT["FEED_STALE"]
+_CONTRACT_ROLL = BIT["CONTRACT_ROLL"]
 
 
 @njit(cache=True)
@@ -51,10 +56,13 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if e.ts_ns > account.now_ns:
         account.now_ns = e.ts_ns
     account.seq = e.seq
+    n = 0
+    if account.now_ns >= account.clock_ns and account.version != 0:
+        n = _on_clock(state, params, out, n)
     if e.kind <= market.FEED:
-        n = _on_market(state, params, e, out)
+        n = on_market(state, params, e, out, n)
     else:
-        n = _dispatch(state, params, e, out)
+        n = _dispatch(state, params, e, out, n)
     for k in range(n):
         out[k].seq = e.seq + 1 + k
     account.seq = e.seq + n
@@ -62,8 +70,17 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
 
 
 @inner
-def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
-    n = 0
+def _on_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """Time has reached the next moment that changes something by itself: before the event, whatever it is."""
+    before = state.account[0].holds
+    n = watch_clock(state, params, out, n)
+    if state.account[0].holds != before:
+        n = _settle(state, params, out, n)
+    return n
+
+
+@inner
+def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     kind = e.kind
     if kind == SCORE:
         n = on_score(state, params, e, out, n)
@@ -72,14 +89,15 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> in
         n = on_timer(state, params, out, n)
     elif ACK <= kind <= UNKNOWN_OUTCOME:
         n = on_answer(state, params, e, out, n)
-        n = check_losses(state, params, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == COMMAND:
         n = on_command(state, params, e, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == RECON:
         n = on_recon(state, params, e, out, n)
         n = watch_links(state, params, out, n)
     elif kind == LINK:
-        _on_link(state, e)
+        n = _on_link(state, e, out, n)
         n = watch_links(state, params, out, n)
     elif kind == CONFIG:
         on_config(state, params, e)
@@ -90,6 +108,9 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> in
     elif kind == WINDOW_SET:
         _on_window(state, params, e)
         return watch_clock(state, params, out, n)
+    elif MODEL <= kind <= TRANSFER:
+        n = on_notice(state, params, e, out, n)
+        n = check_limits(state, params, out, n, False)
     return _settle(state, params, out, n)
 
 
@@ -98,67 +119,15 @@ def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """After an event that may concern any instrument: protection everywhere, and a loosening that waited for flat."""
     if state.account[0].version == 0:
         return n
-    for i in range(INSTRUMENT_CAPACITY):
+    for i in range(state.account[0].instruments):
         if params.specs[i].tradable == 1:
             n = watch_position(state, params, out, n, i)
+            n = continue_reversal(state, params, out, n, i)
     return apply_pending(state, params, out, n)
 
 
 @inner
-def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
-    """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) decides nothing."""
-    account = state.account[0]
-    n = 0
-    if e["flags"] & FLAG_BACKFILL:
-        return n
-    account.feed_ts_ns = account.now_ns
-    if e.kind == market.FEED and e.code != market.FEED_BEAT:
-        account.feed_gap = 0 if e.code == market.FEED_UP else 1
-        return watch_feed(state, params, out, n)
-    if account.holds >> _FEED_STALE & 1:
-        n = watch_feed(state, params, out, n)
-    if e.kind == market.FEED:
-        return n
-    p = state.positions[e.instrument]
-    _remember(p, e, account.now_ns)
-    if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
-        return n
-    limits = params.limits[0]
-    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
-    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
-        n = watch_move(state, params, out, n, e.instrument)
-    if p.qty != 0:
-        n = check_losses(state, params, out, n)
-        n = watch_position(state, params, out, n, e.instrument)
-    return n
-
-
-@inner
-def _remember(p: np.record, e: np.record, now_ns: int) -> None:
-    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
-    if e.kind == market.STATUS:
-        p.status = e.code
-        return
-    if e.kind == market.QUOTE or e.kind == market.BOOK:
-        p.book_ok = 1 if e["flags"] & FLAG_INVALID == 0 and 0 < e.bid_tick < e.ask_tick else 0
-        p.bid_tick = e.bid_tick
-        p.ask_tick = e.ask_tick
-        p.bid_qty = e.bid_qty
-        p.ask_qty = e.ask_qty
-        p.quote_ts_ns = now_ns
-        if p.book_ok == 1 and p.last_tick == NO_TICK:
-            p.mark_tick = (e.bid_tick + e.ask_tick) // 2
-        return
-    price = e.close_tick if e.kind == market.BAR else e.price_tick
-    if price == NO_TICK or e["flags"] & FLAG_INVALID:
-        return
-    p.last_tick = price
-    p.last_ts_ns = now_ns
-    p.mark_tick = price
-
-
-@inner
-def _on_link(state: State, e: np.record) -> None:
+def _on_link(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     """The desk's own links.  A lost execution link is unreconciled until the next reconciliation ends."""
     account = state.account[0]
     if e.code == LINK_EXECUTION:
@@ -171,6 +140,9 @@ def _on_link(state: State, e: np.record) -> None:
         account.stream_ok = e.value
     elif e.code == LINK_LATCH:
         account.latched = e.value
+    elif e.code == LINK_CONTRACT:
+        n = set_condition(state, out, n, _CONTRACT_ROLL, e.value != 1, np.int64(e.instrument), 0)
+    return n
 
 
 @inner

@@ -10,13 +10,13 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
-from risk.core.holds import BIT, FLATTEN_MASK
+from risk.core.holds import BIT, CANCEL_MASK, FLATTEN_MASK
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
 
 # why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
-BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS = range(1, 9)
+BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS, BY_TRAIL, BY_REVERSAL = range(1, 11)
 CLOSE_REASONS = {
     BY_STOP: "stop",
     BY_TARGET: "target",
@@ -26,6 +26,8 @@ CLOSE_REASONS = {
     BY_SIGNAL: "signal",
     BY_NAKED: "naked",
     BY_EXCESS: "excess",
+    BY_TRAIL: "trailing stop",
+    BY_REVERSAL: "reversal",
 }
 RETRY_NS = 1 * NANOS  # a refused exit or target is not sent again sooner
 _NAKED = BIT["NAKED_POSITION"]
@@ -55,9 +57,10 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     position = state.positions[instrument]
     account = state.account[0]
     held = abs(position.qty)
-    if held > 0 and (account.holds & FLATTEN_MASK) != 0:
+    standing = account.holds | position.holds
+    if held > 0 and standing & FLATTEN_MASK[account.rules] != 0:
         close(position, BY_HOLD)
-    if (account.holds | position.holds) & FLATTEN_MASK != 0 or position.closing == 1:
+    if standing & CANCEL_MASK[account.rules] != 0 or position.closing == 1:
         n = cancel_entries(state, out, n, instrument)
     if held == 0:
         return _clean_up(state, out, n, instrument)
