@@ -12,18 +12,21 @@ import numpy as np
 from numba import njit
 
 from marketdata.core.records import EVENT, NO_TICK, NO_TIME
-from risk.core.gate import CODE_NAMES
+from risk.core.codes import FIELD_BASE, HOLD_BASE
+from risk.core.gate import code_names
 from risk.core.holds import label
+from risk.core.records import MES
 from tests.oracle.rules.desk import Desk, Output
 from tests.oracle.rules.facts import OPEN, Event
-from tests.oracle.rules.holds import BITS, LABELS, strongest_label
+from tests.oracle.rules.holds import BITS, LABELS, TABLE, strongest_label
 from trading.core import records as r
 from trading.core.kernel import step
 from trading.core.records import Params, State
 from trading.run.replica import Kernel
 
 PACK = Struct("<3q6hi20q")
-CODES = {name: code for code, name in CODE_NAMES.items()}
+CODE_NAMES = code_names(MES)
+CODES = {name if code < HOLD_BASE or code >= FIELD_BASE else f"HOLD:{name}": code for code, name in CODE_NAMES.items()}
 COMPARED = (
     r.SUBMIT, r.CANCEL, r.MODIFY, r.QUERY, r.DECISION, r.HOLD_RAISED, r.HOLD_CLEARED, r.TRADE_CLOSED, r.RECEIPT,
     r.CONFIG_ACTIVE,
@@ -32,6 +35,7 @@ INSTRUMENTS = 2  # the sequences use this many
 ACCOUNT_COLUMNS = (
     "holds", "label", "phase", "trading_day", "trading", "latched", "reconciled", "version", "balance", "realised",
     "fees", "day_net", "reference", "equity", "trades", "wins", "losses", "streak", "next_order", "venue_ref", "orders",
+    "peak", "day_peak",
 )  # fmt: skip
 POSITION_COLUMNS = ("qty", "cost", "mark", "stop", "target", "closing", "naked_since", "entry_fill", "exit_fill")
 COLUMNS = ACCOUNT_COLUMNS + tuple(f"{name}[{k}]" for k in range(INSTRUMENTS) for name in POSITION_COLUMNS)
@@ -44,10 +48,12 @@ def encode(events: Sequence[Event]) -> np.ndarray:
     """Events as the records that the kernel reads."""
     buffer = bytearray(PACK.size * len(events))
     for k, e in enumerate(events):
-        price, bid, ask, close = (NOTHING if p is None else p for p in (e.price, e.bid, e.ask, e.close))
+        price, bid, ask, high, low, close = (
+            NOTHING if p is None else p for p in (e.price, e.bid, e.ask, e.high, e.low, e.close)
+        )
         PACK.pack_into(
             buffer, k * PACK.size, 0, e.ts, e.venue_ts, e.kind, e.instrument, e.side, e.code, 0, 0, e.flags, e.number,
-            e.ref, e.qty, price, bid, ask, 5, 5, NOTHING, NOTHING, NOTHING, close, 0, e.score, e.confidence, e.fee,
+            e.ref, e.qty, price, bid, ask, 5, 5, NOTHING, high, low, close, e.volume, e.score, e.confidence, e.fee,
             e.until, e.value, NOTHING, NOTHING,
         )  # fmt: skip
     return np.frombuffer(buffer, EVENT)
@@ -70,7 +76,7 @@ def figures(state: State, row: np.ndarray) -> None:
     a = state.account[0]
     row[0], row[1], row[2], row[3], row[4], row[5] = (
         a.holds,
-        label(a.holds),
+        label(MES, a.holds),
         a.phase,
         a.trading_day,
         a.trading,
@@ -86,8 +92,9 @@ def figures(state: State, row: np.ndarray) -> None:
     row[11], row[12], row[13], row[14] = a.day_net_micros, a.reference_micros, a.equity_micros, a.trades
     row[15], row[16], row[17], row[18], row[19] = a.wins, a.losses, a.streak, a.next_order, a.venue_ref
     row[20] = digest(state.orders, a.orders_used)
+    row[21], row[22] = a.peak_micros, a.day_peak_micros
     for k in range(INSTRUMENTS):
-        p, at = state.positions[k], 21 + 9 * k
+        p, at = state.positions[k], 23 + 9 * k
         row[at], row[at + 1], row[at + 2], row[at + 3] = p.qty, p.cost_ticks, p.mark_tick, p.stop_tick
         row[at + 4], row[at + 5], row[at + 6] = p.target_tick, p.closing, p.naked_since_ns
         row[at + 7], row[at + 8] = p.entry_fill_ns, p.exit_fill_ns
@@ -140,9 +147,10 @@ def oracle_row(d: Desk) -> tuple[int, ...]:
     row = [
         holds, LABELS.index(strongest_label(d.holds)) if holds else 6, d.phase, d.trading_day, d.trading, d.latched,
         d.reconciled, d.version, d.balance, d.realised, d.fees, d.day_net, d.reference, d.equity(), d.trades, d.wins,
-        d.losses, d.streak, d.next_order, d.venue_ref, orders,
+        d.losses, d.streak, d.next_order, d.venue_ref, orders, d.peak,
+        d.day_peak,
     ]  # fmt: skip
-    for i in d.instruments[:INSTRUMENTS]:
+    for i in d.instruments:
         row += [i.qty, i.cost, i.mark, i.stop, i.target, i.closing, i.naked_since, i.entry_fill, i.exit_fill]  # type: ignore[list-item]
     return tuple(NOTHING if value is None else value for value in row)
 
@@ -176,7 +184,8 @@ def kernel_numbers(sent: np.ndarray) -> np.ndarray:
     n[:, 6] = np.where(version, sent["ref"], np.where(order | decision, sent["order_number"], 0))
     n[:, 7] = np.where(order | decision | closed, sent["qty"], 0)
     price = np.where(sent["order_type"] == r.STOP, sent["stop_tick"], sent["price_tick"])
-    n[:, 8] = np.where(about_order, price, np.where(closed, sent["price_tick"], NOTHING))
+    said_price = np.where(decision, sent["stop_tick"], np.where(closed, sent["price_tick"], NOTHING))
+    n[:, 8] = np.where(about_order, price, said_price)
     n[:, 9] = np.where(about_order | hold | closed, sent["until_ns"], NOTHING)
     n[:, 10] = np.where(closed | version | (kind == r.RECEIPT), sent["value"], 0)
     return n
@@ -251,7 +260,7 @@ def _first(
 def named(row: tuple[int, ...]) -> str:
     """An output in words."""
     kind, instrument, side, code, kind_of_order, role, number, qty, price, until, value = row
-    names = {bit: name for name, bit in BITS.items()}
+    names = {bit: name for name, bit in BITS.items() if name in TABLE}
     what = CODE_NAMES[code] if kind == r.DECISION else names[code] if kind in (r.HOLD_RAISED, r.HOLD_CLEARED) else code
     words = f"{r.KIND_NAMES[kind]} i={instrument} side={side} {what} {r.ROLES.get(role, '')} #{number} qty={qty}"
     words += "" if price == NOTHING else f" at {price}"

@@ -65,13 +65,15 @@ class Watch:
             if side * held >= 0 or qty > abs(held) or leaving > abs(held):
                 raise Broken(f"a reducing order of {side * qty} against {held}, {leaving} leaving")
             return
-        if any(code in STOPS_ENTRY for code in self.seen.holds):
+        if any(code in STOPS_ENTRY and code in d.holds for code in self.seen.holds):
             raise Broken("an entry under a hold")
         limits = d.limits
+        if limits.sizing == 1 and qty > 10:
+            raise Broken("more contracts than any tier has")
         if held != 0 or not self.seen.trading or qty > min(limits.qty_max, limits.position_max):
             raise Broken("an entry on a position, before the start, or too large")
         i = d.instruments[instrument]
-        loss = qty * (limits.stop_ticks + limits.slip_ticks_assumed) * i.tick_value  # type: ignore[operator]
+        loss = qty * i.plan_stop * i.tick_value  # type: ignore[operator]
         if loss > limits.loss_trade_micros_max or loss > limits.loss_day_micros_max - max(0, -d.day_net):
             raise Broken("an entry whose stop breaks a loss limit")
         if loss > limits.loss_total_micros_max - max(0, d.reference - d.equity()):
@@ -87,9 +89,11 @@ class Watch:
                 continue
             clearing = TABLE[code][1]
             asked = {r.RESUME: BY_RESUME, r.RESET_HALT: BY_RESET}.get(e.code, ()) if e.kind == r.COMMAND else ()
+            loaded = e.kind == r.MODEL and e.code == r.MODEL_READY
             fine = (
                 clearing == "CONDITION"
                 or (clearing == "OPERATOR" and code in asked)
+                or (clearing == "MODEL_RELOAD" and loaded)
                 or (clearing == "TRADING_DAY" and d.trading_day != self.seen.day)
                 or (clearing == "TIME" and until is not None and d.now >= until)
             )

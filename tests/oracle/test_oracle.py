@@ -4,7 +4,6 @@ import pytest
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
-from risk.core import gate
 from risk.core import holds as kernel_holds
 from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS
 from tests.oracle.around import setup
@@ -13,7 +12,6 @@ from tests.oracle.play import Life, again, draw_crashes, fault, live, shrink
 from tests.oracle.rules import commands, holds
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
-from tests.oracle.rules.gate import QUESTIONS
 from trading.core import records as r
 
 
@@ -26,14 +24,14 @@ def test_both_tables_of_holds_say_the_same_mes_risk_16() -> None:
     """Typed twice, from the same text: effect, clearing rule, label and the order of rows inside a label."""
     theirs = {
         h.code: (kernel_holds.EFFECTS[h.effect], kernel_holds.CLEARINGS[h.clearing], kernel_holds.LABELS[h.label])
-        for h in kernel_holds.HOLDS
+        for h in kernel_holds.MES_HOLDS
     }
     assert theirs == holds.TABLE
+    by_label = {
+        label: [c for c, row in table.items() if row[2] == label] for table in (theirs,) for label in holds.LABELS
+    }
+    assert by_label == {label: [c for c, row in holds.TABLE.items() if row[2] == label] for label in holds.LABELS}
     assert kernel_holds.LABELS == holds.LABELS
-
-
-def test_both_gates_have_as_many_rules() -> None:
-    assert len(QUESTIONS) == len(gate.RULES)
 
 
 @pytest.mark.parametrize("name", LIMIT_FIELDS)

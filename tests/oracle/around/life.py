@@ -17,7 +17,7 @@ from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME
 from trading.core import records as r
 
 MINUTE, HOUR = 60 * S, 3600 * S
-PERSON = (r.PAUSE, r.RESUME, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, r.START, 99)
+PERSON = (r.PAUSE, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, r.START, r.LOCK, r.PRESENCE, 99)
 
 
 class World:
@@ -32,7 +32,11 @@ class World:
         self.prologue = len(self.agenda)
         self.venue = Venue(self.rng)
         self.prices = [20_000, 30_000]
+        self.bars = self.rng.choice((0.0, 0.0, 0.1, 0.5))  # share of bars among the prices
+        first = setup.T0 - setup.T0 % MINUTE
+        self.bar_end = [first, first + 7 * S]
         self.version = 1
+        self.low = -1 if self.limits["sizing"] == 0 else 0  # R9
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -73,13 +77,15 @@ class World:
             return self._link()
         if dice < 0.939:
             return self._configuration()
-        if dice < 0.946:
+        if dice < 0.943:
+            return self._notice()
+        if dice < 0.95:
             code = rng.choice((m.FEED_GAP, m.FEED_UP, m.FEED_UP, m.FEED_BEAT, m.FEED_DOWN))
             if code in (m.FEED_GAP, m.FEED_DOWN):
                 self.agenda.append(self._event(m.FEED, wait=S, code=m.FEED_UP))
             return self._event(m.FEED, code=code)
         answer = self.venue.noise(self.now, self.prices)
-        return self._timer() if answer is None else answer
+        return self._market() if answer is None else answer
 
     def _event(self, kind: int, wait: int = 0, **fields: int | None) -> Event:
         return Event(kind, self.now + wait, **fields)
@@ -94,15 +100,17 @@ class World:
         if (i.stop is not None or i.target is not None) and rng.random() < 0.1:  # the market comes for the bracket
             self.prices[k] = price = (i.stop if rng.random() < 0.5 or i.target is None else i.target) or price
         flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
+        if rng.random() < 0.005:
+            return self._event(m.TRADE, instrument=k, price=rng.choice((0, -5, 2**31 + 1)), qty=1)
         dice = rng.random()
-        if self.limits["bar_mode"] == 1 and dice < 0.7:
-            return self._event(m.BAR, instrument=k, close=price, flags=flags)
+        if dice < (0.7 if self.limits["bar_mode"] == 1 else self.bars):
+            return self._bar(k, price, flags)
         if dice < 0.7:
             bid, ask = price, price + rng.choice((1, 1, 1, 1, 2, 3, 5, 0) if rng.random() < 0.9 else (-1, 30))
             kind = m.QUOTE if rng.random() < 0.8 else m.BOOK
             one_sided = rng.random() < 0.01
             return self._event(kind, instrument=k, bid=None if one_sided else bid, ask=ask, flags=flags)
-        if dice < 0.946:
+        if dice < 0.98:
             return self._event(m.TRADE, instrument=k, price=price, qty=1, flags=flags)
         if rng.random() < 0.8:
             self.agenda.append(self._event(m.STATUS, wait=S, instrument=k, code=m.STATUS_OPEN))
@@ -117,10 +125,15 @@ class World:
         venue_ts = self.now - rng.choice((0, 0, 0, S // 2, S, 3 * S))
         if rng.random() < 0.02:
             side, score, confidence, venue_ts = rng.choice(
-                ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
+                ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, self.low, venue_ts),
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
-        return self._event(r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts)
+        fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
+        if rng.random() < 0.03:
+            fields["qty"] = rng.choice((1, 1, 2, 5, 11))
+        return self._event(
+            r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts, **fields
+        )
 
     def _timer(self) -> Event:
         dice = self.rng.random()
@@ -150,9 +163,48 @@ class World:
             code = r.RESUME
         elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in BY_RESET)):
             code = r.RESET_HALT
+        if code == r.LOCK:
+            value = self.now + rng.choice((-S, S, 5 * S, 5 * S, MINUTE))
         if code in (r.RESUME, r.RESET_HALT) and rng.random() < 0.2:
             value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(BY_RESUME + BY_RESET)]
-        return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value)
+        ref = int(rng.random() < 0.9)  # 0: no person gave it
+        return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value, ref=ref)
+
+    def _notice(self) -> Event:
+        """What other loops, the event list and the books say."""
+        rng = self.rng
+        kind = rng.choice((r.MODEL, r.MODEL, r.ERROR, r.ERROR, r.NEWS, r.TRANSFER, r.LINK))
+        if kind == r.MODEL:
+            code = rng.choice((r.MODEL_READY, r.MODEL_BLOCKED))
+            if code == r.MODEL_BLOCKED:
+                self.agenda.append(self._event(kind, wait=S, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY))
+            return self._event(kind, instrument=ACCOUNT_SCOPE, code=code)
+        if kind == r.ERROR:
+            return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((0, 1, 1, 2, 9)))
+        if kind == r.NEWS:
+            start = self.now + rng.choice((-S, S, 10 * S))
+            return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
+        if kind == r.TRANSFER:
+            return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((-50_000_000, 10_000_000, 700_000_001)))
+        self.agenda.append(self._event(kind, wait=S, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1))
+        return self._event(kind, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=0)
+
+    def _bar(self, k: int, price: int, flags: int) -> Event:
+        """A completed bar; its own clock runs ahead in jumps, so that minutes end within one life."""
+        rng = self.rng
+        size = rng.choice((S, S, S, 5 * S, MINUTE))
+        step = rng.choice((0, 0, S, 20 * S, 59 * S, 60 * S, 61 * S, 299 * S, 300 * S, 301 * S, 302 * S, -S))
+        start = self.bar_end[k] + (step if rng.random() < 0.5 else 40 * S)
+        self.bar_end[k] = max(self.bar_end[k], start + size)
+        wide = rng.choice((0, 1, 2, 3, 60)) if rng.random() < 0.3 else 2
+        volume = rng.choice((0, 1, 500)) if rng.random() < 0.2 else 60
+        if rng.random() < 0.1:
+            flags |= m.FLAG_CARRIED
+        low = price - rng.randint(0, wide)
+        return self._event(
+            m.BAR, instrument=k, close=price, high=low + wide, low=low, volume=volume, value=size, flags=flags,
+            venue_ts=start + size,
+        )  # fmt: skip
 
     def _reconciliation(self) -> Event:
         """What the venue answers about itself, in one go; now and then it is wrong, or incomplete."""

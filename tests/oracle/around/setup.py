@@ -23,7 +23,7 @@ USD = 1_000_000
 
 # name: (usual value, values that come now and then)
 LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
-    "capital_micros": (10_000 * USD, (500 * USD, 2**61 + 1, 2**62)),
+    "capital_micros": (10_000 * USD, (1_000 * USD, 2**61 + 1, 2**62)),
     "bar_mode": (0, (1,)),
     "quote_age_ns_max": (2 * S, (S // 2, 30 * S)),
     "score_age_ns_max": (2 * S, (S // 2,)),
@@ -34,7 +34,7 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "collar_ppm_max": (10_000, (20, 60)),
     "collar_ticks_max": (20, (0, 1)),
     "spread_ticks_max": (4, (1, 2)),
-    "stop_ticks_min": (4, (9,)),
+    "stop_ticks_min": (4, (5,)),
     "stop_ticks_max": (16, (7,)),
     "move_ticks_max": (60, (4, 12)),
     "move_window_ns": (10 * S, (S, MINUTE)),
@@ -61,11 +61,55 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "cooldown_exit_ns": (S, (10 * S,)),
     "ack_timeout_ns": (3 * S, (S, 10 * S)),
     "naked_ns_max": (3 * S, (S,)),
+    "rules": (0, ()),
+    "sizing": (0, (1, 1, 1)),
+    "half_keep_one": (1, (0,)),
+    "tier_ppm_max": (0, (10_000, 30_000)),
+    "stop_method": (0, (1, 2)),
+    "stop_atr_ppm": (1_500_000, (400_000, 3_000_000)),
+    "stop_reduced_ppm": (750_000, (1_000_000, 300_000)),
+    "target_ratio_ppm": (2_000_000, (0, 500_000)),
+    "bracket_anchor": (0, (1,)),
+    "trail_ticks": (0, (2, 4)),
+    "exit_confidence_ppm_min": (550_000, (800_000,)),
+    "reverse_confidence_ppm_min": (0, (650_000, 750_000)),
+    "reverse_wait_ns": (S, (30 * S,)),
+    "reversals_max": (2, (1,)),
+    "balance_micros_min": (700 * USD, (9_990 * USD,)),
+    "drawdown_day_micros_max": (750 * USD, (25 * USD, 75 * USD)),
+    "drawdown_micros_max": (900 * USD, (30 * USD, 80 * USD)),
+    "day_loss_open": (0, ()),
+    "streak_soft": (3, (1, 2)),
+    "streak_soft_pause_ns": (5 * S, (15 * MINUTE, S)),
+    "streak_hard": (5, (2, 3)),
+    "streak_hard_pause_ns": (10 * S, (30 * MINUTE,)),
+    "streak_restarts": (0, ()),
+    "spread_hold_ns": (2 * S, (0, MINUTE)),
+    "presence_ns_max": (0, (5 * S, 20 * S)),
+    "errors_60s_max": (10, (3,)),
+    "gross_ppm_max": (0, ()),
+    "instrument_ppm_max": (0, ()),
+    "loss_stop_ppm_max": (0, ()),
+    "participation_ppm_max": (0, ()),
+    "bucket_capacity": (0, ()),
+    "bucket_refill_ns": (0, ()),
+    "spread_ppm_max": (0, ()),
+    "allow_short": (1, (0,)),
+    "loss_day_share_ppm_max": (0, ()),
+    "rvi_max": (0, ()),
+    "rvi_clear_max": (0, ()),
+    "rvi_age_ns_max": (0, ()),
+    "probe_slow_ns": (0, ()),
+    "probe_good_ns": (0, ()),
+    "probe_lost_ns": (0, ()),
 }
+VARIED = [name for name, (_, others) in LIMITS.items() if others]
+TIERS = (699, 700, 900, 959, 1_000, 1_001, 1_500, 1_600, 2_000, 2_400, 3_000, 3_100, 5_000)  # balances, dollars
+FROM_THE_START = ("capital_micros", "bar_mode", "rules", "sizing")
 # limits that only the gate reads: with one of them missing the desk must refuse, and look after what it holds (P-07)
 GATE_ONLY = (
-    "score_age_ns_max", "qty_max", "value_micros_max", "collar_ppm_max", "collar_ticks_max", "position_max",
-    "margin_micros_max", "loss_trade_micros_max", "duplicate_ns", "orders_open_max", "cooldown_exit_ns",
+    "recon_age_ns_max", "value_micros_max", "collar_ppm_max", "collar_ticks_max", "position_max",
+    "margin_micros_max", "duplicate_ns", "orders_open_max", "cooldown_exit_ns", "allow_short",
 )  # fmt: skip
 FUTURE = {"tick_value_micros": 1_250_000, "fee_micros": 420_000, "fee_ppm": 0, "margin_micros": 50 * USD}
 SHARE = {"tick_value_micros": 100_000, "fee_micros": 0, "fee_ppm": 500, "margin_micros": 0}
@@ -74,7 +118,7 @@ SHARE = {"tick_value_micros": 100_000, "fee_micros": 0, "fee_ppm": 500, "margin_
 def draw_limits(rng: random.Random) -> dict[str, int]:
     """A desk's limits: mostly usual, a few of them unusual."""
     limits = {name: usual for name, (usual, _) in LIMITS.items()}
-    for name in rng.sample(list(LIMITS), rng.choice((0, 1, 2, 2, 3, 4, 6))):
+    for name in rng.sample(VARIED, rng.choice((0, 2, 3, 4, 5, 6, 9))):
         limits[name] = rng.choice(LIMITS[name][1])
     if rng.random() < 0.6:
         limits["qty_entry"] = rng.choice((1, 2, 3))
@@ -82,14 +126,23 @@ def draw_limits(rng: random.Random) -> dict[str, int]:
         limits["messages_60s_max"] = 40
     if rng.random() < 0.1:  # a move outlasts its hold: the gate's own rule refuses
         limits |= {"move_ticks_max": 4, "move_window_ns": MINUTE, "move_hold_ns": S}
-    if rng.random() < 0.2:  # a small account, whose loss limits are near
+    if rng.random() < 0.3:  # the rulebook's own numbers
+        limits |= {
+            "loss_day_micros_max": 50 * USD,
+            "loss_total_micros_max": 300 * USD,
+            "loss_trade_micros_max": 25 * USD,
+        }
+        limits |= {"drawdown_day_micros_max": 75 * USD, "drawdown_micros_max": 200 * USD, "target_ticks": 0}
+        limits |= {"capital_micros": rng.choice(TIERS) * USD, "sizing": 1, "confidence_ppm_min": 600_000}
+    elif rng.random() < 0.2:  # a small account, whose loss limits are near
         limits |= {"capital_micros": 1_000 * USD, "loss_day_micros_max": 50 * USD, "loss_total_micros_max": 90 * USD}
+        limits |= {"drawdown_day_micros_max": 60 * USD, "drawdown_micros_max": 80 * USD}
     return limits
 
 
 def draw_change(rng: random.Random, limits: dict[str, int]) -> dict[str, int]:
     """A later version: some limits looser, some tighter, some the same."""
-    names = [name for name in LIMITS if name not in ("capital_micros", "bar_mode")]
+    names = [name for name in VARIED if name not in FROM_THE_START]
     return {
         name: rng.choice((LIMITS[name][0], *LIMITS[name][1], limits[name]))
         for name in rng.sample(names, rng.randint(1, 4))

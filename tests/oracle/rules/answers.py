@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 from tests.oracle.rules.facts import (
+    BY_REVERSAL,
     BY_STOP,
     BY_TARGET,
+    BY_TRAIL,
     CANCELLED,
     CANCELLING,
     ENTRY,
@@ -13,6 +15,7 @@ from tests.oracle.rules.facts import (
     NEW,
     NOTHING,
     OPEN,
+    PPM,
     QUERYING,
     REJECTED,
     STOP_LOSS,
@@ -26,6 +29,7 @@ from tests.oracle.rules.facts import (
     S,
     average,
 )
+from tests.oracle.rules.limits import note_loss
 from tests.oracle.rules.protect import close
 from trading.core import records as r
 
@@ -103,7 +107,7 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
                     o.request = NOTHING
                 o.status = WORKING
         if not i.closing and o.role == STOP_LOSS:
-            i.reason = BY_STOP
+            i.reason = BY_TRAIL if i.trailed else BY_STOP
         elif not i.closing and o.role == TARGET:
             i.reason = BY_TARGET
     book(d, i, e)
@@ -124,6 +128,7 @@ def book(d: "Desk", i: Instrument, e: Event) -> None:
     d.realised += gross
     d.fees += e.fee
     d.balance += gross - e.fee
+    d.peak = max(d.peak, d.balance)
     d.day_net += gross - e.fee
     if i.last is None:
         i.last = price
@@ -152,7 +157,7 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
     if net > 0:
         d.wins, d.streak = d.wins + 1, 0
     elif net < 0:
-        d.losses, d.streak = d.losses + 1, d.streak + 1
+        note_loss(d)
     d.say(
         r.TRADE_CLOSED,
         i.index,
@@ -164,6 +169,10 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
         value=net,
     )
     i.opened = None
+    if i.reason == BY_REVERSAL:
+        i.rev_exit = d.now
+    else:  # a chain ends when the position becomes flat in any other way (MES-REV-03)
+        i.rev_side = i.rev_count = 0
 
 
 def trip_begins(d: "Desk", i: Instrument) -> None:
@@ -172,18 +181,24 @@ def trip_begins(d: "Desk", i: Instrument) -> None:
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
     i.stop = i.target = None
+    i.trailed = False
 
 
 def bracket(d: "Desk", i: Instrument) -> None:
-    """MES-STOP-04: from the average entry fill; a later fill of the same entry may only tighten the stop."""
+    """MES-STOP-04: from the average entry fill, or the decision's price; a later fill may only tighten the stop."""
     if i.qty == 0 or i.trip_entry_qty == 0:
         return
     i.entry_fill = d.now
-    entry, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
-    stop = entry - side * d.limits.stop_ticks
+    if i.plan_stop <= 0:  # a fill that nobody planned
+        i.plan_stop, ratio = d.limits.stop_ticks, d.limits.target_ratio_ppm
+        i.plan_target = d.limits.target_ticks or (max(4, i.plan_stop * ratio // PPM) if ratio else 0)
+    anchor, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
+    if d.limits.bracket_anchor == 1 and i.plan_price is not None:
+        anchor = i.plan_price
+    stop = anchor - side * i.plan_stop
     if i.stop is None or (stop - i.stop) * side > 0:
         i.stop = stop
-    i.target = entry + side * d.limits.target_ticks if d.limits.target_ticks > 0 else None
+    i.target = anchor + side * i.plan_target if i.plan_target > 0 else None
 
 
 def on_recon(d: "Desk", e: Event) -> None:

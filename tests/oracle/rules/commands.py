@@ -5,20 +5,29 @@ from typing import TYPE_CHECKING
 from marketdata.core import records as m
 from marketdata.core.sessions import WINDOW_CAPACITY
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
-from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event
-from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME
+from tests.oracle.rules.clock import clock
+from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event, S
+from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
 from tests.oracle.rules.protect import close
 from trading.core import records as r
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
+MINUTE = 60 * S
 # a larger value admits less
-LESS = {
-    "messages_reserved", "duplicate_ns", "slip_ticks_assumed", "cooldown_entry_ns", "cooldown_exit_ns", "move_hold_ns",
-}  # fmt: skip
+LESS = frozenset(
+    """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
+    streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
+)
 # neither more nor less: part of the version
-NEITHER = {"capital_micros", "bar_mode", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns"}
+NEITHER = frozenset(
+    """capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing half_keep_one
+    tier_ppm_max stop_method stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks
+    exit_confidence_ppm_min reverse_confidence_ppm_min presence_ns_max bucket_capacity spread_ppm_max
+    loss_day_share_ppm_max rvi_max rvi_clear_max rvi_age_ns_max probe_slow_ns probe_good_ns
+    probe_lost_ns""".split()  # noqa: SIM905
+)
 
 
 def loosens(name: str, new: int, old: int) -> bool:
@@ -30,16 +39,17 @@ def loosens(name: str, new: int, old: int) -> bool:
 
 def on_command(d: "Desk", e: Event) -> None:
     """Reductions always work; `value` names the holds that a clearing is narrowed to (MES-RISK-13)."""
+    if e.ref != 0:  # a person gave it
+        d.present = d.now
+        d.clear_hold("PRESENCE")
     done = True
     if e.code == r.START:
         done = d.version != 0 and "SESSION_STOPPED" not in d.holds and not d.latched
         d.trading = d.trading or done
     elif e.code in (r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL):
         d.raise_hold("OPERATOR_PAUSE")
-        if e.code == r.CANCEL_ALL:
-            for o in d.live():
-                if o.role == ENTRY:
-                    d.ask_cancel(o)
+        if e.code != r.PAUSE:
+            cancel_entries(d)
         if e.code == r.FLATTEN_ALL:
             close_all(d)
     elif e.code == r.STOP_SESSION:
@@ -50,18 +60,29 @@ def on_command(d: "Desk", e: Event) -> None:
         d.latched = True
         d.raise_hold("KILL_SWITCH")
         close_all(d)
+    elif e.code == r.LOCK:
+        done = e.value > d.now
+        if done:
+            d.raise_hold("OPERATOR_LOCK", e.value)
+            cancel_entries(d)
+            close_all(d)
+    elif e.code == r.PRESENCE:
+        done = e.ref != 0
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
         done = d.is_flat()
         if done:
-            d.latched = False
-            if "TOTAL_LOSS" in d.holds:
-                d.reference = d.equity()
             clear(d, BY_RESET, e.value)
     else:
         done = False
     d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=r.RECEIPT_DONE if done else r.RECEIPT_REFUSED, value=e.code)
+
+
+def cancel_entries(d: "Desk") -> None:
+    for o in d.live():
+        if o.role == ENTRY:
+            d.ask_cancel(o)
 
 
 def close_all(d: "Desk") -> None:
@@ -71,9 +92,42 @@ def close_all(d: "Desk") -> None:
 
 
 def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
+    """The named holds, each with the re-basing of its own row and no other."""
     for code in codes:
-        if narrowed == 0 or narrowed >> BITS[code] & 1:
-            d.clear_hold(code)
+        if narrowed != 0 and not narrowed >> BITS[code] & 1:
+            continue
+        if code == "KILL_SWITCH":
+            d.latched = False
+        if code in d.holds and code == "EQUITY_KILL":
+            d.reference = d.equity()
+        if code in d.holds and code == "ACCOUNT_DRAWDOWN":
+            d.peak = d.balance
+        d.clear_hold(code)
+
+
+def on_notice(d: "Desk", e: Event) -> None:
+    """What the other loops, the operator's lists and the books say."""
+    if e.kind == r.MODEL:
+        if e.code == r.MODEL_BLOCKED:
+            d.raise_hold("MODEL_BLOCKED")
+        elif e.code == r.MODEL_READY:
+            for code in BY_MODEL:
+                d.clear_hold(code)
+    elif e.kind == r.ERROR:
+        d.errors += [d.now] * max(1, e.value)
+        d.errors = [at for at in d.errors if d.now - at <= MINUTE]
+        if d.version != 0 and 0 < d.limits.errors_60s_max <= len(d.errors):
+            d.raise_hold("ERROR_STORM")
+    elif e.kind == r.NEWS:
+        if e.until > e.value:
+            d.news = [*d.news, (e.value, e.until)][-16:]
+            clock(d, True)
+    elif e.kind == r.TRANSFER:  # moves everything alike and is no part of the day (MES-RISK-01)
+        d.balance += e.value
+        d.balance_at_start += e.value
+        d.reference += e.value
+        d.peak += e.value
+        d.day_peak += e.value
 
 
 def on_link(d: "Desk", e: Event) -> None:
@@ -87,6 +141,8 @@ def on_link(d: "Desk", e: Event) -> None:
         d.links["stream"] = e.value == 1
     elif e.code == r.LINK_LATCH:
         d.latched = e.value != 0
+    elif e.code == r.LINK_CONTRACT:
+        d.follow("CONTRACT_ROLL", e.value != 1)
 
 
 def on_config(d: "Desk", e: Event) -> None:
@@ -110,7 +166,8 @@ def on_commit(d: "Desk", e: Event) -> None:
         d.pending[name] = new
     d.pending_version = d.version = e.ref
     if first:
-        d.balance = d.balance_at_start = d.reference = d.limits.capital_micros
+        d.balance = d.balance_at_start = d.reference = d.peak = d.day_peak = d.limits.capital_micros
+    d.looks_again = True
     say_version(d, e.ref)
 
 

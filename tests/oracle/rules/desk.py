@@ -8,7 +8,7 @@ from typing import Any
 
 from marketdata.core import records as m
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
-from tests.oracle.rules import answers, commands, market, protect
+from tests.oracle.rules import answers, clock, commands, limits, market, protect
 from tests.oracle.rules.facts import (
     CANCELLING,
     ENTRY,
@@ -33,6 +33,7 @@ from tests.oracle.rules.holds import BY_CLOCK
 from trading.core import records as r
 
 Output = tuple[Any, ...]
+INSTRUMENTS = 2  # that the sequences use
 SLOTS_KEPT = 64  # terminal orders that the desk remembers before it forgets the oldest
 STORM = 60 * S
 SPEC_NAMES = {"tick_value_micros": "tick_value", "fee_micros": "fee", "fee_ppm": "fee_ppm", "margin_micros": "margin"}
@@ -43,7 +44,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.now: Any = None
-        self.instruments = [Instrument(k) for k in range(r.INSTRUMENT_CAPACITY)]
+        self.instruments = [Instrument(k) for k in range(INSTRUMENTS)]
         self.limits: Any = Limits(LIMIT_FIELDS)
         self.staged: dict[str, int] = {}
         self.pending: dict[str, int] = {}
@@ -60,6 +61,13 @@ class Desk:
         self.recon_ts: int | None = None
         self.balance_at_start = 0
         self.balance = self.realised = self.fees = self.day_net = self.reference = 0
+        self.peak = self.day_peak = 0
+        self.breaches: dict[str, tuple[int, int]] = {}  # a limit in breach → since when, marks in a row
+        self.streak_until: int | None = None
+        self.present: int | None = None
+        self.errors: list[int] = []
+        self.looks_again = False
+        self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0
         self.sent: list[int] = []  # the second of every message to the venue
         self.duplicates: list[int] = []
@@ -67,10 +75,12 @@ class Desk:
 
     # --- one event ----------------------------------------------------------------------------------------------------
     def apply(self, e: Event) -> list[Output]:
-        """What the desk does about one event, in order."""
+        """What the desk does about one event, in order: first what time does, then the event."""
         self.out = []
         if self.now is None or e.ts > self.now:
             self.now = e.ts
+        if self.version != 0 and clock.clock(self, False):
+            self.settle()
         if e.kind <= m.FEED:
             market.on_market(self, e)
         elif e.kind == r.SCORE:
@@ -80,51 +90,93 @@ class Desk:
             commands.on_config(self, e)
         elif e.kind == r.WINDOW_SET:
             commands.on_window(self, e)
-            market.clock(self)
+            clock.clock(self, True)
         else:
-            if e.kind == r.TIMER:
-                market.on_timer(self)
-            elif r.ACK <= e.kind <= r.UNKNOWN_OUTCOME:
-                answers.on_answer(self, e)
-                market.check_losses(self)
-            elif e.kind == r.COMMAND:
-                commands.on_command(self, e)
-            elif e.kind == r.RECON:
-                answers.on_recon(self, e)
-                market.links(self)
-            elif e.kind == r.LINK:
-                commands.on_link(self, e)
-                market.links(self)
-            elif e.kind == r.CONFIG_COMMIT:
-                commands.on_commit(self, e)
-                market.links(self)
+            self._dispatch(e)
             self.settle()
         return self.out
 
+    def _dispatch(self, e: Event) -> None:
+        if e.kind == r.TIMER:
+            clock.on_timer(self)
+        elif r.ACK <= e.kind <= r.UNKNOWN_OUTCOME:
+            answers.on_answer(self, e)
+            limits.check(self, False)
+        elif e.kind == r.COMMAND:
+            commands.on_command(self, e)
+            limits.check(self, False)
+        elif e.kind == r.RECON:
+            answers.on_recon(self, e)
+            clock.links(self)
+        elif e.kind == r.LINK:
+            commands.on_link(self, e)
+            clock.links(self)
+        elif e.kind == r.CONFIG_COMMIT:
+            commands.on_commit(self, e)
+            clock.links(self)
+        else:
+            commands.on_notice(self, e)
+            limits.check(self, False)
+
     def settle(self) -> None:
-        """After what may concern anything: protection everywhere, and a loosening that waited for flat."""
+        """After what may concern anything: protection everywhere, reversals, a loosening that waited for flat."""
         if self.version == 0:
             return
         for i in self.instruments:
             if i.tradable == 1:
                 protect.look_after(self, i)
+                self.go_on_reversing(i)
         commands.loosen_when_flat(self)
 
     def on_score(self, e: Event) -> None:
-        """MES-RISK-20: an entry or the first reason against it; an opposite score closes, never flips (MES-REV-01)."""
-        ask = Ask(self, e)
+        """MES-RISK-20 and MES-REV: an entry or the first reason against it; an opposite score closes or reverses.
+
+        An exit needs no approval: it does not matter what refused the entry.
+        """
+        i, lim = self.instruments[e.instrument], self.limits
+        wanted = ""
+        if i.qty * e.side < 0 and not i.closing and not e.flags & m.FLAG_INVALID:
+            if 0 < lim.reverse_confidence_ppm_min < e.confidence:
+                rested = i.rev_exit is None or self.now - i.rev_exit >= lim.reverse_wait_ns
+                wanted = "reverse" if rested and i.rev_count < lim.reversals_max else "limit"
+            elif e.confidence >= lim.exit_confidence_ppm_min:
+                wanted = "exit"
+        self.decide(e, over_limit=wanted == "limit")
+        if wanted == "reverse":
+            i.rev_side, i.rev_score, i.rev_confidence, i.rev_ts = e.side, e.score, e.confidence, e.venue_ts
+            protect.close(i, protect.BY_REVERSAL)
+        elif wanted:
+            protect.close(i, protect.BY_SIGNAL)
+
+    def go_on_reversing(self, i: Instrument) -> None:
+        """MES-REV-02: once the exit is filled and nothing works any more, a new approval of a new entry."""
+        if i.rev_side == 0 or i.qty != 0:
+            return
+        if self.live(i.index) and self.now - i.rev_ts <= self.limits.score_age_ns_max:
+            return
+        e = Event(r.SCORE, self.now, instrument=i.index, side=i.rev_side, score=i.rev_score)
+        e.confidence, e.venue_ts = i.rev_confidence, i.rev_ts
+        i.rev_side = 0
+        i.rev_count = i.rev_count + 1 if self.decide(e, reversing=True) == "APPROVED" else 0
+
+    def decide(self, e: Event, over_limit: bool = False, reversing: bool = False) -> str:
+        """One DECISION, and the entry when nothing objects."""
+        ask = Ask(self, e, reversing)
         code = refusal(self, ask)
+        if over_limit and code == "IN_POSITION":
+            code = "REVERSAL_LIMIT"
         number = self.next_order if code == "APPROVED" else 0
-        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, qty=ask.qty or 0)
+        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, qty=ask.qty, price=ask.stop)
         i = ask.i
         if code == "APPROVED":
+            i.plan_stop, i.plan_target = ask.stop, ask.plan.target
+            i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price
             self.submit(i, e.side, MARKET, ENTRY, ask.qty, None, self.now + self.limits.entry_ttl_ns)
-        elif code == "IN_POSITION" and i.qty * e.side < 0 and e.confidence >= self.limits.confidence_ppm_min:
-            protect.close(i, protect.BY_SIGNAL)
         elif code == "DUPLICATE":
             self.duplicates = [*self.duplicates, self.now][-3:]
             if len(self.duplicates) == 3 and self.now - self.duplicates[0] <= STORM:
                 self.raise_hold("DUPLICATE_STORM")
+        return code
 
     # --- figures ------------------------------------------------------------------------------------------------------
     def equity(self) -> int:
@@ -148,7 +200,9 @@ class Desk:
             i = self.instruments[o.instrument]
             if i.mark is None:
                 return None
-            ticks = self.limits.stop_ticks + self.limits.slip_ticks_assumed
+            if i.plan_stop <= 0:
+                return None
+            ticks = i.plan_stop + self.limits.slip_ticks_assumed
             total += o.left * (ticks * i.tick_value + 2 * fee_of_one(i, i.mark))
         return total
 

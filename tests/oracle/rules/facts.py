@@ -6,6 +6,8 @@ stand in the files beside this one, each re-stated from the rulebook's text, slo
 
 from typing import Any
 
+from tests.oracle.rules.grid import Grid
+
 S = 1_000_000_000
 PPM = 1_000_000
 
@@ -19,23 +21,23 @@ MARKET, LIMIT, STOP = 1, 2, 3
 # phases of a trading day
 AFTER_HOURS, NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT = range(6)
 # why a position is closed
-BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS = range(1, 9)
+BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS, BY_TRAIL, BY_REVERSAL = range(1, 11)
 
 
 class Event:
     """One input.  Only the fields that its kind uses are set; the others say "nothing"."""
 
     __slots__ = (
-        "ask", "bid", "close", "code", "confidence", "fee", "flags", "instrument", "kind", "number", "price", "qty",
-        "ref", "score", "side", "ts", "until", "value", "venue_ts",
+        "ask", "bid", "close", "code", "confidence", "fee", "flags", "high", "instrument", "kind", "low", "number",
+        "price", "qty", "ref", "score", "side", "ts", "until", "value", "venue_ts", "volume",
     )  # fmt: skip
 
     def __init__(self, kind: int, ts: int, **fields: Any) -> None:
         self.kind = kind
         self.ts = self.venue_ts = ts
         self.instrument = self.side = self.code = self.flags = self.number = self.ref = self.qty = 0
-        self.score = self.confidence = self.fee = self.until = self.value = 0
-        self.price = self.bid = self.ask = self.close = None
+        self.score = self.confidence = self.fee = self.until = self.value = self.volume = 0
+        self.price = self.bid = self.ask = self.close = self.high = self.low = None
         for name, value in fields.items():
             setattr(self, name, value)
 
@@ -105,6 +107,16 @@ class Instrument:
         self.closing = False
         self.reason = 0
         self.broker_qty = 0
+        # the plan of the entry that made it, and its stop's own moves
+        self.plan_stop = self.plan_target = 0
+        self.plan_price: int | None = None
+        self.trailed = False
+        # a reversal that waits for its exit's fill, and the chain so far (MES-REV)
+        self.rev_side = self.rev_score = self.rev_confidence = self.rev_count = 0
+        self.rev_ts = 0
+        self.rev_exit: int | None = None
+        self.bad_mark = False
+        self.grid = Grid()
         # the round trip
         self.trip_gross = self.trip_fee = self.trip_qty = self.trip_side = 0
         self.trip_entry_ticks = self.trip_entry_qty = 0

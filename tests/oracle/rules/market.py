@@ -1,37 +1,27 @@
-"""What prices and time do to the oracle's desk: marks, staleness, loss limits, phases, the roll, deadlines."""
+"""What prices do to the oracle's desk: marks, the grid of bars, the spread, a trailing stop, the feed's own state."""
 
 from typing import TYPE_CHECKING
 
 from marketdata.core import records as m
-from tests.oracle.rules import protect
-from tests.oracle.rules.facts import (
-    AFTER_HOURS,
-    AGGRESSIVE_EXIT,
-    CLOSE_ONLY,
-    ENTRY,
-    MUST_BE_FLAT,
-    NOTHING,
-    Event,
-    Instrument,
-)
-from tests.oracle.rules.holds import BY_CLOCK, BY_ROLL
+from tests.oracle.rules import limits, protect
+from tests.oracle.rules.clock import feed
+from tests.oracle.rules.facts import Event, Instrument, average
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
-REPRESENTABLE = 2**61
+PRICE_MOST = 2**31
 
 
 def on_market(d: "Desk", e: Event) -> None:
-    """History decides nothing.  Any message shows that the feed lives; a gap stands until the feed says it is up."""
+    """History primes the grid and decides nothing.  Any message shows that the feed lives."""
     if e.flags & m.FLAG_BACKFILL:
+        if e.kind == m.BAR:
+            grid(d, e)
         return
     d.feed_ts = d.now
     if e.kind == m.FEED:
-        if e.code != m.FEED_BEAT:
-            d.gap = e.code != m.FEED_UP
-        if e.code != m.FEED_BEAT or "FEED_STALE" in d.holds:
-            feed(d)
+        on_feed(d, e)
         return
     if "FEED_STALE" in d.holds:
         feed(d)
@@ -39,28 +29,90 @@ def on_market(d: "Desk", e: Event) -> None:
     if e.kind == m.STATUS:
         i.status = e.code
         return
-    remember(d, i, e)
+    is_mark = remember(d, i, e)
+    if e.kind == m.BAR:
+        grid(d, e)
+        trail(d, i, e)
     if d.version == 0 or i.mark is None:
         return
+    if e.kind in (m.QUOTE, m.BOOK):
+        spread(d, i)
     moved(d, i)
     if i.qty != 0:
-        check_losses(d)
+        limits.check(d, is_mark)
         protect.look_after(d, i)
 
 
-def remember(d: "Desk", i: Instrument, e: Event) -> None:
-    """The mark is the last print (MES-RISK-02); before the first print, the middle of a usable book."""
+def on_feed(d: "Desk", e: Event) -> None:
+    """An outage ends every segment (MES-DATA-21); a gap stands until the feed says that it is up."""
+    if e.code != m.FEED_BEAT:
+        d.gap = e.code != m.FEED_UP
+        if d.gap:
+            for i in d.instruments:
+                i.grid.new_segment()
+            shocks(d)
+    if e.code != m.FEED_BEAT or "FEED_STALE" in d.holds:
+        feed(d)
+
+
+def remember(d: "Desk", i: Instrument, e: Event) -> bool:
+    """The mark is the last print, or a bar's close (MES-RISK-02); before the first print the middle of a usable book.
+
+    Returns whether this event is a mark (MES-RISK-11): a quote is none once there are prints.
+    """
     if e.kind in (m.QUOTE, m.BOOK):
-        two_sided = e.bid is not None and e.ask is not None and 0 < e.bid < e.ask
+        two_sided = e.bid is not None and e.ask is not None and 0 < e.bid < e.ask <= PRICE_MOST
         i.book_ok = two_sided and not e.flags & m.FLAG_INVALID
         i.bid, i.ask, i.quote_ts = e.bid, e.ask, d.now
         if i.book_ok and i.last is None:
             i.mark = (e.bid + e.ask) // 2  # type: ignore[operator]
-        return
+            return True
+        return False
     price = e.close if e.kind == m.BAR else e.price
-    if price is not None and not e.flags & m.FLAG_INVALID:
+    if price is None or e.flags & m.FLAG_INVALID:
+        return False
+    i.bad_mark = not 0 < price <= PRICE_MOST
+    if not i.bad_mark:
         i.last = i.mark = price
         i.last_ts = d.now
+    return not i.bad_mark
+
+
+def spread(d: "Desk", i: Instrument) -> None:
+    """MES-HOLD-SPREAD: renewed by every quote that is too wide."""
+    wide = i.book_ok and i.ask - i.bid > d.limits.spread_ticks_max  # type: ignore[operator]
+    if wide and d.limits.spread_hold_ns > 0:
+        d.raise_hold("SPREAD", d.now + d.limits.spread_hold_ns)
+
+
+def grid(d: "Desk", e: Event) -> None:
+    """One completed bar; at a minute's end VOLATILITY and VOLUME follow it (MES-BREAK-02)."""
+    if e.close is not None and not e.flags & m.FLAG_INVALID and e.value > 0:
+        carried = bool(e.flags & m.FLAG_CARRIED)
+        bars = d.instruments[e.instrument].grid
+        bars.bar(e.venue_ts - e.value, e.venue_ts, e.high, e.low, e.close, e.volume, carried)  # type: ignore[arg-type]
+        shocks(d)
+
+
+def shocks(d: "Desk") -> None:
+    d.follow("VOLATILITY", any(i.grid.volatile for i in d.instruments))
+    d.follow("VOLUME", any(i.grid.quiet for i in d.instruments))
+
+
+def trail(d: "Desk", i: Instrument, e: Event) -> None:
+    """MES-STOP-05: a bar that closes so far in profit pulls the stop behind it, to the entry at least; never back."""
+    step = d.limits.trail_ticks
+    if i.qty == 0 or i.closing or i.stop is None or not step or step <= 0 or i.trip_entry_qty == 0:
+        return
+    if e.close is None or e.flags & m.FLAG_INVALID:
+        return
+    entry, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
+    if (e.close - entry) * side < step:
+        return
+    best = max if side > 0 else min
+    stop = best(i.stop, entry, e.close - side * step)
+    if stop != i.stop:
+        i.stop, i.trailed = stop, True
 
 
 def moved(d: "Desk", i: Instrument) -> None:
@@ -72,63 +124,3 @@ def moved(d: "Desk", i: Instrument) -> None:
         d.raise_hold("PRICE_MOVE", d.now + d.limits.move_hold_ns)
     if d.now - i.move_ts >= d.limits.move_window_ns:
         i.move, i.move_ts = i.mark, d.now
-
-
-def feed(d: "Desk") -> None:
-    """P-04: silence for too long, or a gap."""
-    if d.version != 0:
-        silent = d.feed_ts is None or d.now - d.feed_ts > d.limits.quote_age_ns_max
-        d.follow("FEED_STALE", silent or d.gap)
-
-
-def links(d: "Desk") -> None:
-    """The desk's own links, its reconciliation and its limits."""
-    d.follow("NO_LIMITS", d.version == 0)
-    d.follow("NOT_RECONCILED", not d.reconciled)
-    d.follow("EXECUTION_AWAY", not d.links["execution"])
-    d.follow("DATABASE_AWAY", not d.links["database"])
-    d.follow("STREAM_FULL", not d.links["stream"])
-
-
-def check_losses(d: "Desk") -> None:
-    """P-15, MES-RISK-11: daily and total loss, open loss included."""
-    if d.version == 0:
-        return
-    equity = d.equity()
-    if -(d.day_net + min(0, equity - d.balance)) >= d.limits.loss_day_micros_max:
-        d.raise_hold("DAILY_LOSS")
-    if d.reference - equity >= d.limits.loss_total_micros_max:
-        d.raise_hold("TOTAL_LOSS")
-    if abs(equity) > REPRESENTABLE:
-        d.raise_hold("STATE_UNREADABLE")
-
-
-def clock(d: "Desk") -> None:
-    """Phase and trading day by the windows; TIME holds that are over (MES-EOD, MES-RISK-14, -15)."""
-    d.phase = next((w[2] for w in d.windows if w[0] <= d.now < w[1]), AFTER_HOURS)
-    d.follow("AFTER_HOURS", d.phase == AFTER_HOURS)
-    d.follow("CLOSE_ONLY", d.phase == CLOSE_ONLY)
-    d.follow("EOD", d.phase in (AGGRESSIVE_EXIT, MUST_BE_FLAT))
-    day = next((w[3] for w in reversed(d.windows) if w[0] <= d.now), 0)
-    if day != d.trading_day:
-        d.trading_day, d.day_net, d.streak = day, 0, 0
-        for code in BY_ROLL:
-            d.clear_hold(code)
-    for code in BY_CLOCK:
-        if code in d.holds and d.now >= d.holds[code]:
-            d.clear_hold(code)
-
-
-def on_timer(d: "Desk") -> None:
-    """Once a second of the session's clock."""
-    clock(d)
-    feed(d)
-    links(d)
-    check_losses(d)
-    if d.version == 0:
-        return
-    for o in d.live():
-        if o.role == ENTRY and o.until is not None and d.now >= o.until:
-            d.ask_cancel(o)
-        if o.request != NOTHING and d.now - o.sent > d.limits.ack_timeout_ns:
-            d.ask_query(o)

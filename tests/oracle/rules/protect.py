@@ -6,6 +6,7 @@ from tests.oracle.rules.facts import (
     BY_EXCESS,
     BY_HOLD,
     BY_NAKED,
+    BY_REVERSAL,
     BY_SIGNAL,
     BY_TIME,
     CANCELLING,
@@ -19,12 +20,12 @@ from tests.oracle.rules.facts import (
     WORKING,
     Instrument,
 )
-from tests.oracle.rules.holds import FLATTENS
+from tests.oracle.rules.holds import CANCELS_ENTRY, FLATTENS
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
-__all__ = ["BY_SIGNAL", "close", "converge", "look_after"]
+__all__ = ["BY_REVERSAL", "BY_SIGNAL", "close", "converge", "look_after"]
 
 
 def close(i: Instrument, reason: int) -> None:
@@ -37,8 +38,9 @@ def look_after(d: "Desk", i: Instrument) -> None:
     """Time exit, protection, cover, in this order."""
     limits = d.limits
     timed = limits.hold_ns_max is not None and limits.hold_ns_max > 0
-    if i.qty != 0 and timed and not i.closing and d.now - i.opened >= limits.hold_ns_max:
+    if i.qty != 0 and timed and d.now - i.opened >= limits.hold_ns_max:
         close(i, BY_TIME)
+        give_up_reversing(d, i)
     converge(d, i)
     stop_or_flat(d, i)
 
@@ -48,8 +50,9 @@ def converge(d: "Desk", i: Instrument) -> None:
     flatten = any(code in FLATTENS for code in d.holds)
     if i.qty != 0 and flatten:
         close(i, BY_HOLD)
+        give_up_reversing(d, i)
     live = d.live(i.index)
-    if flatten or i.closing:
+    if i.closing or any(code in CANCELS_ENTRY for code in d.holds):
         for o in live:
             if o.role == ENTRY:
                 d.ask_cancel(o)
@@ -70,6 +73,11 @@ def converge(d: "Desk", i: Instrument) -> None:
     leg(d, i, STOP_LOSS, STOP, i.stop)  # type: ignore[arg-type]
     if i.target is not None:
         leg(d, i, TARGET, LIMIT, i.target)
+
+
+def give_up_reversing(d: "Desk", i: Instrument) -> None:
+    """MES-REV-02: a FLATTEN or time exit before the exit's fill: no entry."""
+    i.rev_side = 0
 
 
 def leave(d: "Desk", i: Instrument) -> None:
