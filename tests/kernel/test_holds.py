@@ -83,7 +83,7 @@ def test_price_run_p11_holds_for_its_time() -> None:
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
-def test_kill_cancels_closes_and_latches_k02() -> None:
+def test_kill_cancels_closes_and_latches_k02_mes_hold_kill_switch() -> None:
     desk = Desk()
     desk.enter()
     out = desk.command(r.KILL)

@@ -117,7 +117,7 @@ def test_a_refused_stop_means_out_at_once_mes_live_08() -> None:
     assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [1]
 
 
-def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1() -> None:
+def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1_w03_mes_hold_naked_position() -> None:
     desk = Desk()
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
@@ -133,7 +133,7 @@ def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1() -> None
     assert "NAKED_POSITION" in standing(desk)
 
 
-def test_time_exit() -> None:
+def test_time_exit_mes_stop_06() -> None:
     desk = Desk({"hold_ns_max": 30 * S})
     desk.enter()
     desk.now_ns += 30 * S
@@ -150,7 +150,7 @@ def test_opposite_score_exits_and_never_flips_mes_rev_01() -> None:
     assert [(int(o.role), int(o.qty), int(o.side)) for o in exits] == [(r.EXIT, 1, SELL)]
 
 
-def test_entry_unfilled_in_time_is_cancelled() -> None:
+def test_entry_unfilled_in_time_is_cancelled_w06() -> None:
     desk = Desk()
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
@@ -204,7 +204,7 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
 
 
 # --- reconciliation ---------------------------------------------------------------------------------------------------
-def test_a_position_that_only_the_broker_has_is_a_mismatch_p05() -> None:
+def test_a_position_that_only_the_broker_has_is_a_mismatch_p05_mes_hold_mismatch() -> None:
     desk = Desk()
     desk.reconcile(positions=[(0, 1)])
     assert {"MISMATCH", "NOT_RECONCILED"} <= standing(desk)
@@ -247,7 +247,7 @@ def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
-def test_snapshot_restores_to_the_bit() -> None:
+def test_snapshot_restores_to_the_bit_mes_risk_22_moex_risk_12() -> None:
     desk = Desk()
     desk.enter()
     copy = Kernel.restore(desk.kernel.snapshot())

@@ -129,32 +129,8 @@ def _ceil_share(amount: int, ppm: int) -> int:
 @inner
 def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.record:
     """Everything that a gate rule may look at, at this moment, for the entry that is asked for."""
-    a = state.account[0]
-    p = state.positions[asked.instrument]
-    spec = params.specs[asked.instrument]
-    limits = params.limits[0]
-    bar_mode = limits.bar_mode == 1
-    open_count, buys, sells, unknown, same_ns = _working(state, asked, plan.qty)
-    on_instrument = open_on(state, asked.instrument)
-    second = a.now_ns // NANOS
-    roll_messages(state, second)
-    in_a_minute = 0
-    for k in range(60):
-        in_a_minute += a.messages[k]
-    limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
-    tradable = 1 if spec.tradable == 1 else 0
-    priced_ns = p.last_ts_ns if bar_mode else p.quote_ts_ns
-    book_ok = 1 if p.mark_bad == 0 and (bar_mode or p.book_ok == 1) else 0
-    moved = abs(p.mark_tick - p.move_tick) if p.move_tick != NO_TICK and p.mark_tick != NO_TICK else UNKNOWN
-    holds = a.holds
-    gross, own, capital = 0, 0, a.balance_micros
-    if limits_known == 1:
-        holds |= breached(state, params)
-    if a.rules == MOEX:
-        gross, own = exposure(state, params, asked.instrument, plan.qty * (asked.side > 0), plan.qty * (asked.side < 0))
-        capital = a.capital_micros
     x = params.asking[0]
-    x.now_ns = a.now_ns
+    x.now_ns = state.account[0].now_ns
     x.side = asked.side
     x.qty = plan.qty
     x.order_type = MARKET
@@ -162,53 +138,92 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.stop_ticks = plan.stop_ticks
     x.score_ppm = asked.score_ppm
     x.confidence_ppm = asked.confidence_ppm
-    x.trading = a.trading
-    x.tradable = tradable
-    x.limits_known = limits_known
-    x.latched = a.latched
-    x.phase = a.phase
-    x.holds = holds
-    x.instrument_holds = p.holds
-    x.feed_ts_ns = a.feed_ts_ns
-    x.quote_ts_ns = priced_ns
     x.score_ts_ns = asked.score_ns
+    x.size_code = plan.size_code
+    x.row_valid = asked.row_valid
+    x.reversing = asked.reversing
+    x.open_risk_micros = plan.open_risk_micros
+    x.fee_per_unit_micros = plan.fee_micros
+    x.slices = 1
+    _market(x, state, params, asked.instrument)
+    _orders(x, state, asked, plan.qty)
+    _account(x, state, params, asked, plan.qty)
+    return x
+
+
+@inner
+def _market(x: np.record, state: State, params: Params, instrument: int) -> None:
+    """What the market and the venue say about the instrument."""
+    a = state.account[0]
+    p = state.positions[instrument]
+    spec = params.specs[instrument]
+    bars = params.limits[0].bar_mode == 1
+    x.tradable = 1 if spec.tradable == 1 else 0
+    x.tick_value_micros = spec.tick_value_micros
+    x.margin_per_unit_micros = spec.margin_micros
+    x.feed_ts_ns = a.feed_ts_ns
+    x.quote_ts_ns = p.last_ts_ns if bars else p.quote_ts_ns
     x.gap = a.feed_gap
-    x.book_ok = book_ok
+    x.book_ok = 1 if p.mark_bad == 0 and (bars or p.book_ok == 1) else 0
     x.status = p.status
     x.bid_tick = p.bid_tick
     x.ask_tick = p.ask_tick
     x.last_tick = p.last_tick
     x.last_ts_ns = p.last_ts_ns
-    x.move_ticks = moved
-    x.reconciled = a.reconciled
-    x.recon_ts_ns = a.recon_ts_ns
-    x.unknown_orders = unknown
+    x.move_ticks = UNKNOWN
+    if p.move_tick != NO_TICK and p.mark_tick != NO_TICK:
+        x.move_ticks = abs(p.mark_tick - p.move_tick)
     x.position = p.qty
-    x.entries_working = on_instrument
-    x.working_buy = buys
-    x.working_sell = sells
-    x.orders_open = open_count
+    x.instrument_holds = p.holds
     x.entry_fill_ns = p.entry_fill_ns
     x.exit_fill_ns = p.exit_fill_ns
-    x.tick_value_micros = spec.tick_value_micros
-    x.fee_per_unit_micros = plan.fee_micros
-    x.margin_per_unit_micros = spec.margin_micros
-    x.open_risk_micros = plan.open_risk_micros
+
+
+@inner
+def _orders(x: np.record, state: State, asked: Asked, qty: int) -> None:
+    """What works at the venue, and how much was said to it."""
+    a = state.account[0]
+    open_count, buys, sells, unknown, same_ns = _working(state, asked, qty)
+    x.orders_open = open_count
+    x.working_buy = buys
+    x.working_sell = sells
+    x.unknown_orders = unknown
+    x.same_order_ts_ns = same_ns
+    x.entries_working = open_on(state, asked.instrument)
+    second = a.now_ns // NANOS
+    roll_messages(state, second)
+    in_a_minute = 0
+    for k in range(60):
+        in_a_minute += a.messages[k]
+    x.messages_1s = a.messages[second % 60]
+    x.messages_60s = in_a_minute
+
+
+@inner
+def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int) -> None:
+    """Holds, standing or due, and money."""
+    a = state.account[0]
+    x.trading = a.trading
+    x.latched = a.latched
+    x.phase = a.phase
+    x.reconciled = a.reconciled
+    x.recon_ts_ns = a.recon_ts_ns
     x.day_net_micros = a.day_net_micros
     x.equity_micros = a.equity_micros
     x.reference_micros = a.reference_micros
-    x.same_order_ts_ns = same_ns
-    x.messages_1s = a.messages[second % 60]
-    x.messages_60s = in_a_minute
-    x.size_code = plan.size_code
-    x.row_valid = asked.row_valid
-    x.reversing = asked.reversing
-    x.capital_micros = capital
-    x.gross_micros = gross
-    x.instrument_micros = own
-    x.bucket_tokens = tokens(a, limits)
-    x.slices = 1
-    return x
+    x.limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
+    x.holds = a.holds
+    x.bucket_tokens = 0
+    x.capital_micros = a.balance_micros
+    x.gross_micros = 0
+    x.instrument_micros = 0
+    if x.limits_known == 1:
+        x.holds |= breached(state, params)
+        x.bucket_tokens = tokens(a, params.limits[0])
+    if a.rules == MOEX:
+        buys, sells = qty * (asked.side > 0), qty * (asked.side < 0)
+        x.gross_micros, x.instrument_micros = exposure(state, params, asked.instrument, buys, sells)
+        x.capital_micros = a.capital_micros
 
 
 @inner
