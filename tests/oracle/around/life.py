@@ -36,7 +36,6 @@ class World:
         first = setup.T0 - setup.T0 % MINUTE
         self.bar_end = [first, first + 7 * S]
         self.version = 1
-        self.low = -1 if self.limits["sizing"] == 0 else 0  # R9
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -125,7 +124,7 @@ class World:
         venue_ts = self.now - rng.choice((0, 0, 0, S // 2, S, 3 * S))
         if rng.random() < 0.02:
             side, score, confidence, venue_ts = rng.choice(
-                ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, self.low, venue_ts),
+                ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}

@@ -146,10 +146,10 @@ def on_link(d: "Desk", e: Event) -> None:
 
 
 def on_config(d: "Desk", e: Event) -> None:
-    """One staged value; an instrument's specification takes effect at once, before trading only."""
+    """One staged value; an instrument's specification takes effect at once, before the start and while flat only."""
     if e.instrument == m.ACCOUNT_SCOPE:
         d.staged[LIMIT_FIELDS[e.code]] = e.value
-    elif not d.trading and 0 <= e.code < len(SPEC_FIELDS):
+    elif not d.trading and d.is_flat() and 0 <= e.code < len(SPEC_FIELDS):
         d.set_spec(e.instrument, e.code, e.value)
 
 
