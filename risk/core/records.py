@@ -7,6 +7,8 @@ What an entry asks of the gate stands in `risk.core.asking`.
 
 import numpy as np
 
+from marketdata.core.compiled import inner
+
 UNSET = np.iinfo(np.int64).min  # a limit or input that nobody has provided
 UNKNOWN = UNSET  # the same sentinel, read as "not known" for inputs
 
@@ -131,16 +133,19 @@ SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 # how a limit loosens: the strategy's own numbers do neither and take effect with the version
 _NEITHER = (
-    "capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing half_keep_one"
-    " tier_ppm_max stop_method stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks"
-    " exit_confidence_ppm_min reverse_confidence_ppm_min presence_ns_max bucket_capacity spread_ppm_max"
-    " loss_day_share_ppm_max rvi_max rvi_clear_max rvi_age_ns_max probe_slow_ns probe_good_ns probe_lost_ns"
+    "capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
+    " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
+    " reverse_confidence_ppm_min"
 ).split()
 _SMALLER_ADMITS = (
     "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open"
     " streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
 ).split()
-assert set(_NEITHER) | set(_SMALLER_ADMITS) <= set(LIMIT_FIELDS)
+_ZERO_IS_OFF = (
+    "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
+    " bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns"
+).split()
+assert set(_NEITHER) | set(_SMALLER_ADMITS) | set(_ZERO_IS_OFF) <= set(LIMIT_FIELDS)
 
 
 def _direction(name: str) -> int:
@@ -151,3 +156,14 @@ def _direction(name: str) -> int:
 
 # +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
 LIMIT_DIRECTION = np.array([_direction(name) for name in LIMIT_FIELDS], np.int64)
+LIMIT_OFF = np.array([name in _ZERO_IS_OFF for name in LIMIT_FIELDS], np.bool_)
+_NO_LIMIT = 2**61
+
+
+@inner
+def loosens(index: int, old: int, new: int) -> bool:
+    """Whether a new value of this limit admits more than the old one.  A limit that 0 switches off has none then."""
+    if LIMIT_OFF[index]:
+        old = _NO_LIMIT if old == 0 else old
+        new = _NO_LIMIT if new == 0 else new
+    return (new - old) * LIMIT_DIRECTION[index] > 0

@@ -48,7 +48,7 @@ def share(amount: int, ppm: int) -> int:
 def tier_at(balance_micros: int) -> int:
     """Index of the tier of this balance (MES-SIZE-01)."""
     at = 0
-    while balance_micros > _TIERS[at, 0]:
+    while at < _TIERS.shape[0] - 1 and balance_micros > _TIERS[at, 0]:
         at += 1
     return at
 
@@ -63,7 +63,7 @@ def tier_max(balance_micros: int) -> int:
 def multiplier_ppm(confidence_ppm: int) -> int:
     """What the confidence makes of the size; 0 below the least confidence that trades."""
     at = 0
-    while confidence_ppm < _MULTIPLIERS[at, 0]:
+    while at < _MULTIPLIERS.shape[0] - 1 and confidence_ppm < _MULTIPLIERS[at, 0]:
         at += 1
     return _MULTIPLIERS[at, 1]
 

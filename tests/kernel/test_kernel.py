@@ -246,6 +246,16 @@ def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
     assert limits.position_max == 9
 
 
+def test_a_limit_that_is_switched_off_waits_for_flat_too() -> None:
+    """0 means no limit for some fields: that is a loosening, though the number is smaller."""
+    desk = Desk({"presence_ns_max": 900 * S, "spread_ppm_max": 500})
+    desk.enter()
+    desk.limits = LIMITS | {"presence_ns_max": 0, "spread_ppm_max": 400}
+    desk.configure(version=2)
+    limits = desk.kernel.params.limits[0]
+    assert (limits.presence_ns_max, limits.spread_ppm_max) == (900 * S, 400)
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
 def test_snapshot_restores_to_the_bit_mes_risk_22_moex_risk_12() -> None:
     desk = Desk()

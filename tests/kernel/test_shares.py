@@ -18,7 +18,10 @@ def test_daily_loss_counts_open_money_and_takes_the_smaller_moex_risk_05_moex_ac
     desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 1_000})  # 0.1 % = $10
     desk.enter()
     for _ in range(3):
-        desk.event(m.TRADE, price_tick=19_993, qty=1)  # $10 and a fee
+        desk.event(m.TRADE, price_tick=19_000, qty=1)
+    assert standing(desk) == set(), "the mark is the mid of the last valid book (MOEX-RISK-01)"
+    for _ in range(3):
+        desk.quote(19_992, 19_994)  # $10 and a fee
     assert "DAILY_LOSS" in standing(desk)
     assert desk.position().closing == 0, "its effect here is NO_ENTRY"
     desk.command(r.RESUME)

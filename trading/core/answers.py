@@ -122,7 +122,7 @@ def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
     before = p.qty
     qty, cost, realised, closed = ledger.fill(p.qty, p.cost_ticks, e.side, e.qty, e.price_tick)
     gross = realised * params.specs[e.instrument].tick_value_micros
-    closing_fee = e.fee_micros if closed == e.qty else e.fee_micros * closed // e.qty
+    closing_fee = (e.fee_micros * closed + e.qty - 1) // e.qty  # the opening share is the rest (MOEX-RISK-02)
     account.realised_micros += gross
     account.fees_micros += e.fee_micros
     account.balance_micros += gross - e.fee_micros

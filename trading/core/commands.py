@@ -9,7 +9,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
-from risk.core.records import LIMIT_DIRECTION, MES, MOEX, UNSET
+from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
 from trading.core.effects import blank, clear_hold, raise_hold
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
@@ -173,11 +173,11 @@ def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) ->
 
 @inner
 def on_config(state: State, params: Params, e: np.record) -> None:
-    """One staged value.  Instrument specifications take effect at once, before trading starts only."""
+    """One staged value.  Instrument specifications take effect at once, while nothing trades, is held or works."""
     if e.instrument == ACCOUNT_SCOPE:
         if 0 <= e.code < params.staged.shape[0]:
             params.staged[e.code] = e.value
-    elif state.account[0].trading == 0 and 0 <= e.code < params.spec_values.shape[1]:
+    elif state.account[0].trading == 0 and is_flat(state) and 0 <= e.code < params.spec_values.shape[1]:
         params.spec_values[e.instrument, e.code] = e.value
         state.account[0].instruments = max(state.account[0].instruments, np.int64(e.instrument) + 1)
 
@@ -192,7 +192,7 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         new = params.staged[i]
         if new == UNSET:
             continue  # a version never takes a limit away
-        if first or params.limit_values[i] == UNSET or (new - params.limit_values[i]) * LIMIT_DIRECTION[i] <= 0:
+        if first or params.limit_values[i] == UNSET or not loosens(i, params.limit_values[i], new):
             params.limit_values[i] = new
         elif new != params.limit_values[i]:
             account.config_pending = 1

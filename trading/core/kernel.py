@@ -105,6 +105,7 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     elif kind == CONFIG_COMMIT:
         n = on_commit(state, params, e, out, n)
         n = watch_links(state, params, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == WINDOW_SET:
         _on_window(state, params, e)
         return watch_clock(state, params, out, n)

@@ -12,6 +12,7 @@ from marketdata.core.records import FLAG_BACKFILL, FLAG_CARRIED, FLAG_INVALID, N
 from marketdata.core.units import TICK_MAX
 from risk.core import breakers
 from risk.core.holds import BIT
+from risk.core.records import MOEX
 from risk.core.stops import trailed
 from trading.core import ledger
 from trading.core.effects import raise_hold, set_condition
@@ -38,7 +39,7 @@ def on_market(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     if account.holds >> _FEED_STALE & 1:
         n = watch_feed(state, params, out, n)
     p = state.positions[e.instrument]
-    _remember(p, e, account.now_ns)
+    is_mark = _remember(p, e, account.now_ns, account.rules == MOEX)
     if e.kind == market.BAR:
         n = _grid(state, e, out, n)
         _trail(p, params, e)
@@ -54,7 +55,7 @@ def on_market(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
         n = watch_move(state, params, out, n, e.instrument)
     if p.qty != 0:
-        n = check_limits(state, params, out, n, p.mark_bad == 0)
+        n = check_limits(state, params, out, n, is_mark)
         n = watch_position(state, params, out, n, e.instrument)
     return n
 
@@ -115,11 +116,15 @@ def _trail(p: np.record, params: Params, e: np.record) -> None:
 
 
 @inner
-def _remember(p: np.record, e: np.record, now_ns: int) -> None:
-    """What the market said last about one instrument, and the mark: mid of a usable book, else the last print."""
+def _remember(p: np.record, e: np.record, now_ns: int, by_mid: bool) -> bool:
+    """What the market said last about one instrument.  Returns True when that was a mark.
+
+    The mark is the last print, before the first one the mid (MES-RISK-02); `by_mid`: the mid of the last valid book,
+    before the first one the last print (MOEX-RISK-01).
+    """
     if e.kind == market.STATUS:
         p.status = e.code
-        return
+        return False
     if e.kind == market.QUOTE or e.kind == market.BOOK:
         p.book_ok = 1 if e["flags"] & FLAG_INVALID == 0 and 0 < e.bid_tick < e.ask_tick <= TICK_MAX else 0
         p.bid_tick = e.bid_tick
@@ -127,17 +132,22 @@ def _remember(p: np.record, e: np.record, now_ns: int) -> None:
         p.bid_qty = e.bid_qty
         p.ask_qty = e.ask_qty
         p.quote_ts_ns = now_ns
-        if p.book_ok == 1 and p.last_tick == NO_TICK:
+        if p.book_ok == 1 and (by_mid or p.last_tick == NO_TICK):
             p.mark_tick = (e.bid_tick + e.ask_tick) // 2
-        return
+            p.mid_seen = 1
+            return True
+        return False
     price = e.close_tick if e.kind == market.BAR else e.price_tick
     if price == NO_TICK or e["flags"] & FLAG_INVALID:
-        return
+        return False
     if not 0 < price <= TICK_MAX:
         p.bad_marks += 1
         p.mark_bad = 1
-        return
+        return False
     p.mark_bad = 0
     p.last_tick = price
     p.last_ts_ns = now_ns
+    if by_mid and p.mid_seen == 1:
+        return False
     p.mark_tick = price
+    return True

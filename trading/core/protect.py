@@ -59,6 +59,7 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     held = abs(position.qty)
     standing = account.holds | position.holds
     if held > 0 and standing & FLATTEN_MASK[account.rules] != 0:
+        position.rev_side = 0  # so does a demand to be flat
         close(position, BY_HOLD)
     if standing & CANCEL_MASK[account.rules] != 0 or position.closing == 1:
         n = cancel_entries(state, out, n, instrument)

@@ -203,6 +203,7 @@ POSITION = np.dtype(
             ("trailed", "<i8"),  # 1: the stop has moved since the entry (MES-STOP-05)
             ("bad_marks", "<i8"),  # marks that were no price: discarded
             ("mark_bad", "<i8"),  # 1: the last mark was one of them; entries wait for a good one (MES-RISK-11)
+            ("mid_seen", "<i8"),  # 1: a valid book gave a mark
             ("rev_side", "<i8"),  # side of the reversal that waits for its exit's fill, 0 = none (MES-REV-02)
             ("rev_score_ppm", "<i8"),
             ("rev_confidence_ppm", "<i8"),

@@ -12,12 +12,13 @@ from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core import codes, gate
 from risk.core.holds import BIT
-from trading.core.effects import blank, raise_hold, submit
+from trading.core.effects import blank, raise_hold, set_condition, submit
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, MARKET, Params, State
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
+_FEATURES_COLD = BIT["FEATURES_COLD"]
 STORM_NS = 60 * NANOS
 
 
@@ -36,6 +37,7 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
         0,
         e.seq,
     )
+    n = set_condition(state, out, n, _FEATURES_COLD, valid == 0, 0, 0)
     exits = _exit_wanted(state, params, asked)
     _, n = _decide(state, params, asked, exits == codes.REVERSAL_LIMIT, out, n)
     p = state.positions[asked.instrument]

@@ -176,7 +176,7 @@ def _phase(state: State, params: Params, out: np.ndarray, n: int) -> int:
     if phase == MUST_BE_FLAT:
         for i in range(account.instruments):
             p = state.positions[i]
-            if p.qty != 0 or p.broker_qty != 0:
+            if p.qty != 0:
                 n = raise_hold(state, out, n, _NOT_FLAT, NO_TIME, p.qty, 0)
     return n
 
@@ -227,8 +227,9 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
     """After an event about this instrument: time exit, protection, cover."""
     p = state.positions[instrument]
     limits = params.limits[0]
-    if p.qty != 0 and limits.hold_ns_max > 0 and p.closing == 0:
+    if p.qty != 0 and limits.hold_ns_max > 0:
         if state.account[0].now_ns - p.opened_ns >= limits.hold_ns_max:
+            p.rev_side = 0  # a time exit ends a reversal that waits for its exit's fill (MES-REV-02)
             close(p, BY_TIME)
     n = converge(state, params, out, n, instrument)
     return watch_cover(state, params, out, n, instrument)

@@ -112,11 +112,22 @@ def _check_open(state: State, params: Params, out: np.ndarray, n: int, which: in
         a.open_since_ns[which] = a.now_ns
     if is_mark:
         a.open_marks[which] += 1
+    # today's equity peak holds open money itself: its fall is booked once nothing is open any more
     booked = lost(a, limits, which, a.balance_micros) >= limit
+    if which == ON_DAY_DRAWDOWN:
+        booked = not _any_open(state)
     lasts = a.now_ns - a.open_since_ns[which] >= CONFIRM_NS
     if booked or lasts or limits.bar_mode == 1 or a.open_marks[which] >= CONFIRM_MARKS:
         n = raise_hold(state, out, n, bit, NO_TIME, loss, limit)
     return n
+
+
+@inner
+def _any_open(state: State) -> bool:
+    for i in range(state.account[0].instruments):
+        if state.positions[i].qty != 0:
+            return True
+    return False
 
 
 @inner
