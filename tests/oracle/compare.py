@@ -114,6 +114,7 @@ def run_batch(
         one[0] = events[k]
         one[0].seq = state.account[0].seq + 1
         n = step(state, params, one, 0, out)
+        assert filled + n <= sent.shape[0]
         for j in range(n):
             sent[filled + j] = out[j]
         filled += n

@@ -73,10 +73,11 @@ class Watch:
         if held != 0 or not self.seen.trading or qty > min(limits.qty_max, limits.position_max):
             raise Broken("an entry on a position, before the start, or too large")
         i = d.instruments[instrument]
-        loss = qty * i.plan_stop * i.tick_value  # type: ignore[operator]
+        loss = qty * i.plan_stop * (i.tick_value or 0)
         if loss > limits.loss_trade_micros_max or loss > limits.loss_day_micros_max - max(0, -d.day_net):
             raise Broken("an entry whose stop breaks a loss limit")
-        if loss > limits.loss_total_micros_max - max(0, d.reference - d.equity()):
+        in_all = limits.loss_total_micros_max - max(0, d.reference - d.equity())
+        if limits.sizing == 0 and loss > in_all:  # a size by tiers has no such cap (MES-SIZE-02)
             raise Broken("an entry whose stop breaks the total loss limit")
 
     def _holds(self, e: Event) -> None:

@@ -5,7 +5,7 @@ import pytest
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import holds as kernel_holds
-from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS
+from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_OFF
 from tests.oracle.around import setup
 from tests.oracle.compare import Batch
 from tests.oracle.play import Life, again, draw_crashes, fault, live, shrink
@@ -36,9 +36,12 @@ def test_both_tables_of_holds_say_the_same_mes_risk_16() -> None:
 
 @pytest.mark.parametrize("name", LIMIT_FIELDS)
 def test_both_know_which_way_a_limit_loosens(name: str) -> None:
+    off = bool(LIMIT_OFF[LIMIT_FIELDS.index(name)])
     direction = int(LIMIT_DIRECTION[LIMIT_FIELDS.index(name)])
     assert commands.loosens(name, 2, 1) == (direction > 0)
     assert commands.loosens(name, 1, 2) == (direction < 0)
+    assert commands.loosens(name, 0, 1) == (off or direction < 0), "0 switches some limits off"
+    assert commands.loosens(name, 1, 0) == (not off and direction > 0)
 
 
 def test_every_limit_is_drawn() -> None:

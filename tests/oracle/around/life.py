@@ -28,10 +28,11 @@ class World:
         self.desk = desk
         self.now = setup.T0
         self.limits = setup.draw_limits(self.rng)
-        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits))
+        self.prices = [20_000, 30_000] if self.rng.random() < 0.97 else [12, 9]
+        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits, self.prices))
+        self.later: list[Event] = []  # what ends by itself after a while: a gap, a halt, a lost link
         self.prologue = len(self.agenda)
         self.venue = Venue(self.rng)
-        self.prices = [20_000, 30_000]
         self.bars = self.rng.choice((0.0, 0.0, 0.1, 0.5))  # share of bars among the prices
         first = setup.T0 - setup.T0 % MINUTE
         self.bar_end = [first, first + 7 * S]
@@ -43,6 +44,8 @@ class World:
             e = self.agenda.popleft()
             self.now = max(self.now, e.ts)
             return e
+        if self.later and self.later[0].ts <= self.now:
+            return self.later.pop(0)
         if (self.venue.wire or self.venue.undelivered()) and self.rng.random() < 0.5:
             self._wait(S // 4)
             answer = self.venue.answer(self.now, self.prices)
@@ -76,15 +79,20 @@ class World:
             return self._link()
         if dice < 0.939:
             return self._configuration()
-        if dice < 0.943:
+        if dice < 0.949:
             return self._notice()
-        if dice < 0.95:
+        if dice < 0.955:
             code = rng.choice((m.FEED_GAP, m.FEED_UP, m.FEED_UP, m.FEED_BEAT, m.FEED_DOWN))
             if code in (m.FEED_GAP, m.FEED_DOWN):
-                self.agenda.append(self._event(m.FEED, wait=S, code=m.FEED_UP))
+                self._ends(self._event(m.FEED, wait=S // 2, code=m.FEED_UP))
             return self._event(m.FEED, code=code)
         answer = self.venue.noise(self.now, self.prices)
         return self._market() if answer is None else answer
+
+    def _ends(self, e: Event) -> None:
+        """Something that comes by itself, at its own time."""
+        self.later.append(e)
+        self.later.sort(key=lambda later: later.ts)
 
     def _event(self, kind: int, wait: int = 0, **fields: int | None) -> Event:
         return Event(kind, self.now + wait, **fields)
@@ -95,7 +103,7 @@ class World:
         k = 0 if rng.random() < 0.75 else 1
         i = self.desk.instruments[k]
         step = rng.choice((-40, -9, 9, 40)) if rng.random() < 0.03 else rng.choice((-3, -1, -1, 0, 0, 1, 1, 3))
-        self.prices[k] = price = max(50, self.prices[k] + step)
+        self.prices[k] = price = max(2, self.prices[k] + step)
         if (i.stop is not None or i.target is not None) and rng.random() < 0.1:  # the market comes for the bracket
             self.prices[k] = price = (i.stop if rng.random() < 0.5 or i.target is None else i.target) or price
         flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
@@ -105,14 +113,14 @@ class World:
         if dice < (0.7 if self.limits["bar_mode"] == 1 else self.bars):
             return self._bar(k, price, flags)
         if dice < 0.7:
-            bid, ask = price, price + rng.choice((1, 1, 1, 1, 2, 3, 5, 0) if rng.random() < 0.9 else (-1, 30))
+            bid, ask = price, price + rng.choice((1, 1, 1, 2) if rng.random() < 0.97 else (3, 5, 30, 0, -1))
             kind = m.QUOTE if rng.random() < 0.8 else m.BOOK
             one_sided = rng.random() < 0.01
             return self._event(kind, instrument=k, bid=None if one_sided else bid, ask=ask, flags=flags)
         if dice < 0.98:
             return self._event(m.TRADE, instrument=k, price=price, qty=1, flags=flags)
         if rng.random() < 0.8:
-            self.agenda.append(self._event(m.STATUS, wait=S, instrument=k, code=m.STATUS_OPEN))
+            self._ends(self._event(m.STATUS, wait=S, instrument=k, code=m.STATUS_OPEN))
         return self._event(m.STATUS, instrument=k, code=rng.choice((m.STATUS_HALTED, m.STATUS_CLOSED)))
 
     def _score(self) -> Event:
@@ -128,7 +136,7 @@ class World:
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
-        if rng.random() < 0.03:
+        if rng.random() < (0.1 if self.limits["sizing"] == 1 else 0.02):
             fields["qty"] = rng.choice((1, 1, 2, 5, 11))
         return self._event(
             r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts, **fields
@@ -163,7 +171,7 @@ class World:
         elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in BY_RESET)):
             code = r.RESET_HALT
         if code == r.LOCK:
-            value = self.now + rng.choice((-S, S, 5 * S, 5 * S, MINUTE))
+            value = self.now + rng.choice((-S, S, 2 * S, 5 * S))
         if code in (r.RESUME, r.RESET_HALT) and rng.random() < 0.2:
             value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(BY_RESUME + BY_RESET)]
         ref = int(rng.random() < 0.9)  # 0: no person gave it
@@ -176,7 +184,7 @@ class World:
         if kind == r.MODEL:
             code = rng.choice((r.MODEL_READY, r.MODEL_BLOCKED))
             if code == r.MODEL_BLOCKED:
-                self.agenda.append(self._event(kind, wait=S, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY))
+                self._ends(self._event(kind, wait=2 * S, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY))
             return self._event(kind, instrument=ACCOUNT_SCOPE, code=code)
         if kind == r.ERROR:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((0, 1, 1, 2, 9)))
@@ -185,7 +193,7 @@ class World:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
         if kind == r.TRANSFER:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((-50_000_000, 10_000_000, 700_000_001)))
-        self.agenda.append(self._event(kind, wait=S, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1))
+        self._ends(self._event(kind, wait=2 * S, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1))
         return self._event(kind, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=0)
 
     def _bar(self, k: int, price: int, flags: int) -> Event:
@@ -218,10 +226,11 @@ class World:
         value = int(rng.random() < 0.5)
         link = self._event(r.LINK, instrument=ACCOUNT_SCOPE, code=code, value=value)
         if (value == 0) == (code != r.LINK_LATCH) and rng.random() < 0.9:
-            self._wait(2 * S)
-            self.agenda.append(self._event(r.LINK, instrument=ACCOUNT_SCOPE, code=code, value=1 - value))
+            self._ends(self._event(r.LINK, wait=S // 2, instrument=ACCOUNT_SCOPE, code=code, value=1 - value))
             if code == r.LINK_EXECUTION:
-                self.agenda.extend([*self.venue.delivery(self.now), *self.venue.truth(self.now)])
+                for row in [*self.venue.delivery(self.now), *self.venue.truth(self.now)]:
+                    row.ts = row.venue_ts = self.now + S // 2
+                    self._ends(row)
         return link
 
     def _configuration(self) -> Event:

@@ -23,7 +23,7 @@ USD = 1_000_000
 
 # name: (usual value, values that come now and then)
 LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
-    "capital_micros": (10_000 * USD, (1_000 * USD, 2**61 + 1, 2**62)),
+    "capital_micros": (10_000 * USD, (1_000 * USD, 1_000 * USD, 1_000 * USD, 2**61 + 1, 2**62)),
     "bar_mode": (0, (1,)),
     "quote_age_ns_max": (2 * S, (S // 2, 30 * S)),
     "score_age_ns_max": (2 * S, (S // 2,)),
@@ -75,7 +75,7 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "reverse_confidence_ppm_min": (0, (650_000, 750_000)),
     "reverse_wait_ns": (S, (30 * S,)),
     "reversals_max": (2, (1,)),
-    "balance_micros_min": (700 * USD, (9_990 * USD,)),
+    "balance_micros_min": (700 * USD, (0, 9_900 * USD)),
     "drawdown_day_micros_max": (750 * USD, (25 * USD, 75 * USD)),
     "drawdown_micros_max": (900 * USD, (30 * USD, 80 * USD)),
     "day_loss_open": (0, ()),
@@ -84,7 +84,7 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "streak_hard": (5, (2, 3)),
     "streak_hard_pause_ns": (10 * S, (30 * MINUTE,)),
     "streak_restarts": (0, ()),
-    "spread_hold_ns": (2 * S, (0, MINUTE)),
+    "spread_hold_ns": (S, (0, 0, 20 * S)),
     "presence_ns_max": (0, (5 * S, 20 * S)),
     "errors_60s_max": (10, (3,)),
     "gross_ppm_max": (0, ()),
@@ -124,6 +124,10 @@ def draw_limits(rng: random.Random) -> dict[str, int]:
         limits["qty_entry"] = rng.choice((1, 2, 3))
     if rng.random() < 0.1:
         limits["messages_60s_max"] = 40
+    if rng.random() < 0.3:
+        limits |= {"reverse_confidence_ppm_min": 650_000, "reversals_max": rng.choice((0, 1, 2))}
+    if rng.random() < 0.08:
+        limits |= {"spread_hold_ns": 0, "spread_ticks_max": 1}
     if rng.random() < 0.1:  # a move outlasts its hold: the gate's own rule refuses
         limits |= {"move_ticks_max": 4, "move_window_ns": MINUTE, "move_hold_ns": S}
     if rng.random() < 0.3:  # the rulebook's own numbers
@@ -134,6 +138,13 @@ def draw_limits(rng: random.Random) -> dict[str, int]:
         }
         limits |= {"drawdown_day_micros_max": 75 * USD, "drawdown_micros_max": 200 * USD, "target_ticks": 0}
         limits |= {"capital_micros": rng.choice(TIERS) * USD, "sizing": 1, "confidence_ppm_min": 600_000}
+        if rng.random() < 0.3:  # wide budgets: the other caps of step 5 bind
+            limits |= {
+                "loss_day_micros_max": 500 * USD,
+                "loss_trade_micros_max": 400 * USD,
+                "capital_micros": 9_000 * USD,
+                "qty_max": rng.choice((1, 2, 5)),
+            }
     elif rng.random() < 0.2:  # a small account, whose loss limits are near
         limits |= {"capital_micros": 1_000 * USD, "loss_day_micros_max": 50 * USD, "loss_total_micros_max": 90 * USD}
         limits |= {"drawdown_day_micros_max": 60 * USD, "drawdown_micros_max": 80 * USD}
@@ -170,7 +181,7 @@ def windows(rng: random.Random) -> list[Event]:
     return rows
 
 
-def prologue(rng: random.Random, limits: dict[str, int]) -> list[Event]:
+def prologue(rng: random.Random, limits: dict[str, int], prices: list[int]) -> list[Event]:
     """From nothing to a desk that may trade; now and then a step is missing."""
     rows = [Event(r.TIMER, T0)] if rng.random() < 0.05 else []
     skipped = rng.choice(GATE_ONLY) if rng.random() < 0.03 else ""
@@ -187,9 +198,7 @@ def prologue(rng: random.Random, limits: dict[str, int]) -> list[Event]:
         rows.append(Event(r.RECON, T0, instrument=ACCOUNT_SCOPE, code=code))
     if rng.random() < 0.98:
         rows.append(Event(r.COMMAND, T0, instrument=ACCOUNT_SCOPE, code=r.START))
-    rows += [
-        Event(m.QUOTE, T0, instrument=0, bid=20_000, ask=20_001),
-        Event(m.QUOTE, T0, instrument=1, bid=30_000, ask=30_001),
-    ]
+    for index, price in enumerate(prices):
+        rows.append(Event(m.QUOTE, T0, instrument=index, bid=price, ask=price + 1))
     rows.append(Event(r.TIMER, T0))
     return rows

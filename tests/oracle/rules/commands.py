@@ -22,11 +22,14 @@ LESS = frozenset(
 )
 # neither more nor less: part of the version
 NEITHER = frozenset(
-    """capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing half_keep_one
-    tier_ppm_max stop_method stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks
-    exit_confidence_ppm_min reverse_confidence_ppm_min presence_ns_max bucket_capacity spread_ppm_max
-    loss_day_share_ppm_max rvi_max rvi_clear_max rvi_age_ns_max probe_slow_ns probe_good_ns
-    probe_lost_ns""".split()  # noqa: SIM905
+    """capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
+    stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min
+    reverse_confidence_ppm_min""".split()  # noqa: SIM905
+)
+# 0 switches these off, which admits everything
+ZERO_IS_OFF = frozenset(
+    """tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max
+    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns""".split()  # noqa: SIM905
 )
 
 
@@ -34,6 +37,8 @@ def loosens(name: str, new: int, old: int) -> bool:
     """Whether a new value admits more than the old one."""
     if name in NEITHER:
         return False
+    if name in ZERO_IS_OFF:
+        return new != old and old != 0 and (new == 0 or new > old)
     return new < old if name in LESS or name.endswith("_min") else new > old
 
 
@@ -41,6 +46,7 @@ def on_command(d: "Desk", e: Event) -> None:
     """Reductions always work; `value` names the holds that a clearing is narrowed to (MES-RISK-13)."""
     if e.ref != 0:  # a person gave it
         d.present = d.now
+        d.looks_again = True
         d.clear_hold("PRESENCE")
     done = True
     if e.code == r.START:

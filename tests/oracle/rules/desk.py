@@ -114,6 +114,7 @@ class Desk:
         elif e.kind == r.CONFIG_COMMIT:
             commands.on_commit(self, e)
             clock.links(self)
+            limits.check(self, False)
         else:
             commands.on_notice(self, e)
             limits.check(self, False)
@@ -134,6 +135,7 @@ class Desk:
         An exit needs no approval: it does not matter what refused the entry.
         """
         i, lim = self.instruments[e.instrument], self.limits
+        self.follow("FEATURES_COLD", bool(e.flags & m.FLAG_INVALID))
         wanted = ""
         if i.qty * e.side < 0 and not i.closing and not e.flags & m.FLAG_INVALID:
             if 0 < lim.reverse_confidence_ppm_min < e.confidence:
@@ -181,8 +183,11 @@ class Desk:
     # --- figures ------------------------------------------------------------------------------------------------------
     def equity(self) -> int:
         """Balance and open profit at the last marks, no exit cost (MES-RISK-02)."""
-        opened = [i for i in self.instruments if i.qty != 0 and i.mark is not None]
-        return self.balance + sum((i.qty * i.mark - i.cost) * (i.tick_value or 0) for i in opened)  # type: ignore[operator]
+        total = self.balance
+        for i in self.instruments:
+            if i.qty != 0 and i.mark is not None:
+                total += (i.qty * i.mark - i.cost) * (i.tick_value or 0)
+        return total
 
     def open_risk(self) -> int | None:
         """MES-RISK-06: loss to the stops of positions and working entries, with fees; None without a stop."""

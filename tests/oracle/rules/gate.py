@@ -171,7 +171,8 @@ def _qty(d: "Desk", a: Ask) -> str | None:  # P-08
 
 
 def _value(d: "Desk", a: Ask) -> str | None:  # P-09
-    return None if a.qty * a.price * a.i.tick_value <= a.limits.value_micros_max else "VALUE_LIMIT"
+    value = a.qty * a.price * a.i.tick_value  # type: ignore[operator]
+    return None if value <= a.limits.value_micros_max else "VALUE_LIMIT"
 
 
 def _collar(d: "Desk", a: Ask) -> str | None:  # P-10

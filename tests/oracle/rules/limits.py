@@ -46,7 +46,10 @@ def check(d: "Desk", is_mark: bool) -> None:
             continue
         since, marks = d.breaches.get(code, (d.now, 0))
         d.breaches[code] = since, marks + is_mark
-        sure = booked[code][0] >= limit or d.limits.bar_mode == 1
+        sure = booked[code][0] >= limit
+        if code == "DAILY_DRAWDOWN":  # its peak holds open money itself: it is booked once nothing is open any more
+            sure = all(i.qty == 0 for i in d.instruments)
+        sure = sure or d.limits.bar_mode == 1
         if sure or marks + is_mark >= CONFIRM_MARKS or d.now - since >= S:
             d.raise_hold(code)
     for code in ("ACCOUNT_DRAWDOWN", "DAILY_LOSS"):

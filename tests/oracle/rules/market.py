@@ -90,7 +90,7 @@ def grid(d: "Desk", e: Event) -> None:
     if e.close is not None and not e.flags & m.FLAG_INVALID and e.value > 0:
         carried = bool(e.flags & m.FLAG_CARRIED)
         bars = d.instruments[e.instrument].grid
-        bars.bar(e.venue_ts - e.value, e.venue_ts, e.high, e.low, e.close, e.volume, carried)  # type: ignore[arg-type]
+        bars.bar(e.venue_ts - e.value, e.venue_ts, e.high, e.low, e.close, e.volume, carried)
         shocks(d)
 
 
