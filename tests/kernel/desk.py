@@ -116,6 +116,7 @@ class Desk:
         self.now_ns = T0
         self.ref = 0
         self.sent: list[np.record] = []
+        self.given: list[np.ndarray] = []  # every input, as it was applied
         self.limits = LIMITS | (limits or {})
         if ready:
             self.configure()
@@ -140,6 +141,7 @@ class Desk:
         for name, value in fields.items():
             events[name] = value
         rows = self.kernel.apply(events)
+        self.given.append(events)
         outputs = [rows[i] for i in range(1, len(rows))]
         self.sent.extend(outputs)
         return outputs

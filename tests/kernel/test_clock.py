@@ -257,6 +257,8 @@ def test_a_reconciliation_of_the_past_holds_nobody_at_the_cut_off_mes_eod_06() -
     clean(desk)
     desk.event(r.TIMER, wait_ns=60 * S)
     assert "NOT_FLAT_AT_CUTOFF" not in standing(desk), "flat is flat, whatever the broker showed before"
+    desk.reconcile([(0, 1)])
+    assert {"NOT_FLAT_AT_CUTOFF", "MISMATCH"} <= standing(desk), "what it shows now counts"
 
 
 def test_quotes_confirm_no_breach_mes_risk_11() -> None:

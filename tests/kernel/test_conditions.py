@@ -114,8 +114,7 @@ def test_a_mark_that_is_no_price_is_discarded_and_blocks_mes_risk_11() -> None:
 
 def test_a_state_out_of_range_halts_mes_hold_state_unreadable() -> None:
     desk = Desk()
-    desk.account.balance_micros = 2**61
-    desk.event(r.TIMER)
+    desk.event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=2**61)
     assert "STATE_UNREADABLE" in standing(desk)
     desk.command(r.RESUME)
     assert "STATE_UNREADABLE" in standing(desk)

@@ -8,6 +8,8 @@ from risk.core.records import MES
 from tests.kernel.desk import Desk
 from tests.kernel.tape import Tape
 from trading.core import records as r
+from trading.core.kernel import run
+from trading.run.replica import Kernel
 
 SEEDS = range(40)
 
@@ -56,6 +58,17 @@ def test_invariants_over_a_random_life(seed: int) -> None:
     net = sum(int(o.value) for o in fills)
     if tape.desk.position().qty == 0:
         assert tape.desk.account.balance_micros == 10_000_000_000 + net, f"seed {seed}: Σ trades = change of balance"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_batch_loop_decides_as_step_does(seed: int) -> None:
+    """`run` takes short cuts where nothing can follow; state and numbering must be those of `step`, to the bit."""
+    tape = Tape(seed)
+    tape.run(400)
+    batch = Kernel()
+    count = run(batch.state, batch.params, np.concatenate(tape.desk.given), batch.out)
+    assert batch.snapshot() == tape.desk.kernel.snapshot()
+    assert count == len(tape.desk.sent)
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

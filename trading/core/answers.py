@@ -8,6 +8,7 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
+from marketdata.core.sessions import MUST_BE_FLAT
 from risk.core.holds import BIT
 from risk.core.records import ANCHOR_SIGNAL
 from risk.core.stops import target_ticks
@@ -37,6 +38,7 @@ from trading.core.records import (
 from trading.core.watch.limits import note_loss
 
 _MISMATCH = BIT["MISMATCH"]
+_NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
 
 
 @inner
@@ -270,6 +272,8 @@ def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     agreed = True
     for i in range(INSTRUMENT_CAPACITY):
         p = state.positions[i]
+        if p.broker_qty != 0 and account.phase == MUST_BE_FLAT:
+            n = raise_hold(state, out, n, _NOT_FLAT, NO_TIME, p.broker_qty, 0)
         if p.broker_qty != p.qty:
             agreed = False
             n = raise_hold(state, out, n, _MISMATCH, NO_TIME, p.broker_qty, p.qty)

@@ -15,7 +15,7 @@ from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
 from trading.core.effects import set_condition
 from trading.core.entry.policy import continue_reversal, on_score
-from trading.core.market import on_market
+from trading.core.market import follow_market, note_market
 from trading.core.records import (
     ACK,
     COMMAND,
@@ -37,11 +37,12 @@ from trading.core.records import (
     Params,
     State,
 )
-from trading.core.watch.clock import on_timer, watch_clock, watch_links, watch_position
+from trading.core.watch.clock import is_idle, on_timer, watch_clock, watch_links, watch_position
 from trading.core.watch.limits import check_limits
 from trading.core.watch.notices import on_notice
 
 _CONTRACT_ROLL = BIT["CONTRACT_ROLL"]
+NOT_IDLE = 1 << 20
 
 
 @njit(cache=True)
@@ -60,13 +61,22 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if account.now_ns >= account.clock_ns and account.version != 0:
         n = _on_clock(state, params, out, n)
     if e.kind <= market.FEED:
-        n = on_market(state, params, e, out, n)
+        at = e.instrument
+        wants = note_market(account, state.positions[at], state.grids[at], params.limits[0], e)
+        if wants != 0:
+            n = follow_market(state, params, e, out, n, wants)
     else:
         n = _dispatch(state, params, e, out, n)
-    for k in range(n):
-        out[k].seq = e.seq + 1 + k
-    account.seq = e.seq + n
+    _number(account, e.seq, out, n)
     return n
+
+
+@inner
+def _number(account: np.record, seq: int, out: np.ndarray, n: int) -> None:
+    """Outputs are numbered on from their input."""
+    for k in range(n):
+        out[k].seq = seq + 1 + k
+    account.seq = seq + n
 
 
 @inner
@@ -82,12 +92,13 @@ def _on_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
 @inner
 def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     kind = e.kind
+    if kind == TIMER:
+        return _on_timer(state, params, out, n)
+    state.account[0].idle = 0
     if kind == SCORE:
         n = on_score(state, params, e, out, n)
         return watch_position(state, params, out, n, e.instrument)
-    if kind == TIMER:
-        n = on_timer(state, params, out, n)
-    elif ACK <= kind <= UNKNOWN_OUTCOME:
+    if ACK <= kind <= UNKNOWN_OUTCOME:
         n = on_answer(state, params, e, out, n)
         n = check_limits(state, params, out, n, False)
     elif kind == COMMAND:
@@ -113,6 +124,24 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         n = on_notice(state, params, e, out, n)
         n = check_limits(state, params, out, n, False)
     return _settle(state, params, out, n)
+
+
+@inner
+def _on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """Once a second.  While the account is idle and the feed is fresh there is nothing to look at."""
+    account = state.account[0]
+    if timer_is_idle(account, params.limits[0]):
+        return n
+    n = on_timer(state, params, out, n)
+    n = _settle(state, params, out, n)
+    account.idle = 1 if is_idle(state, params) else 0
+    return n
+
+
+@inner
+def timer_is_idle(account: np.record, limits: np.record) -> bool:
+    """True when a timer now would change nothing at all."""
+    return account.idle == 1 and account.now_ns - account.feed_ts_ns <= limits.quote_age_ns_max
 
 
 @inner
@@ -168,11 +197,36 @@ def _on_window(state: State, params: Params, e: np.record) -> None:
 
 @njit(cache=True)
 def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> int:
-    """The batch loop: number and apply all events, keep only the count of outputs.  For benchmarks and warm-up."""
+    """The batch loop: number and apply all events, keep only the count of outputs.  For benchmarks and warm-up.
+
+    The same decisions as `step`, event by event; what a market event or an idle timer changes by itself is done here,
+    without handing arrays to a function.
+    """
     total = 0
     one = events[:1].copy()
+    account = state.account[0]
+    limits = params.limits[0]
     for i in range(events.shape[0]):
-        one[0] = events[i]
-        one[0].seq = state.account[0].seq + 1
+        e = events[i]
+        now_ns = max(e.ts_ns, account.now_ns)
+        if account.version != 0 and now_ns < account.clock_ns and (e.kind <= market.FEED or e.kind == TIMER):
+            seq = account.seq + 1
+            account.now_ns = now_ns
+            if e.kind == TIMER:
+                wants = 0 if timer_is_idle(account, limits) else NOT_IDLE
+            else:
+                at = e.instrument
+                wants = note_market(account, state.positions[at], state.grids[at], limits, e)
+            account.seq = seq
+            if wants == 0:
+                continue
+            if wants != NOT_IDLE:
+                n = follow_market(state, params, e, out, 0, wants)
+                _number(account, seq, out, n)
+                total += n
+                continue
+            account.seq = seq - 1
+        one[0] = e
+        one[0].seq = account.seq + 1
         total += step(state, params, one, 0, out)
     return total

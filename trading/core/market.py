@@ -22,40 +22,65 @@ from trading.core.watch.limits import check_limits
 
 _FEED_STALE = BIT["FEED_STALE"]
 _SPREAD = BIT["SPREAD"]
+# what may follow a market event, bits
+FEED_SAYS, STALE, SHOCKED, WIDE, MOVED, MARKED, HELD = 1, 2, 4, 8, 16, 32, 64
 _VOLATILITY, _VOLUME = BIT["VOLATILITY"], BIT["VOLUME"]
 
 
 @inner
-def on_market(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """Quotes, trades, bars and the feed's own state."""
-    account = state.account[0]
+def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: np.record) -> int:
+    """What one market event changes by itself: mark, grid, trailing stop.  Returns what must follow, 0 = nothing.
+
+    Records alone, no arrays: this is the whole cost of a bar that means nothing (an array as an argument costs more
+    than all of it).
+    """
     if e["flags"] & FLAG_BACKFILL:
-        if e.kind == market.BAR:
-            n = _grid(state, e, out, n)
-        return n
-    account.feed_ts_ns = account.now_ns
+        return SHOCKED if e.kind == market.BAR and _grid(g, e) else 0
+    a.feed_ts_ns = a.now_ns
     if e.kind == market.FEED:
-        return _feed(state, params, e, out, n)
-    if account.holds >> _FEED_STALE & 1:
-        n = watch_feed(state, params, out, n)
-    p = state.positions[e.instrument]
-    is_mark = _remember(p, e, account.now_ns, account.rules == MOEX)
+        return FEED_SAYS
+    wants = STALE if a.holds >> _FEED_STALE & 1 else 0
+    is_mark = _remember(p, e, a.now_ns, a.rules == MOEX)
     if e.kind == market.BAR:
-        n = _grid(state, e, out, n)
-        _trail(p, params, e)
-    if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
-        return n
-    limits = params.limits[0]
-    if e.kind != market.BAR and e.kind != market.TRADE and limits.spread_hold_ns > 0 and p.book_ok == 1:
-        wide = p.ask_tick - p.bid_tick
-        if wide > limits.spread_ticks_max:
-            until_ns = account.now_ns + limits.spread_hold_ns
-            n = raise_hold(state, out, n, _SPREAD, until_ns, wide, limits.spread_ticks_max)
-    fresh = p.move_tick == NO_TICK or account.now_ns - p.move_ts_ns >= limits.move_window_ns
-    if fresh or abs(p.mark_tick - p.move_tick) > limits.move_ticks_max:
-        n = watch_move(state, params, out, n, e.instrument)
+        if _grid(g, e):
+            wants |= SHOCKED
+        if p.qty != 0:
+            _trail(p, limits, e)
+    if e.kind == market.STATUS or a.version == 0 or p.mark_tick == NO_TICK:
+        return wants
+    if (e.kind == market.QUOTE or e.kind == market.BOOK) and limits.spread_hold_ns > 0 and p.book_ok == 1:
+        if p.ask_tick - p.bid_tick > limits.spread_ticks_max:
+            wants |= WIDE
+    if p.move_tick == NO_TICK or abs(p.mark_tick - p.move_tick) <= limits.move_ticks_max:
+        if p.move_tick == NO_TICK or a.now_ns - p.move_ts_ns >= limits.move_window_ns:
+            p.move_tick = p.mark_tick
+            p.move_ts_ns = a.now_ns
+    else:
+        wants |= MOVED
     if p.qty != 0:
-        n = check_limits(state, params, out, n, is_mark)
+        wants |= MARKED if is_mark else HELD
+    return wants
+
+
+@inner
+def follow_market(state: State, params: Params, e: np.record, out: np.ndarray, n: int, wants: int) -> int:
+    """What `note_market` asked for, in this order: the feed, shocks, spread, price move, limits and protection."""
+    account = state.account[0]
+    if wants & FEED_SAYS:
+        return _feed(state, params, e, out, n)
+    if wants & STALE:
+        n = watch_feed(state, params, out, n)
+    if wants & SHOCKED:
+        n = _shocks(state, out, n)
+    limits = params.limits[0]
+    p = state.positions[e.instrument]
+    if wants & WIDE:
+        wide = p.ask_tick - p.bid_tick
+        n = raise_hold(state, out, n, _SPREAD, account.now_ns + limits.spread_hold_ns, wide, limits.spread_ticks_max)
+    if wants & MOVED:
+        n = watch_move(state, params, out, n, e.instrument)
+    if wants & (MARKED | HELD):
+        n = check_limits(state, params, out, n, wants & MARKED != 0)
         n = watch_position(state, params, out, n, e.instrument)
     return n
 
@@ -66,6 +91,7 @@ def _feed(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
     account = state.account[0]
     if e.code != market.FEED_BEAT:
         account.feed_gap = 0 if e.code == market.FEED_UP else 1
+        account.idle = 0
         if account.feed_gap == 1:
             for i in range(account.instruments):
                 breakers.new_segment(state.grids[i])
@@ -77,17 +103,15 @@ def _feed(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
 
 
 @inner
-def _grid(state: State, e: np.record, out: np.ndarray, n: int) -> int:
-    """One completed bar into the grid; at a minute's end VOLATILITY and VOLUME follow it (MES-BREAK-02)."""
+def _grid(g: np.record, e: np.record) -> bool:
+    """One completed bar into the grid.  Returns True when VOLATILITY or VOLUME changed by it (MES-BREAK-02)."""
     if e.close_tick == NO_TICK or e["flags"] & FLAG_INVALID or e.value <= 0:
-        return n
+        return False
+    before = 2 * g.volatile + g.quiet
     end_ns = e.ts_venue_ns
-    start_ns = end_ns - e.value
     carried = e["flags"] & FLAG_CARRIED != 0
-    g = state.grids[e.instrument]
-    if breakers.take_bar(g, start_ns, end_ns, e.high_tick, e.low_tick, e.close_tick, e.volume, carried):
-        n = _shocks(state, out, n)
-    return n
+    breakers.take_bar(g, end_ns - e.value, end_ns, e.high_tick, e.low_tick, e.close_tick, e.volume, carried)
+    return 2 * g.volatile + g.quiet != before
 
 
 @inner
@@ -101,10 +125,9 @@ def _shocks(state: State, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def _trail(p: np.record, params: Params, e: np.record) -> None:
+def _trail(p: np.record, limits: np.record, e: np.record) -> None:
     """MES-STOP-05: after a completed bar the stop of a position may only tighten."""
-    limits = params.limits[0]
-    if p.qty == 0 or p.closing == 1 or p.stop_tick == NO_TICK or limits.trail_ticks <= 0 or p.trade_entry_qty == 0:
+    if p.closing == 1 or p.stop_tick == NO_TICK or limits.trail_ticks <= 0 or p.trade_entry_qty == 0:
         return
     if e.close_tick == NO_TICK or e["flags"] & FLAG_INVALID:
         return

@@ -260,6 +260,7 @@ ACCOUNT = np.dtype(
             ("decisions", "<i8"),
             # the rulebook
             ("rules", "<i8"),
+            ("idle", "<i8"),  # 1: until the clock's next moment a timer changes nothing while the feed is fresh
             ("instruments", "<i8"),  # instruments 0 .. this-1 have a specification
             ("clock_ns", "<i8"),  # when time alone next changes something: phase, roll, a hold's end
             ("presence_ns", "<i8"),  # last activity of a person

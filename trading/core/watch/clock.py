@@ -7,7 +7,7 @@ roll or the end of a hold counts from the event's own clock on, never from a mac
 import numpy as np
 
 from marketdata.core.compiled import inner
-from marketdata.core.records import NO_TICK, NO_TIME
+from marketdata.core.records import NO_TIME
 from marketdata.core.sessions import (
     AFTER_HOURS,
     AGGRESSIVE_EXIT,
@@ -41,6 +41,22 @@ _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
 _NEWS = BIT["NEWS"]
 _RVI_STALE = BIT["RVI_STALE"]
+# holds that a timer may clear by itself
+WATCHED_MASK = sum(
+    1 << BIT[code]
+    for code in (
+        "FEED_STALE",
+        "NOT_RECONCILED",
+        "EXECUTION_AWAY",
+        "DATABASE_AWAY",
+        "STREAM_FULL",
+        "NO_LIMITS",
+        "EXPOSURE",
+        "MIN_BALANCE",
+        "PRESENCE",
+        "RVI_STALE",
+    )
+)
 NEVER_NS = 2**62
 RVI_DEAD_NS = 96 * 3_600_000_000_000
 
@@ -49,18 +65,13 @@ RVI_DEAD_NS = 96 * 3_600_000_000_000
 def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """P-11: the mark against the mark at the start of the running window (so at most one window old).
 
-    Called with a known mark, when it has moved beyond the limit or the window is over.
+    Called when it has moved beyond the limit.
     """
     p = state.positions[instrument]
     limits = params.limits[0]
     now_ns = state.account[0].now_ns
-    if p.move_tick == NO_TICK:
-        p.move_tick = p.mark_tick
-        p.move_ts_ns = now_ns
     moved = abs(p.mark_tick - p.move_tick)
-    if moved > limits.move_ticks_max:
-        until_ns = now_ns + limits.move_hold_ns
-        n = raise_hold(state, out, n, _PRICE_MOVE, until_ns, moved, limits.move_ticks_max)
+    n = raise_hold(state, out, n, _PRICE_MOVE, now_ns + limits.move_hold_ns, moved, limits.move_ticks_max)
     if now_ns - p.move_ts_ns >= limits.move_window_ns:
         p.move_tick = p.mark_tick
         p.move_ts_ns = now_ns
@@ -233,6 +244,26 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
             close(p, BY_TIME)
     n = converge(state, params, out, n, instrument)
     return watch_cover(state, params, out, n, instrument)
+
+
+@inner
+def is_idle(state: State, params: Params) -> bool:
+    """Nothing is held, works, waits or is wrong: before `clock_ns` time alone changes nothing but the feed's age."""
+    a = state.account[0]
+    if a.version == 0 or a.config_pending != 0 or a.holds & WATCHED_MASK != 0 or params.limits[0].rvi_max > 0:
+        return False
+    if a.reconciled != 1 or a.execution_up != 1 or a.database_up != 1 or a.stream_ok != 1 or a.feed_gap == 1:
+        return False
+    for k in range(a.open_since_ns.shape[0]):
+        if a.open_since_ns[k] != NO_TIME:
+            return False
+    for i in range(a.instruments):
+        if state.positions[i].qty != 0 or state.positions[i].closing != 0 or state.positions[i].rev_side != 0:
+            return False
+    for slot in range(a.orders_used):
+        if state.orders[slot].number > 0 and life.is_open(state.orders[slot].status):
+            return False
+    return True
 
 
 @inner
