@@ -20,7 +20,7 @@ from tests.oracle.rules.desk import Desk, Output
 from tests.oracle.rules.facts import OPEN, Event
 from tests.oracle.rules.holds import BITS, LABELS, TABLE, strongest_label
 from trading.core import records as r
-from trading.core.kernel import step
+from trading.core.kernel import run, step
 from trading.core.records import Params, State
 from trading.run.replica import Kernel
 
@@ -200,9 +200,10 @@ class Batch:
         self.counts = np.zeros(events_max, np.int64)
         self.rows = np.zeros((events_max, len(COLUMNS)), np.int64)
 
-    def kernel(self, records: np.ndarray, crashes: Sequence[tuple[int, int]]) -> int:
+    def kernel(self, records: np.ndarray, crashes: Sequence[tuple[int, int]]) -> tuple[int, Kernel]:
         """All events through a fresh kernel.  A crash (snapshot, at): the kernel dies after event `at`, the one that
-        takes over has the snapshot of `snapshot` and replays the journal after it.  Returns the number of outputs."""
+        takes over has the snapshot of `snapshot` and replays the journal after it.  Returns the number of outputs, and
+        the last kernel."""
         kernel = Kernel()
         done = filled = 0
         for snapshot_at, crash_at in crashes:
@@ -211,7 +212,7 @@ class Batch:
             self._run(kernel, records, snapshot_at, crash_at, filled)
             kernel = Kernel.restore(kept)
             done = snapshot_at
-        return self._run(kernel, records, done, len(records), filled)
+        return self._run(kernel, records, done, len(records), filled), kernel
 
     def _run(self, kernel: Kernel, records: np.ndarray, start: int, stop: int, filled: int) -> int:
         return run_batch(
@@ -224,7 +225,8 @@ def compare(
     crashes: Sequence[tuple[int, int]],
 ) -> Difference | None:  # fmt: skip
     """The first difference between what the oracle said and what the kernel does; None when they agree."""
-    total = batch.kernel(encode(events), crashes)
+    records = encode(events)
+    total, last = batch.kernel(records, crashes)
     sent = batch.sent[:total]
     counts = batch.counts[: len(events)]
     numbers = kernel_numbers(sent)
@@ -237,8 +239,18 @@ def compare(
     same_figures = np.array_equal(batch.rows[: len(events)], figures_of_oracle)
     same_outputs = len(wanted) == len(numbers) and np.array_equal(wanted[:, 0], of_event)
     if same_figures and same_outputs and np.array_equal(wanted[:, 1:], numbers):
-        return None
+        return _batch_loop(records, last, events)
     return _first(events, wanted, np.column_stack((of_event, numbers)), batch.rows[: len(events)], figures_of_oracle)
+
+
+def _batch_loop(records: np.ndarray, last: Kernel, events: Sequence[Event]) -> Difference | None:
+    """The kernel's own batch loop must end in the same state, byte by byte, as one event at a time."""
+    other = Kernel()
+    run(other.state, other.params, records, other.out)
+    if other.snapshot() == last.snapshot():
+        return None
+    ones, batched = ({n: int(k.state.account[0][n]) for n in ("seq", "holds", "equity_micros")} for k in (last, other))
+    return Difference(len(events) - 1, "batch loop", events[-1], batched, ones)
 
 
 def _first(

@@ -12,6 +12,7 @@ from tests.oracle.rules.facts import (
     ENTRY,
     FILLED,
     MODIFYING,
+    MUST_BE_FLAT,
     NEW,
     NOTHING,
     OPEN,
@@ -239,6 +240,8 @@ def recon_end(d: "Desk", e: Event) -> None:
     for o in d.orders:
         if o is not None and o.status == WORKING and not o.seen:
             o.status, o.request = CANCELLED, NOTHING
+    if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
+        d.raise_hold("NOT_FLAT_AT_CUTOFF")
     differing = [i for i in d.instruments if i.broker_qty != i.qty]
     if differing:
         d.raise_hold("MISMATCH")
