@@ -5,6 +5,7 @@ from the key, so that no row is needed to send it.  The kill latches first, take
 unless the venue proves flat in time.  Called by services and commands; the rights were checked by the caller.
 """
 
+import contextlib
 import json
 import time
 import uuid
@@ -264,12 +265,12 @@ def kill(
     if scope != "desk":
         raise CommandRefused("UNKNOWN_SCOPE", f"scope {scope!r} is unknown; known: desk")
     watch = _Watch()
-    write_latch(var(), by, reason)
-    watch.add("latched", True)
-    specs = running_specs()
+    fault = str(write_latch(var(), by, reason).get("fault", ""))
+    watch.add("latched", fault == "", fault)
+    specs, known = _specs_to_kill(watch)
     rows = [_kill_row(spec, by, reason) for spec in specs]
     sent = [_kill_by_ring(row, spec, watch) for row, spec in zip(rows, specs, strict=True)]
-    flat = all(sent) and _wait_flat(watch, wait_s)
+    flat = known and all(sent) and _wait_flat(watch, wait_s)
     road = "ring" if specs else "none"
     if not flat:
         answer = guard.guard_kill(var(), by, reason) if second_road is None else second_road(by, reason)
@@ -282,6 +283,24 @@ def kill(
     for row in rows:
         _write_kill(row, report)
     return report
+
+
+def _specs_to_kill(watch: _Watch) -> tuple[list[SessionSpec], bool]:
+    """What the ring can be told, and whether that is all: a file that cannot be read must not stop the kill."""
+    found: list[SessionSpec] = []
+    known = True
+    try:
+        targets = guard.read_settings(var())
+    except (OSError, ValueError) as error:
+        watch.add("the guard's list", False, str(error))
+        return found, False
+    for target in targets:
+        try:
+            found.append(load_spec(session_folder(target.session)))
+        except (SpecError, OSError, ValueError) as error:
+            watch.add(f"{target.key}: its spec", False, str(error))
+            known = False
+    return found, known
 
 
 def _kill_row(spec: SessionSpec, by: str, reason: str) -> Command:
@@ -325,7 +344,8 @@ def _write_kill(row: Command, report: KillReport) -> None:
                 ref=row.ref, defaults=changes, create_defaults=_fields(row) | {"key": row.key}
             )
     except StoreAway:
-        _remember(row)
+        with contextlib.suppress(OSError):  # the evidence has it; a full disk must not turn a kill into an error
+            _remember(row)
 
 
 def unlock(by: str, reason: str) -> None:

@@ -118,6 +118,12 @@ def _named(name: str) -> "QuerySet[LoopLease]":
     return LoopLease.objects.filter(session__key=key, loop=loop)
 
 
+def probe_write() -> None:
+    """A write that changes nothing.  Raises StoreAway while the database takes none: reading may work all the same."""
+    with short_wait(), transaction.atomic():
+        LoopLease.objects.filter(id=0).update(fence=0)
+
+
 def wanted_loops(before_ns: int) -> list[Wanted]:
     """Wanted loops whose lease has run out, or will have by boot clock `before_ns`.  Raises StoreAway."""
     run_out = Q(expires_boot_ns__lt=before_ns) | ~Q(boot_id=boot_id())

@@ -5,6 +5,7 @@ flat.  The mode is chosen here, once, and nowhere in `core/`.  Commands, kill an
 """
 
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trading.configs import ConfigError, Profile, bar_limits, profile_of
 from trading.control import (
     CommandRefused,
     KillReport,
+    advance_command,
     advance_session,
     deliver_start,
     kill,
@@ -35,12 +37,13 @@ from trading.control import (
     var,
 )
 from trading.core import states
-from trading.leases import want_loops
+from trading.leases import short_wait, want_loops
 from trading.models import Account, Command, ConfigVersion, LoopLease, Session, SinkCursor
 from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.journal.reader import JournalReader
 from trading.run.latch import read_latch
+from trading.run.loops import StoreAway
 from trading.run.spec import (
     MODES,
     FeedSpec,
@@ -61,6 +64,7 @@ ENTRY_PHASES = (NORMAL, REDUCED)
 WINDOW_DAYS = 15
 LOOK_EVENTS = 400_000  # how far into a tape the hours are looked for
 LOOK_BATCH = 50_000
+RECEIPT_WITHIN_S = 30.0
 
 
 class StartRefused(ValueError):
@@ -307,12 +311,21 @@ def stop_session(session_id: int, by: str, reason: str = "", key: uuid.UUID | No
     session = Session.objects.get(id=session_id)
     if session.status == states.CREATED:
         advance_session(session, "refuse", reason=f"given up by {by} before it started", ended_at=timezone.now())
-    elif advance_session(session, "stop", stopping_at=timezone.now()):
+    elif _note_stopping(session):
         send_command(session_id, "stop", by, reason, key)
     else:
         raise CommandRefused("STATE", f"session {session.key} is {session.status}")
     session.refresh_from_db()
     return session
+
+
+def _note_stopping(session: Session) -> bool:
+    """Move the row.  With the database locked the command goes all the same; the ledger moves the row when it can."""
+    try:
+        with short_wait():
+            return advance_session(session, "stop", stopping_at=timezone.now())
+    except StoreAway:
+        return session.status not in states.SESSION_OVER
 
 
 def finish_if_flat(session_id: int) -> bool:
@@ -327,6 +340,7 @@ def finish_if_flat(session_id: int) -> bool:
     if session.status == states.STOPPING:
         _end_if_flat(session)
         return False
+    _doubt_old_commands(session_id)
     if session.status not in states.SESSION_OVER:
         return False
     now_free = LoopLease.objects.filter(session=session).exclude(loop="sinks").exclude(owner="")
@@ -334,6 +348,14 @@ def finish_if_flat(session_id: int) -> bool:
         return False
     want_loops(session_id, ("sinks",), False)
     return True
+
+
+def _doubt_old_commands(session_id: int) -> None:
+    """A command that the inbox took and that has no receipt by now may have died with Redis: unknown, not accepted."""
+    before = timezone.now() - timedelta(seconds=RECEIPT_WITHIN_S)
+    waiting = Command.objects.filter(session_id=session_id, state=states.ACCEPTED, accepted_at__lt=before)
+    for ref in waiting.values_list("ref", flat=True):
+        advance_command(ref, "lost", detail=f"no receipt within {RECEIPT_WITHIN_S:.0f} s; look at the session")
 
 
 def _end_if_flat(session: Session) -> None:

@@ -291,6 +291,8 @@ class _Batch:
         if e["ref"] == 0:
             return
         seq = int(e["seq"])
+        if int(e["code"]) == kinds.STOP_SESSION:  # given while the database took no writes
+            advance_session(self.session, "stop", stopping_at=self.now)
         if Command.objects.filter(ref=int(e["ref"])).update(seq=seq) == 0:
             Command.objects.create(
                 ref=int(e["ref"]),

@@ -24,6 +24,7 @@ FRESH_DELAY_S = 0.5  # the same for a loop that was just wanted or released: its
 GRACE_S = 2.5  # after its start a worker leaves others' loops alone: they may be starting, too
 PICKED_UP_S = 1.5  # a message that has not come back by then is not waited for: the broker is away
 EXPIRES_S = 3
+HOLDERS_FIRST_S = 2.5  # after a database that took no writes: holders renew first, else all loops would change hands
 OWN_QUEUE = "loops."
 log = structlog.get_logger("trading.worker")
 
@@ -99,6 +100,7 @@ class Supervisor:
         self._sent: dict[str, int] = {}
         self._free: dict[str, int] = {}  # since when this worker sees a loop free
         self._started_ns = clock()
+        self._away_ns = 0  # when the database last took no write
         self._stop = threading.Event()
 
     def delay_s(self, loop: str, fresh: bool) -> float:
@@ -111,6 +113,7 @@ class Supervisor:
         from trading.leases import wanted_loops
 
         now = self.clock()
+        holders_first_ns = self._away_ns + round(HOLDERS_FIRST_S * 1e9)
         found = wanted_loops(now + round(SCAN_S * 1e9))
         self._free = {wanted.name: self._free.get(wanted.name, now) for wanted in found}
         mine = set(self.holder.names())
@@ -123,11 +126,25 @@ class Supervisor:
             due_ns = free_ns + round(self.delay_s(wanted.loop, fresh) * 1e9)
             if wanted.loop != self.own_loop:
                 due_ns = max(due_ns, self._started_ns + round(GRACE_S * 1e9))
+            due_ns = max(due_ns, holders_first_ns if self._away_ns else 0)
             if due_ns > now:
                 wait_s = min(wait_s, (due_ns - now) / 1e9 + 0.005)
-            else:
+            elif self._writable():
                 self._bid(wanted.session_id, wanted.key, wanted.loop, wanted.name, now)
         return wait_s
+
+    def _writable(self) -> bool:
+        """Whether the database takes writes.  While it does not, leases run out that their holders still live by."""
+        from trading.leases import probe_write
+        from trading.run.loops import StoreAway
+
+        try:
+            probe_write()
+        except StoreAway as error:
+            self._away_ns = self.clock()
+            log.warning("database_takes_no_writes", error=str(error))
+            return False
+        return True
 
     def _bid(self, session_id: int, key: str, loop: str, name: str, now: int) -> None:
         sent_ns = self._sent.get(name)

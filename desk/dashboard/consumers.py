@@ -92,7 +92,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
                     self._require_picture().restart()
                     self._wake.set()
                 case "sub":
-                    await self._subscribe(int(message["session"]))
+                    await self._subscribe(int(message["session"]), message.get("panels") == ["strip"])
                 case other:
                     raise ValueError(f"unknown message {other!r}")
         except (ValueError, KeyError, TypeError) as error:
@@ -110,7 +110,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         self._waiting_for, self._hidden = 0, hidden
         self._acked.set()
 
-    async def _subscribe(self, session_id: int) -> None:
+    async def _subscribe(self, session_id: int, strip_only: bool) -> None:
         if self._cursor is not None:
             raise ValueError("a socket shows one session")
         key = await database_sync_to_async(find_key)(session_id)
@@ -118,7 +118,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
             await self._end(NO_RIGHT)
             return
         picture = this_hub().watch(key, self._wake)
-        self._cursor = wire.Cursor(picture)
+        self._cursor = wire.Cursor(picture, wire.STRIP_KEYS if strip_only else None)
         await self.send(
             wire.hello(
                 user=self._user.get_username(),
@@ -134,9 +134,9 @@ class DeskConsumer(AsyncWebsocketConsumer):
         cursor = self._require_picture()
         await self._first_picture(cursor, session_id)
         loop = asyncio.get_running_loop()
-        sent_at = 0.0
+        sent_at, usual_s = 0.0, BEAT_S if cursor.only is not None else FRAME_S
         while True:
-            pause = (HIDDEN_S if self._hidden else FRAME_S) - (loop.time() - sent_at)
+            pause = (HIDDEN_S if self._hidden else usual_s) - (loop.time() - sent_at)
             if pause > 0:
                 await asyncio.sleep(pause)
             await _set_within(self._wake, BEAT_S)

@@ -6,6 +6,7 @@ The Hub subscribes first and reads the whole picture after, so nothing falls bet
 """
 
 import asyncio
+import itertools
 import logging
 import time
 from typing import Any
@@ -25,6 +26,7 @@ BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 ROWS = "rows:"
 
 log = logging.getLogger(__name__)
+_readings = itertools.count(1)  # of whole pictures in this process: a forgotten picture's number never comes again
 
 
 class Live(msgspec.Struct):
@@ -68,7 +70,7 @@ class Picture:
         self.values: dict[str, bytes] = {}
         self.counts: dict[str, int] = {}
         self.rows: dict[str, Rows] = {}
-        self.generation = 0  # a new one after every reading of the whole
+        self.generation = 0  # another one after every reading of the whole
         self.beats: dict[str, int] = {}  # hop → boot µs of its last sign of life
         self.epoch, self.seq = 0, 0
         self.loaded = False
@@ -77,7 +79,7 @@ class Picture:
 
     def load(self, values: dict[str, bytes], now_us: int | None) -> None:
         """Replace everything.  `now_us` None: the values are old, and no hop is alive by them."""
-        self.generation += 1
+        self.generation = next(_readings)
         self.values, self.rows, self.beats = {}, {}, {}
         self.counts = dict.fromkeys(values, 0)
         self.epoch = self.seq = 0

@@ -9,12 +9,21 @@ from typing import Any
 
 import msgspec
 from django.core.exceptions import ObjectDoesNotExist
+from django.utils.translation import gettext_lazy
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import tick_decimals
 from trading import selectors
 
 ROW_STREAMS = {"fill": "fills", "trade": "trades", "decision": "decisions", "command": "commands"}
+# panels that share one place where the screen is narrow: id, tab
+PANES = (
+    ("ladder", gettext_lazy("Ladder")),
+    ("decisions", gettext_lazy("Decisions")),
+    ("blotter", gettext_lazy("Blotter")),
+    ("holds", gettext_lazy("Holds")),
+    ("loops", gettext_lazy("Loops")),
+)
 HUMAN_ZONES = {"cme": "America/Chicago", "moex": "Europe/Moscow"}
 
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from desk.dashboard import api, kill, views
+from desk.dashboard.live import chart, replay
 
 urlpatterns = [
     path("", views.root, name="root"),
@@ -11,8 +12,12 @@ urlpatterns = [
     path("sessions/", views.session_list, name="sessions"),
     path("sessions/new/", views.new_session, name="new-session"),
     path("sessions/<int:session_id>/", views.session, name="session"),
+    path("sessions/<int:session_id>/replay/", replay.replay, name="session-replay"),
     path("sessions/<int:session_id>/command/", views.session_command, name="session-command"),
     path("api/commands/", api.give, name="commands"),
     path("api/commands/<uuid:key>/", api.state, name="command"),
+    path("api/bars/<int:session_id>/", chart.bars, name="bars"),
+    path("api/marks/<int:session_id>/", chart.marks, name="marks"),
+    path("api/sessions/", chart.session_rail, name="session-rail"),
     path("kill/", kill.kill, name="kill"),
 ]

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from desk.dashboard import sessions
 from desk.dashboard.api import KINDS
 from desk.dashboard.forms import SessionForm, usual
+from desk.dashboard.live import chart
 from desk.dashboard.rights import may_act
 from desk.dashboard.texts import page_texts
 from marketdata.feeds.port import FeedError
@@ -53,7 +54,8 @@ def _desk(request: HttpRequest, session_id: int | None, form: SessionForm, statu
         except ObjectDoesNotExist:
             raise Http404("no such session") from None
         stored = {name: value for name, value in sessions.stored_values(session_id).items() if ":" not in name}
-        context["page_data"] = {"session": session_id, "texts": page_texts(), "stored": stored}
+        context["page_data"] = {"session": session_id, "texts": page_texts(), "stored": stored, "rail": chart.rail()}
+        context["panes"] = sessions.PANES
     return render(request, "dashboard/desk.html", context, status=status)
 
 

@@ -14,6 +14,7 @@ PROTOCOL = 1
 HZ = 20
 FRAME_BYTES_MAX = 64_000  # more waits for the next frame
 HOPS = ("venue", "feed", "bus", "worker", "web")
+STRIP_KEYS = frozenset({"mode", "clock", "holds"})  # all that a page with nothing but the strip is told
 LOOPS = ("feed", "inference", "risk", "execution", "sinks")
 # panel → [ageing, stale] in ms of knowledge: beats of the loops come once a second, so "stale" leaves room for one
 THRESHOLDS = {"market": [1200, 2500], "state": [1000, 2000], "loops": [2000, 3500]}
@@ -43,10 +44,14 @@ def text(value: dict[str, Any]) -> str:
 
 
 class Cursor:
-    """One socket's place in one picture.  `frame` returns the next message, which the page must acknowledge."""
+    """One socket's place in one picture.  `frame` returns the next message, which the page must acknowledge.
 
-    def __init__(self, picture: Picture) -> None:
+    `only` names the keys to send, without any rows; None sends everything.
+    """
+
+    def __init__(self, picture: Picture, only: frozenset[str] | None = None) -> None:
         self.picture = picture
+        self.only = only
         self.n = 0
         self.skipped = 0
         self._epoch, self._seq = "", 0
@@ -73,16 +78,21 @@ class Cursor:
         self._epoch = self.epoch
         self._sent = dict(picture.counts)
         self._to = {name: rows.to for name, rows in picture.rows.items()}
-        rows = {name: {"to": stream.to, "items": stream.items} for name, stream in picture.rows.items()}
+        values = {name: value for name, value in picture.values.items() if self._wants(name)}
+        streams = picture.rows.items() if self.only is None else ()
+        rows = {name: {"to": stream.to, "items": stream.items} for name, stream in streams}
         body = {"k": "snap", "n": self.n, "epoch": self.epoch, "seq": picture.seq, "t": hops}
-        return text({**body, "d": _raw(picture.values), "rows": rows, "skipped": self.skipped})
+        return text({**body, "d": _raw(values), "rows": rows, "skipped": self.skipped})
+
+    def _wants(self, name: str) -> bool:
+        return self.only is None or name in self.only
 
     def _changes(self, hops: dict[str, int | None]) -> str:
         picture, size = self.picture, 0
         changed: dict[str, bytes] = {}
         for name, count in picture.counts.items():
             before = self._sent.get(name, -1)
-            if count == before:
+            if count == before or not self._wants(name):
                 continue
             size += len(picture.values[name])
             if changed and size > FRAME_BYTES_MAX:
@@ -90,7 +100,8 @@ class Cursor:
             changed[name] = picture.values[name]
             self.skipped += max(0, count - before - 1) if before >= 0 else 0
             self._sent[name] = count
-        rows = {name: new for name, stream in picture.rows.items() if (new := self._new_rows(name)) is not None}
+        streams = picture.rows if self.only is None else {}
+        rows = {name: new for name in streams if (new := self._new_rows(name)) is not None}
         body = {"k": "f", "n": self.n, "epoch": self.epoch, "seq": picture.seq, "t": hops}
         return text({**body, "d": _raw(changed), "rows": rows, "skipped": self.skipped})
 

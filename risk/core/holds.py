@@ -163,8 +163,6 @@ TRADING_DAY_MASK = _masks({"clearing": (BY_TRADING_DAY,)})
 MODEL_RELOAD_MASK = _masks({"clearing": (BY_MODEL_RELOAD,)})
 RESUME_MASK = _masks({"clearing": (BY_OPERATOR,), "label": (MANUAL_REVIEW, PAUSED, REDUCED)})
 RESET_MASK = _masks({"clearing": (BY_OPERATOR,), "label": (HALTED,)})
-# an entry that works already goes: with FLATTEN and CLOSE_ONLY (MES-EOD), with every entry hold (MOEX-RISK-09)
-CANCEL_MASK = np.array([FLATTEN_MASK[MES] | 1 << BIT["CLOSE_ONLY"], ENTRY_MASK[MOEX]], np.int64)
 
 _STRENGTH = {NO_ENTRY: 1, FLATTEN: 0, SCALE: 2}  # MOEX-TERM-04's tie-break
 _ORDER = {

@@ -1,7 +1,7 @@
 /* Integers from the server → text.  Unknown is "—"; NaN never prints; P&L is always signed.  Computes no money. */
 export const NONE = "—";
 const MINUS = "−";
-const NBSP = " ";
+const NBSP = "\u00a0";
 
 export function known(value) {
   return typeof value === "number" && Number.isFinite(value);
@@ -14,7 +14,7 @@ export function money(micros, currency = "", { sign = true } = {}) {
   let cents = Math.floor(size / 10000);
   const rest = size % 10000;
   if (rest > 5000 || (rest === 5000 && cents % 2 === 1)) cents += 1;
-  const whole = String(Math.floor(cents / 100)).replace(/\B(?=(\d{3})+$)/g, currency === "RUB" ? NBSP : ",");
+  const whole = String(Math.floor(cents / 100)).replace(/\B(?=(\d{3})+$)/g, ",");
   const text = `${whole}.${String(cents % 100).padStart(2, "0")}`;
   const head = cents === 0 ? "" : micros < 0 ? MINUS : sign ? "+" : "";
   if (currency === "USD") return `${head}$${text}`;
@@ -50,10 +50,17 @@ export function depth(value) {
   return value < 10000 ? String(value) : `${(value / 1000).toFixed(value < 100000 ? 1 : 0)}k`;
 }
 
-/** "L2", "S2", "flat". */
+/** "L2", "S2", "flat"; own sizes are never abbreviated. */
 export function size(qty) {
   if (!known(qty)) return NONE;
   return qty === 0 ? "flat" : `${qty > 0 ? "L" : "S"}${Math.abs(qty)}`;
+}
+
+/** Ticks with a sign: "+4 t", "−2.5 t"; zero is neutral. */
+export function ticks(value) {
+  if (!known(value)) return NONE;
+  const text = Number.isInteger(value) ? String(Math.abs(value)) : Math.abs(value).toFixed(1);
+  return `${Number(text) === 0 ? "" : value < 0 ? MINUS : "+"}${text} t`;
 }
 
 export function side(value) {

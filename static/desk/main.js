@@ -1,37 +1,50 @@
 /* The Desk: one store, one socket, one drawing per animation frame, ages ten times a second. */
 import "./shell.js";
 import { Commands } from "./commands.js";
-import { by, dress, put } from "./dom.js";
-import { age, count, price, side, time } from "./format.js";
+import { by } from "./dom.js";
 import { installForm } from "./form.js";
+import { Freshness } from "./freshness.js";
+import { installKeys } from "./keys.js";
+import { turn, zoneChoice } from "./look.js";
+import { mode } from "./mode.js";
+import { panes } from "./panes.js";
 import { blotter } from "./panels/blotter.js";
 import { decisions } from "./panels/decisions.js";
 import { holds } from "./panels/holds.js";
 import { ladder } from "./panels/ladder.js";
 import { loops } from "./panels/loops.js";
 import { position } from "./panels/position.js";
+import { rail } from "./panels/rail.js";
 import { risk } from "./panels/risk.js";
-import { status } from "./panels/status.js";
+import { Say } from "./say.js";
 import { Socket } from "./socket.js";
 import { Store } from "./store.js";
+import { strip } from "./strip.js";
+import { View } from "./view.js";
 
 const TICK_MS = 100;
-const MISSED_SHOWN_MS = 15000;
+const ZONES = { venue: "", utc: "UTC", local: Intl.DateTimeFormat().resolvedOptions().timeZone };
 
 installForm();
 if (by("desk")) start(JSON.parse(by("page-data").textContent));
 
-function start({ session, texts, stored }) {
+function start({ session, texts, stored, rows, rail: sessions, replay, until_us: until }) {
   const store = new Store();
-  store.values = stored;
-  store.over = ["ended", "failed"].includes(stored.mode.status); // by the database: no loop will publish it any more
-  const panels = [status(store), position(store), risk(store), ladder(store), decisions(store, texts), holds(store, texts), blotter(store, texts), loops(store)];
-  const commands = new Commands(store);
+  const view = new View();
+  if (replay) store.snap({ d: stored, rows, n: 0, epoch: "replay", seq: 0, t: {} });
+  else store.values = stored;
+  store.replay = replay === true;
+  store.over = replay === true || ["ended", "failed"].includes(stored.mode.status); // no loop will publish it any more
+  const depth = ladder(store, view);
+  const list = rail(store, view, sessions);
+  const places = panes(store);
+  const panels = [strip(store), mode(store), position(store), risk(store), depth, decisions(store, texts), holds(store, texts), blotter(store, texts), loops(store), list, places];
+  const commands = by("commands") ? new Commands(store) : null;
+  const say = new Say(store);
   const socket = new Socket(store, session, { frame: arrived, state: changed });
+  const freshness = new Freshness(store, socket);
+  let chart = null;
   let scheduled = false;
-  let seenFills = null;
-  let trouble = { state: "opening", detail: "" };
-  let missed = "";
 
   function draw() {
     scheduled = false;
@@ -42,124 +55,78 @@ function start({ session, texts, stored }) {
       if (dirty.some((key) => panel.keys.some((wanted) => key === wanted || (wanted.endsWith(":") && key.startsWith(wanted))))) panel.update();
     }
     store.frameAt = performance.now();
-    store.painted = true;
+    if ((socket.connected && !socket.resyncing) || store.over) store.painted = true;
     tick();
     socket.painted(performance.now() - started);
   }
 
+  function schedule() {
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(draw);
+  }
+
   function arrived(kind) {
     if (kind === "snap") {
-      noteMissed();
-      trouble = { state: "", detail: "" };
+      say.missed((text) => { freshness.missed = text; });
+      freshness.trouble = { state: "", detail: "" };
     }
-    if (document.hidden) {
-      socket.painted(0);
-      return;
-    }
-    if (!scheduled) {
-      scheduled = true;
-      requestAnimationFrame(draw);
-    }
-    announce();
+    if (document.hidden) socket.painted(0);
+    else schedule();
+    say.fills();
   }
 
   function changed(state, detail) {
-    trouble = { state, detail };
-    if (state === "lost") store.painted = false;
+    freshness.trouble = { state, detail };
+    if (state === "lost" || state === "resync") store.painted = false;
     tick();
-  }
-
-  /** After a break: the fills that came meanwhile, once. */
-  function noteMissed() {
-    const fills = store.list("fill");
-    if (seenFills !== null) {
-      const fresh = fills.filter((row) => row.seq > seenFills);
-      if (fresh.length > 0) {
-        missed = `You missed: ${fresh.map((row) => sentence(row)).join("; ")}`;
-        setTimeout(() => { missed = ""; }, MISSED_SHOWN_MS);
-      }
-    }
-  }
-
-  function sentence(row) {
-    const inst = store.instrument(row.inst);
-    return `${side(row.side)} ${count(row.qty)} ${inst?.symbol ?? row.inst} at ${price(row.tick ?? row.price_tick, inst)}`;
-  }
-
-  /** One polite sentence for the newest fills, at most every two seconds. */
-  let saidAt = 0;
-  function announce() {
-    const fills = store.list("fill").filter((row) => !row.gap);
-    const newest = fills.length > 0 ? fills[0].seq : 0;
-    const fresh = fills.filter((row) => row.seq > (seenFills ?? newest));
-    if (seenFills === null || (fresh.length > 0 && performance.now() - saidAt > 2000)) {
-      if (fresh.length > 0) put(by("says"), fresh.map(sentence).join(". "));
-      saidAt = performance.now();
-      seenFills = newest;
-    }
   }
 
   function tick() {
     for (const panel of panels) panel.tick?.();
-    commands.tick();
-    freshness();
-    banner();
-  }
-
-  function freshness() {
-    for (const panel of document.querySelectorAll("#desk .panel")) {
-      const label = panel.querySelector(".age");
-      const [ageing, stale] = store.hello.thresholds[label.dataset.age] ?? [1000, 2000];
-      const value = store.knowledgeAge(label.dataset.age);
-      let state = "";
-      let text = value === null ? "no beat" : age(value);
-      if (store.ended()) {
-        state = "over";
-        text = "session over";
-      } else if (!socket.connected || value === null || value > stale) {
-        state = "stale";
-        text = value === null ? "stale, no beat" : `stale ${text}`;
-      } else if (value > ageing) {
-        state = "ageing";
-        text = `ageing ${text}`;
-      }
-      dress(panel, `panel ${state}`);
-      put(label, text);
-    }
-  }
-
-  function banner() {
-    const node = by("banner");
-    let text = missed;
-    if (trouble.state === "closed") {
-      text = `Disconnected: ${trouble.detail}. The picture is old; KILL and the commands still work while you are signed in.`;
-    } else if (trouble.state === "lost") {
-      const gone = Math.floor((performance.now() - socket.lostAt) / 1000);
-      const next = Math.max(0, Math.ceil(((socket.retryAt ?? performance.now()) - performance.now()) / 1000));
-      const clock = store.values.clock;
-      text = `Disconnected ${Math.floor(gone / 60)}:${String(gone % 60).padStart(2, "0")}${trouble.detail ? ` (${trouble.detail})` : ""}. Position as of ${time(clock?.now_us, store.zone)} may be wrong. Next try in ${next} s (${socket.tries}).`;
-    } else if (trouble.state === "resync") {
-      text = `A frame was lost (${trouble.detail}); asking for a fresh picture.`;
-    } else if (store.values.mode?.status === "failed") {
-      text = "The session has failed: see Sessions for its reason.";
-    } else if (store.values.account?.latched || store.values.mode?.label === "HALTED") {
-      text = "HALTED. Nothing trades until a person has looked and unlocked: manage.py unlock.";
-    }
-    node.classList.toggle("hidden", text === "");
-    node.classList.toggle("attention", text === missed || trouble.state === "resync");
-    put(node, text);
+    commands?.tick();
+    freshness.tick();
+    say.alarms(socket.connected || store.ended());
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) {
-      store.changed.add("*");
-      requestAnimationFrame(draw);
-    }
+    if (document.hidden) return;
+    store.changed.add("*");
+    schedule();
   });
+  document.addEventListener("look", ({ detail }) => {
+    if (detail.name !== "zone") return;
+    store.zoneChosen = ZONES[zoneChoice()];
+    store.changed.add("*");
+    schedule();
+  });
+  store.zoneChosen = ZONES[zoneChoice()];
   window.addEventListener("online", () => socket.retryNow());
+  installKeys({
+    centre: depth.recentre,
+    log: () => by("chart-log").click(),
+    now: () => chart?.toNow(),
+    instrument: (step) => view.step(store, step),
+    theme: () => turn("theme"),
+    search: () => by("rail-button").offsetParent === null ? by("sessions").querySelector("a")?.focus() : by("rail-button").click(),
+    session: (i) => list.open(i),
+    speak: () => say.state(),
+  });
   store.changed.add("*");
   draw();
   setInterval(tick, TICK_MS);
-  socket.open();
-  globalThis.desk = { store, socket, commands };
+  if (!replay) socket.open();
+  globalThis.desk = { store, socket, commands, view };
+
+  /* The chart's library is as large as all the rest: it comes after the first picture. */
+  import("./chart/panel.js").then(({ chartPanel }) => {
+    chart = chartPanel(store, view, until);
+    panels.push(chart);
+    globalThis.desk.chart = chart;
+    store.changed.add("*");
+    schedule();
+  }, (error) => {
+    console.warn("the chart could not be loaded", error.message);
+    by("chart-empty").textContent = "The chart could not be loaded; reload the page to try again.";
+  });
 }

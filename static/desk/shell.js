@@ -1,21 +1,10 @@
-/* What every signed-in page has: KILL and the theme switch. */
-import { by, put } from "./dom.js";
+/* What every signed-in page has: KILL, theme and density, and the live strip where nothing else is live. */
+import { by } from "./dom.js";
 import { installKill } from "./kill.js";
-
-const THEMES = ["auto", "dark", "light"];
-
-function installTheme() {
-  const button = by("theme");
-  const root = document.documentElement;
-  const show = () => put(button, `${root.dataset.theme[0].toUpperCase()}${root.dataset.theme.slice(1)} theme`);
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    root.dataset.theme = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
-    document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict`;
-    show();
-  });
-  show();
-}
+import { installLook } from "./look.js";
+import { watch } from "./watch.js";
 
 installKill();
-installTheme();
+installLook();
+const strip = by("strip");
+if (strip?.dataset.session && !by("desk")) watch(Number(strip.dataset.session));

@@ -11,9 +11,10 @@ export const CLOSES = {
 const FINAL = new Set([4401, 4403, 4429]);
 
 export class Socket {
-  /** on: {frame(kind), state(text, detail)} — frame is called after the store has changed, and calls `painted` later. */
-  constructor(store, session, on) {
-    Object.assign(this, { store, session, on });
+  /** panels: ["strip"] for the strip's values alone, else everything.
+   *  on: {frame(kind), state(text, detail)} — frame is called after the store has changed, and calls `painted` later. */
+  constructor(store, session, on, panels = []) {
+    Object.assign(this, { store, session, on, panels });
     this.tries = 0;
     this.connected = false;
     this.lostAt = null;
@@ -28,7 +29,7 @@ export class Socket {
     const ws = new WebSocket(`${scheme}//${location.host}/ws/desk/`);
     this.ws = ws;
     this.resyncing = true;
-    ws.onopen = () => this.#send({ k: "sub", session: this.session });
+    ws.onopen = () => this.#send({ k: "sub", session: this.session, panels: this.panels });
     ws.onmessage = (event) => {
       if (ws === this.ws) this.#take(JSON.parse(event.data));
     };
@@ -100,7 +101,8 @@ export class Socket {
     const base = RETRY_S[Math.min(this.tries, RETRY_S.length - 1)];
     const delay = base * 1000 * (0.8 + 0.4 * Math.random());
     this.tries += 1;
-    this.retryAt = performance.now() + delay;
+    this.lostTryAt = performance.now();
+    this.retryAt = this.lostTryAt + delay;
     this.timer = setTimeout(() => this.retryNow(), delay);
     this.on.state("lost", CLOSES[code] ?? "");
   }

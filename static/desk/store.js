@@ -29,6 +29,8 @@ export class Store {
     this.epoch = "";
     this.painted = false;
     this.over = false;
+    this.replay = false; // a moment of the past: nothing here ages
+    this.zoneChosen = "";
   }
 
   /** A whole picture replaces everything. */
@@ -141,8 +143,9 @@ export class Store {
     return this.values.account?.currency ?? "";
   }
 
+  /** The zone that times are written in: the venue's, unless the person chose another for the whole page. */
   get zone() {
-    return this.values.clock?.tz || "UTC";
+    return this.zoneChosen || this.values.clock?.tz || "UTC";
   }
 
   /** Session time now in µs: the server's stamp plus what has passed here, at the session's speed. */

@@ -24,6 +24,7 @@ def test_every_rule_names_a_file_that_exists_or_what_is_missing() -> None:
 
 
 def test_every_hold_of_the_futures_rulebook_is_a_rule() -> None:
+    desk: tuple[str, ...]
     own = ("DUPLICATE_STORM", "CLOSE_ONLY", "SESSION_STOPPED", "EXECUTION_AWAY", "DATABASE_AWAY", "STREAM_FULL")
     desk = (*own, "PRICE_MOVE", "NO_LIMITS", "EOD", "EOD_REDUCED", "OPERATOR_PAUSE", "AFTER_HOURS")
     desk = (*desk, "FEED_STALE", "NOT_RECONCILED")  # the desk's own, and those that a numbered rule states

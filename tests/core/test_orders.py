@@ -59,4 +59,12 @@ def test_a_lost_answer_is_unknown_and_only_evidence_ends_it() -> None:
     o = order(life.NEW, life.SUBMITTING)
     assert life.advance(o, life.ON_UNKNOWN) and o.status == life.UNKNOWN
     enders = {t for (s, _, t), to in life.TRANSITIONS.items() if s == life.UNKNOWN and to[0] != life.UNKNOWN}
-    assert enders == {life.ON_ACK, life.ON_PART_FILL, life.ON_FULL_FILL, life.ON_REJECT, life.ON_CANCELLED}
+    evidence = {life.ON_ACK, life.ON_PART_FILL, life.ON_FULL_FILL, life.ON_REJECT, life.ON_CANCELLED, life.ON_ABSENT}
+    assert enders == evidence
+
+
+def test_only_the_report_that_it_is_absent_ends_a_working_order_that_is_asked_after() -> None:
+    """W-01: a late refusal of its modification or cancel leaves it working."""
+    for trigger, status in ((life.ON_REJECT, life.WORKING), (life.ON_ABSENT, life.CANCELLED)):
+        o = order(life.WORKING, life.QUERYING)
+        assert life.advance(o, trigger) and (o.status, o.request) == (status, life.NOTHING)

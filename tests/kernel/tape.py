@@ -35,13 +35,32 @@ class Tape:
             kind, outputs = self._one()
             for o in outputs:
                 digest.update(o.tobytes())
-                if o.kind in (r.SUBMIT, r.CANCEL, r.MODIFY):
-                    number = (int(o.kind), int(o.order_number), int(o.side), int(o.qty), int(o.role))
-                    self.waiting.append(number)
+            self.listen(outputs)
             if check is not None:
                 check(self.desk, kind, outputs)
         digest.update(self.desk.kernel.snapshot())
         return digest.hexdigest()
+
+    def settle(self, rounds: int = 400) -> None:
+        """Time passes and the venue answers all that it was asked, without inventing: what it ended does not fill."""
+        desk, rng = self.desk, self.random
+        for _ in range(rounds):
+            if not self.waiting:
+                self.listen(desk.event(r.TIMER, wait_ns=S))
+                self.listen(desk.quote(self.price, self.price + 1))
+                if not self.waiting and not desk.live():
+                    return
+                continue
+            asked = self.waiting.pop(rng.randrange(len(self.waiting)))
+            if asked[1] in {int(o.number) for o in desk.live()}:
+                self.listen(self._answer(asked)[1])
+            elif asked[0] != r.SUBMIT:
+                self.listen(desk.answer(r.REJECT, asked[1], code=r.REJECTED_UNKNOWN_ORDER))
+
+    def listen(self, outputs: list[np.record]) -> None:
+        for o in outputs:
+            if o.kind in (r.SUBMIT, r.CANCEL, r.MODIFY):
+                self.waiting.append((int(o.kind), int(o.order_number), int(o.side), int(o.qty), int(o.role)))
 
     def _one(self) -> tuple[int, list[np.record]]:
         desk, rng = self.desk, self.random

@@ -1,15 +1,22 @@
 """The kernel's holds and commands: what refuses entries, what closes, and that exits always leave."""
 
+import numpy as np
 import pytest
 
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from risk.core import codes
 from risk.core.holds import BIT, FLATTEN_MASK, HOLDS, LABELS, label
 from risk.core.records import MES, MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
+from trading.core import orders as life
 from trading.core import records as r
 from trading.run.replica import Kernel
+
+
+def entry_on_its_way(desk: Desk) -> int:
+    """An entry that was sent and not answered; its number."""
+    return int(sent(desk.score(), r.SUBMIT)[0].order_number)
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
@@ -37,6 +44,18 @@ def test_feed_silence_holds_entries_and_clears_by_itself_p04() -> None:
     assert decision(desk.score()) == codes.FEED_STALE, "a beat is no quote: the old quote is still too old"
     desk.quote(20_000, 20_001)
     assert decision(desk.score()) == codes.APPROVED
+
+
+@pytest.mark.parametrize(("late_ns", "code"), [(2 * S, codes.APPROVED), (2 * S + 1, codes.FEED_STALE)])
+def test_a_quote_that_waited_in_a_queue_is_as_old_as_it_is_p04(late_ns: int, code: int) -> None:
+    desk = Desk()
+    desk.event(r.TIMER, wait_ns=60 * S)
+    desk.event(m.TRADE, price_tick=20_000, qty=1, ts_ns=desk.now_ns - late_ns, wait_ns=0)
+    desk.quote(20_000, 20_001, ts_ns=desk.now_ns - late_ns, wait_ns=0)
+    told_ns = desk.now_ns - late_ns
+    assert desk.position().quote_ts_ns == desk.position().last_ts_ns == desk.account.feed_ts_ns == told_ns
+    assert ("FEED_STALE" in standing(desk)) == (code != codes.APPROVED)
+    assert decision(desk.score(wait_ns=0)) == code
 
 
 def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
@@ -67,6 +86,76 @@ def test_a_working_entry_goes_when_a_flatten_hold_comes() -> None:
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
     out = desk.command(r.KILL)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+
+
+@pytest.mark.parametrize("code", [r.FLATTEN_ALL, r.KILL, r.STOP_SESSION])
+def test_flatten_with_an_entry_on_its_way_ends_flat_mes_live_11_k02(code: int) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    out = desk.command(code)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+    desk.ack(number)
+    out = desk.fill(number, 20_001)  # faster than the cancel
+    assert [(int(o.role), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 1)]
+    desk.answer(r.REJECT, number, code=r.REJECTED_UNKNOWN_ORDER)
+    exit_number = int(sent(out, r.SUBMIT)[0].order_number)
+    desk.ack(exit_number)
+    desk.fill(exit_number, 19_999)
+    assert desk.position().qty == 0 and desk.live() == []
+
+
+def hold_by(desk: Desk, what: str) -> list[np.record]:
+    if what == "pause":
+        return desk.command(r.PAUSE)
+    if what == "feed":
+        return desk.event(m.FEED, code=m.FEED_GAP)
+    if what == "move":
+        return desk.event(m.TRADE, price_tick=20_000, qty=1) + desk.event(m.TRADE, price_tick=20_100, qty=1)
+    return desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_DATABASE, value=0)
+
+
+@pytest.mark.parametrize("what", ["pause", "feed", "move", "database"])
+def test_a_hold_takes_back_the_entry_on_its_way_p02(what: str) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    assert [int(o.order_number) for o in sent(hold_by(desk, what), r.CANCEL)] == [number]
+    desk.ack(number)
+    assert (desk.order(number).status, desk.order(number).request) == (life.WORKING, life.CANCELLING)
+    desk.fill(number, 20_001)  # it was filled before the cancel arrived
+    assert desk.position().qty == 1 and desk.position().closing == 0, "a pause never closes (MES-RISK-15)"
+    assert desk.live(r.STOP_LOSS), "and it is protected"
+
+
+@pytest.mark.parametrize("what", ["pause", "feed", "move", "database"])
+def test_an_opposite_score_exits_under_any_hold_mes_rev_01(what: str) -> None:
+    desk = Desk()
+    desk.enter()
+    hold_by(desk, what)
+    out = desk.score(SELL)
+    assert decision(out) != codes.APPROVED
+    assert [(int(o.role), int(o.side), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, SELL, 1)]
+
+
+def test_only_a_fresh_and_confident_opposite_score_exits_mes_rev_01() -> None:
+    desk = Desk()
+    desk.enter()
+    assert not sent(desk.score(SELL, ts_venue_ns=desk.now_ns - 2 * S), r.SUBMIT), "2 s and 1 ns old"
+    assert not sent(desk.score(SELL, ts_venue_ns=desk.now_ns + 2 * S), r.SUBMIT), "from the future"
+    assert not sent(desk.score(SELL, confidence=549_999), r.SUBMIT)
+    assert sent(desk.score(SELL, confidence=550_000), r.SUBMIT, r.EXIT)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_unknown_entry_is_cancelled_once_it_is_found_w01(resumed: bool) -> None:
+    desk = Desk()
+    number = entry_on_its_way(desk)
+    desk.event(r.UNKNOWN_OUTCOME, order_number=number)
+    out = desk.command(r.CANCEL_ALL)
+    assert not sent(out, r.CANCEL), "nothing can be cancelled that the venue may not know"
+    if resumed:
+        desk.command(r.RESUME)
+    out = desk.event(r.ACK, order_number=number) + desk.event(r.TIMER)  # the report: it works
     assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
 
 
@@ -112,6 +201,26 @@ def test_reset_halt_needs_flat_k05() -> None:
         desk.answer(r.CANCELLED, int(order.number))
     assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
     assert "KILL_SWITCH" not in standing(desk)
+
+
+def test_after_an_unlock_nothing_trades_until_a_person_resumes_k05() -> None:
+    desk = Desk()
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    for value in (1, 0):  # the same latch still stands on disk, then it is removed
+        desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_LATCH, value=value)
+    desk.quote(20_000, 20_001)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["OPERATOR_PAUSE"]
+    desk.command(r.RESUME)
+    assert decision(desk.score()) == codes.APPROVED
+
+
+def test_a_halt_that_was_no_kill_is_lifted_without_a_pause_mes_risk_13() -> None:
+    desk = Desk()
+    desk.account.holds |= 1 << BIT["DUPLICATE_STORM"]
+    desk.command(r.RESET_HALT)
+    assert standing(desk) == set()
 
 
 @pytest.mark.parametrize("code", [r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL])

@@ -203,6 +203,61 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
     assert desk.order(number).status == life.REJECTED
 
 
+def stop_asked_after(desk: Desk) -> int:
+    """A working stop whose modification got no answer in time, so that the kernel asks the venue; its number."""
+    entry = desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.answer(r.FILL, entry, side=1, qty=1, price_tick=20_001)  # more than was asked for: the stop must grow (W-09)
+    assert desk.order(stop).request == life.MODIFYING
+    desk.now_ns += 5 * S
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    assert (desk.order(stop).status, desk.order(stop).request) == (life.WORKING, life.QUERYING)
+    return stop
+
+
+def test_a_late_refusal_of_a_modification_leaves_the_stop_working_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    assert desk.order(stop).status == life.WORKING
+    assert not sent(out, r.SUBMIT), "a second stop could fill beside the first"
+
+
+def test_the_report_that_a_stop_is_absent_ends_it_and_means_out_w01() -> None:
+    desk = Desk({"target_ticks": 0, "naked_ns_max": 60 * S})
+    stop = stop_asked_after(desk)
+    out = desk.event(r.REJECT, order_number=stop, code=r.REJECTED_UNKNOWN_ORDER)
+    assert desk.order(stop).status == life.CANCELLED
+    assert [(int(o.role), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 2)]
+
+
+def test_a_refused_modification_waits_a_second_and_a_cancel_does_not_wait_for_it_p17() -> None:
+    desk = Desk({"target_ticks": 0})
+    entry = desk.enter()
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.answer(r.FILL, entry, side=1, qty=1, price_tick=20_001)  # the stop must grow
+    out = desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    out += desk.quote(20_000, 20_001, wait_ns=S - 1)
+    assert not sent(out, r.MODIFY), "each try costs a message and a write to disk"
+    assert [int(o.qty) for o in sent(desk.quote(20_000, 20_001), r.MODIFY)] == [2]
+    desk.answer(r.REJECT, stop, code=r.REJECTED_BY_VENUE)
+    leaving = sent(desk.command(r.FLATTEN_ALL), r.SUBMIT, r.EXIT)
+    out = desk.fill(int(leaving[0].order_number), 20_000)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [stop]
+
+
+def test_a_refused_cancel_waits_a_second_p17() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.command(r.CANCEL_ALL)
+    out = desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    out += desk.event(r.TIMER, wait_ns=S - 1)
+    assert not sent(out, r.CANCEL)
+    assert [int(o.order_number) for o in sent(desk.event(r.TIMER), r.CANCEL)] == [number]
+
+
 # --- reconciliation ---------------------------------------------------------------------------------------------------
 def test_a_position_that_only_the_broker_has_is_a_mismatch_p05_mes_hold_mismatch() -> None:
     desk = Desk()

@@ -7,6 +7,7 @@ from risk.core.holds import ENTRY_MASK, FLATTEN_MASK
 from risk.core.records import MES
 from tests.kernel.desk import Desk
 from tests.kernel.tape import Tape
+from trading.core import orders as life
 from trading.core import records as r
 from trading.core.kernel import run
 from trading.run.replica import Kernel
@@ -22,6 +23,8 @@ class Watch:
         self.cash_micros = 0
         self.holds = int(desk.account.holds)
         self.ref = int(desk.account.venue_ref)
+        self.entries: set[int] = set()  # open entries
+        self.exposure = 0  # held, and what open entries may still add
 
     def __call__(self, desk: Desk, kind: int, outputs: list[np.record]) -> None:
         self._ledger(desk, kind)
@@ -37,6 +40,23 @@ class Watch:
         self.holds = int(desk.account.holds)
         if self.holds & int(FLATTEN_MASK[MES]) and position != 0:
             assert desk.position().closing == 1
+        self._no_growth(desk, kind, outputs, held_before)
+
+    def _no_growth(self, desk: Desk, kind: int, outputs: list[np.record], held_before: int) -> None:
+        """Under NO_ENTRY entries are on their way out, and only a fill that was under way may still add (P-02)."""
+        open_entries = desk.live(r.ENTRY)
+        exposure = abs(int(desk.position().qty)) + sum(int(o.qty - o.filled) for o in open_entries)
+        if held_before and self.holds & int(ENTRY_MASK[MES]):
+            for order in open_entries:
+                leaving = order.request in (life.CANCELLING, life.QUERYING) or desk.now_ns < order.cancel_retry_ns
+                assert leaving, "an entry that nobody cancels"
+            told = [int(o.order_number) for o in outputs if o.kind == r.ORDER_STATE]
+            if kind != r.FILL or told[0] in self.entries:
+                assert exposure <= self.exposure
+            elif desk.position().qty != 0:  # filled after its end, or both legs at once: protected or on the way out
+                assert desk.live(r.STOP_LOSS) or desk.live(r.EXIT) or desk.now_ns < desk.position().retry_ns
+        self.entries = {int(o.number) for o in open_entries}
+        self.exposure = exposure
 
     def _ledger(self, desk: Desk, kind: int) -> None:
         if kind == r.FILL and desk.account.venue_ref > self.ref:
@@ -69,6 +89,21 @@ def test_the_batch_loop_decides_as_step_does(seed: int) -> None:
     count = run(batch.state, batch.params, np.concatenate(tape.desk.given), batch.out)
     assert batch.snapshot() == tape.desk.kernel.snapshot()
     assert count == len(tape.desk.sent)
+
+
+@pytest.mark.parametrize("seed", SEEDS[::3])
+def test_after_flatten_and_all_answers_nothing_is_held_and_nothing_works(seed: int) -> None:
+    """MES-LIVE-11, K-02: whatever the desk was doing, an entry on its way included."""
+    tape = Tape(seed)
+    watch = Watch(tape.desk)
+    tape.run(20 + 2 * seed, watch)
+    for _ in range(60):
+        if tape.desk.live(r.ENTRY):
+            break
+        tape.run(1, watch)
+    tape.listen(tape.desk.command((r.FLATTEN_ALL, r.KILL)[seed % 2]))
+    tape.settle()
+    assert tape.desk.position().qty == 0 and tape.desk.live() == []
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

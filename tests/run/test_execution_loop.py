@@ -269,6 +269,39 @@ def test_the_venue_dies_and_comes_back(desk):
     assert desk.truth().positions == {}
 
 
+def test_an_exit_that_waited_is_not_sent_when_the_stop_was_faster(desk):
+    """It would reverse the position: after a break the venue's word counts, and the kernel decides anew."""
+    desk.start()
+    desk.put(desk.order(1), desk.order(2, role=STOP_LOSS, side=-1, stop_tick=19_990))
+    desk.step_until(lambda: {1, 2} <= set(desk.got(ACK)["order_number"].tolist()) and len(desk.got(FILL)), "bracket")
+    desk.venue.kill()
+    desk.step_until(lambda: desk.got(LINK)["value"].tolist()[-1] == 0, "the link is down")
+    desk.put(desk.order(3, role=EXIT, side=-1))
+    for _ in range(3):
+        desk.loop.step()
+    desk.venue.start()
+    desk.market.connect()
+    desk.quote(19_980, 19_981)  # the stop is hit before the loop is back
+    desk.step_until(lambda: 3 in desk.got(REJECT)["order_number"], "the exit is given back")
+    assert desk.got(REJECT)["code"].tolist() == [REJECTED_EXPIRED]
+    desk.step_until(lambda: len(desk.got(FILL)) == 2, "the stop's fill arrived")
+    assert desk.truth().positions == {}
+
+
+def test_requests_at_the_head_leave_together(desk):
+    """An exit does not wait for the answer to the cancel before it."""
+    desk.start()
+    desk.put(desk.order(1), desk.order(2, role=STOP_LOSS, side=-1, stop_tick=19_990))
+    desk.step_until(lambda: {1, 2} <= set(desk.got(ACK)["order_number"].tolist()) and len(desk.got(FILL)), "bracket")
+    batches = []
+    send = desk.loop._broker.request_all
+    desk.loop._broker.request_all = lambda orders: batches.append(len(orders)) or send(orders)
+    desk.put(desk.order(2, kind=CANCEL), desk.order(3, role=EXIT, side=-1))
+    desk.step_until(lambda: len(desk.got(FILL)) == 2 and len(desk.got(CANCELLED)) == 1, "cancelled and closed")
+    assert batches == [2]
+    assert desk.truth().positions == {}
+
+
 def test_redis_away_answers_are_kept_and_delivered(tmp_path):
     server = RedisServer(tmp_path / "redis").start()
     desk = Desk(tmp_path, server)

@@ -1,5 +1,6 @@
 """The second road to flat: K-02 sequence, K-04 independence, K-05 latch, K-06 evidence, the panic page."""
 
+import errno
 import http.client
 import json
 import os
@@ -126,7 +127,7 @@ def age_latch(var: Path, seconds: float) -> None:
 def test_kill_runs_the_sequence_and_proves_flat(desk: Desk) -> None:
     """K-02 and K-06: latch, block, cancel, flatten, verify; every step timed; the report says what was done."""
     benches = [desk.hold(), desk.hold(latency_ns=1_000_000)]
-    report = run_kill(desk.var, "test", "drill")
+    report = run_kill(desk.var, "test", "drill", flat_within_s=60)
     assert [step["step"] for step in report["steps"]] == ["latch", "block", "cancel", "flatten", "verify"]
     assert (report["flat"], report["cancelled"], report["closed"], report["residual"]) == (True, 4, 2, {})
     assert all(flat(bench) for bench in benches)
@@ -168,7 +169,7 @@ def test_kill_with_a_dead_feed_and_dead_sessions(desk: Desk) -> None:
     bench = desk.hold()
     bench.feed.close()
     bench.broker.close()
-    assert run_kill(desk.var, "test", "drill")["flat"] is True
+    assert run_kill(desk.var, "test", "drill", flat_within_s=60)["flat"] is True
     assert look(desk.var) == {}
 
 
@@ -191,7 +192,7 @@ def test_restarted_guard_finishes_what_a_latch_demands(desk: Desk) -> None:
     run_kill(desk.var, "test", "drill", flat_within_s=0.1)
     desk.venue.start()
     desk.start_guard()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     bench.broker.connect(2, 4)
     while not flat(bench) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -214,7 +215,7 @@ def test_halted_market_is_tried_again_until_it_opens(desk: Desk) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=second_look, args=(guard, stop, 0.01))
     thread.start()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while guard.unfinished() and time.monotonic() < deadline:
         time.sleep(0.01)
     stop.set()
@@ -270,6 +271,33 @@ def test_latch_that_cannot_be_read_stands(tmp_path: Path) -> None:
     assert read_latch(tmp_path) is None
 
 
+def test_a_full_disk_does_not_stop_a_kill(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K-02, K-04: no block is left for latch or evidence; everything is cancelled and closed all the same."""
+    bench = desk.hold()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trading.run.latch.write_atomic", full)
+    monkeypatch.setattr("trading.run.guard._append_evidence", full)
+    report = run_kill(desk.var, "test", "the disk is full", flat_within_s=60)
+    assert report["flat"] and flat(bench)
+    assert "No space left" in report["steps"][0]["fault"] and "evidence" in report["fault"]
+    assert read_latch(desk.var) is not None, "an empty file stands as a latch"
+
+
+def test_a_second_latch_is_finished_too(desk: Desk) -> None:
+    """A latch whose writer died before it acted, after an earlier kill that was proved."""
+    bench = desk.hold()
+    guard = Guard(desk.var)
+    assert guard.kill("test", "first")["flat"] and not guard.unfinished()
+    clear_latch(desk.var)
+    write_latch(desk.var, "test", "second, and its writer died here")
+    assert guard.unfinished()
+    guard.go_on()
+    assert not guard.unfinished() and flat(bench)
+
+
 def test_evidence_is_chained(desk: Desk) -> None:
     """K-06."""
     for _ in range(3):
@@ -283,7 +311,7 @@ def test_evidence_is_chained(desk: Desk) -> None:
 
 def test_account_that_was_never_opened_is_flat(desk: Desk) -> None:
     write_settings(desk.var, [Target(9, "s9", "s9", str(desk.venue.socket))])
-    assert run_kill(desk.var, "test", "drill")["flat"] is True
+    assert run_kill(desk.var, "test", "drill", flat_within_s=60)["flat"] is True
 
 
 def test_token() -> None:

@@ -11,7 +11,7 @@ from tests.simulation.kit import make_context, score
 from trading.core.records import ACK, FILL
 from trading.run.bodies.sinks_loop import Retry, SinksLoop
 from trading.run.clock import boot_ns
-from trading.run.journal.segment import FRAME, FRAME_BYTES, link_frames
+from trading.run.journal.segment import FRAME, FRAME_BYTES, JournalBroken, link_frames
 from trading.run.journal.verify import verify_journal
 from trading.run.streams import Board
 
@@ -189,3 +189,19 @@ def test_a_restart_begins_at_the_snapshot_and_compares_on(desk):
     assert loop.fault == ""
     assert len(loop._rows.decisions) == 2, "rows before the snapshot are shown too"
     assert follower.seqs == list(range(1, len(desk.journal()) + 1))
+
+
+def test_a_ledger_that_is_ahead_of_its_journal_is_refused_in_words(desk):
+    """A power cut that took journaled frames back must not let new ones be passed over as known."""
+    loop = start(desk, Follower("ledger", start=10_000))
+    with pytest.raises(JournalBroken, match="ledger has rows up to 10000, the journal ends at"):
+        loop.step()
+
+
+def test_followers_get_only_frames_that_are_on_disk(desk, monkeypatch):
+    synced = []
+    monkeypatch.setattr("trading.run.journal.reader.os.fdatasync", synced.append)
+    follower = Follower("ledger")
+    loop = start(desk, follower)
+    loop.step()
+    assert len(synced) == 1 and follower.seqs == list(range(1, verify_journal(desk.folder).frames + 1))

@@ -2,12 +2,14 @@
 
 import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.test import override_settings
+from django.utils import timezone
 
 from tests.shell.frames import Tape, context_of, make_session, shipped
 from trading import configs, control, selectors, services
@@ -20,7 +22,7 @@ from trading.run.context import LOOPS
 from trading.run.latch import clear_latch, read_latch, write_latch
 from trading.run.loops import StoreAway
 from trading.run.spec import FeedSpec, ScorerSpec, load_spec
-from trading.run.streams import INBOX, Stream
+from trading.run.streams import INBOX, ZERO_ID, Stream
 from trading.sinks import LedgerFollower
 
 pytestmark = pytest.mark.django_db
@@ -188,6 +190,7 @@ class DatabaseAway:
             yield
 
         monkeypatch.setattr(control, "short_wait", away)
+        monkeypatch.setattr(services, "short_wait", away)
 
 
 def test_reductions_go_out_with_the_database_locked_and_their_rows_follow(redis_server, redis_client, monkeypatch):
@@ -207,6 +210,46 @@ def test_reductions_go_out_with_the_database_locked_and_their_rows_follow(redis_
     LedgerFollower(context_of(session)).apply(tape.frames())
     row = Command.objects.get()
     assert (row.key, row.by, row.reason, row.state) == (command.key, "alice", "too fast", states.DONE)
+
+
+def test_a_stop_goes_out_with_the_database_locked_and_the_row_follows(redis_server, redis_client, monkeypatch):
+    """N9: stopping reduces."""
+    session = make_session(redis_url=redis_server, status=states.RUNNING)
+    inbox = ring(session, redis_client)
+    with monkeypatch.context() as patch:
+        DatabaseAway(patch)
+        assert services.stop_session(session.id, "alice", "enough").status == states.RUNNING
+    assert inbox.length() == 1
+    ref = int(inbox.read(ZERO_ID, 0, 1)[0].events["ref"][0])
+    LedgerFollower(context_of(session)).apply(
+        Tape().add(kinds.COMMAND, code=kinds.STOP_SESSION, ref=ref, instrument=-1).frames()
+    )
+    session.refresh_from_db()
+    assert session.status == states.STOPPING and session.stopping_at is not None
+
+
+def test_a_command_without_a_receipt_becomes_unknown_and_a_late_receipt_still_ends_it(redis_server, redis_client):
+    session = make_session(redis_url=redis_server, status=states.RUNNING)
+    ring(session, redis_client)
+    command = services.send_command(session.id, "pause", "alice")
+    services.finish_if_flat(session.id)
+    command.refresh_from_db()
+    assert command.state == states.ACCEPTED
+    Command.objects.update(accepted_at=timezone.now() - timedelta(seconds=services.RECEIPT_WITHIN_S + 1))
+    services.finish_if_flat(session.id)
+    command.refresh_from_db()
+    assert command.state == states.UNKNOWN and "no receipt" in command.detail
+    assert control.advance_command(command.ref, "receipt_done")
+
+
+def test_a_kill_goes_on_when_a_sessions_files_cannot_be_read():
+    """K-04: what the ring cannot be told, the guard does."""
+    session = make_session()
+    services._tell_guard(load_spec(services.session_folder(session.id)), True)
+    (services.session_folder(session.id) / "spec.json").write_text("{")
+    report = services.kill("alice", "fire", second_road=lambda by, reason: {"flat": True, "road": "guard"})
+    assert (report.road, report.flat) == ("guard", True)
+    assert [step.name for step in report.steps if not step.ok] == [f"{session.key}: its spec"]
 
 
 def test_a_kill_latches_first_and_takes_the_second_road_when_redis_is_dead(monkeypatch):

@@ -10,11 +10,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.simulation.ring import ROOT, Ring
-from trading.brokers.paper import PaperBroker
+from tests.simulation.ring import ROOT, Ring, replayed, settled, venue_answers
 from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
@@ -22,17 +20,6 @@ from trading.run.spec import save_spec
 
 SPEED = 8.0
 MOVES = ("feed", "inference", "risk", "execution", "sinks", "venue", "redis", "redis empty", "risk", "execution")
-
-
-def venue_answers(ring: Ring) -> tuple[np.ndarray, dict[int, int], int]:
-    """All that the venue ever said, what it holds, and how many orders work there."""
-    broker = PaperBroker(ring.venue.socket, ring.spec.key, role="reconcile")
-    broker.connect(1, 0)
-    try:
-        truth = broker.snapshot()
-        return broker.events_since(0), truth.positions, len(truth.orders) + truth.pending
-    finally:
-        broker.close()
 
 
 def prove(ring: Ring, words: str) -> None:
@@ -44,7 +31,7 @@ def prove(ring: Ring, words: str) -> None:
     ours = events[(events["kind"] >= ACK) & (events["kind"] <= CANCELLED) & (events["ref"] > 0)]
     assert set(ours["ref"].tolist()) == set(said["ref"].tolist()), f"{words}: an answer is missing in the journal"
     fills = said[said["kind"] == FILL]
-    state = _replayed(ring)
+    state = replayed(ring)
     account = state.account[0]
     assert account.fills == len(fills), f"{words}: fills booked {account.fills}, at the venue {len(fills)}"
     assert held == {}, words
@@ -58,18 +45,6 @@ def prove(ring: Ring, words: str) -> None:
     sent = events["order_number"][events["kind"] == SUBMIT]
     assert len(sent) == len(set(sent.tolist())), f"{words}: an order was made twice"
     assert set(said["order_number"].tolist()) <= set(sent.tolist()), f"{words}: the venue has an order that is not ours"
-
-
-def _replayed(ring: Ring):
-    from trading.run.journal.recovery import recover
-
-    return recover(ring.folder).kernel.state
-
-
-def flat(ring: Ring) -> bool:
-    """By the venue's own word."""
-    _, held, working = venue_answers(ring)
-    return held == {} and working == 0
 
 
 def _risk(ring: Ring) -> RiskLoop:
@@ -87,18 +62,12 @@ def end_flat(ring: Ring, words: str) -> None:
 
     ring.until(recovered, f"{words}: recovery by itself")
     ring.command(KILL, 99)
-    ring.until(lambda: flat(ring), f"{words}: flat at the venue")
-    ring.until(lambda: _settled(ring), f"{words}: every answer arrived")
+    ring.until(lambda: settled(ring), f"{words}: flat at the venue, all arrived")
     ring.stop()
 
 
 def _more_fills(ring: Ring, than: int) -> bool:
     return len(ring.events(FILL)) > than
-
-
-def _settled(ring: Ring) -> bool:
-    said, _, _ = venue_answers(ring)
-    return bool(_risk(ring).kernel.state.account[0].venue_ref == len(said))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -177,9 +146,7 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
                 processes[loop] = start_process(ring, loop, fence)
                 ring.until(partial(_more_fills, ring, fills), f"{loop} trades again")
         ring.command(KILL, 99)
-        ring.until(lambda: flat(ring), "flat at the venue")
-        said = venue_answers(ring)[0]["ref"].tolist()
-        ring.until(lambda: set(said) <= set(ring.events(ACK, FILL, REJECT, CANCELLED)["ref"].tolist()), "all arrived")
+        ring.until(lambda: settled(ring), "flat at the venue, all arrived")
         for process in processes.values():
             process.kill()
             process.wait()

@@ -54,10 +54,10 @@ class Desk:
         return self
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while True:
             try:
-                httpx.get(f"{self.url}/sign-in/", timeout=2).raise_for_status()
+                httpx.get(f"{self.url}/sign-in/", timeout=10).raise_for_status()
                 return
             except httpx.HTTPError:
                 assert time.monotonic() < deadline and self.web.poll() is None, (self.folder / "daphne.log").read_text()
@@ -101,7 +101,7 @@ class Desk:
     @contextmanager
     def client(self, name: str = "alice") -> Iterator[httpx.Client]:
         """A signed-in HTTP client."""
-        with httpx.Client(base_url=self.url, follow_redirects=False, timeout=10) as client:
+        with httpx.Client(base_url=self.url, follow_redirects=False, timeout=60) as client:
             client.get("/sign-in/")
             form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
             answer = client.post("/sign-in/", data=form, headers={"Referer": self.url})

@@ -2,7 +2,8 @@
 
 Run as `python -m tests.web.producer SESSION` in a desk's environment; it produces data and stands in for no part.
 A test steers it by the hash `test:producer`: hold (1: publish nothing), price (fixed tick), fills (how many), label,
-holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch.
+holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch, bars (0: none), broker,
+naked (1: the stop is missing), mode.
 """
 
 import json
@@ -11,9 +12,12 @@ import time
 from typing import Any
 
 import django
+import numpy as np
 import redis
 
+from marketdata.core.records import TRADE, new_events
 from trading.core.records import COMMAND, COMMANDS
+from trading.run.bodies.bars import Bars
 from trading.run.clock import boot_ns
 from trading.run.streams import INBOX, ZERO_ID, Stream, StreamAway, make_client
 
@@ -27,13 +31,21 @@ OPENED = 20_044
 REFUSALS = (20, 15, 12, 13)
 KEPT = 200
 TURN_S = 0.05
+BACK_S = 1200  # seconds of bars before the first frame
+FILL_STEP_US = 45_000_000  # the fills that are there from the start lie so far apart
+
+
+def wave(t_s: Any) -> Any:
+    """The price before the first frame, in ticks, at a time in s."""
+    return CENTRE + np.rint(9 * np.sin(t_s / 47) + 5 * np.sin(t_s / 9)).astype(int)
 
 
 class Producer:
     """One session's picture, changing a little with every turn."""
 
-    def __init__(self, client: "redis.Redis", session: int) -> None:
+    def __init__(self, client: "redis.Redis", session: int, bars: Bars) -> None:
         self.client: Any = client
+        self.bars = bars
         self.session, self.key = session, f"s{session}"
         self.turn, self.seq = 0, 1000
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in STREAMS}
@@ -42,6 +54,18 @@ class Producer:
         self.started = boot_ns()
         self.pending: list[tuple[float, int]] = []
         self.taken = ZERO_ID
+        back = np.arange(BACK_S) + START_US // 1_000_000 - BACK_S
+        self.print_trades(back * 1_000_000, wave(back))
+
+    def print_trades(self, ts_us: Any, ticks: Any) -> None:
+        """Prints become bars by the very code that the sinks loop runs."""
+        events = new_events(len(ts_us))
+        events["kind"], events["ts_venue_ns"], events["price_tick"] = TRADE, np.asarray(ts_us) * 1000, ticks
+        events["qty"], events["seq"] = (
+            (1 if len(ts_us) == 1 else 55) + np.asarray(ticks) % 5,
+            self.bars.seq + 1 + np.arange(len(ts_us)),
+        )
+        self.bars.note(events)
 
     def control(self) -> dict[str, str]:
         return {name.decode(): value.decode() for name, value in self.client.hgetall("test:producer").items()}
@@ -52,21 +76,34 @@ class Producer:
     def add(self, stream: str, **row: Any) -> None:
         self.seq += 1
         self.to[stream] += 1
-        self.rows[stream] = [*self.rows[stream], {"seq": self.seq, "ts_us": self.now_us(), **row}][-KEPT:]
+        self.rows[stream] = [*self.rows[stream], {"seq": self.seq, "ts_us": self.now_us()} | row][-KEPT:]
+
+    def bid(self, control: dict[str, str]) -> int:
+        return int(control.get("price", wave(np.array(self.now_us() / 1_000_000)) - 1))
 
     def market(self, control: dict[str, str]) -> dict[str, Any]:
-        wave = (self.turn // 10) % 12
-        bid = int(control.get("price", CENTRE + (wave if wave < 6 else 12 - wave)))
+        bid = self.bid(control)
         sizes = [17 + (7 * level + self.turn // 3) % 60 + 3 * level for level in range(20)]
         stamp = {"ts_us": self.now_us()}
         quote = {"bid": bid, "ask": bid + 1, "bid_qty": sizes[0], "ask_qty": sizes[-1], "last": bid + 1, "ok": True}
         bids = [[bid - level, size] for level, size in enumerate(sizes)]
         asks = [[bid + 1 + level, size] for level, size in enumerate(reversed(sizes))]
-        return {"quote:0": {**quote, **stamp}, "book:0": {"bids": bids, "asks": asks, **stamp}}
+        self.print_trades([self.now_us()], [bid + 1])
+        quote["trade_us"] = self.now_us()
+        book = {"bids": bids, "asks": asks, "synced": True, **stamp}
+        bars = {} if control.get("bars") == "0" else self.bars.values()
+        return {"quote:0": {**quote, **stamp}, "book:0": book, **bars}
 
     def status(self, control: dict[str, str]) -> dict[str, Any]:
         mode = {"mode": control.get("mode", "paper"), "session": self.session, "key": self.key, "build": "test"}
-        mode |= {"account": "paper demo-mes", "profile": "demo-mes", "version": "demo-mes v1", "phase": "NORMAL"}
+        mode |= {
+            "inputs": "0123456789abcdef",
+            "config": "0123456789ab",
+            "account": "paper demo-mes",
+            "profile": "demo-mes",
+            "version": "demo-mes v1",
+            "phase": "NORMAL",
+        }
         mode |= {"label": control.get("label", "ACTIVE"), "status": control.get("status", "running")}
         clock = {
             "now_us": self.now_us(),
@@ -91,12 +128,13 @@ class Producer:
 
     def money(self, control: dict[str, str]) -> dict[str, Any]:
         qty, day = int(control.get("qty", 2)), int(control.get("day", -12_500_000))
-        bid = self.market(control)["quote:0"]["bid"]
+        bid = self.bid(control)
         open_micros, fees = qty * (bid - OPENED) * TICK_MICROS, 840_000 * self.to["fill"]
         balance = 10_000_000_000 + day
         account = {"currency": "USD", "balance_micros": balance, "equity_micros": balance + open_micros}
         account |= {"day_net_micros": day, "realised_micros": day + fees, "fees_micros": fees, "trades": 5, "wins": 2}
         account |= {"losses": 3, "streak": -1, "trading": True, "reconciled": True}
+        account["recon_us"] = self.now_us() - self.turn % 20 * 50_000
         held = {
             "avg_text": "5011.00",
             "stop_tick": OPENED - 8,
@@ -105,6 +143,14 @@ class Producer:
         }
         position = {"symbol": "MES", "qty": qty, "open_micros": open_micros, "mark_tick": bid, "naked": False}
         position |= held if qty != 0 else dict.fromkeys(held)
+        broker = int(control.get("broker", qty))
+        position["broker"] = {"qty": broker, "agrees": broker == qty}
+        position |= {"open_ticks": None, "avg_tick": None, "stop_micros": None, "target_micros": None}
+        if qty != 0:
+            position |= {"open_ticks": (bid - OPENED) * (1 if qty > 0 else -1), "avg_tick": OPENED}
+            position |= {"stop_micros": -8 * qty * TICK_MICROS, "target_micros": 12 * qty * TICK_MICROS}
+        if control.get("naked") == "1":
+            position |= {"naked": True, "stop_tick": None}
         holds = json.loads(control.get("holds", "[]"))
         return {
             "account": account, "pos:0": position, "holds": holds, "risk": risk(qty, day), "orders": working(qty)
@@ -118,17 +164,28 @@ class Producer:
             last = self.rows["decision"][-1] if self.rows["decision"] else None
             same = last["same"] + 1 if last is not None and last["code"] == code else 1
             self.add("decision", **decision, side=1, code=code, score_ppm=312_000, conf_ppm=440_000, same=same)
-        while self.to["fill"] < int(control.get("fills", 3)):
+        wanted = int(control.get("fills", 3))
+        while self.to["fill"] < wanted:
             n = self.to["fill"]
             side = 1 if n % 2 == 0 else -1
-            shared = {"inst": 0, "side": side, "qty": 2, "oid": n + 1}
+            shared: dict[str, Any] = {"inst": 0, "side": side, "qty": 2, "oid": n + 1}
+            tick = CENTRE + n
+            if self.turn == 1:
+                shared["ts_us"] = self.now_us() - (wanted - n) * FILL_STEP_US
+                tick = int(wave(np.array(shared["ts_us"] // 1_000_000)))
             self.add("decision", **decision, side=side, code=0, score_ppm=655_000 * side, conf_ppm=710_000, same=1)
             role = {"type": "market", "role": "entry" if side > 0 else "exit", "limit_tick": None, "stop_tick": None}
             self.add("order", **shared, **role, filled=2, status="FILLED", request="NOTHING", sent_us=self.now_us())
-            self.add("fill", **shared, fid=n + 1, tick=CENTRE + n, fee_micros=840_000)
+            self.add("fill", **shared, fid=n + 1, tick=tick, fee_micros=840_000)
             if side < 0:
-                prices = {"entry_tick": CENTRE, "exit_tick": CENTRE + n, "net_micros": 2_500_000 * n - 1_680_000}
-                self.add("trade", inst=0, side=1, qty=2, **prices, fee_micros=1_680_000, code=2)
+                entry, net = (
+                    self.rows["fill"][-2]["tick"],
+                    (tick - self.rows["fill"][-2]["tick"]) * 2 * TICK_MICROS - 1_680_000,
+                )
+                prices = {"entry_tick": entry, "exit_tick": tick, "net_micros": net}
+                closed = {name: shared[name] for name in ("ts_us",) if name in shared}
+                opened = {"opened_us": shared.get("ts_us", self.now_us()) - FILL_STEP_US}
+                self.add("trade", inst=0, side=1, qty=2, **prices, **opened, **closed, fee_micros=1_680_000, code=2)
 
     def values(self, control: dict[str, str]) -> dict[str, bytes]:
         found: dict[str, Any] = {**self.status(control), **self.money(control), **self.market(control)}
@@ -203,7 +260,9 @@ def main() -> None:
     from django.conf import settings
 
     client = make_client(settings.REDIS_URL)
-    producer = Producer(client, int(sys.argv[1]))
+    from trading.services import session_folder
+
+    producer = Producer(client, int(sys.argv[1]), Bars(session_folder(int(sys.argv[1]))))
     inbox = Stream(client, producer.key, INBOX)
     while True:
         try:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from desk.ops.programs import LOOP_WORKERS
 from tests.web.conftest import Watcher
+from tests.web.desk.pages import WAIT_MS, until
 from tests.web.kit import Desk
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
@@ -43,13 +44,23 @@ def test_start_fill_pause_kill_flat(whole_desk: Desk, browser: Browser) -> None:
     expect(page).to_have_url(f"{whole_desk.url}/desk/1/", timeout=30_000)
     page.click("#tab-fills")
     expect(page.locator("#list-fills tbody tr").first).to_be_visible(timeout=FILL_S * 1000)
+    until(page, "desk.chart.data.points.length > 100 && desk.chart.marks.fills.length > 0", FILL_S)
     page.click("button[value=pause]")
-    expect(page.locator("#receipt")).to_contain_text("done in")
+    expect(page.locator("#receipt")).to_contain_text("done in", timeout=WAIT_MS)
     expect(page.locator("#holds")).to_contain_text("operator pause")
     hold_kill(page)
     expect(page.locator("#kill-panel")).to_contain_text("FLAT, proved", timeout=15_000)
     expect(page.locator("#s-label")).to_have_text("HALTED")
     expect(page.locator(".position-main .size")).to_have_text("flat MES")
+    page.goto(f"{whole_desk.url}/sessions/1/replay/")
+    expect(page.locator("#mode")).to_have_text("REPLAY")
+    expect(page.locator(".replay-bar")).to_contain_text("replay = record")
+    expect(page.locator(".position-main .size")).to_have_text("flat MES")
+    assert page.locator("#commands, #start, .reduce").count() == 0, "UI-04: no command control but KILL"
+    expect(page.locator("#kill")).to_be_visible()
+    until(page, "desk.chart.data.points.length > 100", FILL_S)
+    page.click("text=−10 s")
+    expect(page.locator(".replay-bar")).to_contain_text("replay = record")
     watcher.check()
     assert (Path(whole_desk.folder) / "guard" / "latch.json").exists()
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from marketdata.core.records import EVENT
 from trading.brokers.paper_link import VenueLink
-from trading.brokers.port import BrokerTruth, OutcomeUnknown, Unreachable
+from trading.brokers.port import BrokerTruth, OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.brokers.wire import InstrumentTerms, Reply, Terms, events_of
 from trading.core.records import ACK, CANCEL, CANCELLED, MODIFY, SUBMIT
 from trading.run.clock import ClockRecord, SessionClock, boot_ns
 from trading.run.spec import SessionSpec
 
+VERBS = {SUBMIT: "submit", CANCEL: "cancel", MODIFY: "modify"}
 SENT_KEPT = 1024  # orders whose time of sending is remembered
 UNACKED_MAX = 8  # market frames on their way before the feed waits
 
@@ -77,23 +78,47 @@ class PaperBroker:
 
     def submit(self, order: np.ndarray) -> None:
         """Send an order; see the port."""
-        self._request("submit", order, SUBMIT)
+        self._request(order, SUBMIT)
 
     def cancel(self, order: np.ndarray) -> None:
         """Ask to cancel; see the port."""
-        self._request("cancel", order, CANCEL)
+        self._request(order, CANCEL)
 
     def modify(self, order: np.ndarray) -> None:
         """Ask to change; see the port."""
-        self._request("modify", order, MODIFY)
+        self._request(order, MODIFY)
 
-    def _request(self, verb: str, order: np.ndarray, kind: int) -> None:
+    def request_all(self, orders: list[np.ndarray]) -> list[Exception | None]:
+        """Send several requests before the first answer is waited for; see the port."""
+        sent: list[int | Exception] = []
+        for order in orders:
+            try:
+                sent.append(self._send(order))
+            except (Unreachable, OutcomeUnknown) as error:
+                sent.append(error)
+        return [self._outcome(number) for number in sent]
+
+    def _outcome(self, sent: int | Exception) -> Exception | None:
+        if isinstance(sent, Exception):
+            return sent
+        try:
+            self._link.wait(sent)
+        except (Rejected, RateLimited, OutcomeUnknown) as error:
+            return error
+        return None
+
+    def _request(self, order: np.ndarray, kind: int) -> None:
         row = np.array(order, EVENT).reshape(1)
         row["kind"] = kind
+        (outcome,) = self.request_all([row])
+        if outcome is not None:
+            raise outcome
+
+    def _send(self, row: np.ndarray) -> int:
         if len(self._sent) >= SENT_KEPT:
             del self._sent[next(iter(self._sent))]
         self._sent[int(row["order_number"][0])] = boot_ns()
-        self._link.call(verb, event=row.tobytes())
+        return self._link.send(VERBS[int(row["kind"][0])], event=row.tobytes())
 
     def query(self, number: int) -> np.ndarray:
         """What became of an order; see the port."""

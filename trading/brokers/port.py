@@ -70,6 +70,13 @@ class Broker(Protocol):
         """Ask for another total quantity and price (stop_tick of a stop, else price_tick).  Errors as `submit`."""
         ...
 
+    def request_all(self, orders: list[np.ndarray]) -> list[Exception | None]:
+        """Send requests (EVENTs of kind SUBMIT, CANCEL, MODIFY) one behind the other, none waiting for an answer.
+
+        Returns each one's outcome in order: None, or the error that `submit` would have raised.
+        """
+        ...
+
     def query(self, number: int) -> np.ndarray:
         """What became of an order: a report with ref 0 (ACK: works; REJECT: never heard of), else its own answers.
 

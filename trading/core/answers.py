@@ -28,6 +28,7 @@ from trading.core.records import (
     RECON_ORDER,
     RECON_POSITION,
     REJECT,
+    REJECTED_UNKNOWN_ORDER,
     STOP,
     STOP_LOSS,
     TARGET,
@@ -67,11 +68,12 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
     account = state.account[0]
     order = state.orders[slot]
     position = state.positions[order.instrument]
-    was_modifying = order.request == life.MODIFYING
+    asked = order.request
     if e.kind == ACK:
         trigger = life.ON_ACK
     elif e.kind == REJECT:
-        trigger = life.ON_REJECT
+        reported = order.request == life.QUERYING and e.ref == 0 and e.code == REJECTED_UNKNOWN_ORDER
+        trigger = life.ON_ABSENT if reported else life.ON_REJECT
     elif e.kind == CANCELLED:
         trigger = life.ON_CANCELLED
     else:
@@ -80,12 +82,17 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
     if not life.advance(order, trigger):
         account.stale_answers += 1
         return n
-    if e.kind == ACK and was_modifying:
+    if e.kind == ACK and asked == life.MODIFYING:
         order.qty = order.asked_qty
         if order.order_type == STOP:
             order.stop_tick = order.asked_tick
         else:
             order.price_tick = order.asked_tick
+    if e.kind == REJECT and life.is_open(order.status):  # a request about it was refused: each retry costs a message
+        if asked != life.CANCELLING:
+            order.modify_retry_ns = account.now_ns + RETRY_NS
+        if asked != life.MODIFYING:
+            order.cancel_retry_ns = account.now_ns + RETRY_NS
     if e.kind == REJECT and was_open and not life.is_open(order.status) and order.role != ENTRY:
         position.retry_ns = account.now_ns + RETRY_NS
         if order.role == STOP_LOSS and position.qty != 0:

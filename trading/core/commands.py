@@ -16,6 +16,7 @@ from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
     CANCEL_ALL,
     CONFIG_ACTIVE,
+    ENTRY,
     FLATTEN_ALL,
     INSTRUMENT_CAPACITY,
     KILL,
@@ -116,9 +117,12 @@ def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 @inner
 def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
     account = state.account[0]
     mask = _narrowed(RESET_MASK[account.rules], e.value)
     if mask >> _KILL & 1:
+        if account.latched == 1 or account.holds >> _KILL & 1:
+            n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
         account.latched = 0
     if account.holds >> _TOTAL_LOSS & 1 and mask >> _TOTAL_LOSS & 1:
         account.reference_micros = account.equity_micros
@@ -149,9 +153,14 @@ def _cancel_all(state: State, out: np.ndarray, n: int) -> int:
 
 @inner
 def _close_all(state: State) -> None:
+    """Close what is held and what an open entry may still make."""
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             close(state.positions[i], BY_OPERATOR)
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
+            close(state.positions[order.instrument], BY_OPERATOR)
 
 
 @inner

@@ -179,6 +179,8 @@ def submit(
     order.until_ns = until_ns
     order.version = account.version
     order.seen = 0
+    order.modify_retry_ns = NO_TIME
+    order.cancel_retry_ns = NO_TIME
     account.next_order += 1
     account.submits += 1
     return order_effect(state, out, n, SUBMIT, slot)
@@ -186,9 +188,11 @@ def submit(
 
 @inner
 def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
-    """Ask to cancel an open order; nothing when a cancel or a query is in flight already."""
+    """Ask to cancel an open order; nothing when a cancel or a query is in flight or one was refused just now."""
     order = state.orders[slot]
     if order.request == life.CANCELLING or order.status == life.UNKNOWN:
+        return n
+    if state.account[0].now_ns < order.cancel_retry_ns:
         return n
     if life.advance(order, life.ASK_CANCEL):
         n = order_effect(state, out, n, CANCEL, slot)
@@ -198,8 +202,10 @@ def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
 
 @inner
 def ask_modify(state: State, out: np.ndarray, n: int, slot: int, qty: int, tick: int) -> int:
-    """Ask to change total quantity and price; nothing while another request is in flight."""
+    """Ask to change total quantity and price; nothing while a request is in flight or after a refusal just now."""
     order = state.orders[slot]
+    if state.account[0].now_ns < order.modify_retry_ns:
+        return n
     if life.advance(order, life.ASK_MODIFY):
         order.asked_qty = qty
         order.asked_tick = tick

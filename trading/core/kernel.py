@@ -57,9 +57,10 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     if e.ts_ns > account.now_ns:
         account.now_ns = e.ts_ns
     account.seq = e.seq
+    held = account.holds
     n = 0
     if account.now_ns >= account.clock_ns and account.version != 0:
-        n = _on_clock(state, params, out, n)
+        n = watch_clock(state, params, out, n)
     if e.kind <= market.FEED:
         at = e.instrument
         wants = note_market(account, state.positions[at], state.grids[at], params.limits[0], e)
@@ -67,25 +68,18 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
             n = follow_market(state, params, e, out, n, wants)
     else:
         n = _dispatch(state, params, e, out, n)
-    _number(account, e.seq, out, n)
-    return n
+    return _finish(state, params, out, n, held, e.seq)
 
 
 @inner
-def _number(account: np.record, seq: int, out: np.ndarray, n: int) -> None:
-    """Outputs are numbered on from their input."""
+def _finish(state: State, params: Params, out: np.ndarray, n: int, held: int, seq: int) -> int:
+    """A hold that went up: what it asks for is asked everywhere, at once.  Outputs are numbered on from their input."""
+    account = state.account[0]
+    if account.holds & ~held:
+        n = _settle(state, params, out, n)
     for k in range(n):
         out[k].seq = seq + 1 + k
     account.seq = seq + n
-
-
-@inner
-def _on_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """Time has reached the next moment that changes something by itself: before the event, whatever it is."""
-    before = state.account[0].holds
-    n = watch_clock(state, params, out, n)
-    if state.account[0].holds != before:
-        n = _settle(state, params, out, n)
     return n
 
 
@@ -221,9 +215,9 @@ def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> in
             if wants == 0:
                 continue
             if wants != NOT_IDLE:
+                held = account.holds
                 n = follow_market(state, params, e, out, 0, wants)
-                _number(account, seq, out, n)
-                total += n
+                total += _finish(state, params, out, n, held, seq)
                 continue
             account.seq = seq - 1
         one[0] = e

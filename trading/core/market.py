@@ -36,11 +36,11 @@ def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: 
     """
     if e["flags"] & FLAG_BACKFILL:
         return SHOCKED if e.kind == market.BAR and _grid(g, e) else 0
-    a.feed_ts_ns = a.now_ns
+    a.feed_ts_ns = max(a.feed_ts_ns, e.ts_ns)  # its own time: what waited in a queue is old
     if e.kind == market.FEED:
         return FEED_SAYS
     wants = STALE if a.holds >> _FEED_STALE & 1 else 0
-    is_mark = _remember(p, e, a.now_ns, a.rules == MOEX)
+    is_mark = _remember(p, e, a.rules == MOEX)
     if e.kind == market.BAR:
         if _grid(g, e):
             wants |= SHOCKED
@@ -139,7 +139,7 @@ def _trail(p: np.record, limits: np.record, e: np.record) -> None:
 
 
 @inner
-def _remember(p: np.record, e: np.record, now_ns: int, by_mid: bool) -> bool:
+def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
     """What the market said last about one instrument.  Returns True when that was a mark.
 
     The mark is the last print, before the first one the mid (MES-RISK-02); `by_mid`: the mid of the last valid book,
@@ -154,7 +154,7 @@ def _remember(p: np.record, e: np.record, now_ns: int, by_mid: bool) -> bool:
         p.ask_tick = e.ask_tick
         p.bid_qty = e.bid_qty
         p.ask_qty = e.ask_qty
-        p.quote_ts_ns = now_ns
+        p.quote_ts_ns = e.ts_ns
         if p.book_ok == 1 and (by_mid or p.last_tick == NO_TICK):
             p.mark_tick = (e.bid_tick + e.ask_tick) // 2
             p.mid_seen = 1
@@ -169,7 +169,7 @@ def _remember(p: np.record, e: np.record, now_ns: int, by_mid: bool) -> bool:
         return False
     p.mark_bad = 0
     p.last_tick = price
-    p.last_ts_ns = now_ns
+    p.last_ts_ns = e.ts_ns
     if by_mid and p.mid_seen == 1:
         return False
     p.mark_tick = price

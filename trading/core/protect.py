@@ -10,7 +10,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
-from risk.core.holds import BIT, CANCEL_MASK, FLATTEN_MASK
+from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
@@ -29,7 +29,7 @@ CLOSE_REASONS = {
     BY_TRAIL: "trailing stop",
     BY_REVERSAL: "reversal",
 }
-RETRY_NS = 1 * NANOS  # a refused exit or target is not sent again sooner
+RETRY_NS = 1 * NANOS  # a refused exit, target, modification or cancel is not sent again sooner
 _NAKED = BIT["NAKED_POSITION"]
 
 
@@ -43,10 +43,11 @@ def close(position: np.record, reason: int) -> None:
 
 @inner
 def cancel_entries(state: State, out: np.ndarray, n: int, instrument: int) -> int:
-    """Cancel every open entry of one instrument."""
+    """Cancel every open entry of one instrument and end its time: found working later, the next timer asks again."""
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
         if order.instrument == instrument and order.role == ENTRY and order.number > 0 and life.is_open(order.status):
+            order.until_ns = min(order.until_ns, state.account[0].now_ns)
             n = ask_cancel(state, out, n, slot)
     return n
 
@@ -61,7 +62,8 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     if held > 0 and standing & FLATTEN_MASK[account.rules] != 0:
         position.rev_side = 0  # so does a demand to be flat
         close(position, BY_HOLD)
-    if standing & CANCEL_MASK[account.rules] != 0 or position.closing == 1:
+    # what could not be asked for now must not fill either
+    if standing & ENTRY_MASK[account.rules] != 0 or position.closing == 1:
         n = cancel_entries(state, out, n, instrument)
     if held == 0:
         return _clean_up(state, out, n, instrument)

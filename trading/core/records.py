@@ -158,6 +158,8 @@ ORDER = np.dtype(
             ("until_ns", "<i8"),
             ("version", "<i8"),  # configuration version under which it was made
             ("seen", "<i8"),  # named by the broker in the reconciliation in progress
+            ("modify_retry_ns", "<i8"),  # not before this time is a refused modification asked for again
+            ("cancel_retry_ns", "<i8"),  # the same of a refused cancel
         ],
     )
 )

@@ -151,10 +151,10 @@ def run_kill(var: Path, by: str, reason: str, flat_within_s: float = FLAT_WITHIN
         steps.append({"step": name, "ms": round((time.monotonic_ns() - since) / 1e6, 3), **detail})
 
     latch = write_latch(var, by, reason)
-    note("latch", began)
+    note("latch", began, **{name: latch[name] for name in ("fault",) if name in latch})
     try:
         road = Road(read_settings(var))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, OSError) as error:
         report = {"flat": False, "residual": {"settings": {"unknown": f"{SETTINGS_FILE}: {error}"}}, "steps": steps}
         return _evidence(var, {**latch, **report, "cancelled": 0, "closed": 0, "ms": steps[0]["ms"]})
     try:
@@ -187,8 +187,15 @@ def run_kill(var: Path, by: str, reason: str, flat_within_s: float = FLAT_WITHIN
 
 
 def _evidence(var: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Append the report to the evidence: one line each, chained by hash (K-06)."""
-    path = guard_folder(var) / EVIDENCE_FILE
+    """Append the report to the evidence: one line each, chained by hash (K-06).  The disk may refuse."""
+    try:
+        _append_evidence(guard_folder(var) / EVIDENCE_FILE, report)
+    except OSError as error:
+        return {**report, "fault": f"no evidence on disk: {error}"}
+    return report
+
+
+def _append_evidence(path: Path, report: dict[str, Any]) -> None:
     last = path.read_bytes().splitlines()[-1:] if path.exists() else []
     line = msgspec.json.encode({"after": hashlib.sha256(b"".join(last)).hexdigest(), "report": report}) + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -197,7 +204,6 @@ def _evidence(var: Path, report: dict[str, Any]) -> dict[str, Any]:
         os.fsync(handle)
     finally:
         os.close(handle)
-    return report
 
 
 def evidence_is_whole(var: Path) -> bool:
@@ -226,14 +232,19 @@ class Guard:
             return self.report
 
     def unfinished(self) -> bool:
-        """True while a latch stands and flat was not proved by this process."""
-        return read_latch(self.var) is not None and (self.report is None or not self.report["flat"])
+        """True while a latch stands and this process has not proved flat under that very latch."""
+        latch = read_latch(self.var)
+        return latch is not None and not self._proved(latch)
+
+    def _proved(self, latch: dict[str, object]) -> bool:
+        report = self.report
+        return report is not None and bool(report["flat"]) and report["at_ns"] == latch["at_ns"]
 
     def go_on(self) -> None:
         """Once more, for a latch that stands without proof: after a restart, or after a kill that left something."""
         with self._acting:
             latch = read_latch(self.var)
-            if latch is not None and (self.report is None or not self.report["flat"]):
+            if latch is not None and not self._proved(latch):
                 self.report = self._retry(latch)
 
     def _retry(self, latch: dict[str, object]) -> dict[str, Any]:
@@ -253,7 +264,7 @@ class Guard:
             road.close()
         ms = round((time.monotonic_ns() - since) / 1e6, 3)
         report = {"flat": not left, "residual": left, "cancelled": cancelled, "closed": closed, "ms": ms, "steps": []}
-        if left and self.report is not None:
+        if left and self.report is not None and self.report["at_ns"] == latch["at_ns"]:
             return {**latch, **report}  # nothing new to keep as evidence
         return _evidence(self.var, {**latch, **report, "steps": [{"step": "verify", "ms": ms, "flat": not left}]})
 

@@ -17,9 +17,10 @@ from marketdata.core.features_stream import new_states, ready
 from marketdata.core.records import EVENT, NO_TIME, new_depths, new_events
 from trading.core.records import SCORE
 from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, Score, Scorer, ScorerError, open_scorer, scan
+from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
-from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, parse_id
+from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
 
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
 RETAIN = 8_000  # entries kept behind the cursor for the next holder's warm-up
@@ -72,6 +73,8 @@ class InferenceLoop:
         client = context.connect()
         self._stack.callback(client.close)
         self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
+        self._tail = Tail(client, self._market)
+        self._stack.callback(self._tail.close)
         mark = self._inbox.mark(MARK)
         self._done = ZERO_ID if mark is None else parse_id(mark)
         self._market.open(self._done)
@@ -83,7 +86,7 @@ class InferenceLoop:
             if self._reopen and self._market.open(self._at):
                 log.warning("market_stream_gone", kept="features go on from what is held")
             self._reopen = False
-            for entry in self._market.read(self._at, int(WAIT_S * 1000), READ_COUNT):
+            for entry in self._tail.read(self._at, WAIT_S, READ_COUNT):
                 self._entry(entry)
                 handled += len(entry.events)
             self._trim()
@@ -141,7 +144,7 @@ class InferenceLoop:
                 if score is not None:
                     found.append(self._event(events[index], score, now_ns))
             index += 1
-        return np.concatenate(found) if found else np.empty(0, EVENT)
+        return gather(found)
 
     def _now(self, event_ns: int) -> int:
         """Session time; on a tape, which follows its events, that of this one.  NO_TIME while no clock is stamped."""

@@ -4,6 +4,7 @@ The guard and `manage.py kill` write it before they act (K-02), unlock removes i
 send.  A latch that cannot be read counts as one that stands.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -47,7 +48,11 @@ def _unreadable(why: str) -> dict[str, object]:
 
 
 def write_latch(var: Path, by: str, reason: str) -> dict[str, object]:
-    """Latch, durably: fsync of the file and of its folder before this returns.  A standing latch begins anew."""
+    """Latch, durably: fsync of the file and of its folder before this returns.  A standing latch begins anew.
+
+    Never raises for the disk: a kill goes on without it.  Then `fault` says what the disk said, and where at least an
+    empty file could be made, that one stands as a latch that cannot be read.
+    """
     latch: dict[str, object] = {
         "at_ns": time.time_ns(),
         "boot_ns": boot_ns(),
@@ -55,9 +60,14 @@ def write_latch(var: Path, by: str, reason: str) -> dict[str, object]:
         "by": by,
         "reason": reason,
     }
-    folder = guard_folder(var)
-    write_atomic(folder / LATCH_FILE, msgspec.json.format(msgspec.json.encode(latch)))
-    (folder / LATCH_FILE).chmod(0o600)
+    try:
+        folder = guard_folder(var)
+        write_atomic(folder / LATCH_FILE, msgspec.json.format(msgspec.json.encode(latch)))
+        (folder / LATCH_FILE).chmod(0o600)
+    except OSError as error:
+        latch["fault"] = f"the latch is not on disk: {error}"
+        with contextlib.suppress(OSError):
+            latch_path(var).touch(mode=0o600)  # an empty file needs no block
     return latch
 
 

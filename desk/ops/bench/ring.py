@@ -139,6 +139,7 @@ def release(session: Session) -> None:
     road.close()
     clear_latch(settings.VAR)
     time.sleep(0.5)
+    put(load_spec(session_folder(session.id)), "resume", boot_ns())  # after a kill nothing trades by itself (K-05)
 
 
 def guard_samples(session: Session, count: int, redis_pid: int) -> np.ndarray:

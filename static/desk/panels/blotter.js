@@ -1,5 +1,6 @@
 /* Orders, fills and trades of the session, newest first; one list open at a time, the tabs carry the counts. */
-import { Table, by, put } from "../dom.js";
+import { by, put } from "../dom.js";
+import { Table } from "../table.js";
 import { NONE, count, exact, known, money, price, side, time, tone, words } from "../format.js";
 
 const NAMES = ["orders", "fills", "trades"];
@@ -36,14 +37,14 @@ export function blotter(store, texts) {
     { name: "price", cls: "n", cell: (row) => (row.type === "market" ? "market" : price(row.price_tick ?? row.limit_tick ?? row.stop_tick, inst(row))) },
     { name: "status", cell: (row) => ({ text: words(row.status), cls: row.status === "UNKNOWN" || row.status === "REJECTED" ? "bad" : row.status === "WORKING" ? "" : "dim" }) },
     { name: "request", cell: (row) => ({ text: row.request === "NOTHING" || !row.request ? "" : words(row.request), cls: "dim" }) },
-  ], { caption: "Orders", empty: "No order yet.", key: (row) => row.oid ?? row.number });
+  ], { caption: "Orders", empty: "No order yet.", key: (row) => row.oid ?? row.number, still: true });
   const fills = new Table(by("list-fills"), [
     when, symbol, direction,
     { name: "qty", cls: "n", cell: (row) => count(row.qty) },
     { name: "price", cls: "n", cell: (row) => price(row.tick ?? row.price_tick, inst(row)) },
     { name: "fee", cls: "n", cell: (row) => ({ text: money(row.fee_micros, store.currency, { sign: false }), title: exact(row.fee_micros, store.currency) }) },
     { name: "order", cls: "n", cell: (row) => row.oid ?? row.number ?? NONE },
-  ], { caption: "Fills", empty: "No fill yet.", key: (row) => row.rowId, fresh: true });
+  ], { caption: "Fills", empty: "No fill yet.", key: (row) => row.rowId, fresh: true, still: true });
   const trades = new Table(by("list-trades"), [
     when, symbol, direction,
     { name: "qty", cls: "n", cell: (row) => count(row.qty) },
@@ -52,7 +53,7 @@ export function blotter(store, texts) {
     { name: "fee", cls: "n", cell: (row) => money(row.fee_micros, store.currency, { sign: false }) },
     { name: "net", cls: "n", cell: (row) => ({ text: money(row.net_micros, store.currency), cls: tone(row.net_micros), title: exact(row.net_micros, store.currency) }) },
     { name: "why", cell: (row) => texts.exits[row.code] ?? words(row.code) },
-  ], { caption: "Trades", empty: "No round trip yet.", key: (row) => row.rowId, fresh: true });
+  ], { caption: "Trades", empty: "No round trip yet.", key: (row) => row.rowId, fresh: true, still: true });
 
   /** Working orders first (the server's list), then the stream's newest. */
   function orderRows() {

@@ -1,87 +1,150 @@
-/* What is held, what it costs, what protects it; then the account's money as the server states it. */
-import { by, dress, keep, make, put } from "../dom.js";
-import { NONE, count, exact, known, money, price, size, span, time, tone } from "../format.js";
+/* What is held, what it costs, what protects it and who says so; then the account's money as the server states it. */
+import { by, dress, hint, keep, make, put } from "../dom.js";
+import { NONE, age, count, exact, known, money, price, size, span, ticks, time, tone, words } from "../format.js";
+import { gettext as _ } from "../texts.js";
 
 const PAIRS = [
-  ["in trade", "since"],
-  ["average", "average"],
-  ["mark", "mark"],
-  ["stop", "stop"],
-  ["target", "target"],
+  ["average", _("average")],
+  ["mark", _("mark")],
+  ["stop", _("stop")],
+  ["proof", _("at broker")],
+  ["target", _("target")],
 ];
 const MONEY = [
-  ["day net", "day_net_micros", true],
-  ["realised", "realised_micros", true],
-  ["fees", "fees_micros", false],
-  ["balance", "balance_micros", false],
-  ["equity", "equity_micros", false],
+  ["day_net_micros", _("day net"), true],
+  ["realised_micros", _("realised"), true],
+  ["fees_micros", _("fees"), false],
+  ["balance_micros", _("balance"), false],
+  ["equity_micros", _("equity"), false],
 ];
 
 export function position(store) {
   const body = by("position").querySelector(".body");
-  const cards = make("div");
+  const cards = make("div", { class: "cards" });
   const account = make("dl", { class: "pairs", id: "account" });
   body.replaceChildren(cards, account);
   const fields = new Map();
-  account.append(make("div", { class: "rule" }));
-  for (const name of [...MONEY.map(([label]) => label), "trades"]) {
+  for (const [name, label] of [...MONEY, ["trades", _("won, lost")]]) {
     const node = make("dd", { class: "num" }, NONE);
     fields.set(name, node);
-    account.append(make("dt", {}, name), node);
+    account.append(make("div", { class: `pair pair-${name}` }, make("dt", {}, label), node));
   }
 
   function card() {
     const pairs = make("dl", { class: "pairs" });
-    for (const [label, name] of PAIRS) pairs.append(make("dt", {}, label), make("dd", { class: "num", "data-f": name }));
-    const main = make("div", { class: "position-main" }, make("span", { class: "size" }), make("span", { class: "open" }));
-    return make("div", { class: "position-card" }, main, pairs);
+    for (const [name, label] of PAIRS) pairs.append(make("div", { class: `pair pair-${name}` }, make("dt", {}, label), make("dd", { class: "num", "data-f": name })));
+    const open = make("div", { class: "open-side" }, make("span", { class: "open num" }), make("span", { class: "ticks num" }));
+    const held = make("div", { class: "held-side" }, make("span", { class: "size" }), make("span", { class: "num dim", "data-f": "since" }));
+    const main = make("div", { class: "position-main" }, held, open);
+    return make("div", { class: "position-card" }, main, make("p", { class: "mismatch bad", hidden: "" }), pairs);
+  }
+
+  function list() {
+    const all = Object.entries(store.values).filter(([key, value]) => key.startsWith("pos:") && value);
+    const held = all.filter(([, value]) => value.qty !== 0);
+    return held.length > 0 ? held : all.slice(0, 1);
   }
 
   function update() {
-    const list = Object.entries(store.values).filter(([key, value]) => key.startsWith("pos:") && value);
-    const held = list.filter(([, value]) => value.qty !== 0);
-    const shown = held.length > 0 ? held : list.slice(0, 1);
+    const shown = list();
     const nodes = keep(cards, shown.length, card);
-    shown.forEach(([key, value], i) => fill(nodes[i], value, store.instrument(key.slice(4)), store));
+    shown.forEach(([key, value], i) => fill(nodes[i], value, store.instrument(key.slice(4)), store, Number(key.slice(4))));
     const money_ = store.values.account;
-    for (const [label, name, sign] of MONEY) {
-      const node = fields.get(label);
+    for (const [name, , sign] of MONEY) {
+      const node = fields.get(name);
       put(node, money(money_?.[name], store.currency, { sign }));
       dress(node, `num ${sign ? tone(money_?.[name]) : ""}`);
-      node.title = money_ ? exact(money_[name], store.currency) : "waiting for the account";
+      hint(node, money_ ? exact(money_[name], store.currency) : _("waiting for the account"));
     }
-    put(fields.get("trades"), money_ ? `${count(money_.trades)}: ${money_.wins} won, ${money_.losses} lost` : NONE);
+    put(fields.get("trades"), known(money_?.wins) ? `${count(money_.wins)}, ${count(money_.losses)}` : NONE);
+    hint(fields.get("trades"), known(money_?.trades) ? `${count(money_.trades)} round trips` : "");
+    tick();
   }
 
-  return { keys: ["pos:", "account", "instruments", "clock", "*"], update };
+  /** What moves with time alone. */
+  function tick() {
+    const now = store.sessionNow();
+    list().forEach(([key, value], i) => {
+      const node = cards.children[i];
+      if (!node) return;
+      const cell = (name) => node.querySelector(`[data-f="${name}"]`);
+      const flat = value.qty === 0;
+      put(cell("since"), flat ? "" : `${_("in trade")} ${known(value.since_us) && now !== null ? span(now - value.since_us) : NONE}`);
+      const [text, cls, title] = proof(value, store, Number(key.slice(4)), now);
+      put(cell("proof"), text);
+      dress(cell("proof"), `num ${cls}`);
+      hint(cell("proof"), title);
+    });
+  }
+  return { keys: ["pos:", "account", "instruments", "rows:fill", "*"], update, tick };
 }
 
-function fill(node, value, inst, store) {
-  const [sizeNode, openNode] = node.querySelector(".position-main").children;
+function fill(node, value, inst, store, i) {
+  const main = node.querySelector(".position-main");
+  const [openNode, ticksNode] = main.querySelector(".open-side").children;
   const flat = value.qty === 0;
+  const sizeNode = main.querySelector(".size");
   put(sizeNode, flat ? `flat ${value.symbol}` : `${size(value.qty)} ${value.symbol}`);
   dress(sizeNode, `size ${tone(value.qty)}`);
   put(openNode, flat ? "" : money(value.open_micros, store.currency));
-  dress(openNode, `open ${tone(value.open_micros)}`);
-  openNode.title = flat ? "" : `open P&L ${exact(value.open_micros, store.currency)}`;
-  const stop = leg(value.stop_tick ?? value.stop?.tick, inst, flat);
-  const now = store.sessionNow();
+  dress(openNode, `open num ${tone(value.open_micros)}`);
+  hint(openNode, flat ? "" : `${_("open P&L")} ${exact(value.open_micros, store.currency)}`);
+  put(ticksNode, flat ? "" : ticks(value.open_ticks));
+  dress(ticksNode, `ticks num ${tone(value.open_ticks)}`);
   const texts = {
-    since: flat ? "n/a" : known(value.since_us) && now !== null ? span(now - value.since_us) : NONE,
     average: flat ? "n/a" : (value.avg_text ?? NONE),
     mark: price(value.mark_tick, inst),
-    stop: value.naked ? "MISSING" : stop,
-    target: leg(value.target_tick ?? value.target?.tick, inst, flat),
+    stop: value.naked ? _("MISSING") : leg(value.stop_tick ?? value.stop?.tick, value.stop, inst, flat),
+    target: leg(value.target_tick ?? value.target?.tick, value.target, inst, flat),
   };
   for (const [name, text] of Object.entries(texts)) {
     const cell = node.querySelector(`[data-f="${name}"]`);
     put(cell, text);
     dress(cell, name === "stop" && value.naked ? "num bad" : "num");
-    if (name === "since") cell.title = known(value.since_us) ? `since ${time(value.since_us, store.zone)}` : "";
+    if (name === "stop" || name === "target") worth(cell, flat ? null : value[`${name}_micros`], store.currency);
   }
+  hint(node.querySelector('[data-f="since"]'), known(value.since_us) ? `since ${time(value.since_us, store.zone)}` : "");
+  const differs = mismatch(value, store, i);
+  const line = node.querySelector(".mismatch");
+  line.hidden = !differs;
+  if (differs) put(line, `${_("ours")} ${size(value.qty)}, ${_("broker")} ${size(value.broker.qty)}`);
 }
 
-function leg(tick, inst, flat) {
-  if (known(tick)) return price(tick, inst);
-  return flat ? "n/a" : "none";
+/** The price of a leg, and the word of a request that is on its way. */
+function leg(tick, order, inst, flat) {
+  if (!known(tick)) return flat ? "n/a" : _("none");
+  const request = order?.request && order.request !== "NOTHING" ? ` ${words(order.request)}` : "";
+  return `${price(tick, inst)}${request}`;
+}
+
+/** What a leg would bring if it filled where it stands: the server's figure, before fees. */
+function worth(cell, micros, currency) {
+  let node = cell.nextElementSibling;
+  if (!node) {
+    node = make("dd", { class: "num worth" });
+    cell.after(node);
+  }
+  put(node, known(micros) ? money(micros, currency) : "");
+  dress(node, `num worth ${tone(micros)}`);
+}
+
+/** When the broker last answered for the account, against our own newest fill: only then can the two be compared. */
+function asked(store, i) {
+  const recon = store.values.account?.recon_us;
+  const newest = store.list("fill").find((row) => row.inst === i);
+  return { recon, after: known(recon) && (!newest || recon >= newest.ts_us) };
+}
+
+function mismatch(value, store, i) {
+  return value.broker?.agrees === false && asked(store, i).after;
+}
+
+function proof(value, store, i, now) {
+  const { recon, after } = asked(store, i);
+  if (!known(recon) || now === null) return [_("not asked yet"), "", ""];
+  const ago = `${age(Math.max(0, (now - recon) / 1000 / (store.values.clock?.speed || 1)))} ago`;
+  const title = `the broker's own list of positions and orders, ${time(recon, store.zone)}`;
+  if (!after) return [_("not asked since the fill"), "", title];
+  if (value.broker?.agrees === false) return [`${size(value.broker.qty)}, ${ago}`, "bad", title];
+  return [value.qty === 0 ? `flat ${ago}` : `${size(value.qty)} proved ${ago}`, "", title];
 }

@@ -15,8 +15,7 @@ export function risk(store) {
 
   function build() {
     const track = make("span", { class: "track" }, make("span", { class: "fill" }));
-    track.firstChild.style.display = "block";
-    return make("div", { class: "gauge" }, make("span"), make("span", { class: "val" }), track);
+    return make("div", { class: "gauge" }, make("span", { class: "name" }), make("span", { class: "val" }), track);
   }
 
   function update() {
@@ -29,7 +28,7 @@ export function risk(store) {
       const amount = (x) => (gauge.unit === "micros" ? money(x, store.currency, { sign: false }) : count(x));
       const near = gauge.pct >= 100 ? ", at the limit" : gauge.pct >= 80 ? ", near" : "";
       put(value, unset ? "no limit: entries refused" : `${amount(gauge.used)} of ${amount(gauge.max)} · ${known(gauge.pct) ? gauge.pct.toFixed(0) : NONE} %${near}`);
-      dress(nodes[i], `gauge ${unset ? "none" : gauge.pct >= 100 ? "full" : gauge.pct >= 80 ? "near" : ""}`);
+      dress(nodes[i], `gauge ${unset ? "unset" : gauge.pct >= 100 ? "full" : gauge.pct >= 80 ? "near" : ""}`);
       nodes[i].title = known(gauge.left) ? `${amount(gauge.left)} left` : "";
       share(track.firstChild, (gauge.pct ?? 0) / 100);
     });

@@ -1,13 +1,15 @@
 """The lease: one holder at a time, a fence that only grows, and a database that is away is not a lost lease."""
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from tests.shell.frames import make_session
-from trading.leases import DatabaseLeases, age_s, lease_name, short_wait, want_loops, wanted_loops
+from trading.leases import DatabaseLeases, age_s, lease_name, probe_write, short_wait, want_loops, wanted_loops
 from trading.models import LoopLease
 from trading.run.clock import boot_id, boot_ns
 from trading.run.loops import Lease, Renewal, StoreAway
+from trading.worker import HOLDERS_FIRST_S, Holder, Supervisor
 
 pytestmark = pytest.mark.django_db
 SECOND = 1_000_000_000
@@ -129,6 +131,37 @@ def test_while_the_database_is_away_the_holder_goes_on_but_a_sleeper_is_overdue(
     store.away = False
     assert a.renew({}) is Renewal.KEPT, "nobody else took it meanwhile"
     assert not a.overdue() and not a.away
+
+
+def test_a_database_that_takes_no_writes_makes_no_loop_change_hands(name, clock, monkeypatch):
+    """Rows run out while nobody can renew; after the lock their holders come first, others bid later."""
+    bids = []
+    supervisor = Supervisor(Holder("b"), lambda *bid: bids.append(bid), own_loop="risk", clock=clock)
+    clock.wait(10)
+    locked = True
+
+    def probe() -> None:
+        if locked:
+            raise StoreAway("database is locked")
+
+    monkeypatch.setattr("trading.leases.probe_write", probe)
+    for _ in range(20):
+        supervisor.look()
+        clock.wait(1)
+    assert bids == []
+    locked = False
+    supervisor.look()
+    assert bids == [], "the holders renew first"
+    clock.wait(HOLDERS_FIRST_S)
+    supervisor.look()
+    assert [bid[2] for bid in bids] == ["risk"], "nobody renewed: its holder is dead"
+
+
+def test_the_probe_is_a_write():
+    with CaptureQueriesContext(connection) as queries:
+        probe_write()
+    assert any("UPDATE" in query["sql"] for query in queries)
+    LoopLease.objects.count()
 
 
 def test_errors_of_the_database_become_store_away():

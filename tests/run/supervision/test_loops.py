@@ -1,6 +1,7 @@
 """The runner: stop, hand over, anticipated and unexpected errors, a hung body, a process that slept."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -205,17 +206,19 @@ def test_a_hung_step_is_not_renewed():
     def script(step: int) -> int:
         if step == 3:
             hung.set()
-            hang.wait(10)
+            hang.wait(120)
         return 1
 
     body = Body(script)
-    runner, stop = make(body, store, renew_s=0.01, stall_s=0.05)
+    runner, stop = make(body, store, renew_s=0.01, stall_s=1.0)
     body.stop = stop
     thread = threading.Thread(target=runner.run)
     thread.start()
-    assert hung.wait(10)
-    while runner.figures.state != "hung":
-        stop.wait(0.01)
+    assert hung.wait(60)
+    deadline = time.monotonic() + 60
+    while runner.figures.state != "hung" and time.monotonic() < deadline:
+        time.sleep(0.01)  # the renewer's own thread finds out
+    assert runner.figures.state == "hung"
     before = store.renewals
     stop.wait(0.1)
     assert store.renewals == before

@@ -27,8 +27,8 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     """One decision: refused with a reason, or an entry order; and an exit when the score speaks against a position."""
     valid = 1 if e["flags"] & FLAG_INVALID == 0 else 0
     asked = Asked(
-        np.int64(e.instrument),
-        np.int64(e.side),
+        e.instrument + 0,
+        e.side + 0,
         e.score_ppm,
         e.confidence_ppm,
         e.ts_venue_ns,
@@ -54,10 +54,17 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
 
 @inner
 def _exit_wanted(state: State, params: Params, asked: Asked) -> int:
-    """MES-REV-01 and -03: BY_REVERSAL, BY_SIGNAL, REVERSAL_LIMIT (an exit only), or 0."""
+    """MES-REV-01 and -03: BY_REVERSAL, BY_SIGNAL, REVERSAL_LIMIT (an exit only), or 0.
+
+    An exit needs no check but the score's own: fresh, with a signal, sure enough.  No hold may stop it.
+    """
     p = state.positions[asked.instrument]
     limits = params.limits[0]
     if p.qty * asked.side >= 0 or p.closing == 1 or asked.row_valid != 1:
+        return 0
+    if not 0 <= state.account[0].now_ns - asked.score_ns <= limits.score_age_ns_max:
+        return 0
+    if asked.score_ppm * asked.side < limits.score_ppm_min:
         return 0
     if limits.reverse_confidence_ppm_min > 0 and asked.confidence_ppm > limits.reverse_confidence_ppm_min:
         waited = p.rev_exit_ns == NO_TIME or state.account[0].now_ns - p.rev_exit_ns >= limits.reverse_wait_ns
@@ -77,9 +84,7 @@ def continue_reversal(state: State, params: Params, out: np.ndarray, n: int, ins
     stale = a.now_ns - p.rev_score_ns > params.limits[0].score_age_ns_max
     if open_on(state, instrument) > 0 and not stale:
         return n
-    asked = Asked(
-        np.int64(instrument), p.rev_side, p.rev_score_ppm, p.rev_confidence_ppm, p.rev_score_ns, 0, 1, 1, a.seq
-    )
+    asked = Asked(instrument, p.rev_side, p.rev_score_ppm, p.rev_confidence_ppm, p.rev_score_ns, 0, 1, 1, a.seq)
     p.rev_side = 0
     code, n = _decide(state, params, asked, False, out, n)
     p.rev_count = p.rev_count + 1 if code == codes.APPROVED else 0

@@ -35,7 +35,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{report.frames} frames in {report.segments} segments:"
                 f" {report.inputs} inputs, {report.outputs} outputs\n"
-                f"hash {report.sha256}"
+                f"recorded {report.sha256}\n"
+                f"computed {report.state_sha256} (state after the last frame)"
             )
         if options["verify"] and not report.ok:
             raise CommandError(report.chain_fault or report.difference)

@@ -20,4 +20,4 @@ class Command(BaseCommand):
             unlock(f"shell:{getpass.getuser()}", options["reason"])
         except CommandRefused as refusal:
             raise CommandError(f"{settings.VAR / 'guard' / 'latch.json'} stays: {refusal}.") from None
-        self.stdout.write("released: sessions stay stopped until somebody starts them")
+        self.stdout.write("released: running sessions stay paused until somebody resumes them")

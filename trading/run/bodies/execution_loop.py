@@ -20,6 +20,7 @@ from trading.brokers.port import Broker, OutcomeUnknown, RateLimited, Rejected, 
 from trading.core.records import (
     CANCEL,
     ENTRY,
+    EXIT,
     FILL,
     LINK,
     LINK_EXECUTION,
@@ -34,14 +35,17 @@ from trading.core.records import (
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
-from trading.run.bodies.reconcile import Answers, raise_if_fenced
+from trading.run.bodies.reconcile import Answers, own_answer, raise_if_fenced
 from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
 from trading.run.journal.recovery import account_event, last_answer_ref
-from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, StreamId
+from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, StreamId, Tail
 
 READ_ENTRIES = 64
+TOGETHER_MAX = 16  # requests on their way at once
+WAITED_NS = NANOS  # an exit that is older is held against the venue's position before it goes
+REQUESTS = (SUBMIT, CANCEL, MODIFY)
 NOT_ASKED = 2**62
 BACK_OFF_S = (0.1, 1.0)  # first and longest wait between two attempts to connect
 
@@ -74,6 +78,8 @@ class ExecutionLoop:
         self._stack.callback(inbox_client.close)
         self._outbox = Stream(outbox_client, context.spec.key, OUTBOX)
         self._inbox = Stream(inbox_client, context.spec.key, INBOX)
+        self._tail = Tail(outbox_client, self._outbox)
+        self._stack.callback(self._tail.close)
         self._answers = Answers(self._send)
         self._answers.start_at(last_answer_ref(context.folder))
         self._broker = self._make_broker(context)
@@ -202,7 +208,7 @@ class ExecutionLoop:
             if self._first_read:
                 self._resend_through = self._outbox.last_id()
                 self._first_read = False
-            entries = self._outbox.read(self._cursor, round(WAIT_S * 1000) if wait else 0, READ_ENTRIES)
+            entries = self._tail.read(self._cursor, WAIT_S if wait else 0.0, READ_ENTRIES)
         except StreamAway:
             if wait:
                 self.context.stop.wait(WAIT_S / 2)
@@ -220,33 +226,82 @@ class ExecutionLoop:
             if boot_ns() < self._not_before_ns:
                 self.context.stop.wait(min(WAIT_S, (self._not_before_ns - boot_ns()) / NANOS))
                 break
-            output = self._pending[0]
-            if not self._serve(output):
+            together = self._together()
+            if len(together) > 1:
+                outcomes = self._broker.request_all([output.event for output in together])
+                settled = [self._settle(*pair) for pair in zip(together, outcomes, strict=True)]
+            else:
+                together, settled = [self._pending[0]], [self._serve(self._pending[0])]
+            for _ in together:
+                self._pending.popleft()
+            stay = [output for output, over in zip(together, settled, strict=True) if not over]
+            done += len(together) - len(stay)
+            if stay:
+                self._pending.extendleft(reversed(stay))
                 break
-            self._pending.popleft()
-            self._served = output.id
-            done += 1
+            self._served = together[-1].id
         return done
+
+    def _together(self) -> list[_Output]:
+        """The requests at the head that need not wait for each other: an exit leaves with the cancel before it."""
+        found: dict[int, _Output] = {}
+        for output in self._pending:
+            row = output.event[0]
+            kind, number = int(row["kind"]), int(row["order_number"])
+            if kind not in REQUESTS or number in found or output.again or len(found) == TOGETHER_MAX:
+                break
+            self._observe(row)
+            if row["role"] == EXIT and self._waited(output):
+                break
+            if kind == SUBMIT and self._refusal(row) != 0:
+                break
+            found[number] = output
+        return list(found.values())
+
+    def _observe(self, row: np.void) -> None:
+        assert self._clock is not None
+        self._clock.observe(int(row["ts_ns"]))
+
+    def _settle(self, output: _Output, outcome: Exception | None) -> bool:
+        """What became of a request.  False: it stays, to be tried again."""
+
+        def answer() -> None:
+            if outcome is not None:
+                raise outcome
+            self.counts["sent"] += 1
+
+        return self._guarded(output, answer)
 
     def _serve(self, output: _Output) -> bool:
         """One output.  False: it stays, to be tried again."""
+        self._observe(output.event[0])
+        return self._guarded(output, lambda: self._handle(output))
+
+    def _handle(self, output: _Output) -> None:
+        event, row = output.event, output.event[0]
+        kind, number = int(row["kind"]), int(row["order_number"])
+        if kind == RECON or (kind == QUERY and number == 0):
+            self._recon_wanted = True
+            self._again_from = min(self._again_from, int(row["ref"]))
+        elif kind == QUERY:
+            self._report(number)
+        elif kind == SUBMIT and output.again and self._known(number):
+            pass  # it was sent before the crash: its answers come by themselves
+        elif kind == SUBMIT and row["role"] == EXIT and self._waited(output) and not self._reduces(row):
+            self._refuse(event, REJECTED_EXPIRED)  # what it was to close is closed: it would open the other side
+        elif kind == SUBMIT and (refusal := self._refusal(row)) != 0:
+            self._refuse(event, refusal)
+        else:
+            self._request(kind, event)
+            self.counts["sent"] += 1
+
+    def _guarded(self, output: _Output, work: Callable[[], None]) -> bool:
+        """Do it, and turn the broker's four errors into what the ring must know.  False: the output stays."""
         event, row = output.event, output.event[0]
         assert self._clock is not None
-        self._clock.observe(int(row["ts_ns"]))
         kind, number = int(row["kind"]), int(row["order_number"])
         try:
-            if kind == RECON or (kind == QUERY and number == 0):
-                self._recon_wanted = True
-                self._again_from = min(self._again_from, int(row["ref"]))
-            elif kind == QUERY:
-                self._report(number)
-            elif kind == SUBMIT and output.again and self._known(number):
-                pass  # it was sent before the crash: its answers come by themselves
-            elif kind == SUBMIT and (refusal := self._refusal(row)) != 0:
-                self._refuse(event, refusal)
-            else:
-                self._request(kind, event)
-                self.counts["sent"] += 1
+            work()
         except Rejected as error:
             raise_if_fenced(error)
             self._refuse(event, REJECTED_BY_VENUE)
@@ -262,20 +317,17 @@ class ExecutionLoop:
             return False
         except OutcomeUnknown:
             self.counts["unknown"] += 1
-            if kind in (SUBMIT, CANCEL, MODIFY):
-                self._answers.tell(_answer(event, UNKNOWN_OUTCOME, 0, self._clock.now()))
+            if kind in REQUESTS:
+                self._answers.tell(own_answer(event, UNKNOWN_OUTCOME, 0, self._clock.now()))
                 self._ask(number)
         return True
 
     def _request(self, kind: int, event: np.ndarray) -> None:
-        if kind == SUBMIT:
-            self._broker.submit(event)
-        elif kind == CANCEL:
-            self._broker.cancel(event)
-        elif kind == MODIFY:
-            self._broker.modify(event)
-        else:
+        if kind not in REQUESTS:
             raise ValueError(f"kind {kind} does not belong into an outbox")
+        (outcome,) = self._broker.request_all([event])
+        if outcome is not None:
+            raise outcome
 
     def _refusal(self, row: np.void) -> int:
         """Why this submit may not leave: too old or latched, entries only.  0: it may."""
@@ -288,10 +340,21 @@ class ExecutionLoop:
             return REJECTED_EXPIRED
         return 0
 
+    def _waited(self, output: _Output) -> bool:
+        """Whether the position may have changed since this was decided, unseen by who decided it."""
+        assert self._clock is not None
+        age_ns = self._clock.now() - int(output.event["ts_ns"][0])
+        return output.again or age_ns > WAITED_NS * max(1.0, self._clock.speed)
+
+    def _reduces(self, row: np.void) -> bool:
+        """By the venue's own word, now: it closes what is held there and no more."""
+        held = self._broker.snapshot().positions.get(int(row["instrument"]), 0)
+        return held * int(row["side"]) < 0 and int(row["qty"]) <= abs(held)
+
     def _refuse(self, event: np.ndarray, code: int) -> None:
         assert self._clock is not None
         self.counts["refused"] += 1
-        self._answers.tell(_answer(event, REJECT, code, self._clock.now()))
+        self._answers.tell(own_answer(event, REJECT, code, self._clock.now()))
 
     def _known(self, number: int) -> bool:
         """Has the venue heard of this order?  Nothing yet (on its way) counts as yes."""
@@ -328,11 +391,3 @@ class ExecutionLoop:
     def _link(self, up: int) -> np.ndarray:
         assert self._clock is not None
         return account_event(LINK, LINK_EXECUTION, self._clock.now(), value=up)
-
-
-def _answer(event: np.ndarray, kind: int, code: int, now_ns: int) -> np.ndarray:
-    """An answer of our own edge to one output: `ref` 0, for it is not the venue's."""
-    answer = event.copy()
-    answer["kind"], answer["code"], answer["ref"], answer["seq"] = kind, code, 0, 0
-    answer["ts_ns"], answer["ts_venue_ns"], answer["value"] = now_ns, now_ns, 0
-    return answer

@@ -4,6 +4,7 @@ Numbers of a stream have no gaps, also where equal refusals fold into one row: e
 next item.  Pure; called by the sinks loop, which publishes what comes out.
 """
 
+import hashlib
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -59,10 +60,17 @@ def instruments_value(spec: SessionSpec) -> dict[str, Any]:
     return found
 
 
+def inputs_hash(spec: SessionSpec, code_hash: str) -> str:
+    """16 hex digits of everything the session ran with: configuration, tape, venue, scorer, code."""
+    parts = (spec.version_hash, spec.feed, spec.venue, spec.scorer, spec.capital_micros, code_hash)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
 def mode_value(spec: SessionSpec, account: dict[str, Any], code_hash: str) -> dict[str, Any]:
     """Which session this is, in which mode, and its strongest label."""
     value: dict[str, Any] = {"mode": spec.mode, "session": spec.id, "key": spec.key, "account": f"paper {spec.profile}"}
     value |= {"profile": spec.profile, "version": spec.version_id, "build": code_hash[:12]}
+    value |= {"config": spec.version_hash[:12], "inputs": inputs_hash(spec, code_hash), "feed": spec.feed.name}
     status = "running" if account["trading"] else "stopped"
     return value | {"label": account["label"], "phase": account["phase"], "status": status}
 
@@ -88,7 +96,7 @@ def page_values(
     account = {**values["account"], "currency": spec.currency}
     streams.note(values)
     kept = (name for name in values if name not in STREAMS.values() and name != "seq")
-    found = {name: values[name] for name in kept}
+    found = {name: values[name] for name in kept if not _is_raw_bar(name)}
     found |= {"account": account, "mode": mode_value(spec, account, code_hash), "instruments": instruments_value(spec)}
     found |= {"clock": clock_value(spec, account, now.now_us), "seq": values["seq"]["seq"], "epoch": epoch}
     found["orders"] = [row for row in values["orders"] if row["live"]]
@@ -104,11 +112,25 @@ def _loop(row: dict[str, Any], boot_ns: int) -> dict[str, Any]:
     return kept | {"beat_us": beat_us, "detail": str(row.get("last_error", ""))}
 
 
+def _is_raw_bar(name: str) -> bool:
+    """`bar:<inst>` is the tape's own bar; the page gets `bar:<inst>:<seconds>`."""
+    return name.startswith("bar:") and name.count(":") == 1
+
+
 def _position(value: dict[str, Any], spec: SessionSpec, i: int) -> dict[str, Any]:
-    """Beside the figures: the average as text, and whether a stop is missing."""
-    tick = spec.instruments[i].values["tick_nanos"]
-    qty, average = value["qty"], None
+    """Beside the figures: the average, the open ticks a contract, what a leg would bring, whether a stop is missing."""
+    item = spec.instruments[i].values
+    tick, tick_value = item["tick_nanos"], item["tick_value_micros"]
+    qty, cost, mark = value["qty"], value["cost_ticks"], value["mark_tick"]
+    found: dict[str, Any] = {"avg_text": None, "avg_tick": None, "open_ticks": None}
     if qty != 0:
         decimals = tick_decimals(tick) + 2
-        average = f"{value['cost_ticks'] / qty * tick / 1e9:.{decimals}f}"  # shown only; money comes from cost_ticks
-    return value | {"avg_text": average, "naked": qty != 0 and value["stop"] is None}
+        found["avg_text"] = f"{cost / qty * tick / 1e9:.{decimals}f}"  # shown only; money comes from cost_ticks
+        found["avg_tick"] = round(cost / qty, 3)
+        if mark is not None:
+            found["open_ticks"] = round((mark * qty - cost) / abs(qty), 1)
+    for leg in ("stop", "target"):
+        at = None if value[leg] is None else value[leg]["tick"]
+        known = qty != 0 and at is not None
+        found[f"{leg}_micros"] = (at * qty - cost) * tick_value if known else None  # before fees, if it fills there
+    return value | found | {"naked": qty != 0 and value["stop"] is None}

@@ -157,3 +157,11 @@ class Answers:
             self._waiting.popleft()
             if len(events) > ENTRY_EVENTS:
                 self._waiting.appendleft(events[ENTRY_EVENTS:])
+
+
+def own_answer(event: np.ndarray, kind: int, code: int, now_ns: int) -> np.ndarray:
+    """An answer of our own edge to one output: `ref` 0, for it is not the venue's."""
+    answer = event.copy()
+    answer["kind"], answer["code"], answer["ref"], answer["seq"] = kind, code, 0, 0
+    answer["ts_ns"], answer["ts_venue_ns"], answer["value"] = now_ns, now_ns, 0
+    return answer

@@ -14,6 +14,8 @@ import numpy as np
 from marketdata.core.records import EVENT, FEED, NO_TIME
 from marketdata.core.units import NANOS
 from trading.core.records import (
+    COMMAND,
+    CONFIG_COMMIT,
     ENTRY,
     FIRST_OUTPUT_KIND,
     LINK,
@@ -50,6 +52,7 @@ LOOK_NS = NANOS // 4  # how often health, latch and lengths are looked at (boot 
 SNAPSHOT_EVENTS = 20_000
 SNAPSHOT_NS = 60 * NANOS
 ASKED_MAX = 100  # entries waiting in the outbox beyond which nothing more is asked
+KEPT_KINDS = (COMMAND, CONFIG_COMMIT)  # what a person was told is done survives a power cut
 RECON_RETRY_NS = NANOS  # a reconciliation that did not come is asked for again (boot clock)
 
 
@@ -123,7 +126,9 @@ class RiskLoop:
             return False
         self._writer = JournalWriter(context.folder, context.spec.id, context.fence, context.code_hash)
         self._stack.callback(self._writer.close)
-        recovered = recover(context.folder)
+        recovered = recover(
+            context.folder, lambda replayed: context.beat({"state": "recovering", "replayed": replayed})
+        )
         self.kernel, self._outstanding = recovered.kernel, recovered.outstanding
         self._inbox_at, self._last_timer_ns = recovered.inbox, recovered.last_timer_ns
         self._snapshot_seq, self._snapshot_ns = self.kernel.seq, boot_ns()
@@ -210,7 +215,8 @@ class RiskLoop:
         all_boots = np.full(len(frames), boot_ns(), np.int64)
         all_boots[is_input] = boots
         assert self._writer is not None
-        self._writer.append(frames, all_ids, all_boots, durable=bool(is_sent(frames["kind"]).any()))
+        durable = bool(is_sent(frames["kind"]).any() or np.isin(frames["kind"], KEPT_KINDS).any())
+        self._writer.append(frames, all_ids, all_boots, durable=durable)
         self._outstanding.note(frames)
         self._inbox_at.note(ids)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
+from trading.run.bodies.bars import Bars
 from trading.run.bodies.page import PageClock, Streams, page_values
 from trading.run.bodies.snapshot import Rows, build
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
@@ -29,6 +30,7 @@ POLL_S = 0.02
 BATCH = 512
 PUBLISH_NS = NANOS // 20
 BEAT_NS = NANOS // 4
+SYNC_NS = NANOS // 10
 BEAT_LIFE_MS = 1000
 BEHIND_MAX = 5_000  # frames a follower may be behind before the database counts as away
 RETRY_NS = NANOS // 4
@@ -69,17 +71,21 @@ class _Followed:
         self.fault = ""
         self.faults = 0
 
-    def advance(self, reader: JournalReader) -> int:
-        """Give it the next batch.  Returns the number of frames it took."""
+    def advance(self, reader: JournalReader, through: int) -> int:
+        """Give it the next batch, up to seq `through`.  Returns the number of frames it took."""
         if boot_ns() < self.retry_ns:
             return 0
         try:
             if self.seq < 0:
                 self.seq = self.follower.cursor()
-            frames = reader.read(self.seq, BATCH)
-            if len(frames) > 0:
+            if self.seq > through:
+                raise JournalBroken(f"{self.follower.name} has rows up to {self.seq}, the journal ends at {through}")
+            taken = 0
+            if self.seq < through:
+                frames = reader.read(self.seq, min(BATCH, through - self.seq))
                 self.follower.apply(frames)
-                self.seq += len(frames)
+                taken = len(frames)
+                self.seq += taken
             self.follower.publish()
         except Retry as error:
             self.retry_ns = boot_ns() + RETRY_NS
@@ -90,7 +96,7 @@ class _Followed:
             self.fault = str(error)
             return 0
         self.fault = ""
-        return len(frames)
+        return taken
 
 
 class SinksLoop:
@@ -110,6 +116,7 @@ class SinksLoop:
         self._board = Board(client, context.spec.key)
         self._rows = Rows()
         self._streams = Streams()
+        self._bars = Bars(context.folder)
         self._clock: SessionClock | None = None
         self._fault = ""
         start = load_snapshot(context.folder, self._reader, self._reader.last_seq())
@@ -117,13 +124,16 @@ class SinksLoop:
         self._seq = self._replayer.kernel.seq
         self._rows.note(self._reader.read(max(0, self._seq - ROWS_BACK), min(self._seq, ROWS_BACK))["event"])
         self._published: dict[str, bytes] = {}
-        self._published_ns = self._beat_ns = NO_TIME
+        self._published_ns = self._beat_ns = self._synced_ns = NO_TIME
+        self._durable = 0
         self._shown: dict[str, object] = {}
-        self.counts = {"seq": self._seq, "compared": 0, "published": 0}
+        self.counts = {"seq": self._seq, "compared": 0, "published": 0, "bars_unsaved": 0}
 
     def step(self) -> int:
         """One batch for each follower and for the replica, then the picture.  Returns the frames handled."""
-        handled = sum(followed.advance(self._reader) for followed in self._followed)
+        durable = self._sync()
+        handled = sum(followed.advance(self._reader, durable) for followed in self._followed)
+        self._fill_bars()
         handled += self._follow_replica()
         self._publish()
         self._beat()
@@ -141,6 +151,17 @@ class SinksLoop:
         """What the continuous verification found; empty while every output equals."""
         return self._fault
 
+    def _sync(self) -> int:
+        """Seq through which the journal is on disk: rows of frames that a power cut takes back would outlive them."""
+        boot = boot_ns()
+        if self._synced_ns == NO_TIME or boot - self._synced_ns >= SYNC_NS:
+            self._synced_ns = boot
+            last_seq = self._reader.last_seq()
+            if last_seq != self._durable:
+                self._reader.sync()
+                self._durable = last_seq
+        return self._durable
+
     def _follow_replica(self) -> int:
         try:
             events = self._reader.read(self._seq, BATCH)["event"]
@@ -150,6 +171,8 @@ class SinksLoop:
         if len(events) == 0:
             return 0
         self._rows.note(events)
+        if self._bars.seq == self._seq:
+            self._chart(events)
         if self._fault == "":
             difference = self._replayer.feed(events)
             if difference is not None:
@@ -158,6 +181,26 @@ class SinksLoop:
         self._seq += len(events)
         self.counts["seq"] = self._seq
         return len(events)
+
+    def _fill_bars(self) -> None:
+        """Bars start where their file ends, often before the replica: read on until both stand at the same place."""
+        behind = self._seq - self._bars.seq
+        if behind <= 0:
+            return
+        try:
+            self._chart(self._reader.read(self._bars.seq, min(BATCH, behind))["event"])
+        except JournalBroken as error:
+            self._found(str(error))
+
+    def _chart(self, events: np.ndarray) -> None:
+        """A chart is worth no fault: a disk that refuses is told in the loop's health, the bars wait in memory."""
+        try:
+            self._bars.note(events)
+            self.counts["bars_unsaved"] = 0
+        except OSError as error:
+            if self.counts["bars_unsaved"] == 0:
+                log.warning("the bars cannot be kept: %s", error)
+            self.counts["bars_unsaved"] = 1
 
     def _found(self, words: str) -> None:
         """A difference is shown until a person has looked at it; the picture stops rather than lies."""
@@ -175,7 +218,7 @@ class SinksLoop:
             spec, epoch = self.context.spec, self.context.fence
             picture = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
             now = PageClock(self._session_us(), boot)
-            values = page_values(picture, self._streams, spec, now, self.context.code_hash, epoch)
+            values = page_values(picture | self._bars.values(), self._streams, spec, now, self.context.code_hash, epoch)
             changed = {name: value for name, value in values.items() if self._published.get(name) != value}
             self._board.publish(changed)
         except (StreamAway, StreamFull):

@@ -87,6 +87,15 @@ class JournalReader:
             limit -= len(part)
         return np.concatenate(parts) if parts else np.empty(0, FRAME)
 
+    def sync(self) -> None:
+        """What was read so far is on disk on return: a follower's rows may then never be newer than the journal."""
+        for segment in self._chain[-1:]:
+            fd = os.open(segment.path, os.O_RDONLY)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
     def verify(self) -> JournalReport:
         """Check every header, seal, hash and seq from the first segment on."""
         frames, torn, void = 0, 0, 0

@@ -7,6 +7,7 @@ it is used when the journal still holds the very frame that it was made after, a
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -245,8 +246,11 @@ def load_snapshot(folder: Path, reader: JournalReader, at_most: int) -> Recovere
     return None
 
 
-def recover(folder: Path) -> Recovered:
-    """Snapshot and replay up to the journal's end.  Raises ReplayDiffers, JournalBroken."""
+def recover(folder: Path, progress: Callable[[int], None] = lambda replayed: None) -> Recovered:
+    """Snapshot and replay up to the journal's end.  Raises ReplayDiffers, JournalBroken.
+
+    `progress(frames replayed)` is called after every chunk: a long recovery is not a hung loop.
+    """
     reader = JournalReader(folder)
     start = load_snapshot(folder, reader, reader.last_seq())
     if start is None:
@@ -267,6 +271,7 @@ def recover(folder: Path) -> Recovered:
             last_timer_ns = int(timers[-1])
         seq += len(frames)
         replayed += len(frames)
+        progress(replayed)
     return start._replace(last_timer_ns=last_timer_ns, owed=replayer.owed, replayed=replayed)
 
 

@@ -17,7 +17,8 @@ from trading.run.journal.segment import JournalBroken
 
 
 class VerifyReport(msgspec.Struct, frozen=True):
-    """What `verify_journal` found.  `sha256` covers the EVENT bytes of all frames, in order."""
+    """What `verify_journal` found.  `sha256` covers the EVENT bytes of all frames, in order, as they were recorded;
+    `state_sha256` everything that the kernel of this process remembers after them."""
 
     frames: int
     inputs: int
@@ -30,6 +31,7 @@ class VerifyReport(msgspec.Struct, frozen=True):
     first_difference: int  # seq, 0 when every output equals
     difference: str  # what was recorded and what was computed, in words; empty when there is none
     sha256: str
+    state_sha256: str
     kinds: dict[str, int]
 
     @property
@@ -85,5 +87,6 @@ def verify_journal(folder: Path) -> VerifyReport:
         first_difference=0 if found is None else found.seq,
         difference="" if found is None else describe(found),
         sha256=digest.hexdigest(),
+        state_sha256=hashlib.sha256(replayer.kernel.snapshot()).hexdigest(),
         kinds=dict(sorted(kinds.items())),
     )

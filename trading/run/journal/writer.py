@@ -6,6 +6,7 @@ counts.  A torn tail is cut by the seal, a damaged one is refused.  Called by th
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from trading.run.journal.segment import (
     segment_path,
 )
 
+FOLDER_TIME_NS = 1_000_000_000  # file systems stamp in steps of some ms: a younger stamp may stand for two changes
 TAIL_FRAMES = 8192  # how much of an unsealed segment a new owner verifies before it seals
 
 
@@ -80,6 +82,7 @@ class JournalWriter:
     def __init__(self, folder: Path, session_id: int, fence: int, code_hash: str) -> None:
         self.folder, self.fence = folder, fence
         self._length = 0  # bytes that count; 0 while the name is only claimed
+        self._looked_ns = -1  # the folder's time of change at a look that nothing can have escaped
         self._broken = ""
         folder.mkdir(parents=True, exist_ok=True)
         if any(other >= fence for other in fences(folder)):
@@ -111,9 +114,14 @@ class JournalWriter:
 
     def check_fence(self) -> None:
         """Raises Fenced when a segment of a newer owner exists, even if only claimed."""
+        changed_ns = os.stat(self.folder).st_mtime_ns
+        if changed_ns == self._looked_ns:
+            return
+        now_ns = time.time_ns()  # before the look: a claim after it changes the folder's time again
         newest = fences(self.folder)[-1]
         if newest != self.fence:
             raise Fenced(f"fence {self.fence} lost the journal to {newest}")
+        self._looked_ns = changed_ns if now_ns - changed_ns > FOLDER_TIME_NS else -1
 
     def append(self, events: np.ndarray, stream_ids: np.ndarray, boot_ns: np.ndarray, durable: bool) -> None:
         """Append EVENTs numbered from `next_seq`; `stream_ids` (n, 2) int64, `boot_ns` (n,) int64.
@@ -123,6 +131,7 @@ class JournalWriter:
         """
         if self._broken:
             raise JournalFull(self._broken)
+        self.check_fence()
         count = len(events)
         assert count == 0 or (events["seq"][0] == self.next_seq and events["seq"][-1] == self.next_seq + count - 1)
         frames = np.empty(count, FRAME)
@@ -130,7 +139,6 @@ class JournalWriter:
         frames["stream_ms"], frames["stream_n"] = stream_ids[:, 0], stream_ids[:, 1]
         frames["boot_ns"] = boot_ns
         last_hash = link_frames(frames, self._last_hash)
-        self.check_fence()
         self._write(frames.tobytes())
         if durable:
             self.sync()

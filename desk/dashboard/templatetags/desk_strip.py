@@ -1,0 +1,39 @@
+"""`{% strip %}`: the status strip of every signed-in page, with what is known when the page is made.
+
+A page about one session hands it over (`{% strip session %}`); any other page shows the newest session that runs, else
+the newest.  A database that is away leaves everything unknown: the strip says so, and KILL stands beside it.
+"""
+
+from typing import Any
+
+from django import template
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError
+
+from desk.dashboard.sessions import latest_id
+from trading import selectors
+
+register = template.Library()
+MODES = {"paper": "PAPER", "replay": "REPLAY"}  # a mode that is not here is a fault
+
+
+@register.inclusion_tag("dashboard/strip.html")
+def strip(session: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Context of the strip.  `session`: a row of `selectors.session_row`."""
+    try:
+        shown = session or newest()
+    except DatabaseError as error:
+        return {"fault": f"the database does not answer ({error.__class__.__name__})"}
+    if shown is None:
+        return {"none": True}
+    word = MODES.get(shown["mode"])
+    return {"shown": shown, "word": word or f"UNKNOWN MODE {shown['mode']}", "known": word is not None}
+
+
+def newest() -> dict[str, Any] | None:
+    """The session that /desk/ would show; None before the first."""
+    found = latest_id()
+    try:
+        return None if found is None else selectors.session_row(found)
+    except ObjectDoesNotExist:
+        return None

@@ -1,0 +1,52 @@
+"""A session recorded by the real loops gives the same state, bit for bit, compiled and in the plain interpreter."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bootstrap import ROOT
+from tests.simulation.ring import Ring, settled
+from trading.core.records import FILL, KILL, START
+from trading.run.journal.verify import verify_journal
+from trading.run.spec import save_spec
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+SPEED = 8.0
+PLAIN = """
+import json, sys
+from pathlib import Path
+from numba import config
+from trading.run.journal.verify import verify_journal
+report = verify_journal(Path(sys.argv[1]))
+print(json.dumps([bool(config.DISABLE_JIT), report.ok, report.frames, report.state_sha256]))
+"""
+
+
+def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None:
+    ring = Ring(tmp_path, SPEED)
+    try:
+        save_spec(ring.folder, ring.spec)
+        ring.start()
+        ring.until(ring.reconciled, "reconciled")
+        ring.command(START, 1)
+        ring.until(lambda: len(ring.events(FILL)) >= 2, "it traded")
+        ring.command(KILL, 2)
+        ring.until(lambda: settled(ring), "flat")
+        ring.stop()
+    finally:
+        ring.close()
+    compiled = verify_journal(ring.folder)
+    assert compiled.ok, compiled
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, str(ring.folder)],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [True, True, compiled.frames, compiled.state_sha256]
