@@ -74,7 +74,13 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     elif e.kind == r.CANCELLED:
         o.status, o.request = CANCELLED, NOTHING
     elif e.kind == r.REJECT:
-        rejected(o)
+        asked = o.request
+        rejected(o, e.ref == 0 and e.code == r.REJECTED_UNKNOWN_ORDER)
+        if o.status in OPEN and asked != NOTHING:  # a request about it was refused
+            if asked != CANCELLING:
+                o.modify_retry = d.now + S
+            if asked != MODIFYING:
+                o.cancel_retry = d.now + S
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
@@ -85,14 +91,14 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
             i.retry = d.now
 
 
-def rejected(o: Order) -> None:
-    """A refused submit ends the order; a refused change leaves it working; "unknown order" to a query ends it."""
+def rejected(o: Order, absent: bool) -> None:
+    """A refused submit ends the order; a refused change leaves it working; `absent`: the venue does not know it."""
     if o.status in (NEW, UNKNOWN):
         o.status, o.request = REJECTED, NOTHING
     elif o.request in (CANCELLING, MODIFYING):
         o.request = NOTHING
     elif o.request == QUERYING:
-        o.status, o.request = CANCELLED, NOTHING
+        o.status, o.request = (CANCELLED if absent else WORKING), NOTHING
 
 
 def fill(d: "Desk", e: Event, o: Order | None) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
 
-def clock(d: "Desk", looks: bool) -> bool:
-    """Bring the desk to the present moment; True when a hold went up or came down.
+def clock(d: "Desk", looks: bool) -> None:
+    """Bring the desk to the present moment.
 
     `looks`: the desk looks at its positions although nothing changed (a timer, a new window, a new version).
     """
@@ -44,7 +44,6 @@ def clock(d: "Desk", looks: bool) -> bool:
     d.looks_again = False
     if looks and d.phase == MUST_BE_FLAT and any(i.qty != 0 for i in d.instruments):
         d.raise_hold("NOT_FLAT_AT_CUTOFF")
-    return before.keys() != d.holds.keys()
 
 
 def roll(d: "Desk") -> None:

@@ -8,7 +8,7 @@ from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle.rules.clock import clock
 from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event, S
 from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
-from tests.oracle.rules.protect import close
+from tests.oracle.rules.protect import cancel_entries, close
 from trading.core import records as r
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code in (r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL):
         d.raise_hold("OPERATOR_PAUSE")
         if e.code != r.PAUSE:
-            cancel_entries(d)
+            cancel_all(d)
         if e.code == r.FLATTEN_ALL:
             close_all(d)
     elif e.code == r.STOP_SESSION:
@@ -70,7 +70,7 @@ def on_command(d: "Desk", e: Event) -> None:
         done = e.value > d.now
         if done:
             d.raise_hold("OPERATOR_LOCK", e.value)
-            cancel_entries(d)
+            cancel_all(d)
             close_all(d)
     elif e.code == r.PRESENCE:
         done = e.ref != 0
@@ -85,15 +85,15 @@ def on_command(d: "Desk", e: Event) -> None:
     d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=r.RECEIPT_DONE if done else r.RECEIPT_REFUSED, value=e.code)
 
 
-def cancel_entries(d: "Desk") -> None:
-    for o in d.live():
-        if o.role == ENTRY:
-            d.ask_cancel(o)
+def cancel_all(d: "Desk") -> None:
+    for i in d.instruments:
+        cancel_entries(d, i)
 
 
 def close_all(d: "Desk") -> None:
+    """What is held, and what an open entry may still make."""
     for i in d.instruments:
-        if i.qty != 0:
+        if i.qty != 0 or any(o.role == ENTRY for o in d.live(i.index)):
             close(i, BY_OPERATOR)
 
 
@@ -102,7 +102,9 @@ def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
     for code in codes:
         if narrowed != 0 and not narrowed >> BITS[code] & 1:
             continue
-        if code == "KILL_SWITCH":
+        if code == "KILL_SWITCH":  # after a kill nobody trades on by himself (K-05)
+            if d.latched or code in d.holds:
+                d.raise_hold("OPERATOR_PAUSE")
             d.latched = False
         if code in d.holds and code == "EQUITY_KILL":
             d.reference = d.equity()

@@ -79,8 +79,9 @@ class Desk:
         self.out = []
         if self.now is None or e.ts > self.now:
             self.now = e.ts
-        if self.version != 0 and clock.clock(self, False):
-            self.settle()
+        before = set(self.holds)
+        if self.version != 0:
+            clock.clock(self, False)
         if e.kind <= m.FEED:
             market.on_market(self, e)
         elif e.kind == r.SCORE:
@@ -93,6 +94,8 @@ class Desk:
             clock.clock(self, True)
         else:
             self._dispatch(e)
+            self.settle()
+        if not self.holds.keys() <= before:  # what a hold asks for is asked everywhere, at once
             self.settle()
         return self.out
 
@@ -132,12 +135,14 @@ class Desk:
     def on_score(self, e: Event) -> None:
         """MES-RISK-20 and MES-REV: an entry or the first reason against it; an opposite score closes or reverses.
 
-        An exit needs no approval: it does not matter what refused the entry.
+        An exit needs no approval but the score's own freshness and strength: no hold may stop it.
         """
         i, lim = self.instruments[e.instrument], self.limits
         self.follow("FEATURES_COLD", bool(e.flags & m.FLAG_INVALID))
         wanted = ""
-        if i.qty * e.side < 0 and not i.closing and not e.flags & m.FLAG_INVALID:
+        fresh = 0 <= self.now - e.venue_ts <= (lim.score_age_ns_max or 0)
+        asks = e.score * e.side >= (lim.score_ppm_min or 0)
+        if i.qty * e.side < 0 and not i.closing and not e.flags & m.FLAG_INVALID and fresh and asks:
             if 0 < lim.reverse_confidence_ppm_min < e.confidence:
                 rested = i.rev_exit is None or self.now - i.rev_exit >= lim.reverse_wait_ns
                 wanted = "reverse" if rested and i.rev_count < lim.reversals_max else "limit"
@@ -262,13 +267,13 @@ class Desk:
 
     def ask_cancel(self, o: Order) -> None:
         """Not again while a cancel is in flight, not while the outcome is unknown."""
-        if o.status in OPEN and o.status != UNKNOWN and o.request != CANCELLING:
+        if o.status in OPEN and o.status != UNKNOWN and o.request != CANCELLING and self.now >= o.cancel_retry:
             o.request = CANCELLING
             self.send(r.CANCEL, o)
 
     def ask_modify(self, o: Order, qty: int, price: int) -> None:
         """Only while nothing else is in flight."""
-        if o.status == WORKING and o.request == NOTHING:
+        if o.status == WORKING and o.request == NOTHING and self.now >= o.modify_retry:
             o.request, o.asked_qty, o.asked_price = MODIFYING, qty, price
             self.send(r.MODIFY, o)
 

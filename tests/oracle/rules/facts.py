@@ -53,8 +53,8 @@ class Order:
     """One order of ours.  `price` is its limit or stop; None for a market order."""
 
     __slots__ = (
-        "asked_price", "asked_qty", "filled", "instrument", "kind", "number", "price", "qty", "request", "role", "seen",
-        "sent", "side", "status", "until",
+        "asked_price", "asked_qty", "cancel_retry", "filled", "instrument", "kind", "modify_retry", "number", "price",
+        "qty", "request", "role", "seen", "sent", "side", "status", "until",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,7 @@ class Order:
         self.status, self.request = NEW, SUBMITTING
         self.asked_qty, self.asked_price = qty, price
         self.seen = False
+        self.cancel_retry = self.modify_retry = 0  # a refused request is not asked again sooner
 
     @property
     def left(self) -> int:

@@ -53,8 +53,6 @@ HALF = 500_000  # every SCALE hold of this rulebook halves
 FLATTENS = frozenset(code for code, row in TABLE.items() if row[0] == "FLATTEN")
 STOPS_ENTRY = frozenset(code for code, row in TABLE.items() if row[0] in ("FLATTEN", "NO_ENTRY"))
 SCALES = frozenset(code for code, row in TABLE.items() if row[0] == "SCALE")
-# a working entry goes with these: FLATTEN "cancels working entries", and so does the phase CLOSE_ONLY (MES-EOD)
-CANCELS_ENTRY = FLATTENS | {"CLOSE_ONLY"}
 # what the two commands may clear (MES-RISK-13)
 BY_RESUME = tuple(c for c, row in TABLE.items() if row[1] == "OPERATOR" and row[2] in ("MANUAL_REVIEW", "PAUSED"))
 BY_RESET = tuple(c for c, row in TABLE.items() if row[1] == "OPERATOR" and row[2] == "HALTED")

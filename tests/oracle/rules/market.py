@@ -19,7 +19,7 @@ def on_market(d: "Desk", e: Event) -> None:
         if e.kind == m.BAR:
             grid(d, e)
         return
-    d.feed_ts = d.now
+    d.feed_ts = e.ts if d.feed_ts is None else max(d.feed_ts, e.ts)  # its own time: what waited in a queue is old
     if e.kind == m.FEED:
         on_feed(d, e)
         return
@@ -63,7 +63,7 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
     if e.kind in (m.QUOTE, m.BOOK):
         two_sided = e.bid is not None and e.ask is not None and 0 < e.bid < e.ask <= PRICE_MOST
         i.book_ok = two_sided and not e.flags & m.FLAG_INVALID
-        i.bid, i.ask, i.quote_ts = e.bid, e.ask, d.now
+        i.bid, i.ask, i.quote_ts = e.bid, e.ask, e.ts
         if i.book_ok and i.last is None:
             i.mark = (e.bid + e.ask) // 2  # type: ignore[operator]
             return True
@@ -74,7 +74,7 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
     i.bad_mark = not 0 < price <= PRICE_MOST
     if not i.bad_mark:
         i.last = i.mark = price
-        i.last_ts = d.now
+        i.last_ts = e.ts
     return not i.bad_mark
 
 

@@ -20,7 +20,7 @@ from tests.oracle.rules.facts import (
     WORKING,
     Instrument,
 )
-from tests.oracle.rules.holds import CANCELS_ENTRY, FLATTENS
+from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -52,10 +52,8 @@ def converge(d: "Desk", i: Instrument) -> None:
         close(i, BY_HOLD)
         give_up_reversing(d, i)
     live = d.live(i.index)
-    if i.closing or any(code in CANCELS_ENTRY for code in d.holds):
-        for o in live:
-            if o.role == ENTRY:
-                d.ask_cancel(o)
+    if i.closing or any(code in STOPS_ENTRY for code in d.holds):
+        cancel_entries(d, i)
     if i.qty == 0:
         for o in live:
             if o.role != ENTRY:
@@ -73,6 +71,14 @@ def converge(d: "Desk", i: Instrument) -> None:
     leg(d, i, STOP_LOSS, STOP, i.stop)  # type: ignore[arg-type]
     if i.target is not None:
         leg(d, i, TARGET, LIMIT, i.target)
+
+
+def cancel_entries(d: "Desk", i: Instrument) -> None:
+    """Every open entry goes, and its time ends: found working later, the next timer asks again."""
+    for o in d.live(i.index):
+        if o.role == ENTRY:
+            o.until = min(o.until, d.now)  # type: ignore[type-var]
+            d.ask_cancel(o)
 
 
 def give_up_reversing(d: "Desk", i: Instrument) -> None:

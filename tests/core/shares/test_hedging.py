@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk.core import hedging
+from risk.core.shares import hedging
 
 RUB = 1_000_000
 CAPITAL = 500_000 * RUB

@@ -3,7 +3,7 @@
 import pytest
 
 from marketdata.core.records import BUY, NO_TICK, SELL
-from risk.core import routing
+from risk.core.shares import routing
 
 MS = 1_000_000
 TABLE_12_2 = """

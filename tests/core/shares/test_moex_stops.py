@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from marketdata.core.records import BUY, NO_TICK, NO_TIME, SELL
-from risk.core import moex_stops as stops
+from risk.core.shares import moex_stops as stops
 
 S = 1_000_000_000
 # entry | ATR5 | spread | side | exact stop | tick | stop in ticks | its price
@@ -37,7 +37,7 @@ def test_published_stops_moex_acc_101(row: str) -> None:
     assert stops.initial_stop_tick(side, anchor, float(atr), float(spread), FLOOR, float(tick)) == int(ticks)
 
 
-def test_random_stops_stand_on_the_right_side_moex_acc_101() -> None:
+def test_random_stops_stand_on_the_right_side_moex_stop_02() -> None:
     rng = random.Random(12)
     for _ in range(5_000):
         entry, tick = rng.randint(2, 200_000), rng.choice((0.000005, 0.005, 0.01, 0.02, 0.5))
