@@ -184,6 +184,7 @@ def loosen_when_flat(d: "Desk") -> None:
         for name, value in d.pending.items():
             setattr(d.limits, name, value)
         d.waits_for_flat = False
+        d.looks_again = True
         say_version(d, d.pending_version)
 
 

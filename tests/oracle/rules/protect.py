@@ -77,7 +77,7 @@ def cancel_entries(d: "Desk", i: Instrument) -> None:
     """Every open entry goes, and its time ends: found working later, the next timer asks again."""
     for o in d.live(i.index):
         if o.role == ENTRY:
-            o.until = min(o.until, d.now)  # type: ignore[type-var]
+            o.until = min(o.until, d.now)
             d.ask_cancel(o)
 
 
