@@ -6,8 +6,7 @@ What an entry asks of the gate stands in `risk.core.asking`.
 """
 
 import numpy as np
-
-from marketdata.core.compiled import inner
+from numba import njit
 
 UNSET = np.iinfo(np.int64).min  # a limit or input that nobody has provided
 UNKNOWN = UNSET  # the same sentinel, read as "not known" for inputs
@@ -161,7 +160,7 @@ LIMIT_OFF = np.array([name in _ZERO_IS_OFF for name in LIMIT_FIELDS], np.bool_)
 _NO_LIMIT = 2**61
 
 
-@inner
+@njit(cache=True)
 def loosens(index: int, old: int, new: int) -> bool:
     """Whether a new value of this limit admits more than the old one.  A limit that 0 switches off has none then."""
     if LIMIT_OFF[index]:

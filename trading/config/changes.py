@@ -16,7 +16,7 @@ from trading.config.schema import Profile, diff
 TIGHTENS, LOOSENS, NEUTRAL = "tightens", "loosens", "neutral"
 RUNNING, NEW_SESSIONS = "running sessions", "new sessions"
 # A running session keeps these: they say what it is, not what it may do.
-KEPT_BY_SESSION = ("capital_micros", "bar_mode")
+KEPT_BY_SESSION = ("capital_micros", "bar_mode", "rules", "presence_ns_max")
 HARMLESS = ("title", "paper.")  # neither can raise risk: a name, and how the simulated venue fills
 _NAME_OF = {f"risk.{row.key}": row.name for row in FIELDS}
 

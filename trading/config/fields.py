@@ -62,24 +62,13 @@ def rows(profile: Profile) -> list[Row]:
 
 def _limit(row: Limit, currency: str, value: Any) -> Row:
     low, high = text(row, row.low, currency), text(row, row.high, currency)
-    bounds = "" if row.kind in (SWITCH, CHOICE) else f"{low} … {high}"
+    choices = NAMES.get(row.name, ())
+    bounds = ", ".join(choices) if choices else "" if row.kind == SWITCH else f"{low} … {high}"
     unit = currency if row.kind == MONEY else UNITS.get(row.kind, row.kind)
     direction = DIRECTIONS[int(LIMIT_DIRECTION[LIMIT_INDEX[row.name]])]
     example = EXAMPLES.get(row.kind, "").replace("USD", currency)
     path = f"risk.{row.key}"
-    return Row(
-        path,
-        "risk",
-        label(row.key),
-        row.kind,
-        unit,
-        bounds,
-        row.help,
-        example,
-        direction,
-        NAMES.get(row.name, ()),
-        value,
-    )
+    return Row(path, "risk", label(row.key), row.kind, unit, bounds, row.help, example, direction, choices, value)
 
 
 def _plain(section: str, key: str, field: Any, value: Any) -> Row:

@@ -26,7 +26,7 @@ STORM_NS = 60 * NANOS
 def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """One decision: refused with a reason, or an entry order; and an exit when the score speaks against a position."""
     valid = 1 if e["flags"] & FLAG_INVALID == 0 else 0
-    asked = Asked(
+    asked = Asked(  # + 0: a field of two bytes, widened
         e.instrument + 0,
         e.side + 0,
         e.score_ppm,
