@@ -9,7 +9,8 @@ from typing import Any
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
 from risk.core import codes
-from risk.core.gate import APPROVED, CODE_NAMES, RULES
+from risk.core.codes import APPROVED
+from risk.core.gate import CODE_NAMES, RULES
 from risk.core.holds import BIT, HOLDS
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
