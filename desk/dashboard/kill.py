@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
@@ -28,25 +27,27 @@ from trading.run.panic.page import check_token
 ACTIONS = ("pause", "cancel_all", "flatten")
 
 
-class Bearer(AnonymousUser):
+class Bearer:
     """Who shows a valid reduce-only token: may reduce, by that name, and nothing else.  No row is read for it."""
 
-    is_active = True
+    is_active = is_authenticated = True
+    is_anonymous = is_staff = is_superuser = False
 
     def __init__(self, name: str) -> None:
         self.username = name
         self.pk = f"token of {name}"
 
-    @property
-    def is_authenticated(self) -> bool:
-        return True
-
-    @property
-    def is_anonymous(self) -> bool:
-        return False
+    def get_username(self) -> str:
+        """The name that the token was made for."""
+        return self.username
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
+        """The one right of a token."""
         return perm == "accounts.reduce"
+
+    def has_module_perms(self, label: str) -> bool:
+        """Whether it has any right of this application."""
+        return label == "accounts"
 
 
 class KillTokenMiddleware(MiddlewareMixin):
@@ -60,7 +61,7 @@ class KillTokenMiddleware(MiddlewareMixin):
         if request.method != "POST" or request.resolver_match is None or request.resolver_match.url_name != "kill":
             return
         if who := check_token(settings.VAR, request.POST.get("token", "")):
-            request.user = Bearer(who)
+            request.user = Bearer(who)  # type: ignore[assignment]
 
 
 @never_cache

@@ -48,7 +48,7 @@ BOUNDS = (
     ("ask_tick", _PRICE),
     ("last_tick", _PRICE),
     ("last_ts_ns", _PAST),
-    ("move_ticks", (UNKNOWN, 2 * TICK_MAX)),  # |mark − mark of up to one window ago|; UNKNOWN before the first mark
+    ("move_ticks", (UNKNOWN, 2 * TICK_MAX)),  # |mark − farthest mark of the last window|; UNKNOWN before the first mark
     ("reconciled", _FLAG),  # 1: broker and desk agree on this stream epoch
     ("recon_ts_ns", _PAST),
     ("unknown_orders", _COUNT),  # orders whose outcome is unknown
@@ -62,8 +62,6 @@ BOUNDS = (
     ("tick_value_micros", (1, TICK_VALUE_MICROS_MAX)),
     ("fee_per_unit_micros", (0, FEE_MICROS_MAX)),  # one side, at price_tick
     ("margin_per_unit_micros", (0, FEE_MICROS_MAX)),
-    ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
-    ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
     (
         "open_risk_micros",
         (UNKNOWN, _TOP),
@@ -85,6 +83,8 @@ BOUNDS = (
     ("instrument_micros", (0, _TOP)),  # the same of this instrument
     ("bucket_tokens", _COUNT),  # entry slices that may be decided now
     ("slices", (0, QTY_MAX)),  # of this order
+    ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
+    ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
 )
 ASK_FIELDS = tuple(name for name, _ in BOUNDS)
 # `bad_field` is the gate's own: the first field outside its bounds, -1 when there is none

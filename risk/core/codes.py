@@ -1,7 +1,7 @@
 """The reasons that the gate can give, as numbers.  Part of the journal's format: append, never renumber.
 
 1 .. 99 are the rules' own reasons.  HOLD_BASE + bit is a refusal by that hold, FIELD_BASE + index one by that field of
-GateInput: so every hold and every field has a reason of its own.  `risk.core.gate` names them all.
+the form: so every hold and every field has a reason of its own.  `risk.core.gate` names them all.
 """
 
 APPROVED = 0

@@ -130,15 +130,16 @@ SPEC = np.dtype((np.record, [(name, "<i8") for name in SPEC_FIELDS]))
 SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 
-# how a limit loosens: the strategy's own numbers do neither and take effect with the version
+# How a limit loosens: the strategy's own numbers do neither and take effect with the version.  Bars without quotes
+# (`bar_mode` 1) ask less: no spread, no age of a quote.  Within a longer `move_window_ns` the price has moved further.
 _NEITHER = (
     "capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
     " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
     " reverse_confidence_ppm_min"
 ).split()
 _SMALLER_ADMITS = (
-    "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open"
-    " move_window_ns streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
+    "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns"
+    " day_loss_open streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
 ).split()
 _ZERO_IS_OFF = (
     "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
@@ -153,8 +154,7 @@ def _direction(name: str) -> int:
     return -1 if name.endswith("_min") or name in _SMALLER_ADMITS else 1
 
 
-# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version.  Bars
-# without quotes (`bar_mode` 1) ask less: no spread, no age of a quote; in a longer window a price has moved further.
+# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
 LIMIT_DIRECTION = np.array([_direction(name) for name in LIMIT_FIELDS], np.int64)
 LIMIT_OFF = np.array([name in _ZERO_IS_OFF for name in LIMIT_FIELDS], np.bool_)
 _NO_LIMIT = 2**61

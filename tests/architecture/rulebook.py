@@ -113,6 +113,26 @@ MOEX-RISK-12 | snapshot and restore are the identity | trading/run/replica.py
 MOEX-RISK-13 | broker positions replace restored ones | - a difference is held (RECON_MISMATCH), not adopted
 MOEX-RISK-14 | distances to every limit | trading/run/bodies/snapshot.py
 MOEX-SIZE-01 | lots as the least of caps | {SIZING}
+MOEX-ROUTE-01 | routing into children: the function; the kernel sends one child so far | risk/core/shares/routing.py
+MOEX-ROUTE-02 | expected cost of a plan: the function | risk/core/costs.py
+MOEX-ROUTE-03 | limits of entry children and the ladder of exits: the functions | risk/core/shares/routing.py
+MOEX-ROUTE-04 | gap, window and price of the passive child: the functions | risk/core/shares/routing.py
+MOEX-STOP-01 | the stop's formula: the function; the kernel uses fixed distances so far | risk/core/shares/moex_stops.py
+MOEX-STOP-02 | the stop on the grid: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-03 | trailing, only ever tighter: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-04 | what triggers a stop: the functions | risk/core/shares/moex_stops.py
+MOEX-STOP-05 | the first true exit: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-06 | distance of the broker's own stop: the function | risk/core/shares/moex_stops.py
+MOEX-HEDGE-01 | when a hedge is on: the function; no task of the kernel calls it so far | risk/core/shares/hedging.py
+MOEX-HEDGE-02 | how large a hedge is: the functions | risk/core/shares/hedging.py
+MOEX-HEDGE-03 | a hedge must be tight and cheap, else positions are reduced: the functions | risk/core/shares/hedging.py
+MOEX-HEDGE-04 | what exceeds its cap is reduced: the function | risk/core/shares/hedging.py
+MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
+MES-COST-02 | a fee that differs raises an alert: the comparison; nothing calls it so far | risk/core/costs.py
+MES-COST-03 | published cost of a round trip | risk/core/costs.py
+MES-COST-04 | edge ceiling | risk/core/costs.py
+MES-COST-05 | break-even win rate after costs: the function; no screen shows it so far | risk/core/costs.py
+MES-COST-06 | conditional slippage: the function; the fill models use the fixed one so far | risk/core/costs.py
 P-01 | authority | {RULES}
 P-02 | trading state and holds | {RULES}
 P-03 | session and phase | {RULES}

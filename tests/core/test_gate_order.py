@@ -131,7 +131,6 @@ def test_every_reason_is_reachable(rules: int) -> None:
         "VALUE_LIMIT",
         "COLLAR",
         "REFUSED",
-        "REVERSAL_LIMIT",
         "SPREAD",
         "SHORT_NOT_ALLOWED",
         "LIMIT_EXPOSURE",

@@ -340,16 +340,6 @@ def test_tightening_takes_effect_at_once_loosening_waits_for_flat() -> None:
     assert limits.position_max == 9
 
 
-def test_a_limit_that_is_switched_off_waits_for_flat_too() -> None:
-    """0 means no limit for some fields: that is a loosening, though the number is smaller."""
-    desk = Desk({"presence_ns_max": 900 * S, "spread_ppm_max": 500})
-    desk.enter()
-    desk.limits = LIMITS | {"presence_ns_max": 0, "spread_ppm_max": 400}
-    desk.configure(version=2)
-    limits = desk.kernel.params.limits[0]
-    assert (limits.presence_ns_max, limits.spread_ppm_max) == (900 * S, 400)
-
-
 @pytest.mark.parametrize(
     ("name", "before", "tighter", "looser"),
     [("move_window_ns", 10 * S, 20 * S, 5 * S), ("bar_mode", 0, 0, 1), ("spread_ticks_max", 4, 3, 5)],
@@ -361,6 +351,16 @@ def test_each_limit_knows_which_way_it_loosens(name: str, before: int, tighter: 
         desk.limits = desk.limits | {name: asked}
         desk.configure(version=version)
         assert desk.kernel.params.limits[0][name] == in_force
+
+
+def test_a_limit_that_is_switched_off_waits_for_flat_too() -> None:
+    """0 means no limit for some fields: that is a loosening, though the number is smaller."""
+    desk = Desk({"presence_ns_max": 900 * S, "spread_ppm_max": 500})
+    desk.enter()
+    desk.limits = LIMITS | {"presence_ns_max": 0, "spread_ppm_max": 400}
+    desk.configure(version=2)
+    limits = desk.kernel.params.limits[0]
+    assert (limits.presence_ns_max, limits.spread_ppm_max) == (900 * S, 400)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

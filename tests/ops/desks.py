@@ -85,7 +85,7 @@ def processes_of(var: Path) -> dict[int, str]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:120]
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:  # ended while we looked, or somebody else's
             continue
     return {pid: command for pid, command in found.items() if pid != os.getpid()}

@@ -293,9 +293,14 @@ def test_requests_at_the_head_leave_together(desk):
     desk.start()
     desk.put(desk.order(1), desk.order(2, role=STOP_LOSS, side=-1, stop_tick=19_990))
     desk.step_until(lambda: {1, 2} <= set(desk.got(ACK)["order_number"].tolist()) and len(desk.got(FILL)), "bracket")
-    batches = []
+    batches: list[int] = []
     send = desk.loop._broker.request_all
-    desk.loop._broker.request_all = lambda orders: batches.append(len(orders)) or send(orders)
+
+    def counted(orders: list[np.ndarray]) -> list[Exception | None]:
+        batches.append(len(orders))
+        return send(orders)
+
+    desk.loop._broker.request_all = counted
     desk.put(desk.order(2, kind=CANCEL), desk.order(3, role=EXIT, side=-1))
     desk.step_until(lambda: len(desk.got(FILL)) == 2 and len(desk.got(CANCELLED)) == 1, "cancelled and closed")
     assert batches == [2]

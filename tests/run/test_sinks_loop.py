@@ -199,7 +199,7 @@ def test_a_ledger_that_is_ahead_of_its_journal_is_refused_in_words(desk):
 
 
 def test_followers_get_only_frames_that_are_on_disk(desk, monkeypatch):
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr("trading.run.journal.reader.os.fdatasync", synced.append)
     follower = Follower("ledger")
     loop = start(desk, follower)

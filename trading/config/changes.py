@@ -1,7 +1,8 @@
 """What changes between two profiles, line by line: does it tighten, loosen, or neither, and whom does it reach.
 
-Limits follow LIMIT_DIRECTION; the words of the market follow the table below.  What is not known to tighten never
-counts as tightening.  Called by the configuration pages and by whoever asks whether a change raises risk.
+Limits follow the kernel's own judgement, `loosens`; the words of the market follow the table below.  What is not known
+to tighten never counts as tightening.  Called by the configuration pages and by whoever asks whether a change raises
+risk.
 """
 
 from collections.abc import Callable
@@ -46,9 +47,11 @@ def compare(old: Profile, new: Profile) -> list[Line]:
 
 
 def limit_effect(name: str, old: int, new: int) -> str:
-    """What a change of one field of LIMITS does, as the kernel will judge it: a limit switched off by 0 loosens."""
+    """What a change of one field of LIMITS does, as the kernel judges it: 0 may mean that there is no limit."""
     index = LIMIT_INDEX[name]
-    return LOOSENS if loosens(index, old, new) else TIGHTENS if loosens(index, new, old) else NEUTRAL
+    if loosens(index, old, new):
+        return LOOSENS
+    return TIGHTENS if loosens(index, new, old) else NEUTRAL
 
 
 def _listed(old: object, new: object) -> str:

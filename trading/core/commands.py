@@ -63,7 +63,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     done = True
     if e.ref != 0:  # a person gave it
         account.presence_ns = account.now_ns
-        account.clock_ns = account.now_ns  # the next event finds out when that ends
+        account.clock_ns = account.now_ns  # the next event looks when the presence will end
         n = clear_hold(state, out, n, _PRESENCE)
     if e.code == START:
         done = account.version != 0 and account.holds >> _STOPPED & 1 == 0 and account.latched == 0
@@ -235,8 +235,8 @@ def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
         if params.pending[i] != UNSET:
             params.limit_values[i] = params.pending[i]
     params.limits[0].rules = account.rules
-    account.clock_ns = account.now_ns  # a limit of the clock may be another one now
     account.config_pending = 0
+    account.clock_ns = account.now_ns  # the next event looks at the clock with the new limits
     return _config_row(state, account.pending_version, out, n)
 
 

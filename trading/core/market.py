@@ -16,14 +16,13 @@ from risk.core.records import MOEX
 from risk.core.stops import trailed
 from trading.core import ledger
 from trading.core.effects import raise_hold, set_condition
-from trading.core.moves import note_move, price_move
 from trading.core.records import Params, State
-from trading.core.watch.clock import watch_feed, watch_position
+from trading.core.watch.clock import watch_feed, watch_move, watch_position
 from trading.core.watch.limits import check_limits
+from trading.core.watch.moves import note_move
 
 _FEED_STALE = BIT["FEED_STALE"]
 _SPREAD = BIT["SPREAD"]
-_PRICE_MOVE = BIT["PRICE_MOVE"]
 # what may follow a market event, bits
 FEED_SAYS, STALE, SHOCKED, WIDE, MOVED, MARKED, HELD = 1, 2, 4, 8, 16, 32, 64
 _VOLATILITY, _VOLUME = BIT["VOLATILITY"], BIT["VOLUME"]
@@ -53,8 +52,7 @@ def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: 
     if (e.kind == market.QUOTE or e.kind == market.BOOK) and limits.spread_hold_ns > 0 and p.book_ok == 1:
         if p.ask_tick - p.bid_tick > limits.spread_ticks_max:
             wants |= WIDE
-    note_move(p, limits, a.now_ns)
-    if price_move(p) > limits.move_ticks_max:
+    if note_move(p, limits, a.now_ns):
         wants |= MOVED
     if p.qty != 0:
         wants |= MARKED if is_mark else HELD
@@ -77,8 +75,7 @@ def follow_market(state: State, params: Params, e: np.record, out: np.ndarray, n
         wide = p.ask_tick - p.bid_tick
         n = raise_hold(state, out, n, _SPREAD, account.now_ns + limits.spread_hold_ns, wide, limits.spread_ticks_max)
     if wants & MOVED:
-        until_ns = account.now_ns + limits.move_hold_ns
-        n = raise_hold(state, out, n, _PRICE_MOVE, until_ns, price_move(p), limits.move_ticks_max)
+        n = watch_move(state, params, out, n, e.instrument)
     if wants & (MARKED | HELD):
         n = check_limits(state, params, out, n, wants & MARKED != 0)
         n = watch_position(state, params, out, n, e.instrument)

@@ -9,23 +9,29 @@ from typing import Any
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
 from risk.core import codes
-from risk.core.gate import APPROVED, CODE_NAMES, RULES
+from risk.core.codes import APPROVED
+from risk.core.gate import CODE_NAMES, RULES
+from risk.core.holds import BIT, HOLDS
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
-from trading.selectors import session_row, session_summary, us
+from trading.selectors import rulebook_of, session_row, session_summary, us
 
 # The gate's rules that are limits: a refusal by one of them is a limit touched (P-08 … P-20).
 LIMIT_CODES = (
     codes.QTY_LIMIT, codes.VALUE_LIMIT, codes.SPREAD, codes.COLLAR, codes.PRICE_MOVE, codes.POSITION_LIMIT,
     codes.MARGIN, codes.RISK_PER_TRADE, codes.RISK_DAILY, codes.DUPLICATE, codes.MESSAGE_RATE, codes.OPEN_ORDERS,
+    codes.BALANCE_TIER, codes.RISK_TIER, codes.VENUE_LIMIT, codes.LIMIT_EXPOSURE, codes.LIMIT_INSTRUMENT, codes.RATE,
 )  # fmt: skip
 # Holds that say that a rule was broken, not that one was kept: a kill or a pause by a person is neither.
-LOSSES = ("EQUITY_KILL", "TOTAL_LOSS", "ACCOUNT_DRAWDOWN", "DAILY_LOSS", "DAILY_DRAWDOWN")
 BREACHES = (
-    *LOSSES, "STATE_UNREADABLE", "NAKED_POSITION", "DUPLICATE_STORM", "MISMATCH", "RECON_MISMATCH",
-    "NOT_FLAT_AT_CUTOFF", "FLATTEN_RESIDUAL",
+    "STATE_UNREADABLE", "NAKED_POSITION", "EQUITY_KILL", "DUPLICATE_STORM", "MISMATCH", "DAILY_LOSS", "DAILY_DRAWDOWN",
+    "ACCOUNT_DRAWDOWN", "NOT_FLAT_AT_CUTOFF", "ERROR_STORM",
 )  # fmt: skip
-LIMIT_HOLDS = (*LOSSES, "PRICE_MOVE", "NAKED_POSITION")
+BREACH_BITS = tuple(BIT[code] for code in BREACHES)  # a bit is one mechanism; its name is the rulebook's
+LIMIT_HOLDS = (
+    "EQUITY_KILL", "DAILY_LOSS", "DAILY_DRAWDOWN", "ACCOUNT_DRAWDOWN", "LOSS_STREAK", "PRICE_MOVE", "NAKED_POSITION",
+)  # fmt: skip
+LIMIT_BITS = tuple(BIT[code] for code in LIMIT_HOLDS)
 CURVE_POINTS = 240
 _RULE = {code: rule for rule in RULES for code in rule.codes}
 
@@ -98,7 +104,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
 def limits_touched(session_id: int, refused: list[dict[str, Any]]) -> dict[str, Any]:
     """Which limits refused something or raised a hold, of how many."""
     names = [row["name"] for row in refused if row["code"] in LIMIT_CODES]
-    held = HoldEvent.objects.filter(session_id=session_id, code__in=LIMIT_HOLDS).values_list("code", flat=True)
+    held = HoldEvent.objects.filter(session_id=session_id, bit__in=LIMIT_BITS).values_list("code", flat=True)
     names += sorted(set(held) - set(names))
     every = len(LIMIT_CODES) + len(set(LIMIT_HOLDS) - {"PRICE_MOVE"})
     return {"names": names, "touched": len(names), "all": every}
@@ -121,9 +127,9 @@ def exits(session_id: int) -> list[dict[str, Any]]:
 
 def broken_rules(session_id: int) -> list[dict[str, str]]:
     """Holds that stood because a rule was broken: code and words, each once."""
-    rows = HoldEvent.objects.filter(session_id=session_id, code__in=BREACHES).select_related("session")
-    found = {row.hold.code: row.hold.trigger for row in rows}
-    return [{"code": code, "text": found[code]} for code in sorted(found, key=BREACHES.index)]
+    bits = set(HoldEvent.objects.filter(session_id=session_id, bit__in=BREACH_BITS).values_list("bit", flat=True))
+    rows = HOLDS[rulebook_of(session_id)] if bits else ()
+    return [{"code": hold.code, "text": hold.trigger} for hold in rows if hold.bit in bits]
 
 
 def verdict(session: dict[str, Any], broken: list[dict[str, str]]) -> str:

@@ -24,13 +24,17 @@ from desk.audit import services as audit
 from desk.ops.bench.kernel import inputs_of
 from desk.ops.bench.ring import BenchFailed, frames_of
 from desk.ops.drills.record import row
+from risk.core.holds import BIT
+from trading import services
 from trading.control import session_folder
-from trading.core.records import DECISION, EXIT, FILL, HOLD_CLEARED, HOLD_RAISED, SUBMIT
+from trading.core.records import DECISION, ENTRY, FILL, HOLD_CLEARED, HOLD_RAISED, SUBMIT
+from trading.leases import want_loops
 from trading.models import Fill, LoopLease, Order, Session
 from trading.run import guard
 from trading.run.journal.verify import verify_journal
 from trading.run.replica import Kernel
 
+LINK_HOLDS = {BIT[code] for code in ("STREAM_FULL", "FEED_STALE", "DATABASE_AWAY", "NOT_RECONCILED", "EXECUTION_AWAY")}
 SETTLED_S = 3.0  # between two kills, so that each is a case of its own
 WAIT_S = 30.0
 
@@ -115,8 +119,24 @@ def lose_redis(session: Session, away_s: float) -> Drill:
     supervisorctl("start", "redis")
     seconds = wait_until("decisions are made again", lambda: decisions_after(session, mark) > 0, 60.0)
     wait_until("every hold is down again", lambda: not standing_after(session), 60.0)
-    raised = holds_after(session, mark)
-    return Drill(f"Redis away {away_s:.0f} s, back empty", seconds, "STREAM_FULL" in raised, f"held {sorted(raised)}")
+    raised, entries = holds_after(session, mark), entries_under(session, mark)
+    ok = "STREAM_FULL" in raised and entries == 0
+    return Drill(f"Redis away {away_s:.0f} s, back empty", seconds, ok, f"held {sorted(raised)}; {entries} entries")
+
+
+def silence_feed(session: Session, silent_s: float) -> Drill:
+    """End the feed loop for a while; entries must be refused and everything come back by itself."""
+    mark = int(frames_of(session)["event"]["seq"][-1])
+    want_loops(session.id, ("feed",), False)
+    wait_until("the feed ended", lambda: lease(session, "feed").owner == "")
+    time.sleep(silent_s)
+    back_from = int(frames_of(session)["event"]["seq"][-1])
+    want_loops(session.id, ("feed",), True)
+    seconds = wait_until("decisions are made again", lambda: decisions_after(session, back_from) > 0, 60.0)
+    wait_until("every hold is down again", lambda: not standing_after(session), 60.0)
+    raised, entries = holds_after(session, mark), entries_under(session, mark)
+    ok = "FEED_STALE" in raised and entries == 0
+    return Drill(f"feed silent {silent_s:.0f} s", seconds, ok, f"held {sorted(raised)}; {entries} entries")
 
 
 def lock_database(session: Session, locked_s: float) -> Drill:
@@ -127,12 +147,13 @@ def lock_database(session: Session, locked_s: float) -> Drill:
     with _write_lock():
         time.sleep(locked_s)
         raised = holds_after(session, mark)
-        late = frames_of(session)["event"]
-        entries = late[(late["kind"] == SUBMIT) & (late["role"] == 1) & (late["seq"] > mark)]
-        exits = late[(late["kind"] == SUBMIT) & (late["role"] == EXIT) & (late["seq"] > mark)]
+        entries = entries_under(session, mark)
+        told = services.send_command(session.id, "flatten", "drill", "the database is locked")
+        wait_until("flat while the database is locked", lambda: held() == {}, 10.0)
     seconds = wait_until("every hold is down again", lambda: not standing_after(session), 60.0)
-    ok = "DATABASE_AWAY" in raised
-    detail = f"held {sorted(raised)}; entries {len(entries)}, exits {len(exits)} sent while locked"
+    services.resume(session.id, "drill", "the lock is over")
+    ok = "DATABASE_AWAY" in raised and entries == 0
+    detail = f"held {sorted(raised)}; {entries} entries under it; Flatten {told.state}, flat proved while locked"
     return Drill(f"database locked {locked_s:.0f} s", seconds, ok, detail)
 
 
@@ -160,13 +181,29 @@ def holds_after(session: Session, seq: int) -> set[str]:
     return {hold_of(rules, int(code)).code for code in rows["code"]}
 
 
+def entries_under(session: Session, seq: int) -> int:
+    """Entries that the kernel made after frame `seq` while a hold of LINK_HOLDS stood."""
+    events = frames_of(session)["event"]
+    up: set[int] = set()
+    count = 0
+    for event in events[events["seq"] > seq]:
+        kind = int(event["kind"])
+        if kind == HOLD_RAISED and int(event["code"]) in LINK_HOLDS:
+            up.add(int(event["code"]))
+        elif kind == HOLD_CLEARED:
+            up.discard(int(event["code"]))
+        elif kind == SUBMIT and event["role"] == ENTRY and up:
+            count += 1
+    return count
+
+
 def standing_after(session: Session) -> bool:
-    """True while any hold stands, by the journal."""
+    """True while a hold of LINK_HOLDS stands, by the journal."""
     events = frames_of(session)["event"]
     up: set[int] = set()
     for event in events[(events["kind"] == HOLD_RAISED) | (events["kind"] == HOLD_CLEARED)]:
         (up.add if event["kind"] == HOLD_RAISED else up.discard)(int(event["code"]))
-    return bool(up)
+    return bool(up & LINK_HOLDS)
 
 
 def prove(session: Session) -> list[Drill]:

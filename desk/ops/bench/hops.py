@@ -9,7 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import BAR, BOOK, FLAG_BACKFILL, QUOTE, TRADE
-from trading.core.records import ACK, COMMAND, DECISION, ENTRY, EXIT, FIRST_OUTPUT_KIND, KILL, SCORE, SUBMIT
+from trading.core.records import (
+    ACK,
+    CANCEL,
+    CANCELLED,
+    COMMAND,
+    DECISION,
+    ENTRY,
+    EXIT,
+    FIRST_OUTPUT_KIND,
+    KILL,
+    SCORE,
+    SUBMIT,
+)
 
 MARKET_KINDS = (BAR, BOOK, QUOTE, TRADE)
 
@@ -76,12 +88,16 @@ def _published(events: np.ndarray, boots: np.ndarray) -> dict[tuple[int, int], i
 
 
 def kill_to_sent(frames: np.ndarray, clicked_boot_ns: int) -> float | None:
-    """Milliseconds from the click to the last close that the kill made; None when it had nothing to close."""
+    """Milliseconds from the click to the last cancel or close that the kill made; None when it had nothing to close."""
     events = frames["event"]
     kills = np.flatnonzero((events["kind"] == COMMAND) & (events["code"] == KILL))
     if len(kills) == 0:
         return None
     after = events[kills[-1] :]
     closes = after["order_number"][(after["kind"] == SUBMIT) & (after["role"] == EXIT)]
+    cancels = after["order_number"][after["kind"] == CANCEL]
     left = [int(e["value"]) for e in after[after["kind"] == ACK] if e["order_number"] in closes and e["value"] > 0]
-    return (max(left) - clicked_boot_ns) / 1e6 if left else None
+    if not left:
+        return None
+    left += [int(e["value"]) for e in after[after["kind"] == CANCELLED] if e["order_number"] in cancels]
+    return (max(left) - clicked_boot_ns) / 1e6

@@ -28,7 +28,7 @@ def until(truth: Callable[[], bool], wait_s: float = WAIT_S) -> None:
 def state_of(client: httpx.Client) -> tuple[str, ...]:
     """What a forbidden POST could have changed, as the pages show it."""
     pages = ("/admin/trading/configversion/", "/admin/auth/user/", "/sessions/1/?list=commands", "/sessions/")
-    changing = r"<input[^>]*csrf[^>]*>|as of [\d\- :]+|data-token=\S+"
+    changing = r"<input[^>]*csrf[^>]*>|as of [\d\- :]+|data-token=\S+|datetime=\S+"
     return tuple(re.sub(changing, "", client.get(path, timeout=WAIT_S).text) for path in pages)
 
 

@@ -78,7 +78,9 @@ def test_reading_is_everybodys_and_never_fails(desk: Desk, name: str) -> None:
             status = answer.status_code
             refused = name == "victor" and path.endswith(NOT_FOR_VIEWERS)
             refused = refused or (name == "olga" and path.endswith("/auth/user/new/"))
-            expected = (403,) if refused else (200, 302, 400, 404, 405, 409, 410) if "/add/" not in path else (403,)
+            expected: tuple[int, ...] = (
+                (403,) if refused else (200, 302, 400, 404, 405, 409, 410) if "/add/" not in path else (403,)
+            )
             if "/delete/" in path or "/history/" in path or "autocomplete" in path or "/once/" in path:
                 expected = (200, 302, 403, 404, 410)
             away = answer.headers.get("location", "/")

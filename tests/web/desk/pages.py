@@ -37,7 +37,7 @@ def box(page: Page, selector: str) -> dict[str, float]:
     """Where something stands."""
     found = page.locator(selector).first.bounding_box()
     assert found is not None, f"{selector} is not drawn"
-    return dict(found)
+    return {name: float(value) for name, value in found.items()}  # type: ignore[arg-type]
 
 
 def catch_kills(page: Page) -> list[str]:

@@ -234,6 +234,7 @@ def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, 
     for _ in range(5):
         page.goto(f"{desk.url}/desk/1/")
         charted(page)
+        until(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
         paint.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
         until(page, "globalThis.liveAt > 0")
         numbers.append(page.evaluate("globalThis.liveAt"))

@@ -115,9 +115,9 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     account = state.account[0]
     limits = params.limits[0]
     p = state.positions[asked.instrument]
+    p.asked_ns = asked.score_ns
     p.stop_ticks = plan.stop_ticks
     p.target_ticks = plan.target_ticks
-    p.asked_ns = asked.score_ns
     p.plan_tick = p.last_tick if limits.bar_mode == 1 else plan.price_tick
     if limits.bucket_capacity > 0:
         account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + limits.bucket_refill_ns

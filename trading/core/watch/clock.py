@@ -25,6 +25,7 @@ from trading.core.effects import ask_cancel, ask_query, clear_hold, raise_hold, 
 from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
 from trading.core.watch.limits import check_limits, mark_equity
+from trading.core.watch.moves import price_move
 
 _FEED_STALE = BIT["FEED_STALE"]
 _NOT_RECONCILED = BIT["NOT_RECONCILED"]
@@ -36,6 +37,7 @@ _CLOSE_ONLY = BIT["CLOSE_ONLY"]
 _EOD = BIT["EOD"]
 _EOD_REDUCED = BIT["EOD_REDUCED"]
 _NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
+_PRICE_MOVE = BIT["PRICE_MOVE"]
 _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
 _NEWS = BIT["NEWS"]
@@ -58,6 +60,15 @@ WATCHED_MASK = sum(
 )
 NEVER_NS = 2**62
 RVI_DEAD_NS = 96 * 3_600_000_000_000
+
+
+@inner
+def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
+    """P-11: hold entries, for a while, when the mark is too far from any mark of the last window."""
+    limits = params.limits[0]
+    until_ns = state.account[0].now_ns + limits.move_hold_ns
+    far = price_move(state.positions[instrument])
+    return raise_hold(state, out, n, _PRICE_MOVE, until_ns, far, limits.move_ticks_max)
 
 
 @inner

@@ -233,6 +233,21 @@ def working(state: State, instrument: int) -> tuple[int, int]:
 
 
 @inner
+def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
+    """P-13: margin of what the other instruments hold and what their working entries may add; UNKNOWN without one."""
+    total = 0
+    for i in range(state.account[0].instruments):
+        buys, sells = working(state, i)
+        lots = abs(state.positions[i].qty) + buys + sells
+        if i == instrument or lots == 0:
+            continue
+        if params.specs[i].margin_micros < 0:
+            return UNKNOWN
+        total += lots * params.specs[i].margin_micros
+    return total
+
+
+@inner
 def open_risk(state: State, params: Params) -> int:
     """MES-RISK-06: loss to the stops of positions and working entries, with fees; UNKNOWN without a stop."""
     a = state.account[0]

@@ -88,8 +88,10 @@ class Command(BaseCommand):
         rows += quantiles("  of it: decision → sent (journal, fsync, outbox)", found.outbox, "ms")
         rows += quantiles("  of that: journal append with fsync", self._fsync(), "ms")
         sent, flat = ring.kill_samples(brisk, KILLS[size])
-        rows += quantiles("kill click → all closes sent", sent, "ms", None, 100.0)
-        rows += quantiles("kill click → flat proved, venue's 20 ms each way included", flat, "ms")
+        rows += quantiles("kill click → all cancels and closes sent", sent, "ms", None, 100.0)
+        rows += quantiles("kill click → flat proved", flat, "ms")
+        venue_ms = 2 * brisk.spec["venue"]["latency_ns"] / 1e6
+        rows += quantiles(f"  the same less the venue's own {venue_ms:g} ms, to it and back", flat - venue_ms, "ms")
         pid = self._redis_pid()
         rows += quantiles(
             "kill by the guard, Redis stopped → flat",

@@ -35,6 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--kills", type=int, help="SIGKILLs of each loop's worker (20)")
         parser.add_argument("--venue-kills", type=int, help="SIGKILLs of the paper venue (5)")
         parser.add_argument("--redis-s", type=float, help="how long Redis is away (10)")
+        parser.add_argument("--feed-s", type=float, help="how long the feed is silent (10)")
         parser.add_argument("--database-s", type=float, help="how long the database is locked (30)")
         parser.add_argument("--kill-times", type=int, help="presses of each case of the kill matrix (20)")
         parser.add_argument("--load-minutes", type=float, help="length of each load (10)")
@@ -64,7 +65,7 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         total = wanted["kills"] * len(LOOPS) + wanted["venue_kills"] + PROOFS
-        total += (wanted["redis_s"] > 0) + (wanted["database_s"] > 0)
+        total += sum(wanted[name] > 0 for name in ("redis_s", "feed_s", "database_s"))
         words = [word for name in FAULT_SIZES for word in (f"--{name.replace('_', '-')}", str(wanted[name]))]
         detail = "ended before its end"
         try:
@@ -104,12 +105,14 @@ FULL = {
     "kills": 20,
     "venue_kills": 5,
     "redis_s": 10.0,
+    "feed_s": 10.0,
     "database_s": 30.0,
     "kill_times": 20,
     "load_minutes": 10.0,
 }
-QUICK = FULL | {"kills": 1, "venue_kills": 1, "redis_s": 3.0, "database_s": 6.0, "kill_times": 1, "load_minutes": 0.5}
-FAULT_SIZES = ("kills", "venue_kills", "redis_s", "database_s")
+BRIEF = {"redis_s": 3.0, "feed_s": 6.0, "database_s": 6.0}
+QUICK = FULL | BRIEF | {"kills": 1, "venue_kills": 1, "kill_times": 1, "load_minutes": 0.5}
+FAULT_SIZES = ("kills", "venue_kills", "redis_s", "feed_s", "database_s")
 
 
 def sizes(options: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +161,8 @@ def drill(wanted: dict[str, Any]) -> Iterator[Row]:
         yield faults.as_row(faults.kill_venue(session))
     if wanted["redis_s"] > 0:
         yield faults.as_row(faults.lose_redis(session, wanted["redis_s"]))
+    if wanted["feed_s"] > 0:
+        yield faults.as_row(faults.silence_feed(session, wanted["feed_s"]))
     if wanted["database_s"] > 0:
         yield faults.as_row(faults.lock_database(session, wanted["database_s"]))
     time.sleep(5)  # the last answers come back by themselves

@@ -1,7 +1,8 @@
-"""How far the price has moved within the last window (P-11): the farthest mark of a window that slides by eighths.
+"""P-11: how far the price has moved within the last window, never blind to a move at the window's edge.
 
-It keeps one eighth more: it spans `move_window_ns` at least and an eighth more at most.  A mark stands until the next
-one: a jump after a silence is seen too.  Records alone; called for every mark.
+The window slides by eighths and keeps one eighth more: it spans `move_window_ns` at least, an eighth more at most.  A
+mark stands until the next one, so a jump after a silence is seen too.  Records alone, no arrays of them: the hot path
+of every mark.  Called by `market` for every mark, and by the gate's form for every entry.
 """
 
 import numpy as np
@@ -15,14 +16,14 @@ from trading.core.records import MOVE_PARTS
 @inner
 def price_move(p: np.record) -> int:
     """Ticks between the mark and the farthest mark of the window; UNKNOWN before the first mark."""
-    if p.move_tick == NO_TICK or p.mark_tick == NO_TICK:
+    if p.move_tick == NO_TICK:
         return UNKNOWN
     return max(p.mark_tick - p.move_low_tick, p.move_high_tick - p.mark_tick)
 
 
 @inner
-def note_move(p: np.record, limits: np.record, now_ns: int) -> None:
-    """Take a known mark into the window."""
+def note_move(p: np.record, limits: np.record, now_ns: int) -> bool:
+    """Note a known mark.  Returns True when it is too far from any mark of the last window."""
     mark = p.mark_tick
     part_ns = max(1, limits.move_window_ns // MOVE_PARTS)
     if p.move_tick == NO_TICK:
@@ -37,6 +38,7 @@ def note_move(p: np.record, limits: np.record, now_ns: int) -> None:
     p.part_high_tick[0] = max(p.part_high_tick[0], mark)
     p.move_low_tick = min(p.move_low_tick, mark)
     p.move_high_tick = max(p.move_high_tick, mark)
+    return price_move(p) > limits.move_ticks_max
 
 
 @inner
