@@ -98,7 +98,8 @@ def code_names(rules: int) -> dict[int, str]:
     return names
 
 
-CODE_NAMES = code_names(MOEX) | code_names(MES)
+# for whoever shows a reason: the gate's of both rulebooks, and the one that the policy gives (MES-REV-03)
+CODE_NAMES = code_names(MOEX) | code_names(MES) | {c.REVERSAL_LIMIT: "REVERSAL_LIMIT"}
 
 
 @njit(cache=True)

@@ -149,3 +149,9 @@ def test_every_reason_is_reachable(rules: int) -> None:
 
 
 _SIZE_CODES = [code for rule in gate.RULES if rule.text == "size is at least 1" for code in rule.codes]
+
+
+def test_every_number_that_a_decision_can_carry_has_a_name() -> None:
+    own = {code for name, code in vars(codes).items() if isinstance(code, int) and name.isupper()}
+    unnamed = own - set(gate.CODE_NAMES) - set(codes.RETIRED) - {codes.HOLD_BASE, codes.FIELD_BASE}
+    assert unnamed == set()
