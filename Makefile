@@ -33,7 +33,7 @@ bench: setup  ## benchmarks, one table
 stress: setup  ## random lives of a desk through the kernel and an independent oracle: LIVES=200000 JOBS=2
 	@cd "$(ROOT)" && exec $(PYTHON_BIN) -m tests.oracle --sequences $(LIVES) --jobs $(JOBS)
 
-soak: setup  ## a long run under faults
+soak: setup  ## every drill in its long form, about five hours (manage.py soak --quick: 20 minutes)
 	@cd "$(ROOT)" && exec $(MANAGE) soak
 
 screenshots: setup  ## pictures of every page, into var/screenshots

@@ -23,8 +23,13 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": 7200, "socket_keepalive": True, "socket_timeout": 30},
     task_default_queue="default",
-    task_routes={"trading.tasks.run_loop": {"queue": "loops"}, "trading.tasks.train": {"queue": "batch"}},
+    task_routes={
+        "trading.tasks.run_loop": {"queue": "loops"},
+        "trading.tasks.train": {"queue": "batch"},
+        "desk.ops.tasks.run_drill": {"queue": "batch"},
+    },
     timezone="UTC",
 )
+app.set_default()  # threads of the web process ask the same app, not an unconfigured one
 app.autodiscover_tasks()
 app.steps["worker"].add(LoopSupervisor)

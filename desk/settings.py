@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from desk.config import theme
 from desk.jitcache import code_hash, set_jit_cache
 
 set_jit_cache()
@@ -83,7 +84,7 @@ REDIS_URL = os.environ.get("DESK_REDIS_URL", f"redis://127.0.0.1:{REDIS_PORT}/0"
 
 INSTALLED_APPS = [
     "daphne",
-    "unfold",
+    "desk.config.apps.AdminThemeConfig",  # the library `unfold`; before the admin, which it dresses
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -98,16 +99,19 @@ INSTALLED_APPS = [
     "desk.audit",
     "desk.accounts",
     "desk.dashboard",
+    "desk.config",
     "desk.ops",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "desk.config.policy.AdminPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "desk.dashboard.kill.KillTokenMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",  # every page, unless its view says otherwise
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -146,13 +150,14 @@ LOGOUT_REDIRECT_URL = "/sign-in/"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 SESSION_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_SAMESITE = "Strict"
+UNFOLD = theme.UNFOLD  # the admin's look
 # Everything comes from this desk; the guard's address is the KILL button's second road.
 GUARD_ORIGINS = [f"http://{host}:{GUARD_PORT}" for host in ("127.0.0.1", "localhost")]
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ["/admin/"],  # the admin's own library needs inline scripts
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "connect-src": ["'self'", *GUARD_ORIGINS],
@@ -162,9 +167,21 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     },
 }
+# The admin's library evaluates its own attributes and writes its colours inline; nothing foreign gets in there either.
+ADMIN_CONTENT_SECURITY_POLICY = {
+    "default-src": ["'self'"],
+    "script-src": ["'self'", "'unsafe-eval'"],
+    "style-src": ["'self'", "'unsafe-inline'"],
+    "img-src": ["'self'", "data:"],
+    "object-src": ["'none'"],
+    "base-uri": ["'none'"],
+    "form-action": ["'self'"],
+    "frame-ancestors": ["'none'"],
+}
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
+DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -6,5 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("desk.dashboard.urls")),
     path("", include("desk.accounts.urls")),
+    path("", include("desk.control.urls")),
+    path("", include("desk.ops.pages.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -13,6 +13,12 @@ class DataSetAdmin(ModelAdmin):
     list_filter = ("kind",)
     search_fields = ("source", "path", "source_hash")
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: DataSet | None = None) -> bool:
+        return bool(request.user.is_authenticated and request.user.is_active)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -1,17 +1,17 @@
-"""Trading in the admin: the ledger to read, versions to read and activate through their services.  Nothing else."""
+"""Trading in the admin: the ledger, the sessions and the loops, to read.  Whoever is signed in may read; nobody writes.
+
+Configuration versions have pages of their own a floor above.
+"""
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from trading import configs
 from trading.models import (
     Account,
     Command,
-    ConfigVersion,
     Decision,
     Fill,
     HoldEvent,
@@ -25,8 +25,14 @@ from trading.models import (
 class ReadOnlyAdmin(ModelAdmin):
     """Rows that only the journal, the services or the loops write."""
 
-    ordering = ("-id",)
+    ordering: tuple[str, ...] = ("-id",)
     list_per_page = 50
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_authenticated and request.user.is_active)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -51,34 +57,10 @@ read_only(LoopLease, ("session", "loop", "desired", "owner", "fence", "state", "
 read_only(Command, ("session", "kind", "state", "by", "reason", "road", "requested_at"), ("kind", "state"))
 read_only(
     Order,
-    ("session", "number", "symbol", "side", "role", "status", "request", "qty", "filled"),
+    ("session", "number", "symbol", "side", "role", "status", "request", "qty", "filled", "version_id"),
     ("role", "status", "symbol"),
 )
 read_only(Fill, ("session", "order_number", "symbol", "side", "qty", "price_tick", "fee_micros"), ("symbol", "side"))
 read_only(Trade, ("session", "symbol", "side", "qty", "net_micros", "fee_micros", "reason"), ("symbol",))
 read_only(Decision, ("session", "symbol", "side", "code", "same", "score_ppm", "confidence_ppm"), ("code", "symbol"))
 read_only(HoldEvent, ("session", "code", "instrument", "raised_ns", "cleared_ns"), ("code",))
-
-
-@admin.register(ConfigVersion)
-class ConfigVersionAdmin(ReadOnlyAdmin):
-    list_display = ("profile", "number", "status", "hash", "author", "reason", "created_at")
-    list_filter = ("profile", "status")
-    actions = ("activate",)
-
-    @admin.action(description="Activate this version", permissions=["activate"])
-    def activate(self, request: HttpRequest, queryset: "QuerySet[ConfigVersion]") -> None:
-        """One version at a time, through the service that checks and audits it."""
-        if queryset.count() != 1:
-            self.message_user(request, "Choose exactly one version.", messages.ERROR)
-            return
-        version = queryset.get()
-        try:
-            configs.activate(version, by=request.user.get_username(), reason="activated in the admin")
-        except configs.ConfigError as error:
-            self.message_user(request, str(error), messages.ERROR)
-            return
-        self.message_user(request, f"{version} is active for new sessions.")
-
-    def has_activate_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)

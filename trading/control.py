@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -96,15 +97,23 @@ def put(spec: SessionSpec, kind: str, ref: int, argument: int = 0) -> None:
     event = new_events(1)
     event["kind"], event["code"], event["instrument"] = COMMAND, CODE_OF[kind], ACCOUNT_SCOPE
     event["ref"], event["value"] = ref, argument
+    put_events(spec, event)
+
+
+def put_events(spec: SessionSpec, events: np.ndarray) -> None:
+    """Stamp EVENTs with the session's time and put them into its inbox as one entry: all or none.
+
+    Raises StreamAway, StreamFull.
+    """
     try:
-        event["ts_ns"] = load_clock(session_folder(spec.id)).now()
+        events["ts_ns"] = load_clock(session_folder(spec.id)).now()
     except ClockMissing:
-        event["ts_ns"] = NO_TIME  # never newer than what the kernel knows
-    event["ts_venue_ns"] = event["ts_ns"]
+        events["ts_ns"] = NO_TIME  # never newer than what the kernel knows
+    events["ts_venue_ns"] = events["ts_ns"]
     client = make_client(spec.redis_url)
     client.connection_pool.connection_kwargs.update(socket_timeout=REDIS_WAIT_S, socket_connect_timeout=REDIS_WAIT_S)
     try:
-        Stream(client, spec.key, INBOX).append(event, fence=0, loop="desk")
+        Stream(client, spec.key, INBOX).append(events, fence=0, loop="desk")
     finally:
         client.close()
 
@@ -349,13 +358,16 @@ def _write_kill(row: Command, report: KillReport) -> None:
 
 
 def unlock(by: str, reason: str) -> None:
-    """Clear the latch: journaled commands first, then the file.  Nothing trades by itself afterwards.
+    """Clear the latch: journaled commands first, then the file.
+
+    Every session is paused before its halt is reset: nothing trades by itself afterwards (K-05), a person resumes.
 
     Raises CommandRefused: no latch, too young, no real reason, flat not proved, or a session refused (K-05).
     """
 
     def journal(by: str, reason: str) -> None:
         for spec in running_specs():
+            _await_receipt(send_command(spec.id, "pause", by, reason))
             _await_receipt(send_command(spec.id, "reset_halt", by, reason))
 
     try:
@@ -372,4 +384,5 @@ def _await_receipt(command: Command) -> None:
             break
         time.sleep(5 * LOOK_S)
     if command.state != states.DONE:
-        raise CommandRefused("RESET_REFUSED", f"the session answered {command.state!r} to reset_halt; the latch stays")
+        words = f"the session answered {command.state!r} to {command.kind}; the latch stays"
+        raise CommandRefused("RESET_REFUSED", words)

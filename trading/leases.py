@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from trading.models import LoopLease
@@ -50,7 +50,7 @@ def short_wait(milliseconds: int = WAIT_MS) -> Iterator[None]:
                     f"SET lock_timeout = {int(milliseconds)}; SET statement_timeout = {3 * int(milliseconds)}"
                 )
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:  # the last: PostgreSQL, read-only
         _drop_connection()
         raise StoreAway(str(error)) from error
     else:

@@ -126,7 +126,7 @@ def active_versions() -> list[dict[str, Any]]:
 # ledger
 
 
-def _order(row: Order) -> dict[str, Any]:
+def order_values(row: Order) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "oid": row.number,
@@ -142,12 +142,13 @@ def _order(row: Order) -> dict[str, Any]:
         "limit_tick": row.price_tick,
         "stop_tick": row.stop_tick,
         "code": row.code,
+        "version_id": row.version_id,
         "sent_us": us(row.sent_ns),
         "live": bool(life.is_open(row.status)),
     }
 
 
-def _fill(row: Fill) -> dict[str, Any]:
+def fill_values(row: Fill) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "ts_us": us(row.ts_ns),
@@ -162,7 +163,7 @@ def _fill(row: Fill) -> dict[str, Any]:
     }
 
 
-def _trade(row: Trade) -> dict[str, Any]:
+def trade_values(row: Trade) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "ts_us": us(row.closed_ns),
@@ -179,7 +180,7 @@ def _trade(row: Trade) -> dict[str, Any]:
     }
 
 
-def _decision(row: Decision) -> dict[str, Any]:
+def decision_values(row: Decision) -> dict[str, Any]:
     return {
         "seq": row.seq,
         "ts_us": us(row.ts_ns),
@@ -224,7 +225,7 @@ def command_values(row: Command) -> dict[str, Any]:
     return _command(row)
 
 
-def _hold(row: HoldEvent) -> dict[str, Any]:
+def hold_values(row: HoldEvent) -> dict[str, Any]:
     hold = hold_of(int(row.session.spec["limits"].get("rules", 0)), row.bit)
     return {
         "seq": row.seq,
@@ -244,28 +245,33 @@ def _hold(row: HoldEvent) -> dict[str, Any]:
 
 def order_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Orders of a session, newest first; `before` is a seq."""
-    return _page(Order.objects.filter(session_id=session_id), before, limit, _order, "seq")
+    return _page(Order.objects.filter(session_id=session_id), before, limit, order_values, "seq")
 
 
 def fill_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Fills of a session, newest first."""
-    return _page(Fill.objects.filter(session_id=session_id), before, limit, _fill, "seq")
+    return _page(Fill.objects.filter(session_id=session_id), before, limit, fill_values, "seq")
 
 
 def trade_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Round trips of a session, newest first."""
-    return _page(Trade.objects.filter(session_id=session_id), before, limit, _trade, "seq")
+    return _page(Trade.objects.filter(session_id=session_id), before, limit, trade_values, "seq")
 
 
 def decision_list(session_id: int, before: int | None = None, limit: int = PAGE, code: int | None = None) -> Page:
     """Decisions of a session with their reason, newest first; `code` filters one reason."""
     rows = Decision.objects.filter(session_id=session_id)
-    return _page(rows if code is None else rows.filter(code=code), before, limit, _decision, "seq")
+    return _page(rows if code is None else rows.filter(code=code), before, limit, decision_values, "seq")
 
 
 def command_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Commands of a session, newest first."""
     return _page(Command.objects.filter(session_id=session_id), before, limit, _command)
+
+
+def last_kills(limit: int = 3) -> list[dict[str, Any]]:
+    """The latest kills with road, state and steps, newest first."""
+    return [_command(row) for row in Command.objects.filter(kind="kill").order_by("-id")[:limit]]
 
 
 def command_by_key(key: str) -> dict[str, Any]:
@@ -275,7 +281,8 @@ def command_by_key(key: str) -> dict[str, Any]:
 
 def hold_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Holds of a session, standing or cleared, newest first."""
-    return _page(HoldEvent.objects.filter(session_id=session_id).select_related("session"), before, limit, _hold, "seq")
+    rows = HoldEvent.objects.filter(session_id=session_id).select_related("session")
+    return _page(rows, before, limit, hold_values, "seq")
 
 
 def positions(session_id: int) -> list[dict[str, Any]]:
@@ -314,11 +321,23 @@ def loop_rows(session_id: int | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def standing_holds(session_id: int) -> list[dict[str, Any]]:
+    """Holds that stand by the ledger, strongest first."""
+    rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
+    return sorted((hold_values(row) for row in rows), key=lambda h: (LABELS.index(h["label"]), h["code"]))
+
+
+def strip_values(session_id: int) -> dict[str, Any]:
+    """What a status strip shows of a session: label, holds, positions, loops."""
+    holds = standing_holds(session_id)
+    shared = {"positions": positions(session_id), "loops": loop_rows(session_id)}
+    return {"label": holds[0]["label"] if holds else "ACTIVE", "holds": holds, **shared}
+
+
 def desk_snapshot(session_id: int) -> dict[str, Any]:
     """The picture of one session from database rows alone.  `source` says that it is not the live one."""
     session = session_row(session_id)
-    standing = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
-    holds = sorted((_hold(row) for row in standing), key=lambda h: (LABELS.index(h["label"]), h["code"]))
+    holds = standing_holds(session_id)
     live = [code for code in range(len(life.STATUSES)) if life.is_open(code)]
     orders = Order.objects.filter(session_id=session_id, status__in=live).order_by("-number")[:ROWS]
     return {
@@ -327,7 +346,7 @@ def desk_snapshot(session_id: int) -> dict[str, Any]:
         "seq": Session.objects.values_list("journal_seq", flat=True).get(id=session_id),
         "account": {"balance_micros": session["balance_micros"], "label": holds[0]["label"] if holds else "ACTIVE"},
         "positions": positions(session_id),
-        "orders": [_order(row) for row in orders],
+        "orders": [order_values(row) for row in orders],
         "holds": holds,
         "loops": loop_rows(session_id),
         "decisions": decision_list(session_id, limit=ROWS).rows[::-1],

@@ -19,7 +19,7 @@ from risk.core.holds import hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
 from trading.leases import short_wait
-from trading.models import Command, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
+from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.run.bodies.sinks_loop import Retry
 from trading.run.context import LoopContext
 from trading.run.loops import StoreAway
@@ -34,6 +34,7 @@ KEPT = (
     kinds.HOLD_RAISED,
     kinds.HOLD_CLEARED,
     kinds.RECEIPT,
+    kinds.CONFIG_ACTIVE,
     *range(kinds.ACK, kinds.UNKNOWN_OUTCOME + 1),
 )
 ORDER_CHANGES = ["last_seq", "status", "request", "qty", "filled", "price_tick", "stop_tick", "code", "changed_ns"]
@@ -97,7 +98,7 @@ class LedgerFollower:
                     write_late()
                 _Batch(session, self.symbols, timezone.now()).apply(wanted)
             session.journal_seq = int(events["seq"][-1])
-            session.save(update_fields=["journal_seq", "venue_ref", "balance_micros"])
+            session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version"])
 
     def publish(self) -> None:
         """Once a second: a stopping session that is proved flat ends here."""
@@ -162,6 +163,8 @@ class _Batch:
             self._hold(e, kind == kinds.HOLD_RAISED)
         elif kind == kinds.COMMAND:
             self._command(e)
+        elif kind == kinds.CONFIG_ACTIVE:
+            self._version(e)
         else:
             self._receipt(e)
 
@@ -285,6 +288,11 @@ class _Batch:
             HoldEvent.objects.filter(session=self.session, bit=bit, instrument=instrument, cleared_seq=None).update(
                 cleared_ns=int(e["ts_ns"]), cleared_seq=int(e["seq"])
             )
+
+    def _version(self, e: np.record) -> None:
+        """The session's row names the version in force; the spec keeps the one that it started with."""
+        if ConfigVersion.objects.filter(id=int(e["ref"])).exists():
+            self.session.version_id = int(e["ref"])
 
     def _command(self, e: np.record) -> None:
         """The command is in the journal.  One that was given while the database was away gets its row now."""

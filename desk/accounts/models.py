@@ -1,4 +1,7 @@
-"""One-time sign-in links.  The token itself is never stored, only its hash; a used link keeps its row."""
+"""One-time sign-in links, and the name that rights hang on.
+
+A link's token is never stored, only its hash; a used link keeps its row.
+"""
 
 from django.db import models
 
@@ -19,3 +22,11 @@ class SigninLink(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in link of {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class Right(models.Model):
+    """No table: the content type that the rights of `desk.accounts.roles` hang on as Django permissions."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()

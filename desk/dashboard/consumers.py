@@ -1,7 +1,8 @@
 """The desk's one socket: the live picture of a session to one tab, with flow control.  It carries no command.
 
-At most 20 frames a second and one unacknowledged frame in flight: a page that cannot paint gets fewer, fresher frames,
-and one that does not answer for five seconds is closed.  Session and rights are looked up again every 30 seconds.
+At most 20 frames a second (`sub` may ask for fewer) and one unacknowledged frame in flight: a page that cannot paint
+gets fewer, fresher frames, and one that does not answer for five seconds is closed.  Session and rights are looked up
+again every 30 seconds.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from desk.dashboard import wire
-from desk.dashboard.hub import boot_us, this_hub
+from desk.dashboard.hub import Signal, boot_us, this_hub
 from desk.dashboard.rights import rights
 from desk.dashboard.sessions import find_key, stored_picture
 
@@ -27,7 +28,8 @@ FAILED = 1011
 PROTOCOL_ERROR, SIGNED_OUT, NO_RIGHT, SLOW, TOO_MANY = 4400, 4401, 4403, 4408, 4429
 SOCKETS_MAX = 8  # of one person in one web process
 ACK_S = 5.0
-FRAME_S = 1 / wire.HZ
+SOON_S = 0.005  # a frame that is due within this time goes with the picture that is there now
+STRIP_HZ = 4  # a page with nothing but the strip
 BEAT_S = 0.25  # a frame at least so often: the page tells a dead web process by their absence
 HIDDEN_S = 1.0
 RECHECK_S = 30.0
@@ -51,7 +53,8 @@ class DeskConsumer(AsyncWebsocketConsumer):
         self._tasks: list[asyncio.Task[None]] = []
         self._user: Any = self.scope.get("user")
         self._counted = False
-        self._wake, self._acked = asyncio.Event(), asyncio.Event()
+        self._wake, self._acked = Signal(), Signal()
+        self._hz = wire.HZ
         self._cursor: wire.Cursor | None = None
         self._waiting_for = 0  # number of the frame in flight, 0 = none
         self._hidden = False
@@ -78,6 +81,16 @@ class DeskConsumer(AsyncWebsocketConsumer):
         if self._cursor is not None:
             this_hub().unwatch(self._cursor.picture.key, self._wake)
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """A page's messages past the library's look at old database connections: that costs a thread's turn each.
+
+        What needs the database here goes through `database_sync_to_async`, which looks by itself.
+        """
+        if message["type"] == "websocket.receive":
+            await self.websocket_receive(message)
+        else:
+            await super().dispatch(message)
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """`sub`, `ack` or `resync`; anything else is a fault of the page."""
         try:
@@ -92,7 +105,9 @@ class DeskConsumer(AsyncWebsocketConsumer):
                     self._require_picture().restart()
                     self._wake.set()
                 case "sub":
-                    await self._subscribe(int(message["session"]), message.get("panels") == ["strip"])
+                    strip_only = message.get("panels") == ["strip"]
+                    hz = _rate(message.get("hz", STRIP_HZ if strip_only else wire.HZ))
+                    await self._subscribe(int(message["session"]), strip_only, hz)
                 case other:
                     raise ValueError(f"unknown message {other!r}")
         except (ValueError, KeyError, TypeError) as error:
@@ -110,9 +125,10 @@ class DeskConsumer(AsyncWebsocketConsumer):
         self._waiting_for, self._hidden = 0, hidden
         self._acked.set()
 
-    async def _subscribe(self, session_id: int, strip_only: bool) -> None:
+    async def _subscribe(self, session_id: int, strip_only: bool, hz: int) -> None:
         if self._cursor is not None:
             raise ValueError("a socket shows one session")
+        self._hz = hz
         key = await database_sync_to_async(find_key)(session_id)
         if key is None:
             await self._end(NO_RIGHT)
@@ -122,9 +138,10 @@ class DeskConsumer(AsyncWebsocketConsumer):
         await self.send(
             wire.hello(
                 user=self._user.get_username(),
-                rights=rights(self._user),
+                rights=await database_sync_to_async(rights)(self._user),
                 epoch=self._cursor.epoch,
                 build=settings.BUILD,
+                hz=hz,
             )
         )
         self._start(self._pump(session_id))
@@ -134,19 +151,20 @@ class DeskConsumer(AsyncWebsocketConsumer):
         cursor = self._require_picture()
         await self._first_picture(cursor, session_id)
         loop = asyncio.get_running_loop()
-        sent_at, usual_s = 0.0, BEAT_S if cursor.only is not None else FRAME_S
+        due = loop.time()
         while True:
-            pause = (HIDDEN_S if self._hidden else usual_s) - (loop.time() - sent_at)
-            if pause > 0:
+            pause = due - loop.time()
+            if pause > SOON_S:
                 await asyncio.sleep(pause)
-            await _set_within(self._wake, BEAT_S)
+            await self._wake.wait(BEAT_S)
             self._wake.clear()
             self._acked.clear()
             frame = cursor.frame(wire.hops(cursor.picture, this_hub().heard_us, boot_us()))
             self._waiting_for = cursor.n
-            sent_at = loop.time()
             await self.send(frame)
-            if not await _set_within(self._acked, ACK_S):
+            period = HIDDEN_S if self._hidden else 1 / self._hz
+            due = max(due + period, loop.time())  # a grid: a late frame does not make all later ones late
+            if not await self._acked.wait(ACK_S):
                 await self._end(SLOW)
                 return
 
@@ -154,7 +172,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
         """Redis has it, or, for a session that no loop serves any more, the ledger."""
         picture = cursor.picture
         if not picture.values:
-            await _set_within(self._wake, LOAD_S)
+            await self._wake.wait(LOAD_S)
         if not picture.values:
             stored = await database_sync_to_async(stored_picture)(session_id)
             if not picture.values:
@@ -197,10 +215,8 @@ class DeskConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Whether the event was set in time."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
+def _rate(hz: object) -> int:
+    """Frames a second that a page asks for.  Raises ValueError."""
+    if not isinstance(hz, int) or isinstance(hz, bool) or not 1 <= hz <= wire.HZ:
+        raise ValueError(f"{hz!r} frames a second; 1 to {wire.HZ} are possible")
+    return hz

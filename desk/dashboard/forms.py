@@ -1,30 +1,52 @@
-"""The form of a new paper session: a market, a profile, a scorer.  It makes a FeedSpec; the services check the rest."""
+"""The form of a new paper session: a market, a profile, a scorer.  It makes a Plan; pre-flight and services check it.
+
+It is sent by GET to pre-flight, whose Start button sends the same fields by POST: every start passes pre-flight.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 
 from marketdata.core.instruments import INSTRUMENTS
+from marketdata.feeds.dbn import SCHEMAS
+from marketdata.models import DataSet
+from marketdata.selectors import data_set_path, data_sets
 from trading import selectors
+from trading.preflight.checks import Plan
 from trading.run.clock import SPEED_MAX
 from trading.run.spec import FeedSpec, ScorerSpec
 
-SIMULATED, REPLAY, BARS = "simulated", "replay", "bars"
-FEEDS = [(SIMULATED, "Simulated market"), (REPLAY, "Replay of a tape"), (BARS, "Replay of share bars")]
+SIMULATED, REPLAY, BARS, RECORDED = "simulated", "replay", "bars", "recorded"
+FEEDS = [
+    (SIMULATED, lazy("Simulated market")),
+    (REPLAY, lazy("Replay of a tape")),
+    (BARS, lazy("Replay of share bars")),
+    (RECORDED, lazy("Imported data")),
+]
 FEED_HELP = {
-    SIMULATED: "A seeded order book with trades and 20 levels. Starts inside a session.",
-    REPLAY: "A recorded DBN, parquet or CSV file; an ES tape may be traded as MES.",
-    BARS: "Bars without a book, MOEX shares: decided and filled on bars.",
+    SIMULATED: lazy("A seeded order book with trades and 20 levels. Starts inside a session."),
+    REPLAY: lazy("A recorded DBN, Parquet or CSV file; an ES tape may be traded as MES."),
+    BARS: lazy("Bars without a book, MOEX shares: decided and filled on bars."),
+    RECORDED: lazy("A data set of the desk's own store: manage.py import_history."),
 }
-SCORERS = [("baseline", "Baseline: imbalance and momentum"), ("network", "Network"), ("none", "None: watch only")]
+SCORERS = [
+    ("baseline", lazy("Baseline: imbalance and momentum")),
+    ("network", lazy("Network")),
+    ("none", lazy("None: watch only")),
+]
+SCHEMA_CHOICES = [("", lazy("as the file says")), *((name, name) for name in SCHEMAS)]
 SAMPLES = {REPLAY: "cme_es_mbo/esh4_20231225_to2330.mbo.dbn.zst", BARS: "moex_bars/SBER_5min_2018.csv.gz"}
 USUAL: dict[str, dict[str, str]] = {
     SIMULATED: {"profile": "demo-mes", "symbol": "MES", "speed": "1"},
     REPLAY: {"profile": "demo-mes", "symbol": "MES", "speed": "10"},
     BARS: {"profile": "demo-moex", "symbol": "SBER", "speed": "600"},
+    RECORDED: {"profile": "demo-mes", "symbol": "MES", "speed": "60"},
 }
+FIRST_RUN = {**USUAL[SIMULATED], "feed": SIMULATED, "scorer": "baseline", "seed": "7"}
 
 
 def sample(feed: str) -> str:
@@ -39,20 +61,33 @@ def usual() -> dict[str, dict[str, str]]:
 
 
 class SessionForm(forms.Form):
-    """Everything has a default: pressing Start at once runs the demonstration."""
+    """Everything has a default: pressing on at once runs the demonstration."""
 
-    feed = forms.ChoiceField(choices=FEEDS, initial=SIMULATED, widget=forms.RadioSelect, label="Market")
-    profile = forms.ChoiceField(label="Profile", help_text="Rulebook and limits")
-    symbol = forms.ChoiceField(choices=[(name, name) for name in INSTRUMENTS], initial="MES", label="Instrument")
-    scorer = forms.ChoiceField(choices=SCORERS, initial="baseline", label="Scorer")
-    artifact = forms.CharField(required=False, label="Artifact folder", help_text="What train has saved")
+    feed = forms.ChoiceField(choices=FEEDS, initial=SIMULATED, widget=forms.RadioSelect, label=lazy("Market"))
+    profile = forms.ChoiceField(label=lazy("Profile"), help_text=lazy("Rulebook and limits"))
+    symbol = forms.CharField(
+        initial="MES", max_length=120, label=lazy("Instruments"), help_text=lazy("One, or several with commas")
+    )
+    scorer = forms.ChoiceField(choices=SCORERS, initial="baseline", label=lazy("Scorer"))
+    artifact = forms.CharField(required=False, label=lazy("Artifact folder"), help_text=lazy("What train has saved"))
     speed = forms.FloatField(
-        min_value=0, max_value=SPEED_MAX, initial=1, label="Speed", help_text="1 = real time; 0 = as fast as it goes"
+        min_value=0,
+        max_value=SPEED_MAX,
+        initial=1,
+        label=lazy("Speed"),
+        help_text=lazy("1 = real time; 0 = as fast as it goes"),
     )
     seed = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, initial=7, label="Seed", help_text="For the simulated market"
+        min_value=0,
+        max_value=2**31 - 1,
+        initial=7,
+        required=False,
+        label=lazy("Seed"),
+        help_text=lazy("For the simulated market"),
     )
-    path = forms.CharField(required=False, label="File", help_text="For a replay: a file on the desk's machine")
+    path = forms.CharField(required=False, label=lazy("File"), help_text=lazy("A file on the desk's machine"))
+    schema = forms.ChoiceField(required=False, choices=SCHEMA_CHOICES, label=lazy("Schema"))
+    stored = forms.ChoiceField(required=False, label=lazy("Data set"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,28 +95,55 @@ class SessionForm(forms.Form):
         choices = [(row["profile"], f"{row['profile']} v{row['number']}") for row in rows]
         self.fields["profile"].choices = choices  # type: ignore[attr-defined]
         self.fields["profile"].initial = "demo-mes"
+        kept = [(str(item.pk), str(item)) for item in data_sets()]
+        self.fields["stored"].choices = kept or [("", _("nothing was imported yet"))]  # type: ignore[attr-defined]
+
+    def clean_symbol(self) -> list[str]:
+        """Known symbols, each once."""
+        names = [name.strip().upper() for name in self.cleaned_data["symbol"].split(",") if name.strip()]
+        unknown = [name for name in names if name not in INSTRUMENTS]
+        if unknown or not names:
+            known = ", ".join(sorted(INSTRUMENTS))
+            raise forms.ValidationError(_("%(name)s is unknown; known: %(known)s") % {"name": unknown, "known": known})
+        return list(dict.fromkeys(names))
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("feed") in (REPLAY, BARS) and not data.get("path"):
-            self.add_error("path", "Name the recorded file to replay.")
+            self.add_error("path", _("Name the recorded file to replay."))
+        if data.get("feed") == RECORDED and not data.get("stored"):
+            self.add_error("stored", _("Import history first: manage.py import_history."))
         if data.get("scorer") == "network" and not data.get("artifact"):
-            self.add_error("artifact", "Name the folder that train has saved the network to.")
+            self.add_error("artifact", _("Name the folder that train has saved the network to."))
         return data
+
+    def plan(self) -> Plan:
+        """What was asked for.  The form must be valid."""
+        return Plan(self.cleaned_data["profile"], self.feed_spec(), self.scorer_spec())
 
     def feed_spec(self) -> FeedSpec:
         """The feed that was asked for."""
         data = self.cleaned_data
-        simulated = data["feed"] == SIMULATED
-        tape_as = {"as_symbol": data["symbol"]} if data["feed"] == REPLAY else {}
+        symbols, speed = data["symbol"], data["speed"]
+        if data["feed"] == SIMULATED:
+            return FeedSpec(name=SIMULATED, symbols=symbols, seed=data["seed"] or 0, speed=speed)
+        if data["feed"] == RECORDED:
+            return self._stored(symbols, speed)
+        tape_as = {"as_symbol": ",".join(symbols)} if data["feed"] == REPLAY else {}
         return FeedSpec(
-            name=SIMULATED if simulated else REPLAY,
-            symbols=[data["symbol"]],
-            seed=data["seed"],
-            speed=data["speed"],
-            path="" if simulated else data["path"],
-            options=tape_as,
+            name=REPLAY, symbols=symbols, speed=speed, path=data["path"], schema=data["schema"], options=tape_as
         )
+
+    def _stored(self, symbols: list[str], speed: float) -> FeedSpec:
+        """A data set of the store; a file that is gone is told by pre-flight."""
+        item = DataSet.objects.get(pk=self.cleaned_data["stored"])
+        try:
+            path = str(data_set_path(item))
+        except FileNotFoundError:
+            path = item.path
+        held = item.symbols
+        other = {"as_symbol": f"{held[0]}:{symbols[0]}"} if held and symbols[0] not in held else {}
+        return FeedSpec(name=REPLAY, symbols=symbols, speed=speed, path=path, options=other)
 
     def scorer_spec(self) -> ScorerSpec:
         """The scorer that was asked for."""

@@ -30,10 +30,11 @@ _readings = itertools.count(1)  # of whole pictures in this process: a forgotten
 
 
 class Live(msgspec.Struct):
-    """One message on the channel: these fields of this session's hash are new."""
+    """One message on the channel: these fields of this session's hash are new, as of boot µs `at`."""
 
     k: str
     f: list[str]
+    at: int | None = None
 
 
 class Rows(msgspec.Struct):
@@ -62,8 +63,53 @@ def boot_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
+class Signal:
+    """A flag for one waiter of this event loop; stays up until cleared.
+
+    `asyncio.wait_for(event.wait(), s)` makes a task for every wait; this makes one future and one timer.
+    """
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """Raise the flag and wake the waiter."""
+        self._set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        """Lower the flag."""
+        self._set = False
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether the flag is up now or within `seconds`."""
+        if self._set:
+            return True
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiter = waiter
+        timer = loop.call_later(seconds, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+        return self._set
+
+
+def _expire(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class Picture:
-    """What is known of one session now.  `counts` grows by one with each new value of a field."""
+    """What is known of one session now.  `counts` grows with each new value of a field, `version` with each batch.
+
+    `made_us`: boot µs at which the publisher took a field's present value (rows under `rows:<name>`); absent: unknown.
+    `shared` holds what was composed at this version, for sockets that stand at the same place (see `wire`).
+    """
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -74,13 +120,17 @@ class Picture:
         self.beats: dict[str, int] = {}  # hop → boot µs of its last sign of life
         self.epoch, self.seq = 0, 0
         self.loaded = False
-        self.dirty: set[str] = set()
-        self.sockets: set[asyncio.Event] = set()
+        self.dirty: dict[str, int | None] = {}  # field → when the news of it was made
+        self.sockets: set[Signal] = set()
+        self.version = 0
+        self.made_us: dict[str, int] = {}
+        self.newest_us: int | None = None
+        self.shared: dict[Any, Any] = {}
 
     def load(self, values: dict[str, bytes], now_us: int | None) -> None:
         """Replace everything.  `now_us` None: the values are old, and no hop is alive by them."""
         self.generation = next(_readings)
-        self.values, self.rows, self.beats = {}, {}, {}
+        self.values, self.rows, self.beats, self.made_us, self.newest_us = {}, {}, {}, {}, None
         self.counts = dict.fromkeys(values, 0)
         self.epoch = self.seq = 0
         for name, text in values.items():
@@ -123,7 +173,19 @@ class Picture:
     def _beat(self, hop: str, at_us: int) -> None:
         self.beats[hop] = max(at_us, self.beats.get(hop, 0))
 
+    def note_made(self, made: dict[str, int | None]) -> None:
+        """When the values that were just put had been made."""
+        for name, at in made.items():
+            if at is None:
+                self.made_us.pop(name, None)
+            else:
+                self.made_us[name] = at
+        self.newest_us = max((at for at in made.values() if at is not None), default=self.newest_us)
+
     def wake(self) -> None:
+        """A batch was put: what was composed before is old, and every socket has something to look at."""
+        self.version += 1
+        self.shared.clear()
         for socket in self.sockets:
             socket.set()
 
@@ -138,7 +200,7 @@ class Hub:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self, key: str, socket: asyncio.Event) -> Picture:
+    def watch(self, key: str, socket: Signal) -> Picture:
         """The picture of a session; `socket` is set whenever it changes."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="desk hub")
@@ -150,7 +212,7 @@ class Hub:
         picture.sockets.add(socket)
         return picture
 
-    def unwatch(self, key: str, socket: asyncio.Event) -> None:
+    def unwatch(self, key: str, socket: Signal) -> None:
         """A picture that nobody looks at is forgotten."""
         picture = self.pictures.get(key)
         if picture is not None:
@@ -218,7 +280,7 @@ class Hub:
                 continue
             picture = self.pictures.get(live.k)
             if picture is not None:
-                picture.dirty.update(live.f)
+                picture.dirty.update(dict.fromkeys(live.f, live.at))
                 self._work.set()
 
     async def _fetch(self, client: aioredis.Redis) -> None:
@@ -237,8 +299,8 @@ class Hub:
 
     async def _refresh(self, client: aioredis.Redis, picture: Picture) -> None:
         name = f"desk:latest:{picture.key}"
-        fields = sorted(picture.dirty)
-        picture.dirty.clear()
+        made, picture.dirty = picture.dirty, {}
+        fields = sorted(made)
         if not picture.loaded:
             values: Any = await client.hgetall(name)
             self.heard_us = boot_us()
@@ -250,6 +312,7 @@ class Hub:
             self.heard_us = boot_us()
             for field, text in zip(fields, texts, strict=True):
                 picture.put(field, text, self.heard_us)
+            picture.note_made(made)
             picture.wake()
 
 

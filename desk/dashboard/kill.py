@@ -1,26 +1,66 @@
 """/kill/: one page that needs no JavaScript: state, Pause, Cancel all, Flatten, and Kill, which needs no Redis either.
 
-The same address takes the KILL button's POST and answers it with JSON.  Every action here reduces; none increases.
+The same address takes the KILL button's POST and answers it with JSON.  Every action here reduces; none increases.  The
+page's form carries the guard's token, so that it works while the database, and with it every sign-in, is away.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from desk.dashboard.rights import may_act
+from desk.control import pace
+from desk.dashboard.rights import require
 from desk.dashboard.views import give_command
 from trading import selectors, services
 from trading.run.latch import read_latch
+from trading.run.panic.page import check_token
 
 ACTIONS = ("pause", "cancel_all", "flatten")
+
+
+class Bearer(AnonymousUser):
+    """Who shows a valid reduce-only token: may reduce, by that name, and nothing else.  No row is read for it."""
+
+    is_active = True
+
+    def __init__(self, name: str) -> None:
+        self.username = name
+        self.pk = f"token of {name}"
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def is_anonymous(self) -> bool:
+        return False
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return perm == "accounts.reduce"
+
+
+class KillTokenMiddleware(MiddlewareMixin):
+    """A POST of the kill page with a valid reduce-only token is that person's, without a look at the database.
+
+    Stands before the sign-in's middleware.  The token was handed out by a page of this desk to somebody who may act.
+    """
+
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        """Set `request.user` for this one address."""
+        if request.method != "POST" or request.resolver_match is None or request.resolver_match.url_name != "kill":
+            return
+        if who := check_token(settings.VAR, request.POST.get("token", "")):
+            request.user = Bearer(who)
 
 
 @never_cache
@@ -29,8 +69,7 @@ def kill(request: HttpRequest) -> HttpResponse:
     """Show the state; on POST reduce.  Kill takes the ring's road and, where that does not prove flat, the guard's."""
     if request.method == "GET":
         return _page(request, None)
-    if not may_act(request.user):
-        raise PermissionDenied
+    require(request, "reduce")
     action, by = request.POST.get("action", ""), request.user.get_username()
     if action == "kill":
         report = services.kill(by, request.POST.get("reason", "").strip()[:500] or "kill page").as_dict()
@@ -39,6 +78,8 @@ def kill(request: HttpRequest) -> HttpResponse:
         return _page(request, report)
     if action not in ACTIONS:
         return HttpResponseBadRequest("no such action")
+    if not pace.take(request.user.pk, action):
+        return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")
     for session in selectors.running_sessions():
         try:
             messages.success(request, f"{session['key']} {give_command(session['id'], action, by, 'kill page')}")
@@ -51,12 +92,8 @@ def _page(request: HttpRequest, report: dict[str, Any] | None) -> HttpResponse:
     context: dict[str, Any] = {"page": "kill", "no_kill": True, "report": report, "now": timezone.now()}
     context["latch"] = read_latch(settings.VAR)
     try:
-        context["sessions"] = [_shown(row) for row in selectors.running_sessions()]
+        context["sessions"] = [row | selectors.strip_values(row["id"]) for row in selectors.running_sessions()]
+        context["kills"] = selectors.last_kills()
     except DatabaseError as error:
         context["fault"] = f"The database does not answer ({error}); Kill works without it."
     return render(request, "dashboard/kill.html", context)
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    found = selectors.desk_snapshot(row["id"])
-    return {**row, "label": found["account"]["label"], "positions": found["positions"], "holds": found["holds"]}

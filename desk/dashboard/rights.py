@@ -1,18 +1,25 @@
-"""What a signed-in person may do: everybody reads, operators (staff) reduce and start.  Pages show it; views ask it."""
+"""What a signed-in person may do on the pages, in the words that pages and views use.  `accounts.roles` decides."""
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from desk.accounts.roles import Person, may, missing
 from trading.run.panic.page import make_token
 
 
-def may_act(user: AbstractBaseUser | AnonymousUser) -> bool:
+def may_act(user: Person) -> bool:
     """Whether this person may send commands and start sessions."""
-    return bool(user.is_authenticated and user.is_active and getattr(user, "is_staff", False))
+    return may(user, "reduce")
 
 
-def rights(user: AbstractBaseUser | AnonymousUser) -> list[str]:
+def require(request: HttpRequest, right: str) -> None:
+    """Raise PermissionDenied, with a sentence, for who lacks the right (a 403 page)."""
+    if not may(request.user, right):
+        raise PermissionDenied(missing(request.user, right))
+
+
+def rights(user: Person) -> list[str]:
     """The words that the page gets."""
     return ["read", "act"] if may_act(user) else ["read"]
 

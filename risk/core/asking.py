@@ -62,6 +62,8 @@ BOUNDS = (
     ("tick_value_micros", (1, TICK_VALUE_MICROS_MAX)),
     ("fee_per_unit_micros", (0, FEE_MICROS_MAX)),  # one side, at price_tick
     ("margin_per_unit_micros", (0, FEE_MICROS_MAX)),
+    ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
+    ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
     (
         "open_risk_micros",
         (UNKNOWN, _TOP),

@@ -65,7 +65,7 @@ RULES = (
     Rule(r.moved, (c.PRICE_MOVE,), "P-11", "price has not run away in the window"),
     Rule(r.position_limit, (c.POSITION_LIMIT,), "P-12", "position with working orders", moex=13),
     Rule(r.gross_limit, (c.LIMIT_EXPOSURE, c.LIMIT_INSTRUMENT), "P-13 MOEX-RISK-04", "exposure", moex=13),
-    Rule(r.margin, (c.MARGIN,), "P-13", "margin"),
+    Rule(r.margin, (c.MARGIN,), "P-13", "margin of all positions and working orders"),
     Rule(r.trade_risk, (c.RISK_PER_TRADE,), "P-14", "loss to the stop of this order"),
     Rule(r.day_risk, (c.RISK_DAILY,), "P-14 P-15", "loss budget of the day and in all"),
     Rule(r.not_duplicate, (c.DUPLICATE,), "P-16", "not the same order again"),

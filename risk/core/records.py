@@ -6,8 +6,7 @@ What an entry asks of the gate stands in `risk.core.asking`.
 """
 
 import numpy as np
-
-from marketdata.core.compiled import inner
+from numba import njit
 
 UNSET = np.iinfo(np.int64).min  # a limit or input that nobody has provided
 UNKNOWN = UNSET  # the same sentinel, read as "not known" for inputs
@@ -133,13 +132,13 @@ SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 # how a limit loosens: the strategy's own numbers do neither and take effect with the version
 _NEITHER = (
-    "capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
+    "capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
     " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
     " reverse_confidence_ppm_min"
 ).split()
 _SMALLER_ADMITS = (
     "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open"
-    " streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
+    " move_window_ns streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
 ).split()
 _ZERO_IS_OFF = (
     "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
@@ -154,13 +153,14 @@ def _direction(name: str) -> int:
     return -1 if name.endswith("_min") or name in _SMALLER_ADMITS else 1
 
 
-# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
+# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version.  Bars
+# without quotes (`bar_mode` 1) ask less: no spread, no age of a quote; in a longer window a price has moved further.
 LIMIT_DIRECTION = np.array([_direction(name) for name in LIMIT_FIELDS], np.int64)
 LIMIT_OFF = np.array([name in _ZERO_IS_OFF for name in LIMIT_FIELDS], np.bool_)
 _NO_LIMIT = 2**61
 
 
-@inner
+@njit(cache=True)
 def loosens(index: int, old: int, new: int) -> bool:
     """Whether a new value of this limit admits more than the old one.  A limit that 0 switches off has none then."""
     if LIMIT_OFF[index]:

@@ -236,7 +236,7 @@ def margin(x, limits):
         abs(x.position + x.working_buy + x.qty * (x.side == BUY)),
         abs(x.position - x.working_sell - x.qty * (x.side != BUY)),
     )
-    needed = worst * x.margin_per_unit_micros
+    needed = x.margin_elsewhere_micros + worst * x.margin_per_unit_micros
     return APPROVED if needed <= min(limits.margin_micros_max, x.equity_micros) else codes.MARGIN
 
 
@@ -268,6 +268,8 @@ def day_risk(x, limits):
 
 @inner
 def not_duplicate(x, limits):
+    if x.score_used != 0:
+        return codes.DUPLICATE
     if x.same_order_ts_ns == NO_TIME:
         return APPROVED
     return APPROVED if x.now_ns - x.same_order_ts_ns > limits.duplicate_ns else codes.DUPLICATE

@@ -1,4 +1,5 @@
 /* The life of a command: requested, accepted, done in N ms, or refused, failed, unknown.  Nothing is shown before the server said it. */
+import { openDialog } from "./dialogs.js";
 import { by, dress, make, put } from "./dom.js";
 
 const OVER = new Set(["done", "refused", "failed"]);
@@ -20,7 +21,7 @@ export class Commands {
       this.give(event.submitter.value);
     });
     this.resume.addEventListener("close", () => {
-      if (this.resume.returnValue === "send") this.send("resume", by("resume-reason").value);
+      if (this.resume.returnValue === "send") this.send("resume", by("resume-reason").value, by("resume-password").value);
     });
     document.addEventListener("keydown", (event) => {
       if (event.repeat) return;
@@ -39,11 +40,11 @@ export class Commands {
       return;
     }
     by("resume-reason").value = "";
-    this.resume.returnValue = "";
-    this.resume.showModal();
+    by("resume-password").value = "";
+    openDialog(this.resume);
   }
 
-  async send(kind, reason) {
+  async send(kind, reason, password = "") {
     const waiting = this.current;
     const again = waiting && waiting.kind === kind && !OVER.has(waiting.state) && waiting.state !== "unknown";
     const command = again ? waiting : { kind, reason, key: crypto.randomUUID(), state: "requested", startedAt: performance.now(), heardAt: performance.now() };
@@ -54,7 +55,7 @@ export class Commands {
         method: "POST",
         redirect: "error",
         headers: { "Content-Type": "application/json", "X-CSRFToken": by("csrf").value },
-        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason }),
+        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason, ...(password && { password }) }),
       });
       const answer = await response.json();
       if (response.ok) this.#take(command, answer);

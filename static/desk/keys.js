@@ -1,4 +1,5 @@
 /* The keyboard map.  Keys go by `event.code`, so a Russian layout changes nothing; single keys act outside fields alone. */
+import { openDialog } from "./dialogs.js";
 import { by, make } from "./dom.js";
 import { gettext as _ } from "./texts.js";
 
@@ -34,7 +35,7 @@ export function installKeys(actions) {
   by("keys-table").replaceChildren(...named.map(([key, text]) => make("div", { class: "key-row" }, make("kbd", {}, key), make("span", {}, text))));
 
   function showList() {
-    if (!dialog.open) dialog.showModal();
+    openDialog(dialog);
   }
 
   document.addEventListener("keydown", (event) => {

@@ -32,9 +32,9 @@ export function installKill() {
       clearTimeout(second);
       const reached = await guardRoad(button);
       const text = reached
-        ? "Sent by the guard's road; the proof is on its own page"
+        ? "NOT PROVED here: sent by the guard's road, whose answer this page may not read; its own page has the proof"
         : "UNKNOWN: neither the desk nor the guard answered";
-      show(`${text} (${error.message})`, reached, []);
+      show(`${text} (${error.message})`, false, []);
     } finally {
       clearInterval(running);
       running = null;

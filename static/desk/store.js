@@ -3,6 +3,7 @@
 Filled by the socket alone.  It never derives money, limits or state; it only keeps, numbers and ages. */
 
 const ROWS_KEPT = 200;
+const WAIT_MS = 1500;
 
 /** How two items of a stream are the same row: a later one replaces it. */
 const IDENTITY = {
@@ -44,6 +45,7 @@ export class Store {
     this.n = message.n;
     this.epoch = message.epoch;
     this.seq = message.seq;
+    this.snapAt = this.now();
     this.#stamp(message);
     this.changed = new Set([...Object.keys(this.values), ...Object.keys(this.rows).map((name) => `rows:${name}`), "*"]);
   }
@@ -113,12 +115,17 @@ export class Store {
     return beat === null || beat === undefined ? null : Math.max(0, (this.hops.web - beat) / 1000) + since;
   }
 
-  /** The first hop that is over its limit, or "" when all beat. */
+  /** Just after a whole picture nobody has beaten yet: that is not known, not dead. */
+  waiting() {
+    return this.snapAt === undefined || this.now() - this.snapAt < WAIT_MS;
+  }
+
+  /** The hop over its limit that is nearest to us, or "" when all beat: of what lies behind a dead one nothing is heard. */
   deadHop() {
-    for (const hop of ["feed", "bus", "worker", "web"]) {
+    for (const hop of ["web", "bus", "worker", "feed"]) {
       const limit = this.hello.hop_limits[hop];
       const age = this.hopAge(hop);
-      if (limit !== undefined && (age === null || age > limit)) return hop;
+      if (limit !== undefined && (age === null ? !this.waiting() : age > limit)) return hop;
     }
     return "";
   }

@@ -150,12 +150,16 @@ class Desk:
         for name, value in self.limits.items():
             self.event(r.CONFIG, instrument=ACCOUNT_SCOPE, code=LIMIT_INDEX[name], value=value)
         if version == 1:
-            for name, value in SPEC.items():
-                self.event(r.CONFIG, instrument=0, code=SPEC_INDEX[name], value=value)
+            self.add_instrument(0)
         outputs = self.event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=version)
         window = {"code": NORMAL, "value": T0 - S, "until_ns": T0 + 10**15, "ref": 20260304}
         self.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, **window)
         return outputs
+
+    def add_instrument(self, instrument: int) -> None:
+        """One more of the same kind; before START only."""
+        for name, value in SPEC.items():
+            self.event(r.CONFIG, instrument=instrument, code=SPEC_INDEX[name], value=value)
 
     def connect(self) -> None:
         for link in (r.LINK_EXECUTION, r.LINK_DATABASE, r.LINK_STREAM):

@@ -49,6 +49,8 @@ def test_attended_operation_mes_hold_presence_moex_ops_10() -> None:
     assert "PRESENCE" in standing(desk)
     assert desk.command(r.PRESENCE)[-1].code == r.RECEIPT_DONE
     assert "PRESENCE" not in standing(desk)
+    at(desk, int(desk.account.presence_ns) + 900 * S)  # no timer between
+    assert "PRESENCE" in standing(desk)
 
 
 def test_ten_errors_in_a_minute_t10_mes_hold_error_storm() -> None:

@@ -1,5 +1,7 @@
 """The kernel's holds and commands: what refuses entries, what closes, and that exits always leave."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,15 @@ def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
     desk.event(m.FEED, code=m.FEED_UP)
     desk.quote(20_000, 20_001)
     assert decision(desk.score()) == codes.APPROVED
+
+
+def test_a_session_whose_windows_run_out_is_after_hours_p03() -> None:
+    desk = Desk()
+    desk.event(r.TIMER, wait_ns=2 * 10**15)
+    desk.reconcile()
+    desk.quote(20_000, 20_001)
+    assert standing(desk) == {"AFTER_HOURS"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["AFTER_HOURS"]
 
 
 @pytest.mark.parametrize(
@@ -169,6 +180,42 @@ def test_price_run_p11_holds_for_its_time() -> None:
     assert "PRICE_MOVE" in standing(desk)
     desk.event(r.TIMER, wait_ns=3)
     assert "PRICE_MOVE" not in standing(desk)
+
+
+def test_a_move_across_the_edge_of_a_window_is_seen_p11() -> None:
+    desk = Desk()
+    for wait_s, tick in ((0, 20_000), (5, 19_960), (5, 20_000), (2, 20_021)):  # 61 ticks within 7 s
+        assert "PRICE_MOVE" not in standing(desk)
+        desk.event(m.TRADE, wait_ns=wait_s * S, price_tick=tick, qty=1)
+    assert "PRICE_MOVE" in standing(desk)
+
+
+def test_a_jump_after_a_silence_is_seen_p11() -> None:
+    desk = Desk()
+    desk.event(m.TRADE, price_tick=20_000, qty=1)
+    desk.event(m.TRADE, wait_ns=60 * S, price_tick=20_061, qty=1)
+    assert "PRICE_MOVE" in standing(desk)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_window_is_never_shorter_and_an_eighth_longer_at_most_p11(seed: int) -> None:
+    """Against the whole path of marks: no move within the window is missed, none beyond 9/8 of it is counted."""
+    rng = random.Random(seed)
+    desk = Desk({"move_ticks_max": 10**6})
+    path = [(0, 20_000)]  # the ready desk's quote
+
+    def farthest(span_ns: int) -> int:
+        before = [tick for at, tick in path if at <= desk.now_ns - span_ns][-1:]
+        inside = [tick for at, tick in path if at > desk.now_ns - span_ns]
+        return max(abs(tick - path[-1][1]) for tick in before + inside)
+
+    for _ in range(300):
+        tick = path[-1][1] + rng.choice((-9, -4, 0, 4, 9))
+        desk.event(m.TRADE, wait_ns=rng.choice((1, S // 10, S, 3 * S, 20 * S)), price_tick=tick, qty=1)
+        path.append((desk.now_ns, tick))
+        p = desk.position()
+        far = max(tick - int(p.move_low_tick), int(p.move_high_tick) - tick)
+        assert farthest(10 * S) <= far <= farthest(10 * S + 10 * S // 8)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

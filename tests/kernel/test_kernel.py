@@ -160,6 +160,45 @@ def test_entry_unfilled_in_time_is_cancelled_w06() -> None:
     assert [int(o.order_number) for o in sent(desk.event(r.TIMER, wait_ns=S), r.CANCEL)] == [number]
 
 
+@pytest.mark.parametrize("filled", [False, True])
+@pytest.mark.parametrize(("limit_micros", "code"), [(100_000_000, codes.APPROVED), (99_999_999, codes.MARGIN)])
+def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, code: int) -> None:
+    desk = Desk({"margin_micros_max": limit_micros}, ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    desk.event(r.TIMER)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    if filled:
+        desk.enter()
+    else:
+        assert decision(desk.score()) == codes.APPROVED
+    assert decision(desk.score(instrument=1)) == code
+
+
+def test_one_score_makes_one_order_even_when_the_venue_refused_it_p16() -> None:
+    desk = Desk()
+    at_ns = desk.now_ns
+    number = int(sent(desk.score(ts_venue_ns=at_ns), r.SUBMIT)[0].order_number)
+    assert decision(desk.score(ts_venue_ns=at_ns)) == codes.ENTRY_WORKING
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    for count in (1, 2, 3):  # the same score, delivered again and again
+        assert ("DUPLICATE_STORM" in standing(desk)) is False, count
+        assert decision(desk.score(ts_venue_ns=at_ns)) == codes.DUPLICATE
+    assert "DUPLICATE_STORM" in standing(desk), "3 in 60 s"
+    desk.command(r.RESET_HALT)
+    assert decision(desk.score(ts_venue_ns=at_ns - 1)) == codes.DUPLICATE, "an older one is no news either"
+
+
+def test_a_new_score_may_ask_for_the_same_order_once_the_last_has_ended_p16() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    assert decision(desk.score()) == codes.APPROVED
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 def test_an_answer_delivered_twice_is_applied_once() -> None:
     desk = Desk()
@@ -309,6 +348,19 @@ def test_a_limit_that_is_switched_off_waits_for_flat_too() -> None:
     desk.configure(version=2)
     limits = desk.kernel.params.limits[0]
     assert (limits.presence_ns_max, limits.spread_ppm_max) == (900 * S, 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "tighter", "looser"),
+    [("move_window_ns", 10 * S, 20 * S, 5 * S), ("bar_mode", 0, 0, 1), ("spread_ticks_max", 4, 3, 5)],
+)
+def test_each_limit_knows_which_way_it_loosens(name: str, before: int, tighter: int, looser: int) -> None:
+    desk = Desk({name: before})
+    desk.enter()
+    for version, (asked, in_force) in enumerate([(tighter, tighter), (looser, tighter)], start=2):
+        desk.limits = desk.limits | {name: asked}
+        desk.configure(version=version)
+        assert desk.kernel.params.limits[0][name] == in_force
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -144,6 +144,6 @@ def test_what_the_browser_gets_is_kept_and_announced(server, stream):
     listener = server.client().pubsub()
     listener.subscribe("desk:live")
     assert listener.get_message(timeout=30)["type"] == "subscribe"
-    Board(server.client(), "s1").publish({"account": b'{"label":"ACTIVE"}'})
-    assert listener.get_message(timeout=30)["data"] == b'{"k":"s1","f":["account"]}'
+    Board(server.client(), "s1").publish({"account": b'{"label":"ACTIVE"}'}, 5_000_123)
+    assert listener.get_message(timeout=30)["data"] == b'{"k":"s1","f":["account"],"at":5000}'
     assert stream.client.hget("desk:latest:s1", "account") == b'{"label":"ACTIVE"}'

@@ -1,6 +1,5 @@
 """Starting and steering sessions: refusals with their reason, nothing half-written, reductions without a database."""
 
-import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -8,15 +7,15 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
-from django.test import override_settings
 from django.utils import timezone
 
 from tests.shell.frames import Tape, context_of, make_session, shipped
-from trading import configs, control, selectors, services
+from trading import configs, control, services
 from trading.core import records as kinds
 from trading.core import states
 from trading.leases import want_loops
 from trading.models import Account, Command, LoopLease, Session
+from trading.preflight import planning
 from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.latch import clear_latch, read_latch, write_latch
@@ -101,6 +100,19 @@ def test_the_venues_profile_refuses_bars_without_a_book_and_the_demo_profile_tak
     session = make("demo-moex", feed)
     assert session.spec["limits"]["bar_mode"] == 1
     assert session.spec["venue"]["fill_model"] == "bar"
+
+
+def test_windows_are_cut_between_trading_days_only(monkeypatch):
+    """MES-EOD: a day without its last window would never be flat."""
+    feed = FeedSpec("simulated", ["MES"])
+    whole = make("mes-topstep", feed).spec["windows"]
+    days = sorted({row[4] for row in whole})
+    assert len(days) > 5
+    for room in (20, 21, 22, 23, 24, 25):
+        monkeypatch.setattr(planning, "WINDOW_CAPACITY", room)
+        cut = make("mes-topstep", feed).spec["windows"]
+        assert len(cut) <= room
+        assert cut == [row for row in whole if row[4] <= cut[-1][4]], "whole days, without a gap"
 
 
 def test_a_missing_file_is_one_sentence_and_no_session(tmp_path):
@@ -335,53 +347,3 @@ def test_the_database_refuses_unknown_states():
             Session.objects.filter(id=session.id).update(**changes)
     with pytest.raises(IntegrityError), transaction.atomic():
         Account.objects.update(balance_micros=-1)
-
-
-# reading
-
-
-def test_lists_page_backwards_without_a_gap():
-    session = make_session()
-    tape = Tape()
-    for i in range(7):
-        tape.add(kinds.DECISION, code=2 + i, side=1)
-    LedgerFollower(context_of(session)).apply(tape.frames())
-    first = selectors.decision_list(session.id, limit=3)
-    second = selectors.decision_list(session.id, before=first.next_before, limit=3)
-    third = selectors.decision_list(session.id, before=second.next_before, limit=3)
-    assert [row["seq"] for page in (first, second, third) for row in page.rows] == [7, 6, 5, 4, 3, 2, 1]
-    assert third.next_before is None
-
-
-def test_the_snapshot_from_rows_says_so_and_serialises():
-    session = make_session()
-    want_loops(session.id, LOOPS, True)
-    snapshot = selectors.desk_snapshot(session.id)
-    assert snapshot["source"] == "database"
-    assert {row["state"] for row in snapshot["loops"]} == {"not running"}
-    assert json.loads(json.dumps(snapshot))["session"]["key"] == session.key
-    assert [row["key"] for row in selectors.running_sessions()] == [session.key]
-
-
-PLAIN_STATIC = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
-
-
-@override_settings(STORAGES=PLAIN_STATIC)  # hashed names need the set-up's collectstatic
-def test_the_admin_shows_the_ledger_and_changes_nothing(admin_client):
-    session = make_session()
-    for name in (
-        "session",
-        "order",
-        "fill",
-        "trade",
-        "decision",
-        "holdevent",
-        "command",
-        "looplease",
-        "configversion",
-        "account",
-    ):
-        assert admin_client.get(f"/admin/trading/{name}/").status_code == 200
-        assert admin_client.get(f"/admin/trading/{name}/add/").status_code == 403
-    assert admin_client.post(f"/admin/trading/session/{session.id}/delete/", {"post": "yes"}).status_code == 403
-    assert admin_client.get("/admin/audit/auditrecord/").status_code == 200

@@ -67,7 +67,8 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(desk, monkeypatch, place):
     # before it was journaled the score did not happen: it came again to an owner that is not reconciled yet
     assert len(orders) == (0 if place == "before_journal" else 1)
     assert len(desk.journal(DECISION)) == 1
-    assert desk.sent().tobytes() == orders.tobytes()
+    sent = desk.sent()  # the hold of the restart takes the entry back, once
+    assert sent[sent["kind"] == SUBMIT].tobytes() == orders.tobytes()
     bids = desk.journal(2)["bid_tick"].tolist()
     assert bids == [20_000, 20_010, 20_020]
     report = verify_journal(desk.folder)
@@ -105,7 +106,8 @@ def test_outputs_that_a_crash_cut_off_are_made_again_and_sent(desk):
     desk.server.client().delete(desk.outbox.key)
     desk.start()
     assert len(desk.journal(SUBMIT)) == 1
-    assert desk.sent().tobytes() == desk.journal(SUBMIT).tobytes()
+    sent = desk.sent()
+    assert sent[sent["kind"] == SUBMIT].tobytes() == desk.journal(SUBMIT).tobytes()
     assert verify_journal(desk.folder).ok
 
 

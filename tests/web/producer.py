@@ -197,7 +197,7 @@ class Producer:
         changed = {name: text for name, text in values.items() if self.sent.get(name) != text}
         pipe = self.client.pipeline(transaction=False)
         pipe.hset(f"desk:latest:{self.key}", mapping=changed)
-        pipe.publish("desk:live", json.dumps({"k": self.key, "f": list(changed)}))
+        pipe.publish("desk:live", json.dumps({"k": self.key, "f": list(changed), "at": boot_ns() // 1000}))
         pipe.execute()
         self.sent = values
 

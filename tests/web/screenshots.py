@@ -1,6 +1,7 @@
-"""Pictures of every page, both themes, four widths: `python -m tests.web.screenshots FOLDER`.
+"""Pictures of every page, both themes, four widths: `python -m tests.web.screenshots FOLDER [NAME…]`.
 
-Starts a desk of its own with a producer of live values; for people to look at, and for `make screenshots`.
+Starts a whole desk of its own, lets one session trade fast and end, leaves one running, and looks at all of it with a
+real browser; for people to judge, and for `make screenshots`.  With names, only those pages.
 """
 
 import shutil
@@ -8,18 +9,55 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-from tests.web.kit import Desk
-from tests.web.seed import PASSWORD
+from tests.web.kit import csrf
+from tests.web.pages.ring import Ring, ring, sessions, start, table, until
 
 FLAGS = ["--no-sandbox", "--headless=new", "--disable-gpu", "--disable-dev-shm-usage"]
 SIZES = {1600: 900, 1280: 800, 768: 1024, 390: 844}
-PAGES = {"desk": "/desk/1/", "sessions": "/sessions/", "session": "/sessions/1/?list=commands", "kill": "/kill/"}
+FAULT = "/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1&path=/none.dbn"
 LIVE_S = 1.5
+TRADES = 12
 
 
-def take(desk: Desk, folder: Path, chromium: str) -> list[Path]:
+def pages(ended: int, running: int, trade: str) -> dict[str, str]:
+    """Name of the picture → address."""
+    return {
+        "welcome": "/welcome/",
+        "preflight": "/preflight/",
+        "preflight-fault": FAULT,
+        "desk": f"/desk/{running}/",
+        "sessions": "/sessions/",
+        "session": f"/sessions/{ended}/",
+        "session-timeline": f"/sessions/{ended}/?list=timeline",
+        "session-running": f"/sessions/{running}/?list=decisions",
+        "trade": f"/sessions/{ended}/trades/{trade}/",
+        "kill": "/kill/",
+        "not-found": "/sessions/99999/",
+    }
+
+
+def prepare(desk: Ring) -> dict[str, str]:
+    """One session that traded and ended, one that runs; the addresses of all pages."""
+    with desk.client() as client:
+        ended = start(client, speed="10", seed="11")
+        trades = until(lambda: (rows := table(client, ended, "trades")) and len(rows) >= TRADES and rows, "trades")
+        client.post(f"/sessions/{ended}/command/", data={"kind": "stop"}, headers=csrf(client))
+        until(lambda: sessions(client)[f"s{ended}"]["status"] == "ended", "the end of the fast session")
+        running = start(client, seed="7")
+        until(lambda: table(client, running, "fills"), "a fill")
+    return pages(ended, running, trades[-1]["journal_seq"])
+
+
+def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:
+    page.goto(url)
+    page.wait_for_timeout(LIVE_S * 1000 if "/desk/" in url else 100)  # a picture wants a living page
+    page.screenshot(path=file, full_page=whole)
+    return file
+
+
+def take(desk: Ring, folder: Path, chromium: str, wanted: dict[str, str]) -> list[Path]:
     """Every page in every look; returns the files."""
     found = []
     with sync_playwright() as playwright:
@@ -30,19 +68,11 @@ def take(desk: Desk, folder: Path, chromium: str) -> list[Path]:
                 context = browser.new_context(viewport={"width": width, "height": height})
                 context.add_cookies([{"name": "theme", "value": theme, "url": desk.url}])
                 page = context.new_page()
-                page.goto(f"{desk.url}/sign-in/")
-                page.screenshot(path=folder / f"sign-in-{width}-{theme}.png")
+                found.append(shoot(page, f"{desk.url}/sign-in/", folder / f"sign-in-{width}-{theme}.png", False))
                 context.add_cookies(cookies)
-                for name, path in PAGES.items():
-                    page.goto(desk.url + path)
-                    page.wait_for_timeout(LIVE_S * 1000)  # a picture wants a living page
-                    file = folder / f"{name}-{width}-{theme}.png"
-                    page.screenshot(path=file, full_page=width < 1280)
-                    found.append(file)
-                page.goto(f"{desk.url}/desk/1/")
-                page.click("#start > summary")
-                page.wait_for_timeout(300)
-                page.screenshot(path=folder / f"new-session-{width}-{theme}.png")
+                for name, path in wanted.items():
+                    whole = width < 1280 or not name.startswith("desk")
+                    found.append(shoot(page, desk.url + path, folder / f"{name}-{width}-{theme}.png", whole))
                 context.close()
         browser.close()
     return found
@@ -52,23 +82,12 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "var/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-    desk = Desk(Path(tempfile.mkdtemp(prefix="desk-shots-")))
-    try:
-        desk.start()
-        desk.produce()
-        client = desk.redis.client()
-        client.hset("test:producer", mapping={"fills": "7", "holds": HOLDS})
-        print(f"{len(take(desk, folder, chromium))} pictures in {folder}; people: alice, {PASSWORD}")
-    finally:
-        desk.stop()
+    with ring(Path(tempfile.mkdtemp(prefix="desk-shots-"))) as desk:
+        wanted = prepare(desk)
+        if names := sys.argv[2:]:
+            wanted = {name: path for name, path in wanted.items() if name in names}
+        print(f"{len(take(desk, folder, chromium, wanted))} pictures in {folder}")
 
-
-HOLDS = (
-    '[{"code":"FEED_STALE","scope":"account","effect":"NO_ENTRY","clearing":"CONDITION","label":"PAUSED","since_us":1791999990000000,'
-    '"until_us":null,"value":null,"limit":0,"detail":"no feed message for too long, or a gap (P-04)"},'
-    '{"code":"OPERATOR_PAUSE","scope":"account","effect":"NO_ENTRY","clearing":"OPERATOR","label":"PAUSED","since_us":1791999980000000,'
-    '"until_us":null,"value":null,"limit":0,"detail":"operator\'s Pause, Cancel all or Flatten"}]'
-)
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """A new desk's database and static files, two people and one started paper session, through the desk's own services.
 
 Run as `python -m tests.web.seed` in the desk's environment; DESK_TEST_SESSION=no leaves the session out.  Alice
-operates, Victor only reads.
+may do all, Olga operates, Victor only reads.
 """
 
 import os
@@ -13,7 +13,7 @@ PASSWORD = "ladder-and-tape-9"
 
 def main() -> None:
     django.setup()
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import Group, User
     from django.core.management import call_command
 
     from trading import configs, services
@@ -23,6 +23,8 @@ def main() -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
     User.objects.create_superuser("alice", password=PASSWORD)
     User.objects.create_user("victor", password=PASSWORD)
+    olga = User.objects.create_user("olga", password=PASSWORD)
+    olga.groups.add(Group.objects.get(name="operator"))
     configs.ship()
     if os.environ.get("DESK_TEST_SESSION") == "no":
         return

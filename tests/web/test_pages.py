@@ -17,7 +17,13 @@ from tests.web.seed import PASSWORD
 
 pytestmark = pytest.mark.processes
 OPEN = {"sign-in/", "sign-in/once/<str:token>/"}  # what a person who is not signed in may see
-ARGUMENTS = {"session_id": "1", "key": str(uuid.UUID(int=7)), "token": "no-such-token"}
+ARGUMENTS = {
+    "session_id": "1",
+    "key": str(uuid.UUID(int=7)),
+    "token": "no-such-token",
+    "seq": "1",
+    "name": "trades",
+}
 
 
 def routes(patterns: list[URLPattern | URLResolver], head: str = "") -> Iterator[str]:
@@ -54,7 +60,7 @@ def test_every_route_asks_for_a_sign_in(desk: Desk, route: str) -> None:
 
 def test_a_reader_may_look_and_not_act(desk: Desk) -> None:
     with desk.client("victor") as victor:
-        for path in ("/desk/", "/desk/1/", "/sessions/", "/sessions/1/", "/kill/"):
+        for path in ("/welcome/", "/preflight/", "/desk/", "/desk/1/", "/sessions/", "/sessions/1/", "/kill/"):
             assert victor.get(path).status_code == 200, path
         body = {"key": str(uuid.uuid4()), "session": 1, "kind": "pause"}
         assert victor.post("/api/commands/", json=body, headers=csrf(victor)).status_code == 403

@@ -230,3 +230,25 @@ async def test_a_new_epoch_comes_as_a_whole_picture(desk: Desk, control: Callabl
         while frame["epoch"] == first["epoch"]:
             frame = await tab.next()
         assert frame["k"] == "snap"
+
+
+async def test_a_page_may_ask_for_a_slower_rate(desk: Desk) -> None:
+    """Four frames a second instead of twenty; what changed meanwhile is in the next one."""
+    async with Tab(desk, session=None) as tab:
+        await tab.send(k="sub", session=1, hz=4)
+        hello = await tab.read()
+        assert hello["hz"] == 4
+        assert (await tab.read())["k"] == "snap"
+        started, frames = time.monotonic(), 0
+        while time.monotonic() - started < 3:
+            frame = await tab.next()
+            frames += 1
+        assert 2 <= frames <= 14, frames
+        assert "quote:0" in frame["d"]
+
+
+@pytest.mark.parametrize("hz", [0, 21, -1, "20", 2.5, True, None])
+async def test_a_rate_that_is_not_offered_closes(desk: Desk, hz: Any) -> None:
+    async with Tab(desk, session=None) as tab:
+        await tab.send(k="sub", session=1, hz=hz)
+        assert await tab.code() == 4400

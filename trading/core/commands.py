@@ -63,7 +63,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     done = True
     if e.ref != 0:  # a person gave it
         account.presence_ns = account.now_ns
-        account.clock_ns = account.now_ns  # the next event looks when the presence will end
+        account.clock_ns = account.now_ns  # the next event finds out when that ends
         n = clear_hold(state, out, n, _PRESENCE)
     if e.code == START:
         done = account.version != 0 and account.holds >> _STOPPED & 1 == 0 and account.latched == 0

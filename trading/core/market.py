@@ -16,12 +16,14 @@ from risk.core.records import MOEX
 from risk.core.stops import trailed
 from trading.core import ledger
 from trading.core.effects import raise_hold, set_condition
+from trading.core.moves import note_move, price_move
 from trading.core.records import Params, State
-from trading.core.watch.clock import watch_feed, watch_move, watch_position
+from trading.core.watch.clock import watch_feed, watch_position
 from trading.core.watch.limits import check_limits
 
 _FEED_STALE = BIT["FEED_STALE"]
 _SPREAD = BIT["SPREAD"]
+_PRICE_MOVE = BIT["PRICE_MOVE"]
 # what may follow a market event, bits
 FEED_SAYS, STALE, SHOCKED, WIDE, MOVED, MARKED, HELD = 1, 2, 4, 8, 16, 32, 64
 _VOLATILITY, _VOLUME = BIT["VOLATILITY"], BIT["VOLUME"]
@@ -51,11 +53,8 @@ def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: 
     if (e.kind == market.QUOTE or e.kind == market.BOOK) and limits.spread_hold_ns > 0 and p.book_ok == 1:
         if p.ask_tick - p.bid_tick > limits.spread_ticks_max:
             wants |= WIDE
-    if p.move_tick == NO_TICK or abs(p.mark_tick - p.move_tick) <= limits.move_ticks_max:
-        if p.move_tick == NO_TICK or a.now_ns - p.move_ts_ns >= limits.move_window_ns:
-            p.move_tick = p.mark_tick
-            p.move_ts_ns = a.now_ns
-    else:
+    note_move(p, limits, a.now_ns)
+    if price_move(p) > limits.move_ticks_max:
         wants |= MOVED
     if p.qty != 0:
         wants |= MARKED if is_mark else HELD
@@ -78,7 +77,8 @@ def follow_market(state: State, params: Params, e: np.record, out: np.ndarray, n
         wide = p.ask_tick - p.bid_tick
         n = raise_hold(state, out, n, _SPREAD, account.now_ns + limits.spread_hold_ns, wide, limits.spread_ticks_max)
     if wants & MOVED:
-        n = watch_move(state, params, out, n, e.instrument)
+        until_ns = account.now_ns + limits.move_hold_ns
+        n = raise_hold(state, out, n, _PRICE_MOVE, until_ns, price_move(p), limits.move_ticks_max)
     if wants & (MARKED | HELD):
         n = check_limits(state, params, out, n, wants & MARKED != 0)
         n = watch_position(state, params, out, n, e.instrument)

@@ -18,6 +18,7 @@ from risk.core.records import LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
 
 INSTRUMENT_CAPACITY = 32
 ORDER_CAPACITY = 256  # orders that are not terminal, plus the latest terminal ones
+MOVE_PARTS = 8  # of the P-11 window; one more is kept, so that it never spans less than the window
 OUT_CAPACITY = 1024  # outputs of one step
 
 # kinds 10..19: set-up of a session
@@ -195,8 +196,12 @@ POSITION = np.dtype(
             ("last_tick", "<i8"),
             ("last_ts_ns", "<i8"),
             ("mark_tick", "<i8"),
-            ("move_tick", "<i8"),  # mark one window ago
-            ("move_ts_ns", "<i8"),
+            ("move_tick", "<i8"),  # last mark that the P-11 window has seen; NO_TICK before the first
+            ("move_ts_ns", "<i8"),  # start of the window's newest part
+            ("move_low_tick", "<i8"),  # lowest and highest mark of the window
+            ("move_high_tick", "<i8"),
+            ("part_low_tick", "<i8", (MOVE_PARTS + 1,)),  # the same of its parts, newest first
+            ("part_high_tick", "<i8", (MOVE_PARTS + 1,)),
             ("status", "<i8"),
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
             ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
@@ -212,6 +217,7 @@ POSITION = np.dtype(
             ("rev_score_ns", "<i8"),
             ("rev_exit_ns", "<i8"),  # fill of the previous reversal's exit
             ("rev_count", "<i8"),  # reversals in this chain
+            ("asked_ns", "<i8"),  # market time of the score behind the last entry: one score, one order (P-16)
         ],
     )
 )
@@ -346,6 +352,7 @@ def new_state() -> State:
         "retry_ns",
         "rev_score_ns",
         "rev_exit_ns",
+        "asked_ns",
     ):
         state.positions[name] = NO_TIME
     for name in ("bid", "ask", "last", "mark", "move", "stop", "target", "plan"):

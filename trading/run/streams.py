@@ -355,12 +355,16 @@ class Board:
         with _reachable():
             return bool(self.client.exists(f"desk:{self.session}:beat:{name}"))
 
-    def publish(self, values: dict[str, bytes]) -> None:
-        """Browser values: hash `desk:latest:<session>`, and their names on `desk:live`.  Raises StreamAway."""
+    def publish(self, values: dict[str, bytes], made_boot_ns: int) -> None:
+        """Browser values: hash `desk:latest:<session>`, and their names on `desk:live`.  Raises StreamAway.
+
+        `made_boot_ns`: boot clock at which the picture was taken; every value's age counts from there.
+        """
         if not values:
             return
+        news = {"k": self.session, "f": list(values), "at": made_boot_ns // 1000}
         with _reachable():
             pipe = self.client.pipeline(transaction=False)
             pipe.hset(f"desk:latest:{self.session}", mapping=values)
-            pipe.publish("desk:live", msgspec.json.encode({"k": self.session, "f": list(values)}))
+            pipe.publish("desk:live", msgspec.json.encode(news))
             pipe.execute()

@@ -17,7 +17,7 @@ SYMBOLS = {"USD": ("$", ""), "RUB": ("", " ₽")}
 @register.filter
 def feed_help(value: object) -> str:
     """One sentence about a market."""
-    return FEED_HELP.get(str(value), "")
+    return str(FEED_HELP.get(str(value), ""))
 
 
 @register.filter
@@ -55,6 +55,12 @@ def side(value: int) -> str:
 
 
 @register.filter
+def size(qty: int) -> str:
+    """A position without its sign: the side stands beside it as a letter."""
+    return str(abs(qty))
+
+
+@register.filter
 def words(code: object) -> str:
     """A code as words: NO_ENTRY → no entry."""
     return str(code).replace("_", " ").lower()
@@ -64,6 +70,55 @@ def words(code: object) -> str:
 def utc(us: int | None) -> str:
     """µs UTC → date and time."""
     return UNKNOWN if us is None else f"{datetime.fromtimestamp(us / MICROS, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@register.filter
+def clock(us: int | None) -> str:
+    """µs UTC → the time of day with milliseconds; the day stands in the title."""
+    return UNKNOWN if us is None else f"{datetime.fromtimestamp(us / MICROS, UTC):%H:%M:%S.%f}"[:-3]
+
+
+@register.filter
+def iso(us: int | None) -> str:
+    """µs UTC → ISO 8601 with its offset."""
+    return UNKNOWN if us is None else datetime.fromtimestamp(us / MICROS, UTC).isoformat()
+
+
+@register.filter
+def span(us: int | None) -> str:
+    """A length of time in µs: "412 ms", "12.0 s", "3 min 05", "2 h 05"."""
+    if us is None:
+        return UNKNOWN
+    seconds = us / MICROS
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds) % 60:02d}"
+    return f"{minutes // 60} h {minutes % 60:02d}"
+
+
+@register.filter
+def since(later: int | None, earlier: int | None) -> str:
+    """The span between two times in µs."""
+    return UNKNOWN if later is None or earlier is None else span(later - earlier)
+
+
+@register.filter
+def ppm(value: int | None) -> str:
+    """Parts per million of 1 with two decimals and its sign: "+0.42"."""
+    if value is None:
+        return UNKNOWN
+    text = f"{abs(value) / MICROS:.2f}"
+    return text if text == "0.00" else f"{'−' if value < 0 else '+'}{text}"
+
+
+@register.filter
+def exact(micros: int | None, currency: str = "") -> str:
+    """The exact amount for a title."""
+    return "not known" if micros is None else f"{Decimal(micros) / MICROS:.6f} {currency}".strip()
 
 
 @register.filter

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.conf import settings
@@ -23,6 +23,7 @@ from django.db import connection
 from desk.audit import services as audit
 from desk.ops.bench.kernel import inputs_of
 from desk.ops.bench.ring import BenchFailed, frames_of
+from desk.ops.drills.record import row
 from trading.control import session_folder
 from trading.core.records import DECISION, EXIT, FILL, HOLD_CLEARED, HOLD_RAISED, SUBMIT
 from trading.models import Fill, LoopLease, Order, Session
@@ -41,6 +42,11 @@ class Drill(NamedTuple):
     seconds: float
     ok: bool
     detail: str
+
+
+def as_row(drill: Drill) -> dict[str, Any]:
+    """The drill as a stored run keeps it."""
+    return row(drill.name, drill.seconds or None, "s" if drill.seconds else "", ok=bool(drill.ok), detail=drill.detail)
 
 
 def wait_until(what: str, true: Callable[[], bool], timeout_s: float = WAIT_S) -> float:
@@ -65,7 +71,7 @@ def kill_loop(session: Session, loop: str) -> Drill:
     os.kill(pid, signal.SIGKILL)
     seconds = wait_until(
         f"{loop} is taken over",
-        lambda: (row := lease(session, loop)).fence > before.fence and row.state == "running",
+        lambda: (held_by := lease(session, loop)).fence > before.fence and held_by.state == "running",
     )
     detail = f"pid {pid}, fence {before.fence} → {lease(session, loop).fence}"
     time.sleep(SETTLED_S)
@@ -158,8 +164,8 @@ def standing_after(session: Session) -> bool:
     """True while any hold stands, by the journal."""
     events = frames_of(session)["event"]
     up: set[int] = set()
-    for row in events[(events["kind"] == HOLD_RAISED) | (events["kind"] == HOLD_CLEARED)]:
-        (up.add if row["kind"] == HOLD_RAISED else up.discard)(int(row["code"]))
+    for event in events[(events["kind"] == HOLD_RAISED) | (events["kind"] == HOLD_CLEARED)]:
+        (up.add if event["kind"] == HOLD_RAISED else up.discard)(int(event["code"]))
     return bool(up)
 
 
@@ -188,6 +194,6 @@ def prove(session: Session) -> list[Drill]:
         Drill("no order sent twice", 0, len(set(numbers.tolist())) == len(numbers), f"{len(numbers)} orders"),
         Drill("ledger = sum of fills", 0, same, f"{len(rows)} rows, net {net_rows}"),
         Drill("no order overfilled", 0, not over, f"{over or 'none'}"),
-        Drill("audit chain", 0, chain.ok, f"{chain}"[:120]),
-        Drill("flat at the venue", 0, held() == {}, f"{held()}"),
+        Drill("audit chain", 0, chain.ok, chain.fault or f"{chain.rows} rows, head {chain.head[:16]}…"),
+        Drill("flat at the venue", 0, held() == {}, f"{held() or 'nothing held, nothing working'}"),
     ]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import BAR, BOOK, FLAG_BACKFILL, QUOTE, TRADE
-from trading.core.records import ACK, COMMAND, ENTRY, EXIT, FIRST_OUTPUT_KIND, KILL, SCORE, SUBMIT
+from trading.core.records import ACK, COMMAND, DECISION, ENTRY, EXIT, FIRST_OUTPUT_KIND, KILL, SCORE, SUBMIT
 
 MARKET_KINDS = (BAR, BOOK, QUOTE, TRADE)
 
@@ -22,6 +22,7 @@ class Hops(NamedTuple):
     market_to_score: np.ndarray  # published → score published
     inbox: np.ndarray  # sender → decision, all inputs that led to an order
     outbox: np.ndarray  # decision → sent: journal, fsync, outbox, execution
+    market_to_decision: np.ndarray  # published → score → decision, whatever it was: two hops, one sample a score
 
 
 def measure(frames: np.ndarray) -> Hops:
@@ -33,6 +34,7 @@ def measure(frames: np.ndarray) -> Hops:
     sent = {int(e["order_number"]): int(e["value"]) for e in events[events["kind"] == ACK] if e["value"] > 0}
     published = _published(events, boots)
     exits, entries, scores, inbox, outbox = [], [], [], [], []
+    decided = _decided(events, boots, cause, published)
     for i in np.flatnonzero(events["kind"] == SUBMIT):
         left = sent.get(int(events["order_number"][i]))
         if left is None:
@@ -48,7 +50,21 @@ def measure(frames: np.ndarray) -> Hops:
             if began is not None:
                 entries.append(left - began)
                 scores.append(source_boot - began)
-    return Hops(*(np.array(part, np.float64) / 1e6 for part in (exits, entries, scores, inbox, outbox)))
+    parts = (exits, entries, scores, inbox, outbox, decided)
+    return Hops(*(np.array(part, np.float64) / 1e6 for part in parts))
+
+
+def _decided(
+    events: np.ndarray, boots: np.ndarray, cause: np.ndarray, published: dict[tuple[int, int], int]
+) -> list[int]:
+    """ns from the market event that was scored to the decision on the score."""
+    found = []
+    for i in np.flatnonzero(events["kind"] == DECISION):
+        source = events[cause[i]]
+        began = published.get((int(source["instrument"]), int(source["ts_venue_ns"])))
+        if source["kind"] == SCORE and began is not None:
+            found.append(int(boots[i]) - began)
+    return found
 
 
 def _published(events: np.ndarray, boots: np.ndarray) -> dict[tuple[int, int], int]:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -46,11 +47,11 @@ class BenchFailed(RuntimeError):
     """What was to be measured did not happen; the text says what is missing."""
 
 
-def start(seed: int, changed: dict[str, str] | None = None) -> Session:
+def start(seed: int, changed: Mapping[str, object] | None = None) -> Session:
     """A running paper session on the simulated market, `demo-mes` with the changed fields."""
     profile = configs.resolve("demo-mes")
     values = profile.to_values()
-    values["risk"] |= changed or {}
+    values["risk"] |= dict(changed or {})
     version = configs.store(configs.parse_profile(values), author=BY, reason="benchmark")
     account = services.demo_account(profile)
     feed = FeedSpec(name="simulated", symbols=["MES"], seed=seed, speed=1.0, options={"rate": RATE})

@@ -1,4 +1,5 @@
 /* The chart taken away: a picture with its title, range, zone and inputs burnt in, a CSV, and the same as a real table. */
+import { openDialog } from "../dialogs.js";
 import { by, put } from "../dom.js";
 import { price, zoneName } from "../format.js";
 import { Table } from "../table.js";
@@ -74,5 +75,5 @@ export function showTable(about, lines) {
   });
   put(by("h-table"), [...caption(about), ...lines].join(" · "));
   table.render(about.bars.map((bar) => cells(bar, about)).reverse());
-  by("table-dialog").showModal();
+  openDialog(by("table-dialog"));
 }

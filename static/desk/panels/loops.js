@@ -17,9 +17,9 @@ export function loops(store) {
       const [name, state, beat] = nodes[i].children;
       const loop = rows.get(id);
       const ms = loop ? store.hopAge(id) : null;
-      const dead = !store.ended() && store.receivedAt !== null && (!loop || ms === null || ms > LIMIT_MS);
+      const dead = !store.ended() && !(ms === null ? store.waiting() : ms <= LIMIT_MS);
       put(name, id);
-      put(state, store.ended() ? "ended" : store.receivedAt === null ? NONE : !loop ? "not running" : dead ? `silent, was ${words(loop.state)}` : words(loop.state));
+      put(state, store.ended() ? "ended" : ms === null && store.waiting() ? NONE : !loop ? "not running" : dead ? `silent, was ${words(loop.state)}` : words(loop.state));
       put(beat, store.ended() ? "" : ms === null ? NONE : age(ms));
       dress(nodes[i], dead ? "loop dead" : "loop");
       nodes[i].title = loop ? `fence ${loop.fence ?? NONE}, restarts ${count(loop.restarts ?? 0)}, owner ${loop.owner ?? NONE}${loop.detail ? `, ${detail(loop.detail)}` : ""}` : "no holder has shown itself";

@@ -37,6 +37,7 @@ class World:
         first = setup.T0 - setup.T0 % MINUTE
         self.bar_end = [first, first + 7 * S]
         self.version = 1
+        self.scored = self.now
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -135,6 +136,9 @@ class World:
                 ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
+        if rng.random() < 0.12:  # the same score again
+            venue_ts = self.scored
+        self.scored = venue_ts
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
         if rng.random() < (0.1 if self.limits["sizing"] == 1 else 0.02):
             fields["qty"] = rng.choice((1, 1, 2, 5, 11))

@@ -18,11 +18,12 @@ MINUTE = 60 * S
 # a larger value admits less
 LESS = frozenset(
     """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
+    move_window_ns
     streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
 )
 # neither more nor less: part of the version
 NEITHER = frozenset(
-    """capital_micros bar_mode qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
+    """capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
     stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min
     reverse_confidence_ppm_min""".split()  # noqa: SIM905
 )

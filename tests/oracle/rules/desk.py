@@ -176,7 +176,7 @@ class Desk:
         self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, qty=ask.qty, price=ask.stop)
         i = ask.i
         if code == "APPROVED":
-            i.plan_stop, i.plan_target = ask.stop, ask.plan.target
+            i.plan_stop, i.plan_target, i.asked = ask.stop, ask.plan.target, e.venue_ts
             i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price
             self.submit(i, e.side, MARKET, ENTRY, ask.qty, None, self.now + self.limits.entry_ttl_ns)
         elif code == "DUPLICATE":

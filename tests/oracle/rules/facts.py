@@ -92,8 +92,9 @@ class Instrument:
         self.last: int | None = None
         self.last_ts: int | None = None
         self.mark: int | None = None
-        self.move: int | None = None
-        self.move_ts: int | None = None
+        self.parts: list[list[int]] = []  # lowest and highest mark of each eighth of the P-11 window, newest first
+        self.part_start = self.moved_at = 0
+        self.asked: int | None = None  # market time of the score behind the last entry
         self.status = 0
         # what is held: signed quantity and Σ price x signed quantity
         self.qty = 0

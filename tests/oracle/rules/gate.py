@@ -20,8 +20,10 @@ from tests.oracle.rules.facts import (
     REDUCED,
     UNKNOWN,
     Event,
+    Instrument,
 )
 from tests.oracle.rules.holds import STOPS_ENTRY, strongest
+from tests.oracle.rules.market import farthest
 from tests.oracle.rules.plan import Plan
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def _fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its
         ("tick_value_micros", i.tick_value, 1, 10**9),
         ("fee_per_unit_micros", a.plan.fee, 0, FEE_MOST),
         ("margin_per_unit_micros", i.margin, 0, FEE_MOST),
+        ("margin_elsewhere_micros", margin_elsewhere(d, i), 0, money),
         ("day_net_micros", d.day_net, -money, money),
         ("equity_micros", d.equity(), -money, money),
         ("reference_micros", d.reference, -money, money),
@@ -190,8 +193,7 @@ def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
 
 def _moved(d: "Desk", a: Ask) -> str | None:  # P-11
     i = a.i
-    known = i.move is not None and i.mark is not None
-    return None if known and abs(i.mark - i.move) <= a.limits.move_ticks_max else "PRICE_MOVE"  # type: ignore[operator]
+    return None if i.parts and farthest(i) <= a.limits.move_ticks_max else "PRICE_MOVE"
 
 
 def _position(d: "Desk", a: Ask) -> str | None:  # P-12
@@ -203,7 +205,21 @@ def _margin(d: "Desk", a: Ask) -> str | None:  # P-13
     buys = a.buys + (a.qty if a.e.side == 1 else 0)
     sells = a.sells + (0 if a.e.side == 1 else a.qty)
     worst = max(abs(a.i.qty + buys), abs(a.i.qty - sells))
-    return None if worst * a.i.margin <= min(a.limits.margin_micros_max, d.equity()) else "MARGIN"  # type: ignore[operator]
+    needed = worst * a.i.margin + (margin_elsewhere(d, a.i) or 0)  # type: ignore[operator]
+    return None if needed <= min(a.limits.margin_micros_max, d.equity()) else "MARGIN"
+
+
+def margin_elsewhere(d: "Desk", own: Instrument) -> int | None:
+    """Margin of what the other instruments hold and what their working entries may add; None without a figure."""
+    total = 0
+    for i in d.instruments:
+        lots = abs(i.qty) + sum(o.left for o in d.live(i.index) if o.role == ENTRY)
+        if i is own or lots == 0:
+            continue
+        if i.margin is None:
+            return None
+        total += lots * i.margin
+    return total
 
 
 def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has both inside it
@@ -218,6 +234,8 @@ def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has b
 
 
 def _duplicate(d: "Desk", a: Ask) -> str | None:  # P-16
+    if not a.reversing and a.i.asked is not None and a.e.venue_ts <= a.i.asked:  # one score, one order
+        return "DUPLICATE"
     same = [o.sent for o in a.entries if (o.side, o.qty, o.kind) == (a.e.side, a.qty, MARKET)]
     return "DUPLICATE" if same and d.now - max(same) <= a.limits.duplicate_ns else None
 

@@ -116,11 +116,23 @@ def trail(d: "Desk", i: Instrument, e: Event) -> None:
 
 
 def moved(d: "Desk", i: Instrument) -> None:
-    """P-11: the mark against the mark at the start of the running window."""
-    assert i.mark is not None
-    if i.move is None:
-        i.move, i.move_ts = i.mark, d.now
-    if abs(i.mark - i.move) > d.limits.move_ticks_max:
+    """P-11: the mark against the farthest mark of the window, which slides by eighths and keeps one more."""
+    mark = i.mark
+    assert mark is not None
+    eighth = max(1, d.limits.move_window_ns // 8)
+    if not i.parts:
+        i.parts, i.part_start = [[mark, mark]], d.now
+    passed = max(0, (d.now - i.part_start) // eighth)
+    for _ in range(min(passed, 9)):  # a mark stands until the next one
+        i.parts.insert(0, [i.moved_at, i.moved_at])
+    i.part_start += passed * eighth
+    i.parts, i.moved_at = i.parts[:9], mark
+    i.parts[0] = [min(i.parts[0][0], mark), max(i.parts[0][1], mark)]
+    if farthest(i) > d.limits.move_ticks_max:
         d.raise_hold("PRICE_MOVE", d.now + d.limits.move_hold_ns)
-    if d.now - i.move_ts >= d.limits.move_window_ns:
-        i.move, i.move_ts = i.mark, d.now
+
+
+def farthest(i: Instrument) -> int:
+    """Ticks between the mark and the farthest mark of the window."""
+    assert i.mark is not None
+    return max(max(i.mark - low, high - i.mark) for low, high in i.parts)

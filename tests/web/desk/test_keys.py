@@ -34,6 +34,11 @@ def test_keys_go_by_their_place(open_page: Opener, control: Callable[..., None])
     press(page, "Slash", shiftKey=True)
     expect(page.locator("#keys-dialog")).to_be_visible()
     expect(page.locator("#keys-table")).to_contain_text("cancel all entry orders")
+    on_kill = "(() => { const b = document.getElementById('kill').getBoundingClientRect();"
+    on_kill += (
+        " return document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)?.closest('#kill') !== null; })()"
+    )
+    assert page.evaluate(on_kill), "a dialog leaves KILL free"
     page.uncheck("#single-keys")
     page.keyboard.press("Escape")
     before = page.evaluate("document.documentElement.dataset.theme")

@@ -17,8 +17,9 @@ from risk.core.records import MOEX, SIZE_CAPS, SIZE_FIXED, STOP_STRUCTURE, UNKNO
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import roll_messages
+from trading.core.moves import price_move
 from trading.core.records import ENTRY, MARKET, Params, State
-from trading.core.watch.limits import breached, exposure, open_risk, remaining_day_risk
+from trading.core.watch.limits import breached, exposure, open_risk, remaining_day_risk, working
 
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
 
@@ -170,9 +171,7 @@ def _market(x: np.record, state: State, params: Params, instrument: int) -> None
     x.ask_tick = p.ask_tick
     x.last_tick = p.last_tick
     x.last_ts_ns = p.last_ts_ns
-    x.move_ticks = UNKNOWN
-    if p.move_tick != NO_TICK and p.mark_tick != NO_TICK:
-        x.move_ticks = abs(p.mark_tick - p.move_tick)
+    x.move_ticks = price_move(p)
     x.position = p.qty
     x.instrument_holds = p.holds
     x.entry_fill_ns = p.entry_fill_ns
@@ -189,6 +188,7 @@ def _orders(x: np.record, state: State, asked: Asked, qty: int) -> None:
     x.working_sell = sells
     x.unknown_orders = unknown
     x.same_order_ts_ns = same_ns
+    x.score_used = 1 if asked.reversing == 0 and asked.score_ns <= state.positions[asked.instrument].asked_ns else 0
     x.entries_working = open_on(state, asked.instrument)
     second = a.now_ns // NANOS
     roll_messages(state, second)
@@ -213,6 +213,7 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
     x.reference_micros = a.reference_micros
     x.limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
     x.holds = a.holds
+    x.margin_elsewhere_micros = margin_elsewhere(state, params, asked.instrument)
     x.bucket_tokens = 0
     x.capital_micros = a.balance_micros
     x.gross_micros = 0
@@ -224,6 +225,23 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
         buys, sells = qty * (asked.side > 0), qty * (asked.side < 0)
         x.gross_micros, x.instrument_micros = exposure(state, params, asked.instrument, buys, sells)
         x.capital_micros = a.capital_micros
+
+
+@inner
+def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
+    """P-13: margin of what the other instruments hold and what their working entries may add; UNKNOWN without one."""
+    total = 0
+    for i in range(state.account[0].instruments):
+        if i == instrument:
+            continue
+        more, less = working(state, i)
+        lots = abs(state.positions[i].qty) + more + less
+        if lots == 0:
+            continue
+        if params.specs[i].margin_micros < 0:
+            return UNKNOWN
+        total += lots * params.specs[i].margin_micros
+    return total
 
 
 @inner

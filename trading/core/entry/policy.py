@@ -26,7 +26,7 @@ STORM_NS = 60 * NANOS
 def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """One decision: refused with a reason, or an entry order; and an exit when the score speaks against a position."""
     valid = 1 if e["flags"] & FLAG_INVALID == 0 else 0
-    asked = Asked(
+    asked = Asked(  # + 0: a field of two bytes, widened
         e.instrument + 0,
         e.side + 0,
         e.score_ppm,
@@ -117,6 +117,7 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     p = state.positions[asked.instrument]
     p.stop_ticks = plan.stop_ticks
     p.target_ticks = plan.target_ticks
+    p.asked_ns = asked.score_ns
     p.plan_tick = p.last_tick if limits.bar_mode == 1 else plan.price_tick
     if limits.bucket_capacity > 0:
         account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + limits.bucket_refill_ns

@@ -36,7 +36,6 @@ _CLOSE_ONLY = BIT["CLOSE_ONLY"]
 _EOD = BIT["EOD"]
 _EOD_REDUCED = BIT["EOD_REDUCED"]
 _NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
-_PRICE_MOVE = BIT["PRICE_MOVE"]
 _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
 _NEWS = BIT["NEWS"]
@@ -59,23 +58,6 @@ WATCHED_MASK = sum(
 )
 NEVER_NS = 2**62
 RVI_DEAD_NS = 96 * 3_600_000_000_000
-
-
-@inner
-def watch_move(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """P-11: the mark against the mark at the start of the running window (so at most one window old).
-
-    Called when it has moved beyond the limit.
-    """
-    p = state.positions[instrument]
-    limits = params.limits[0]
-    now_ns = state.account[0].now_ns
-    moved = abs(p.mark_tick - p.move_tick)
-    n = raise_hold(state, out, n, _PRICE_MOVE, now_ns + limits.move_hold_ns, moved, limits.move_ticks_max)
-    if now_ns - p.move_ts_ns >= limits.move_window_ns:
-        p.move_tick = p.mark_tick
-        p.move_ts_ns = now_ns
-    return n
 
 
 @inner

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from trading import configs
+from trading.config import running
 from trading.models import ConfigVersion
 
 
@@ -94,8 +95,14 @@ class Command(BaseCommand):
         }
 
     def _activate(self, options: dict[str, Any]) -> tuple[str, object]:
-        version = configs.activate(configs.find(options["profile"]), by=options["by"], reason=options["reason"])
-        return f"{version} is active", {"version": str(version), "hash": version.hash}
+        found = configs.find(options["profile"])
+        version, handovers = running.activate(found, by=options["by"], reason=options["reason"])
+        told = [f"session {h.key}: {h.state}{f' ({h.detail})' if h.detail else ''}" for h in handovers]
+        return "\n".join([f"{version} is active", *told]), {
+            "version": str(version),
+            "hash": version.hash,
+            "handovers": [h._asdict() for h in handovers],
+        }
 
     def _ship(self, options: dict[str, Any]) -> tuple[str, object]:
         versions = configs.ship()

@@ -69,7 +69,8 @@ def inputs_hash(spec: SessionSpec, code_hash: str) -> str:
 def mode_value(spec: SessionSpec, account: dict[str, Any], code_hash: str) -> dict[str, Any]:
     """Which session this is, in which mode, and its strongest label."""
     value: dict[str, Any] = {"mode": spec.mode, "session": spec.id, "key": spec.key, "account": f"paper {spec.profile}"}
-    value |= {"profile": spec.profile, "version": spec.version_id, "build": code_hash[:12]}
+    version = account.get("version_name", f"version {account['version']}")  # the one in force, not the one at the start
+    value |= {"profile": spec.profile, "version": version, "build": code_hash[:12]}
     value |= {"config": spec.version_hash[:12], "inputs": inputs_hash(spec, code_hash), "feed": spec.feed.name}
     status = "running" if account["trading"] else "stopped"
     return value | {"label": account["label"], "phase": account["phase"], "status": status}

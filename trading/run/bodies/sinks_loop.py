@@ -25,6 +25,7 @@ from trading.run.journal.segment import JournalBroken
 from trading.run.journal.verify import describe
 from trading.run.replica import Kernel
 from trading.run.streams import Board, StreamAway, StreamFull
+from trading.run.versions import load_names
 
 POLL_S = 0.02
 BATCH = 512
@@ -118,6 +119,7 @@ class SinksLoop:
         self._streams = Streams()
         self._bars = Bars(context.folder)
         self._clock: SessionClock | None = None
+        self._names: dict[int, str] = {}
         self._fault = ""
         start = load_snapshot(context.folder, self._reader, self._reader.last_seq())
         self._replayer = Replayer(Kernel() if start is None else start.kernel)
@@ -217,15 +219,23 @@ class SinksLoop:
             latest, health = self._board.latest(), self._board.health()
             spec, epoch = self.context.spec, self.context.fence
             picture = build(self._replayer.kernel, self._rows, spec, latest, health, epoch)
+            picture["account"]["version_name"] = self._version_name()
             now = PageClock(self._session_us(), boot)
             values = page_values(picture | self._bars.values(), self._streams, spec, now, self.context.code_hash, epoch)
             changed = {name: value for name, value in values.items() if self._published.get(name) != value}
-            self._board.publish(changed)
+            self._board.publish(changed, boot)
         except (StreamAway, StreamFull):
             self._published = {}  # whatever comes back may be empty: send all again
             return
         self._published = values
         self.counts["published"] += 1
+
+    def _version_name(self) -> str:
+        """Name of the configuration version in force, as whoever handed it over left it in the session's folder."""
+        version = int(self._replayer.kernel.state.account[0].version)
+        if version not in self._names:
+            self._names = load_names(self.context.folder)
+        return self._names.get(version, f"version {version}" if version else "no version")
 
     def _session_us(self) -> int | None:
         """Session time now; None while the feed loop has not stamped the clock.  On a tape: the kernel's own time."""

@@ -17,10 +17,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from trading.run.clock import write_atomic
 from trading.run.guard import Guard
 from trading.run.latch import guard_folder
 
 SECRET_FILE = "secret"
+GENERATIONS_FILE = "generations.json"
 TOKEN_S = 12 * 3600
 BODY_MAX = 10_000
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -62,8 +64,33 @@ def secret(var: Path) -> bytes:
     return path.read_bytes()
 
 
+def _generation(var: Path, who: str) -> str:
+    """What this person's tokens are signed with besides the secret.  A file that cannot be read voids all old ones."""
+    try:
+        data = (guard_folder(var) / GENERATIONS_FILE).read_bytes()
+    except FileNotFoundError:
+        return ""
+    try:
+        return msgspec.json.decode(data, type=dict[str, str]).get(who, "")
+    except msgspec.DecodeError:
+        return hashlib.sha256(data).hexdigest()
+
+
+def void_tokens(var: Path, who: str) -> None:
+    """Every token of this person stops working at once; other people's go on: theirs may be the KILL in their hand."""
+    path = guard_folder(var) / GENERATIONS_FILE
+    known: dict[str, str] = {}
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    except msgspec.DecodeError:
+        (guard_folder(var) / SECRET_FILE).unlink(missing_ok=True)  # whose tokens were void is lost: all are now
+    write_atomic(path, msgspec.json.encode(known | {who: secrets.token_hex(16)}))
+    path.chmod(0o600)
+
+
 def _sign(var: Path, who: str, until_s: int) -> str:
-    return hmac.new(secret(var), f"{_SCOPE}\n{until_s}\n{who}".encode(), hashlib.sha256).hexdigest()
+    words = f"{_SCOPE}\n{until_s}\n{_generation(var, who)}\n{who}"
+    return hmac.new(secret(var), words.encode(), hashlib.sha256).hexdigest()
 
 
 def make_token(var: Path, who: str, now_s: float | None = None) -> str:

@@ -1,5 +1,6 @@
 """`manage.py bench`: measures the kernel, the real loops and the kill on a private desk, and prints one table."""
 
+import getpass
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from desk.jitcache import code_hash
 from desk.ops.bench.private import NotStarted, PrivateDesk
 from desk.ops.bench.table import Row, as_json, as_text, quantiles
+from desk.ops.drills import record
+from desk.ops.launch import LaunchError
 
 PART_SECONDS = {"quick": 20.0, "full": 60.0}
 KILLS = {"quick": 5, "full": 50}
@@ -32,16 +35,37 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(self._measure("quick" if options["quick"] else "full")))
             return
         try:
+            record.prepare()
+            recorder = record.begin("bench", f"shell:{getpass.getuser()}", {"quick": options["quick"]})
+        except (record.Busy, LaunchError) as error:
+            raise CommandError(str(error)) from None
+        detail = "ended before its end"
+        try:
+            found = self._on_private_desk(options["quick"])
+            recorder.head(found["head"])
+            rows = [Row(**{name: row[name] for name in Row._fields}) for row in found["rows"]]
+            for row in rows:
+                recorder.add(record.row(row.name, row.value, row.unit, ok=row.met, goal=row.goal, detail=row.note))
+            detail = ""
+        except CommandError as error:
+            detail = str(error)
+            raise
+        finally:
+            recorder.finish(detail)
+        self.stdout.write(json.dumps(found) if options["json"] else as_text(rows, found["head"]))
+
+    @staticmethod
+    def _on_private_desk(quick: bool) -> dict[str, Any]:
+        """Head and rows, as the private desk printed them.  Raises CommandError."""
+        try:
             with PrivateDesk() as desk:
-                words = ["bench", "--inside", *(["--quick"] if options["quick"] else [])]
+                words = ["bench", "--inside", *(["--quick"] if quick else [])]
                 done = desk.manage(*words, timeout_s=3600)
         except (NotStarted, subprocess.TimeoutExpired) as error:
             raise CommandError(f"the desk to be measured failed: {error}") from None
         if done.returncode != 0:
             raise CommandError(f"the measurement failed:\n{done.stderr[-3000:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
-        rows = [Row(**{name: row[name] for name in Row._fields}) for row in found["rows"]]
-        self.stdout.write(json.dumps(found) if options["json"] else as_text(rows, found["head"]))
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def _measure(self, size: str) -> dict[str, object]:
         from desk.ops.bench import hops, kernel, ring  # they need the private desk's settings

@@ -1,0 +1,101 @@
+"""A whole desk in real processes, as `make run` starts them: venue, guard, loop workers, Daphne, Redis.
+
+Nothing is written by a test; what a test wants to know it reads from pages and CSV files, as a person would.
+"""
+
+import csv
+import io
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from desk.ops.programs import LOOP_WORKERS
+from tests.web.kit import Desk, csrf
+
+FIRST_RUN = {
+    "feed": "simulated",
+    "profile": "demo-mes",
+    "symbol": "MES",
+    "scorer": "baseline",
+    "speed": "1",
+    "seed": "7",
+}
+PATIENCE_S = 180  # a loaded machine with cold caches
+
+
+class Ring(Desk):
+    """A desk with everything that trades."""
+
+    venue: "subprocess.Popen[bytes]"
+    guard: "subprocess.Popen[bytes]"
+
+    def start_ring(self, workers: int = 2) -> "Ring":
+        self.start()
+        self.run("manage", "warm")
+        self.venue = self.spawn("manage", "venue")
+        self.guard = self.spawn("manage", "guard")
+        self.workers = [self.spawn_worker(name) for name in LOOP_WORKERS[:workers]]
+        return self
+
+    def spawn_worker(self, name: str) -> "subprocess.Popen[bytes]":
+        quiet = ("-A", "desk", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat")
+        return self.spawn("celery", *quiet, "-Q", f"loops,loops.{name}", "-P", "threads", "-c", "8", "-n", f"{name}@%h")
+
+
+@contextmanager
+def ring(folder: Path, **extra: str) -> Iterator[Ring]:
+    """A started ring without a session; everything ends with the block."""
+    found = Ring(folder, extra={"DESK_TEST_SESSION": "no", **extra})
+    try:
+        yield found.start_ring()
+    finally:
+        found.stop()
+
+
+def until(truth: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
+    """Ask again until it is true; returns what it said."""
+    deadline = time.monotonic() + seconds
+    while not (found := truth()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.1)  # other processes are at work: there is no clock to inject
+    return found
+
+
+def table(client: httpx.Client, session: int, name: str) -> list[dict[str, str]]:
+    """One table of a session, whole, by its CSV."""
+    answer = client.get(f"/sessions/{session}/{name}.csv", timeout=30)
+    assert answer.status_code == 200, (name, answer.status_code)
+    return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+def sessions(client: httpx.Client) -> dict[str, dict[str, str]]:
+    """All sessions by key."""
+    answer = client.get("/sessions/all.csv", timeout=30)
+    assert answer.status_code == 200
+    return {row["session"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+
+
+def start(client: httpx.Client, **fields: str) -> int:
+    """Start a session by the same form that the page sends, once pre-flight passes; its id."""
+    asked = {
+        "feed": "simulated",
+        "profile": "demo-mes",
+        "symbol": "MES",
+        "scorer": "baseline",
+        "speed": "1",
+        "seed": "7",
+    }
+    asked |= fields
+    answers: list[httpx.Response] = []
+
+    def sent() -> bool:
+        answers.append(client.post("/sessions/new/", data=asked, headers=csrf(client), timeout=90))
+        return answers[-1].status_code == 302
+
+    until(sent, "a start that pre-flight passes")
+    return int(answers[-1].headers["location"].rstrip("/").rsplit("/", 1)[-1])

@@ -1,0 +1,85 @@
+"""What changes between two profiles, line by line: does it tighten, loosen, or neither, and whom does it reach.
+
+Limits follow LIMIT_DIRECTION; the words of the market follow the table below.  What is not known to tighten never
+counts as tightening.  Called by the configuration pages and by whoever asks whether a change raises risk.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from marketdata.calendars import ALL_HOURS
+from risk.core.records import LIMIT_INDEX, loosens
+from risk.schema import FIELDS
+from trading.config.schema import Profile, diff
+
+TIGHTENS, LOOSENS, NEUTRAL = "tightens", "loosens", "neutral"
+RUNNING, NEW_SESSIONS = "running sessions", "new sessions"
+# A running session keeps these: they say what it is, not what it may do.
+KEPT_BY_SESSION = ("capital_micros", "bar_mode", "rules", "presence_ns_max")
+HARMLESS = ("title", "paper.")  # neither can raise risk: a name, and how the simulated venue fills
+_NAME_OF = {f"risk.{row.key}": row.name for row in FIELDS}
+
+
+class Line(NamedTuple):
+    """One value that differs, as a profile writes it."""
+
+    path: str
+    old: object
+    new: object
+    effect: str
+    reach: str
+
+
+def compare(old: Profile, new: Profile) -> list[Line]:
+    """Every value that differs, in the schema's order."""
+    before, after = old.limits(), new.limits()
+    lines = []
+    for item in diff(old, new):
+        name = _NAME_OF.get(item.path)
+        if name is None:
+            lines.append(Line(item.path, item.old, item.new, _word_effect(item.path, item.old, item.new), NEW_SESSIONS))
+            continue
+        reach = NEW_SESSIONS if name in KEPT_BY_SESSION else RUNNING
+        effect = limit_effect(name, before[name], after[name])
+        lines.append(Line(item.path, item.old, item.new, effect, reach))
+    return lines
+
+
+def limit_effect(name: str, old: int, new: int) -> str:
+    """What a change of one field of LIMITS does, as the kernel will judge it: a limit switched off by 0 loosens."""
+    index = LIMIT_INDEX[name]
+    return LOOSENS if loosens(index, old, new) else TIGHTENS if loosens(index, new, old) else NEUTRAL
+
+
+def _listed(old: object, new: object) -> str:
+    """A list of what is allowed: fewer entries tighten, any new one loosens."""
+    added = set(new if isinstance(new, list) else ()) - set(old if isinstance(old, list) else ())
+    return LOOSENS if added else TIGHTENS
+
+
+def _switched(old: object, new: object) -> str:
+    return LOOSENS if new else TIGHTENS
+
+
+def _hours(old: object, new: object) -> str:
+    """Leaving "all hours" tightens; two venues' schedules cannot be ordered, so every other change counts as looser."""
+    return TIGHTENS if old == ALL_HOURS else LOOSENS
+
+
+_WORDS: dict[str, Callable[[object, object], str]] = {
+    "modes": _listed,
+    "market.instruments": _listed,
+    "market.bars": _switched,
+    "market.schedule": _hours,
+}
+
+
+def _word_effect(path: str, old: object, new: object) -> str:
+    if path in _WORDS:
+        return _WORDS[path](old, new)
+    return NEUTRAL if path.startswith(HARMLESS) else LOOSENS
+
+
+def raises_risk(lines: list[Line]) -> bool:
+    """Whether activating these lines asks for a step-up: whatever does not plainly tighten may raise risk (N9)."""
+    return any(line.effect != TIGHTENS and not line.path.startswith(HARMLESS) for line in lines)
