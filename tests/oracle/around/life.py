@@ -38,6 +38,7 @@ class World:
         self.bar_end = [first, first + 7 * S]
         self.version = 1
         self.scored = self.now
+        self.repeated = Event(r.SCORE, self.now)
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -56,6 +57,11 @@ class World:
 
     def heard(self, outputs: list[Output]) -> None:
         self.venue.hear(outputs)
+        if any(output[0] == r.DECISION and output[3] == "DUPLICATE" for output in outputs) and self.rng.random() < 0.6:
+            last = self.repeated
+            again = Event(r.SCORE, self.now + 1, instrument=last.instrument, side=last.side, score=last.score)
+            again.confidence, again.venue_ts = last.confidence, last.venue_ts
+            self.agenda.append(again)  # a scorer that repeats itself
 
     def _wait(self, most: int) -> None:
         self.now += self.rng.randrange(1, most)
@@ -142,9 +148,10 @@ class World:
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
         if rng.random() < (0.1 if self.limits["sizing"] == 1 else 0.02):
             fields["qty"] = rng.choice((1, 1, 2, 5, 11))
-        return self._event(
+        self.repeated = self._event(
             r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts, **fields
         )
+        return self.repeated
 
     def _timer(self) -> Event:
         dice = self.rng.random()
