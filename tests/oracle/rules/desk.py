@@ -66,7 +66,7 @@ class Desk:
         self.streak_until: int | None = None
         self.present: int | None = None
         self.errors: list[int] = []
-        self.looks_again = False
+        self.next_look = 0  # when time alone next changes something
         self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0
         self.sent: list[int] = []  # the second of every message to the venue
@@ -291,6 +291,8 @@ class Desk:
 
     def raise_hold(self, code: str, until: int | None = None) -> None:
         """Up; a TIME hold that stands may get longer, never shorter."""
+        if code in BY_CLOCK and until is not None:
+            self.next_look = min(self.next_look, until)
         if code in self.holds:
             if code in BY_CLOCK and until is not None and until > self.holds[code]:  # type: ignore[operator]
                 self.holds[code] = until

@@ -182,7 +182,7 @@ def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
     i, limits = a.i, a.limits
     if not a.bars and i.ask - i.bid <= limits.spread_ticks_max:  # type: ignore[operator]
         twice = i.bid + i.ask  # type: ignore[operator]
-    elif i.last is not None and (a.bars or d.now - i.last_ts <= limits.last_age_ns_max):
+    elif i.last is not None and i.last_ts is not None and (a.bars or d.now - i.last_ts <= limits.last_age_ns_max):
         twice = 2 * i.last
     else:
         return "COLLAR"
