@@ -10,7 +10,7 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
-from risk.core.holds import CODES
+from risk.core.holds import CODES, Hold, hold_of
 from trading.core import orders, states
 from trading.core.records import COMMANDS, ORDER_TYPES, ROLES
 
@@ -312,6 +312,11 @@ class HoldEvent(models.Model):
                 condition=Q(cleared_seq=None) | Q(cleared_seq__gt=F("seq")), name="hold_cleared_after_raised"
             ),
         )
+
+    @property
+    def hold(self) -> Hold:
+        """The row of the rulebook's table that this one stands for."""
+        return hold_of(int(self.session.spec["limits"].get("rules", 0)), self.bit)
 
 
 class SinkCursor(models.Model):

@@ -11,7 +11,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
 from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
+from risk.core.holds import CLEARINGS, EFFECTS, LABELS
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -226,7 +226,7 @@ def command_values(row: Command) -> dict[str, Any]:
 
 
 def hold_values(row: HoldEvent) -> dict[str, Any]:
-    hold = hold_of(int(row.session.spec["limits"].get("rules", 0)), row.bit)
+    hold = row.hold
     return {
         "seq": row.seq,
         "code": row.code,

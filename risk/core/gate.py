@@ -86,7 +86,7 @@ def order_of(rules: int) -> tuple[Rule, ...]:
 
 def code_names(rules: int) -> dict[int, str]:
     """Reason → name, every reason that the gate can give under this rulebook."""
-    names = {APPROVED: "APPROVED", REFUSED: "REFUSED"}
+    names = {APPROVED: "APPROVED", REFUSED: "REFUSED", c.REVERSAL_LIMIT: "REVERSAL_LIMIT"}  # the last is MES-REV-03's
     holds = {hold.bit: hold.code for hold in HOLDS[rules]}
     for code in (code for rule in RULES for code in rule.codes):
         if code >= FIELD_BASE:

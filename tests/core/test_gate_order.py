@@ -131,6 +131,7 @@ def test_every_reason_is_reachable(rules: int) -> None:
         "VALUE_LIMIT",
         "COLLAR",
         "REFUSED",
+        "REVERSAL_LIMIT",
         "SPREAD",
         "SHORT_NOT_ALLOWED",
         "LIMIT_EXPOSURE",

@@ -8,28 +8,26 @@ from typing import Any
 
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
+from risk.core import codes
 from risk.core.gate import APPROVED, CODE_NAMES, RULES
-from risk.core.holds import HOLDS
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
 from trading.selectors import session_row, session_summary, us
 
 # The gate's rules that are limits: a refusal by one of them is a limit touched (P-08 … P-20).
-LIMIT_CODES = tuple(
-    code
-    for rule in RULES
-    for code, name in rule.codes
-    if name
-    in (
-        "QTY_LIMIT", "VALUE_LIMIT", "SPREAD", "COLLAR", "PRICE_MOVE", "POSITION_LIMIT", "MARGIN", "RISK_PER_TRADE",
-        "RISK_DAILY", "DUPLICATE", "MESSAGE_RATE", "OPEN_ORDERS",
-    )
+LIMIT_CODES = (
+    codes.QTY_LIMIT, codes.VALUE_LIMIT, codes.SPREAD, codes.COLLAR, codes.PRICE_MOVE, codes.POSITION_LIMIT,
+    codes.MARGIN, codes.RISK_PER_TRADE, codes.RISK_DAILY, codes.DUPLICATE, codes.MESSAGE_RATE, codes.OPEN_ORDERS,
 )  # fmt: skip
 # Holds that say that a rule was broken, not that one was kept: a kill or a pause by a person is neither.
-BREACHES = ("STATE_UNREADABLE", "NAKED_POSITION", "TOTAL_LOSS", "DUPLICATE_STORM", "MISMATCH", "DAILY_LOSS")
-LIMIT_HOLDS = ("TOTAL_LOSS", "DAILY_LOSS", "PRICE_MOVE", "NAKED_POSITION")
+LOSSES = ("EQUITY_KILL", "TOTAL_LOSS", "ACCOUNT_DRAWDOWN", "DAILY_LOSS", "DAILY_DRAWDOWN")
+BREACHES = (
+    *LOSSES, "STATE_UNREADABLE", "NAKED_POSITION", "DUPLICATE_STORM", "MISMATCH", "RECON_MISMATCH",
+    "NOT_FLAT_AT_CUTOFF", "FLATTEN_RESIDUAL",
+)  # fmt: skip
+LIMIT_HOLDS = (*LOSSES, "PRICE_MOVE", "NAKED_POSITION")
 CURVE_POINTS = 240
-_RULE = {code: rule for rule in RULES for code, _ in rule.codes}
+_RULE = {code: rule for rule in RULES for code in rule.codes}
 
 
 def report(session_id: int) -> dict[str, Any]:
@@ -123,8 +121,9 @@ def exits(session_id: int) -> list[dict[str, Any]]:
 
 def broken_rules(session_id: int) -> list[dict[str, str]]:
     """Holds that stood because a rule was broken: code and words, each once."""
-    codes = set(HoldEvent.objects.filter(session_id=session_id, code__in=BREACHES).values_list("code", flat=True))
-    return [{"code": hold.code, "text": hold.trigger} for hold in HOLDS if hold.code in codes]
+    rows = HoldEvent.objects.filter(session_id=session_id, code__in=BREACHES).select_related("session")
+    found = {row.hold.code: row.hold.trigger for row in rows}
+    return [{"code": code, "text": found[code]} for code in sorted(found, key=BREACHES.index)]
 
 
 def verdict(session: dict[str, Any], broken: list[dict[str, str]]) -> str:

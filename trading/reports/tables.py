@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, NANOS, text_from_ticks
 from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS
+from risk.core.holds import CLEARINGS, EFFECTS
 from trading.core import orders as life
 from trading.core.protect import CLOSE_REASONS
 from trading.core.records import ORDER_TYPES, ROLES
@@ -110,9 +110,9 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("duration_s", _lasted),
         Column("hold", lambda r: r.code),
         Column("scope", lambda r: "account" if r.instrument < 0 else str(r.instrument)),
-        Column("effect", lambda r: EFFECTS[HOLDS[r.bit].effect]),
-        Column("clears_by", lambda r: CLEARINGS[HOLDS[r.bit].clearing]),
-        Column("cause", lambda r: HOLDS[r.bit].trigger), Column("journal_seq", lambda r: str(r.seq)),
+        Column("effect", lambda r: EFFECTS[r.hold.effect]),
+        Column("clears_by", lambda r: CLEARINGS[r.hold.clearing]),
+        Column("cause", lambda r: r.hold.trigger), Column("journal_seq", lambda r: str(r.seq)),
     ]),
     "commands": (Command, "id", [
         Column("requested", lambda r: _wall(r.requested_at)), Column("finished", lambda r: _wall(r.finished_at)),
@@ -166,7 +166,8 @@ def pieces(name: str, session_id: int) -> Iterator[list[list[str]]]:
     yield [[column.name for column in columns]]
     after = -1
     while True:
-        rows = list(model.objects.filter(session_id=session_id, **{f"{key}__gt": after}).order_by(key)[:PIECE])
+        found = model.objects.filter(session_id=session_id, **{f"{key}__gt": after}).order_by(key)
+        rows = list((found.select_related("session") if model is HoldEvent else found)[:PIECE])
         if not rows:
             return
         yield [[column.text(row) for column in columns] for row in rows]
