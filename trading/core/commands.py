@@ -237,7 +237,6 @@ def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
     params.limits[0].rules = account.rules
     account.clock_ns = account.now_ns  # a limit of the clock may be another one now
     account.config_pending = 0
-    account.clock_ns = account.now_ns  # the next event looks at the clock with the new limits
     return _config_row(state, account.pending_version, out, n)
 
 
