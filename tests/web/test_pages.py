@@ -164,7 +164,7 @@ def test_static_files_are_hashed_and_small(desk: Desk) -> None:
     ]
     names = {name for path in modules for name in re.findall(r'from "([^"]+)"', path.read_text())}
     assert names
-    assert all(re.search(r"\.[0-9a-f]{12}\.js$", name) for name in names), names
+    assert all(re.search(r"\.[0-9a-f]{12}\.m?js$", name) for name in names), names
 
 
 def test_modules_are_short() -> None:
