@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.web.conftest import Watcher
 from tests.web.pages.looks import AXE, violations
 from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, ring, sessions, start, table, until
+from tests.web.seed import PASSWORD
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 COUNT_CLICKS = "addEventListener('click', (event) => { if (event.isTrusted) noteClick(); }, true)"
@@ -127,6 +128,7 @@ def test_reductions_pause_the_strategy(whole_desk: Ring, alice: httpx.Client, pa
     assert entries(alice, number) == placed
     page.click("text=Resume entries after a pause")
     page.fill("#reason", "looked at it, all is well")
+    page.fill("#resume-password", PASSWORD)
     page.click("button[value=resume]")
     until(lambda: "OPERATOR_PAUSE" not in holds_standing(alice, number), "entries again")
     until(lambda: entries(alice, number) > placed, "an entry after Resume")
