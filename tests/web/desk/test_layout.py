@@ -218,10 +218,7 @@ def test_a_page_is_light(open_page: Opener, desk: Any) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1600, 900), (390, 844)])
 def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, height: int) -> None:
-    """UI-26: something meaningful within 1 s, live numbers within 1.5 s (median of 5), layout shift at most 0.02.
-
-    On a machine that other programs share, the least of the five is what the page itself needs.
-    """
+    """UI-26: something meaningful within 1 s, live numbers within 1.5 s (median of 5), layout shift at most 0.02."""
     paint, numbers, shifts = [], [], []
     page = open_page("/desk/1/", viewport={"width": width, "height": height})
     page.add_init_script(
@@ -242,8 +239,8 @@ def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, 
         shifts.append(page.evaluate("globalThis.shift"))
     print(f"UI-26: paint {sorted(map(round, paint))} ms, live {sorted(map(round, numbers))} ms, shift {shifts}")
     assert max(shifts) <= 0.02, shifts
-    assert statistics.median(paint) <= 1000 or min(paint) <= 1000, paint
-    assert statistics.median(numbers) <= 1500 or min(numbers) <= 1500, numbers
+    assert statistics.median(paint) <= 1000, paint
+    assert statistics.median(numbers) <= 1500, numbers
 
 
 def test_lists_hold_still_under_the_pointer(open_page: Opener, control: Callable[..., None]) -> None:
