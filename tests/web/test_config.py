@@ -7,7 +7,7 @@ activate; tightening at once, loosening refused until flat; the order rows; roll
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -16,31 +16,23 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from desk.ops.programs import LOOP_WORKERS
 from tests.web.conftest import Watcher
+from tests.web.desk.pages import live
 from tests.web.kit import Desk, csrf
+from tests.web.pages.ring import ring, until
 from tests.web.seed import PASSWORD
 from trading.core import records as kinds
 from trading.run.journal.reader import JournalReader
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
-WAIT_MS = 240_000  # a cold, busy machine compiles the kernels first
+WAIT_MS = 180_000  # a cold, busy machine
 CHANGE = "/admin/trading/configversion/{}/change/"
 
 
 @pytest.fixture(scope="module")
 def whole_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(tmp_path_factory.mktemp("config"), extra={"DESK_TEST_SESSION": "no"})
-    try:
-        desk.start()
-        desk.spawn("manage", "venue")
-        desk.spawn("manage", "guard")
-        for name in LOOP_WORKERS[:2]:
-            worker = ("-A", "desk", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat")
-            desk.spawn("celery", *worker, "-Q", f"loops,loops.{name}", "-P", "threads", "-c", "8", "-n", f"{name}@%h")
+    with ring(tmp_path_factory.mktemp("config")) as desk:
         yield desk
-    finally:
-        desk.stop()
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +66,6 @@ def journal(desk: Desk, *wanted: int) -> np.ndarray:
     return known[np.isin(known["kind"], wanted)]
 
 
-def until(truth: Callable[[], Any], what: str) -> Any:
-    """Wait for real processes."""
-    deadline = time.monotonic() + WAIT_MS / 1000
-    while not (found := truth()):
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.1)
-    return found
-
-
 def in_force(desk: Desk, version: int) -> list[tuple[int, int]]:
     """(seq, waits for flat) of every CONFIG_ACTIVE of one version."""
     rows = journal(desk, kinds.CONFIG_ACTIVE)
@@ -109,9 +92,12 @@ def edit(page: Page, desk: Desk, version: int, **values: str) -> int:
 
 
 def test_a_session_trades_under_the_first_version(whole_desk: Desk, page: Page) -> None:
-    page.goto(whole_desk.url)
-    page.click("main .new-session button.primary")
+    with whole_desk.client() as alice:
+        until(lambda: "verdict-fail" not in alice.get("/preflight/", timeout=60).text, "pre-flight that passes")
+    page.goto(whole_desk.url + "/preflight/")
+    page.click("#start-paper")
     expect(page).to_have_url(f"{whole_desk.url}/desk/1/", timeout=WAIT_MS)
+    live(page)
     page.click("#tab-fills")
     expect(page.locator("#list-fills tbody tr").first).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#s-account")).to_have_attribute("title", re.compile("demo-mes v1"), timeout=WAIT_MS)

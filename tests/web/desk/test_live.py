@@ -148,6 +148,8 @@ def test_a_cut_socket(open_page: Opener, control: Callable[..., None]) -> None:
     for tries, delay in enumerate(delays):
         assert delay <= 1.2 * RETRY_S[min(tries, 5)] + 0.05, delays
     control(fills=before + 2)
+    other = live(open_page("/desk/1/"))  # what another page shows, the server has
+    until(other, f"desk.store.rows.fill.to >= {before + 2}")
     refuse["on"] = False
     page.click("#banner button")
     live(page)
