@@ -89,6 +89,22 @@ def running_specs() -> list[SessionSpec]:
     return [load_spec(session_folder(target.session)) for target in guard.read_settings(var())]
 
 
+def specs_found() -> tuple[list[SessionSpec], list[tuple[str, str]]]:
+    """`running_specs` as far as they can be read, and (what, why) of each that cannot: one must not stop the rest."""
+    try:
+        targets = guard.read_settings(var())
+    except (OSError, ValueError) as error:
+        return [], [("the guard's list", str(error))]
+    found: list[SessionSpec] = []
+    faults: list[tuple[str, str]] = []
+    for target in targets:
+        try:
+            found.append(load_spec(session_folder(target.session)))
+        except (SpecError, OSError, ValueError) as error:
+            faults.append((f"{target.key}: its spec", str(error)))
+    return found, faults
+
+
 # one command
 
 
@@ -276,10 +292,12 @@ def kill(
     watch = _Watch()
     fault = str(write_latch(var(), by, reason).get("fault", ""))
     watch.add("latched", fault == "", fault)
-    specs, known = _specs_to_kill(watch)
+    specs, faults = specs_found()
+    for name, why in faults:
+        watch.add(name, False, why)
     rows = [_kill_row(spec, by, reason) for spec in specs]
     sent = [_kill_by_ring(row, spec, watch) for row, spec in zip(rows, specs, strict=True)]
-    flat = known and all(sent) and _wait_flat(watch, wait_s)
+    flat = not faults and all(sent) and _wait_flat(watch, wait_s)
     road = "ring" if specs else "none"
     if not flat:
         answer = guard.guard_kill(var(), by, reason) if second_road is None else second_road(by, reason)
@@ -292,24 +310,6 @@ def kill(
     for row in rows:
         _write_kill(row, report)
     return report
-
-
-def _specs_to_kill(watch: _Watch) -> tuple[list[SessionSpec], bool]:
-    """What the ring can be told, and whether that is all: a file that cannot be read must not stop the kill."""
-    found: list[SessionSpec] = []
-    known = True
-    try:
-        targets = guard.read_settings(var())
-    except (OSError, ValueError) as error:
-        watch.add("the guard's list", False, str(error))
-        return found, False
-    for target in targets:
-        try:
-            found.append(load_spec(session_folder(target.session)))
-        except (SpecError, OSError, ValueError) as error:
-            watch.add(f"{target.key}: its spec", False, str(error))
-            known = False
-    return found, known
 
 
 def _kill_row(spec: SessionSpec, by: str, reason: str) -> Command:

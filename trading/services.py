@@ -22,6 +22,7 @@ from trading.control import (
     kill,
     send_command,
     session_folder,
+    specs_found,
     unlock,
     var,
 )
@@ -46,7 +47,8 @@ from trading.run.versions import note_name
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
-    "resume", "send_command", "session_folder", "start_session", "stop_session", "store_session", "unlock", "var",
+    "resume", "send_command", "session_folder", "specs_found", "start_session", "stop_session", "store_session",
+    "unlock", "var",
 ]  # fmt: skip
 RECEIPT_WITHIN_S = 30.0
 

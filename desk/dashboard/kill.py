@@ -4,14 +4,13 @@ The same address takes the KILL button's POST and answers it with JSON.  Every a
 page's form carries the guard's token, so that it works while the database, and with it every sign-in, is away.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.deprecation import MiddlewareMixin
 from django.views.decorators.cache import never_cache
@@ -81,16 +80,23 @@ def kill(request: HttpRequest) -> HttpResponse:
         return HttpResponseBadRequest("no such action")
     if not pace.take(request.user.pk, action):
         return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")
-    for session in selectors.running_sessions():
+    return _page(request, None, _reduce(action, by))
+
+
+def _reduce(action: str, by: str) -> list[tuple[str, str]]:
+    """Give the command to every session that runs, found by its files: no row is read.  What became of each."""
+    specs, faults = services.specs_found()
+    said = [("error", f"{what}: {action} not sent: {why}") for what, why in faults]
+    for spec in specs:
         try:
-            messages.success(request, f"{session['key']} {give_command(session['id'], action, by, 'kill page')}")
+            said.append(("success", f"{spec.key} {give_command(spec.id, action, by, 'kill page')}"))
         except services.CommandRefused as error:
-            messages.error(request, f"{session['key']} {action}: refused: {error}")
-    return redirect("kill")
+            said.append(("error", f"{spec.key} {action}: refused: {error}"))
+    return said or [("info", f"{action}: no session runs")]
 
 
-def _page(request: HttpRequest, report: dict[str, Any] | None) -> HttpResponse:
-    context: dict[str, Any] = {"page": "kill", "no_kill": True, "report": report, "now": timezone.now()}
+def _page(request: HttpRequest, report: dict[str, Any] | None, said: Sequence[tuple[str, str]] = ()) -> HttpResponse:
+    context: dict[str, Any] = {"page": "kill", "no_kill": True, "report": report, "now": timezone.now(), "said": said}
     context["latch"] = read_latch(settings.VAR)
     try:
         context["sessions"] = [row | selectors.strip_values(row["id"]) for row in selectors.running_sessions()]

@@ -1,5 +1,6 @@
 """What the tests of who-may-what share: one desk for all of them, waiting, the password again, a locked database."""
 
+import os
 import re
 import sqlite3
 import time
@@ -54,6 +55,31 @@ def locked(desk: Desk) -> Iterator[None]:
     finally:
         holder.rollback()
         holder.close()
+
+
+@contextmanager
+def gone(desk: Desk) -> Iterator[None]:
+    """Nobody can open the database, and who has it open is cut off or finds it locked."""
+    if desk.database:
+        with psycopg.connect(os.environ["DESK_DATABASE_URL"], autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {desk.database} ALLOW_CONNECTIONS false")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [desk.database]
+            )
+            try:
+                yield
+            finally:
+                connection.execute(f"ALTER DATABASE {desk.database} ALLOW_CONNECTIONS true")
+        return
+    path = desk.folder / "desk.sqlite3"
+    with locked(desk):
+        aside = path.rename(path.with_name("aside.sqlite3"))
+        path.mkdir()
+        try:
+            yield
+        finally:
+            path.rmdir()
+            aside.rename(path)
 
 
 def age_latch(desk: Desk, seconds: float) -> None:

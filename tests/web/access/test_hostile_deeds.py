@@ -10,7 +10,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.web.access.kit import WAIT_S, age_latch, confirm, locked, reset_failures, state_of
+from tests.web.access.kit import WAIT_S, age_latch, confirm, gone, locked, reset_failures, state_of
 from tests.web.kit import Desk, csrf
 from tests.web.seed import PASSWORD
 
@@ -108,13 +108,27 @@ def test_every_reduction_works_without_a_step_up_and_with_the_database_locked(de
                 answer = olga.post("/api/commands/", json=body, headers=csrf(olga), timeout=WAIT_S)
                 assert (answer.status_code, answer.json().get("state")) == (202, "accepted"), (kind, answer.text)
             page = olga.post("/kill/", data={"action": "pause"}, headers=csrf(olga), timeout=WAIT_S)
-            assert page.status_code == 302
+            assert page.status_code == 200 and "pause: accepted" in page.text
             asks_json = {**csrf(olga), "Accept": "application/json"}
             report = olga.post("/kill/", data={"action": "kill"}, headers=asks_json, timeout=WAIT_S).json()
             assert report["flat"] is True, report
         (desk.folder / "guard" / "latch.json").unlink()
         answer = olga.post("/api/commands/", json=resume_with(PASSWORD), headers=csrf(olga), timeout=WAIT_S)
         assert answer.status_code == 202, "the lock is gone"
+
+
+def test_the_kill_page_reduces_while_the_database_is_gone(desk: Desk) -> None:
+    """K-02: the page that was open carries the token; no sign-in can be read, and every button acts all the same."""
+    with desk.client("olga") as olga:
+        found = re.search(r'name="token" value="([^"]+)"', olga.get("/kill/").text)
+        assert found is not None
+        with gone(desk):
+            for action in ("pause", "cancel_all", "flatten"):
+                data = {"action": action, "token": found[1]}
+                page = olga.post("/kill/", data=data, headers=csrf(olga), timeout=WAIT_S)
+                assert page.status_code == 200 and f"{action}: accepted" in page.text, page.text[:2000]
+                assert "The database does not answer" in page.text
+        assert "olga" in olga.get("/kill/").text, "and back again"
 
 
 def test_a_loosening_waits_for_the_database(desk: Desk) -> None:
