@@ -6,15 +6,17 @@ again every 30 seconds.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib import import_module
 from typing import Any
 
 from channels.auth import get_user
 from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
@@ -36,6 +38,9 @@ RECHECK_S = 30.0
 LOAD_S = 0.3  # how long a first picture is waited for before the ledger is asked
 MESSAGE_CHARS_MAX = 2_000
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 log = logging.getLogger(__name__)
 _open: Counter[Any] = Counter()
 
@@ -47,7 +52,18 @@ def same_page(headers: dict[bytes, bytes]) -> bool:
 
 
 class DeskConsumer(AsyncWebsocketConsumer):
-    channel_layer_alias = None  # no groups: with a layer every handshake would fail while Redis is down
+    channel_layer = None  # no groups: with a layer every handshake would fail while Redis is down
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One message after another.
+
+        The library's loop makes a task and a wait for each, so that it can listen to a layer, too; of thousands of
+        acknowledgements a second that is the greater part.
+        """
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            while True:
+                await self.dispatch(await receive())
 
     async def connect(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
