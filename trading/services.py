@@ -44,6 +44,7 @@ from trading.run.spec import (
     save_spec,
 )
 from trading.run.versions import note_name
+from trading.selectors import positions
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
@@ -208,8 +209,9 @@ def _doubt_old_commands(session_id: int) -> None:
 
 
 def _end_if_flat(session: Session) -> None:
+    """Proved flat by the venue, and shown flat by the ledger, whose last fills may still be on their way."""
     done = Command.objects.filter(session=session, kind__in=("stop", "kill"), state=states.DONE).exists()
-    if not done or session.key in guard.look(var()):
+    if not done or session.key in guard.look(var()) or any(row["qty"] for row in positions(session.id)):
         return
     if advance_session(session, "flat", ended_at=timezone.now()):
         want_loops(session.id, tuple(loop for loop in LOOPS if loop != "sinks"), False)

@@ -14,7 +14,7 @@ from trading import configs, control, services
 from trading.core import records as kinds
 from trading.core import states
 from trading.leases import want_loops
-from trading.models import Account, Command, LoopLease, Session
+from trading.models import Account, Command, Fill, LoopLease, Session
 from trading.preflight import planning
 from trading.run import guard
 from trading.run.context import LOOPS
@@ -315,6 +315,37 @@ def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, 
     assert services.finish_if_flat(session.id) is False
     session.refresh_from_db()
     assert session.status == states.STOPPING, "no venue, no proof, no end"
+
+
+def test_a_stopping_session_ends_only_with_a_flat_ledger():
+    """UI-13: the venue's proof may come before the ledger has the last fill."""
+    session = make_session(status=states.STOPPING)
+    Command.objects.create(
+        key=uuid.uuid4(),
+        ref=1,
+        session=session,
+        kind="stop",
+        by="alice",
+        state=states.DONE,
+        requested_at=timezone.now(),
+    )
+    fill = {
+        "order_number": 1,
+        "instrument": 0,
+        "symbol": "MES",
+        "qty": 1,
+        "price_tick": 20_000,
+        "fee_micros": 0,
+        "ts_ns": 1,
+    }
+    Fill.objects.create(session=session, seq=1, venue_ref=1, side=1, **fill)
+    services.finish_if_flat(session.id)
+    session.refresh_from_db()
+    assert session.status == states.STOPPING, "nothing is watched, so the venue is flat; the ledger holds one"
+    Fill.objects.create(session=session, seq=2, venue_ref=2, side=-1, **fill)
+    services.finish_if_flat(session.id)
+    session.refresh_from_db()
+    assert session.status == states.ENDED
 
 
 # tables of states
