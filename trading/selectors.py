@@ -11,7 +11,8 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
 from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS
+from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
+from risk.core.records import MES
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -103,6 +104,12 @@ def session_summary(session_id: int) -> dict[str, Any]:
 def session_row(session_id: int) -> dict[str, Any]:
     """One session.  Raises Session.DoesNotExist."""
     return _session(Session.objects.select_related("account", "version").get(id=session_id))
+
+
+def rulebook_of(session_id: int) -> int:
+    """Whose rules hold in a session: the first index of every table that differs by venue."""
+    spec = Session.objects.values_list("spec", flat=True).get(id=session_id) or {}
+    return int(spec.get("limits", {}).get("rules", MES))
 
 
 def running_sessions() -> list[dict[str, Any]]:
@@ -226,7 +233,7 @@ def command_values(row: Command) -> dict[str, Any]:
 
 
 def hold_values(row: HoldEvent) -> dict[str, Any]:
-    hold = HOLDS[row.bit]
+    hold = hold_of(int((row.session.spec or {}).get("limits", {}).get("rules", MES)), row.bit)
     return {
         "seq": row.seq,
         "code": row.code,
@@ -281,7 +288,8 @@ def command_by_key(key: str) -> dict[str, Any]:
 
 def hold_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Holds of a session, standing or cleared, newest first."""
-    return _page(HoldEvent.objects.filter(session_id=session_id), before, limit, hold_values, "seq")
+    rows = HoldEvent.objects.filter(session_id=session_id).select_related("session")
+    return _page(rows, before, limit, hold_values, "seq")
 
 
 def positions(session_id: int) -> list[dict[str, Any]]:
@@ -322,7 +330,7 @@ def loop_rows(session_id: int | None = None) -> list[dict[str, Any]]:
 
 def standing_holds(session_id: int) -> list[dict[str, Any]]:
     """Holds that stand by the ledger, strongest first."""
-    rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None)
+    rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
     return sorted((hold_values(row) for row in rows), key=lambda h: (LABELS.index(h["label"]), h["code"]))
 
 

@@ -135,7 +135,7 @@ def test_reductions_pause_the_strategy(whole_desk: Ring, alice: httpx.Client, pa
 
 
 def refused_by_hold(client: httpx.Client, session: int) -> int:
-    return sum(int(row["count"]) for row in table(client, session, "refusals") if row["reason"] == "HOLD")
+    return sum(int(row["count"]) for row in table(client, session, "refusals") if row["reason"] == "OPERATOR_PAUSE")
 
 
 def held(client: httpx.Client, session: int) -> int:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, NANOS, text_from_ticks
 from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS
+from risk.core.holds import CLEARINGS, EFFECTS, Hold, hold_of
+from risk.core.records import MES
 from trading.core import orders as life
 from trading.core.protect import CLOSE_REASONS
 from trading.core.records import ORDER_TYPES, ROLES
@@ -65,6 +66,10 @@ def _lasted(row: Any) -> str:
     return money_text(None if row.cleared_ns is None else (row.cleared_ns - row.raised_ns) // 1000)
 
 
+def _hold(row: HoldEvent) -> Hold:
+    return hold_of(int((row.session.spec or {}).get("limits", {}).get("rules", MES)), row.bit)
+
+
 def _side(row: Any) -> str:
     return {1: "BUY", -1: "SELL"}.get(row.side, "")
 
@@ -110,9 +115,9 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("duration_s", _lasted),
         Column("hold", lambda r: r.code),
         Column("scope", lambda r: "account" if r.instrument < 0 else str(r.instrument)),
-        Column("effect", lambda r: EFFECTS[HOLDS[r.bit].effect]),
-        Column("clears_by", lambda r: CLEARINGS[HOLDS[r.bit].clearing]),
-        Column("cause", lambda r: HOLDS[r.bit].trigger), Column("journal_seq", lambda r: str(r.seq)),
+        Column("effect", lambda r: EFFECTS[_hold(r).effect]),
+        Column("clears_by", lambda r: CLEARINGS[_hold(r).clearing]),
+        Column("cause", lambda r: _hold(r).trigger), Column("journal_seq", lambda r: str(r.seq)),
     ]),
     "commands": (Command, "id", [
         Column("requested", lambda r: _wall(r.requested_at)), Column("finished", lambda r: _wall(r.finished_at)),
@@ -164,9 +169,12 @@ def pieces(name: str, session_id: int) -> Iterator[list[list[str]]]:
         return
     model, key, columns = LISTS[name]
     yield [[column.name for column in columns]]
+    every = model.objects.filter(session_id=session_id).order_by(key)
+    if model is HoldEvent:
+        every = every.select_related("session")  # its rulebook names the effects
     after = -1
     while True:
-        rows = list(model.objects.filter(session_id=session_id, **{f"{key}__gt": after}).order_by(key)[:PIECE])
+        rows = list(every.filter(**{f"{key}__gt": after})[:PIECE])
         if not rows:
             return
         yield [[column.text(row) for column in columns] for row in rows]

@@ -173,11 +173,12 @@ def decisions_after(session: Session, seq: int) -> int:
 
 
 def holds_after(session: Session, seq: int) -> set[str]:
-    from risk.core.holds import HOLDS
+    from risk.core.holds import hold_of
 
     events = frames_of(session)["event"]
     rows = events[(events["kind"] == HOLD_RAISED) & (events["seq"] > seq)]
-    return {HOLDS[int(code)].code for code in rows["code"]}
+    rules = int(session.spec["limits"].get("rules", 0))
+    return {hold_of(rules, int(code)).code for code in rows["code"]}
 
 
 def entries_under(session: Session, seq: int) -> int:

@@ -36,6 +36,8 @@ CHANGED = {
     "cooldown_entry": "0 s",
     "cooldown_exit": "0 s",
     "loss_day_max": "5000 USD",
+    "drawdown_day_max": "6000 USD",
+    "drawdown_max": "7000 USD",
     "loss_total_max": "9000 USD",
 }
 FLAT_S = 20.0

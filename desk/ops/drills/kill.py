@@ -47,6 +47,8 @@ CHANGED: dict[str, object] = {
     "target_ticks": 40,
     "loss_trade_max": "200 USD",
     "loss_day_max": "9000 USD",
+    "drawdown_day_max": "9100 USD",
+    "drawdown_max": "9300 USD",
     "loss_total_max": "9500 USD",
 }
 
