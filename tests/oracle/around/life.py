@@ -37,6 +37,8 @@ class World:
         first = setup.T0 - setup.T0 % MINUTE
         self.bar_end = [first, first + 7 * S]
         self.version = 1
+        self.scored = self.now
+        self.repeated = Event(r.SCORE, self.now)
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -55,6 +57,11 @@ class World:
 
     def heard(self, outputs: list[Output]) -> None:
         self.venue.hear(outputs)
+        if any(output[0] == r.DECISION and output[3] == "DUPLICATE" for output in outputs) and self.rng.random() < 0.6:
+            last = self.repeated
+            again = Event(r.SCORE, self.now + 1, instrument=last.instrument, side=last.side, score=last.score)
+            again.confidence, again.venue_ts = last.confidence, last.venue_ts
+            self.agenda.append(again)  # a scorer that repeats itself
 
     def _wait(self, most: int) -> None:
         self.now += self.rng.randrange(1, most)
@@ -130,20 +137,21 @@ class World:
         score = side * rng.choice((500_000, 500_000, 900_000, 50_000))
         confidence = rng.choice((500_000, 600_000, 700_000, 900_000, 1_000_000))
         venue_ts = self.now - rng.choice((0, 0, 0, S // 2, S, 3 * S))
-        asked = self.desk.instruments[k].asked
-        if asked is not None and rng.random() < 0.02:  # a score comes again
-            venue_ts = asked
         if rng.random() < 0.02:
             side, score, confidence, venue_ts = rng.choice(
                 ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
+        if rng.random() < 0.12:  # the same score again
+            venue_ts = self.scored
+        self.scored = venue_ts
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
         if rng.random() < (0.1 if self.limits["sizing"] == 1 else 0.02):
             fields["qty"] = rng.choice((1, 1, 2, 5, 11))
-        return self._event(
+        self.repeated = self._event(
             r.SCORE, instrument=k, side=side, score=score, confidence=confidence, venue_ts=venue_ts, **fields
         )
+        return self.repeated
 
     def _timer(self) -> Event:
         dice = self.rng.random()

@@ -138,7 +138,9 @@ def draw_limits(rng: random.Random) -> dict[str, int]:
         }
         limits |= {"drawdown_day_micros_max": 75 * USD, "drawdown_micros_max": 200 * USD, "target_ticks": 0}
         limits |= {"capital_micros": rng.choice(TIERS) * USD, "sizing": 1, "confidence_ppm_min": 600_000}
-        if rng.random() < 0.3:  # wide budgets: the other caps of step 5 bind
+        if rng.random() < 0.2:  # a stop too far for the tier
+            limits |= {"stop_ticks": 16, "capital_micros": 750 * USD}
+        elif rng.random() < 0.4:  # wide budgets: the other caps of step 5 bind
             limits |= {
                 "loss_day_micros_max": 500 * USD,
                 "loss_trade_micros_max": 400 * USD,
@@ -174,7 +176,9 @@ def windows(rng: random.Random) -> list[Event]:
     for day in range(20260304, 20260307):
         for phase in (NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT, AFTER_HOURS):
             longest = HOUR if phase == NORMAL else 2 * MINUTE
-            end = start + rng.choice((10 * S, MINUTE, longest, longest) if phase == NORMAL else (5 * S, longest))
+            end = start + rng.choice(
+                (10 * S, MINUTE, longest, longest) if phase == NORMAL else (S // 2, 5 * S, longest)
+            )
             rows.append(Event(r.WINDOW_SET, T0, instrument=ACCOUNT_SCOPE, code=phase, value=start, until=end, ref=day))
             start = end if phase != AGGRESSIVE_EXIT or rng.random() < 0.9 else end + S
         start += rng.choice((MINUTE, 20 * HOUR))

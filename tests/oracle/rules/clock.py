@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 def clock(d: "Desk", looks: bool) -> None:
     """Bring the desk to the present moment.
 
-    `looks`: the desk looks at its positions although nothing changed (a timer, a new window, a new version).
+    `looks`: the desk looks at its positions although nothing changed (a timer, a new window).
     """
-    before, phase = dict(d.holds), d.phase
     roll(d)
     for code in BY_CLOCK:
         if code in d.holds and d.now >= d.holds[code]:
@@ -40,10 +39,19 @@ def clock(d: "Desk", looks: bool) -> None:
         if start <= d.now < end:
             d.raise_hold("NEWS", end)
     presence(d)
-    looks = looks or d.looks_again or phase != d.phase or before.keys() != d.holds.keys()
-    d.looks_again = False
-    if looks and d.phase == MUST_BE_FLAT and any(i.qty != 0 for i in d.instruments):
-        d.raise_hold("NOT_FLAT_AT_CUTOFF")
+    if looks or d.now >= d.next_look:
+        if d.phase == MUST_BE_FLAT and any(i.qty != 0 for i in d.instruments):
+            d.raise_hold("NOT_FLAT_AT_CUTOFF")
+        d.next_look = next_moment(d)
+
+
+def next_moment(d: "Desk") -> int:
+    """When time alone next changes something: the end of a hold, a phase, news, presence."""
+    moments = [until for code, until in d.holds.items() if code in BY_CLOCK and until is not None]
+    moments += [edge for window in d.windows for edge in window[:2]] + [edge for span in d.news for edge in span]
+    if d.present is not None and d.limits.presence_ns_max:
+        moments.append(d.present + d.limits.presence_ns_max)
+    return min((at for at in moments if at > d.now), default=2**62)
 
 
 def roll(d: "Desk") -> None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 MINUTE = 60 * S
 # a larger value admits less
 LESS = frozenset(
-    """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns
-    day_loss_open streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
+    """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
+    move_window_ns
+    streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
 )
 # neither more nor less: part of the version
 NEITHER = frozenset(
@@ -46,7 +47,7 @@ def on_command(d: "Desk", e: Event) -> None:
     """Reductions always work; `value` names the holds that a clearing is narrowed to (MES-RISK-13)."""
     if e.ref != 0:  # a person gave it
         d.present = d.now
-        d.looks_again = True
+        d.next_look = d.now
         d.clear_hold("PRESENCE")
     done = True
     if e.code == r.START:
@@ -175,7 +176,7 @@ def on_commit(d: "Desk", e: Event) -> None:
     d.pending_version = d.version = e.ref
     if first:
         d.balance = d.balance_at_start = d.reference = d.peak = d.day_peak = d.limits.capital_micros
-    d.looks_again = True
+    d.next_look = d.now
     say_version(d, e.ref)
 
 
@@ -184,7 +185,7 @@ def loosen_when_flat(d: "Desk") -> None:
         for name, value in d.pending.items():
             setattr(d.limits, name, value)
         d.waits_for_flat = False
-        d.looks_again = True
+        d.next_look = d.now
         say_version(d, d.pending_version)
 
 

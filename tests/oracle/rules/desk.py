@@ -66,7 +66,7 @@ class Desk:
         self.streak_until: int | None = None
         self.present: int | None = None
         self.errors: list[int] = []
-        self.looks_again = False
+        self.next_look = 0  # when time alone next changes something
         self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0
         self.sent: list[int] = []  # the second of every message to the venue
@@ -176,8 +176,7 @@ class Desk:
         self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, qty=ask.qty, price=ask.stop)
         i = ask.i
         if code == "APPROVED":
-            i.asked = e.venue_ts
-            i.plan_stop, i.plan_target = ask.stop, ask.plan.target
+            i.plan_stop, i.plan_target, i.asked = ask.stop, ask.plan.target, e.venue_ts
             i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price
             self.submit(i, e.side, MARKET, ENTRY, ask.qty, None, self.now + self.limits.entry_ttl_ns)
         elif code == "DUPLICATE":
@@ -292,6 +291,8 @@ class Desk:
 
     def raise_hold(self, code: str, until: int | None = None) -> None:
         """Up; a TIME hold that stands may get longer, never shorter."""
+        if code in BY_CLOCK and until is not None:
+            self.next_look = min(self.next_look, until)
         if code in self.holds:
             if code in BY_CLOCK and until is not None and until > self.holds[code]:  # type: ignore[operator]
                 self.holds[code] = until

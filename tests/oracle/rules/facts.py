@@ -92,9 +92,9 @@ class Instrument:
         self.last: int | None = None
         self.last_ts: int | None = None
         self.mark: int | None = None
-        self.marks: list[tuple[int, int]] = []  # (when, mark): all that the window of P-11 may still ask for
-        self.edges: list[int] = []  # where the parts of that window begin, oldest first
-        self.asked: int | None = None  # time of the market data behind the score of its last entry (P-16)
+        self.parts: list[list[int]] = []  # lowest and highest mark of each eighth of the P-11 window, newest first
+        self.part_start = self.moved_at = 0
+        self.asked: int | None = None  # market time of the score behind the last entry
         self.status = 0
         # what is held: signed quantity and Σ price x signed quantity
         self.qty = 0

@@ -20,6 +20,7 @@ from tests.oracle.rules.facts import (
     REDUCED,
     UNKNOWN,
     Event,
+    Instrument,
 )
 from tests.oracle.rules.holds import STOPS_ENTRY, strongest
 from tests.oracle.rules.market import farthest
@@ -49,12 +50,6 @@ class Ask:
         self.entries = [o for o in self.open if o.role == ENTRY and o.instrument == e.instrument]
         self.buys = sum(o.left for o in self.entries if o.side == 1)
         self.sells = sum(o.left for o in self.entries if o.side != 1)
-        self.elsewhere = sum(  # margin of what all other instruments hold and may still enter
-            (abs(j.qty) + sum(o.left for o in self.open if o.role == ENTRY and o.instrument == j.index))
-            * (j.margin or 0)
-            for j in desk.instruments
-            if j is not i
-        )
 
     def risk(self) -> int:
         """Loss to the stop with the assumed slippage and both fees."""
@@ -86,11 +81,11 @@ def _fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its
         ("tick_value_micros", i.tick_value, 1, 10**9),
         ("fee_per_unit_micros", a.plan.fee, 0, FEE_MOST),
         ("margin_per_unit_micros", i.margin, 0, FEE_MOST),
+        ("margin_elsewhere_micros", margin_elsewhere(d, i), 0, money),
         ("day_net_micros", d.day_net, -money, money),
         ("equity_micros", d.equity(), -money, money),
         ("reference_micros", d.reference, -money, money),
         ("capital_micros", d.balance, 1, money),
-        ("margin_elsewhere_micros", a.elsewhere, 0, money),
     )
     for name, value, low, high in bounds:
         if value is None or not low <= value <= high:
@@ -187,7 +182,7 @@ def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
     i, limits = a.i, a.limits
     if not a.bars and i.ask - i.bid <= limits.spread_ticks_max:  # type: ignore[operator]
         twice = i.bid + i.ask  # type: ignore[operator]
-    elif i.last is not None and (a.bars or d.now - i.last_ts <= limits.last_age_ns_max):
+    elif i.last is not None and i.last_ts is not None and (a.bars or d.now - i.last_ts <= limits.last_age_ns_max):
         twice = 2 * i.last
     else:
         return "COLLAR"
@@ -197,7 +192,8 @@ def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
 
 
 def _moved(d: "Desk", a: Ask) -> str | None:  # P-11
-    return None if a.i.marks and farthest(a.i) <= a.limits.move_ticks_max else "PRICE_MOVE"
+    i = a.i
+    return None if i.parts and farthest(i) <= a.limits.move_ticks_max else "PRICE_MOVE"
 
 
 def _position(d: "Desk", a: Ask) -> str | None:  # P-12
@@ -209,8 +205,21 @@ def _margin(d: "Desk", a: Ask) -> str | None:  # P-13
     buys = a.buys + (a.qty if a.e.side == 1 else 0)
     sells = a.sells + (0 if a.e.side == 1 else a.qty)
     worst = max(abs(a.i.qty + buys), abs(a.i.qty - sells))
-    needed = a.elsewhere + worst * a.i.margin  # type: ignore[operator]
+    needed = worst * a.i.margin + (margin_elsewhere(d, a.i) or 0)  # type: ignore[operator]
     return None if needed <= min(a.limits.margin_micros_max, d.equity()) else "MARGIN"
+
+
+def margin_elsewhere(d: "Desk", own: Instrument) -> int | None:
+    """Margin of what the other instruments hold and what their working entries may add; None without a figure."""
+    total = 0
+    for i in d.instruments:
+        lots = abs(i.qty) + sum(o.left for o in d.live(i.index) if o.role == ENTRY)
+        if i is own or lots == 0:
+            continue
+        if i.margin is None:
+            return None
+        total += lots * i.margin
+    return total
 
 
 def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has both inside it
@@ -224,8 +233,8 @@ def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has b
     return None if left > 0 and a.risk() <= left else "RISK_DAILY"
 
 
-def _duplicate(d: "Desk", a: Ask) -> str | None:  # P-16: one score, one order; nor the same order soon again
-    if a.i.asked is not None and a.e.venue_ts <= a.i.asked:
+def _duplicate(d: "Desk", a: Ask) -> str | None:  # P-16
+    if not a.reversing and a.i.asked is not None and a.e.venue_ts <= a.i.asked:  # one score, one order
         return "DUPLICATE"
     same = [o.sent for o in a.entries if (o.side, o.qty, o.kind) == (a.e.side, a.qty, MARKET)]
     return "DUPLICATE" if same and d.now - max(same) <= a.limits.duplicate_ns else None

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
 PRICE_MOST = 2**31
-PARTS = 8  # by which the window of P-11 slides; it holds one more
 
 
 def on_market(d: "Desk", e: Event) -> None:
@@ -117,22 +116,23 @@ def trail(d: "Desk", i: Instrument, e: Event) -> None:
 
 
 def moved(d: "Desk", i: Instrument) -> None:
-    """P-11: the mark against every mark that stood at some time of the last window."""
-    assert i.mark is not None
-    part = max(1, d.limits.move_window_ns // PARTS)
-    if not i.edges:
-        i.edges = [d.now]
-    last = i.edges[-1]
-    passed = (d.now - last) // part
-    i.edges += [last + k * part for k in range(max(1, passed - PARTS), passed + 1)]
-    i.edges = i.edges[-PARTS - 1 :]
-    i.marks.append((d.now, i.mark))
-    inside = [row for row in i.marks if row[0] >= i.edges[0]]
-    i.marks = [row for row in i.marks if row[0] < i.edges[0]][-1:] + inside  # and the one that stood at its start
+    """P-11: the mark against the farthest mark of the window, which slides by eighths and keeps one more."""
+    mark = i.mark
+    assert mark is not None
+    eighth = max(1, d.limits.move_window_ns // 8)
+    if not i.parts:
+        i.parts, i.part_start = [[mark, mark]], d.now
+    passed = max(0, (d.now - i.part_start) // eighth)
+    for _ in range(min(passed, 9)):  # a mark stands until the next one
+        i.parts.insert(0, [i.moved_at, i.moved_at])
+    i.part_start += passed * eighth
+    i.parts, i.moved_at = i.parts[:9], mark
+    i.parts[0] = [min(i.parts[0][0], mark), max(i.parts[0][1], mark)]
     if farthest(i) > d.limits.move_ticks_max:
         d.raise_hold("PRICE_MOVE", d.now + d.limits.move_hold_ns)
 
 
 def farthest(i: Instrument) -> int:
-    """Ticks from the mark to the farthest one of the window."""
-    return max(abs(i.mark - mark) for _, mark in i.marks)  # type: ignore[operator]
+    """Ticks between the mark and the farthest mark of the window."""
+    assert i.mark is not None
+    return max(max(i.mark - low, high - i.mark) for low, high in i.parts)

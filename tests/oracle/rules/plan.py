@@ -96,9 +96,11 @@ def by_tiers(d: "Desk", i: Instrument, e: Event, stop: int, fee: int, scale: int
         share = min(share, Fraction(limits.tier_ppm_max, PPM))
     budget = share * balance // 1
     all_caps = caps(d, i, risk, costs, budget)
-    if e.qty > 0:  # row 13: an operator's own size passes the tier and every cap unchanged, or not at all
-        broken = [why for least, why in [(most, "BALANCE_TIER"), *all_caps] if e.qty > least]
-        return (0, broken[0]) if broken else (e.qty, "")
+    if e.qty > most:  # row 13: an operator's own size passes the tier and every cap unchanged, or not at all
+        return 0, "BALANCE_TIER"
+    if e.qty > 0:
+        least, why = min(all_caps, key=lambda row: row[0])  # the text does not say which cap names it: the tightest
+        return (e.qty, "") if e.qty <= least else (0, why)
     base = min(most, budget // risk)  # 2
     if base == 0:
         return 0, "RISK_TIER"
