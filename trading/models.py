@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from risk.core.holds import CODES
+from risk.core.records import MES
 from trading.core import orders, states
 from trading.core.records import COMMANDS, ORDER_TYPES, ROLES
 
@@ -115,6 +116,11 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.key}"
+
+    @property
+    def rules(self) -> int:
+        """Whose rules hold in it: the first index of every table that differs by venue."""
+        return int(self.spec.get("limits", {}).get("rules", MES))
 
 
 class LoopLease(models.Model):

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
-from risk.core.gate import CODE_NAMES
+from risk.core.gate import code_name
 from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
-from risk.core.records import MES
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -108,8 +107,7 @@ def session_row(session_id: int) -> dict[str, Any]:
 
 def rulebook_of(session_id: int) -> int:
     """Whose rules hold in a session: the first index of every table that differs by venue."""
-    spec = Session.objects.values_list("spec", flat=True).get(id=session_id) or {}
-    return int(spec.get("limits", {}).get("rules", MES))
+    return Session.objects.only("spec").get(id=session_id).rules
 
 
 def running_sessions() -> list[dict[str, Any]]:
@@ -196,7 +194,7 @@ def decision_values(row: Decision) -> dict[str, Any]:
         "symbol": row.symbol,
         "side": row.side,
         "code": row.code,
-        "name": CODE_NAMES.get(row.code, str(row.code)),
+        "name": code_name(row.session.rules, row.code),
         "score_ppm": row.score_ppm,
         "conf_ppm": row.confidence_ppm,
         "same": row.same,
@@ -233,7 +231,7 @@ def command_values(row: Command) -> dict[str, Any]:
 
 
 def hold_values(row: HoldEvent) -> dict[str, Any]:
-    hold = hold_of(int((row.session.spec or {}).get("limits", {}).get("rules", MES)), row.bit)
+    hold = hold_of(row.session.rules, row.bit)
     return {
         "seq": row.seq,
         "code": row.code,
@@ -267,7 +265,7 @@ def trade_list(session_id: int, before: int | None = None, limit: int = PAGE) ->
 
 def decision_list(session_id: int, before: int | None = None, limit: int = PAGE, code: int | None = None) -> Page:
     """Decisions of a session with their reason, newest first; `code` filters one reason."""
-    rows = Decision.objects.filter(session_id=session_id)
+    rows = Decision.objects.filter(session_id=session_id).select_related("session")
     return _page(rows if code is None else rows.filter(code=code), before, limit, decision_values, "seq")
 
 

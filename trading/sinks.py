@@ -120,7 +120,7 @@ class _Batch:
 
     def __init__(self, session: Session, symbols: list[str], now: datetime) -> None:
         self.session, self.symbols, self.now = session, symbols, now
-        self.rules = int(session.spec["limits"].get("rules", 0))  # which rulebook's codes
+        self.rules = session.rules  # which rulebook's codes
         self.orders: dict[int, Order] = {}
         self.new_orders: set[int] = set()
         self.fills: list[Fill] = []

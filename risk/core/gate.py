@@ -85,8 +85,8 @@ def order_of(rules: int) -> tuple[Rule, ...]:
 
 
 def code_names(rules: int) -> dict[int, str]:
-    """Reason → name, every reason that the gate can give under this rulebook."""
-    names = {APPROVED: "APPROVED", REFUSED: "REFUSED"}
+    """Reason → name, every reason that a decision can carry under this rulebook: the gate's, and the policy's own."""
+    names = {APPROVED: "APPROVED", REFUSED: "REFUSED", c.REVERSAL_LIMIT: "REVERSAL_LIMIT"}  # the last: MES-REV-03
     holds = {hold.bit: hold.code for hold in HOLDS[rules]}
     for code in (code for rule in RULES for code in rule.codes):
         if code >= FIELD_BASE:
@@ -98,8 +98,12 @@ def code_names(rules: int) -> dict[int, str]:
     return names
 
 
-# for whoever shows a reason: the gate's of both rulebooks, and the one that the policy gives (MES-REV-03)
-CODE_NAMES = code_names(MOEX) | code_names(MES) | {c.REVERSAL_LIMIT: "REVERSAL_LIMIT"}
+CODE_NAMES = {rules: code_names(rules) for rules in (MES, MOEX)}
+
+
+def code_name(rules: int, code: int) -> str:
+    """A reason as its session's rulebook calls it; a number that the rulebook does not have stays a number."""
+    return CODE_NAMES[rules].get(code, str(code))
 
 
 @njit(cache=True)

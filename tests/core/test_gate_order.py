@@ -26,7 +26,7 @@ def test_every_field_out_of_its_bounds_is_refused_with_its_own_reason_p06(rules:
         if name in EARLIER and code < codes.FIELD_BASE:
             assert code in (codes.NOT_TRADING, codes.LATCHED, codes.LIMITS_UNKNOWN)
         else:
-            assert gate.CODE_NAMES[code] == f"INPUT_INVALID:{name}", (column, value)
+            assert gate.code_name(rules, code) == f"INPUT_INVALID:{name}", (column, value)
 
 
 def test_a_rulebook_that_does_not_exist_refuses() -> None:
@@ -131,6 +131,7 @@ def test_every_reason_is_reachable(rules: int) -> None:
         "VALUE_LIMIT",
         "COLLAR",
         "REFUSED",
+        "REVERSAL_LIMIT",  # the policy's own: tests/kernel/test_clock.py
         "SPREAD",
         "SHORT_NOT_ALLOWED",
         "LIMIT_EXPOSURE",
@@ -151,7 +152,17 @@ def test_every_reason_is_reachable(rules: int) -> None:
 _SIZE_CODES = [code for rule in gate.RULES if rule.text == "size is at least 1" for code in rule.codes]
 
 
-def test_every_number_that_a_decision_can_carry_has_a_name() -> None:
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_number_that_a_decision_can_carry_has_a_name(rules: int) -> None:
     own = {code for name, code in vars(codes).items() if isinstance(code, int) and name.isupper()}
-    unnamed = own - set(gate.CODE_NAMES) - set(codes.RETIRED) - {codes.HOLD_BASE, codes.FIELD_BASE}
+    unnamed = own - set(gate.CODE_NAMES[rules]) - set(codes.RETIRED) - {codes.HOLD_BASE, codes.FIELD_BASE}
     assert unnamed == set()
+
+
+def test_a_reason_is_named_by_its_own_rulebook() -> None:
+    """One bit is one mechanism with two names: a session's pages show the one of its own rulebook."""
+    away = codes.HOLD_BASE + BIT["DATABASE_AWAY"]
+    assert BIT["DATABASE_AWAY"] == BIT["RECORD_DOWN"]
+    assert gate.code_name(MES, away) == "DATABASE_AWAY" and gate.code_name(MOEX, away) == "RECORD_DOWN"
+    only_moex = codes.HOLD_BASE + BIT["RVI_HIGH"]
+    assert gate.code_name(MOEX, only_moex) == "RVI_HIGH" and gate.code_name(MES, only_moex) == str(only_moex)

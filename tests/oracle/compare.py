@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from marketdata.core.records import EVENT, NO_TICK, NO_TIME
+from risk.core import gate
 from risk.core.codes import FIELD_BASE, HOLD_BASE
-from risk.core.gate import code_names
 from risk.core.holds import label
 from risk.core.records import MES
 from tests.oracle.rules.desk import Desk, Output
@@ -25,7 +25,7 @@ from trading.core.records import Params, State
 from trading.run.replica import Kernel
 
 PACK = Struct("<3q6hi20q")
-CODE_NAMES = code_names(MES)
+CODE_NAMES = gate.CODE_NAMES[MES]
 CODES = {name if code < HOLD_BASE or code >= FIELD_BASE else f"HOLD:{name}": code for code, name in CODE_NAMES.items()}
 COMPARED = (
     r.SUBMIT, r.CANCEL, r.MODIFY, r.QUERY, r.DECISION, r.HOLD_RAISED, r.HOLD_CLEARED, r.TRADE_CLOSED, r.RECEIPT,

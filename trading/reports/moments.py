@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Case, F, Max, Min, QuerySet, Sum, Value, When
 
-from risk.core.gate import CODE_NAMES
+from risk.core.gate import code_name
 from risk.core.holds import EFFECTS, LABELS, hold_of
 from trading.core.protect import CLOSE_REASONS
 from trading.core.records import ENTRY
@@ -46,7 +46,7 @@ def moment(session_id: int, at: int) -> dict[str, Any]:
         "us": at,
         "positions": [row for row in fills.annotate(net=Sum(signed)) if row["net"]],
         "holds": [hold.code for hold in holds],
-        "decision": None if last is None else CODE_NAMES.get(last.code, str(last.code)),
+        "decision": None if last is None else code_name(rulebook_of(session_id), last.code),
         "same": 0 if last is None else last.same,
     }
 

@@ -10,7 +10,7 @@ from django.db.models import Avg, Count, F, Max, Min, Sum
 
 from risk.core import codes
 from risk.core.codes import APPROVED
-from risk.core.gate import CODE_NAMES, RULES
+from risk.core.gate import RULES, code_name
 from risk.core.holds import BIT, HOLDS
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
@@ -83,6 +83,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
     """Decisions by reason, the most frequent first; APPROVED is not among them.  Σ with the taken = all decisions."""
     rows = Decision.objects.filter(session_id=session_id).values("code").annotate(count=Sum("same"))
     total = sum(row["count"] for row in rows)
+    rules = rulebook_of(session_id)
     found = []
     for row in sorted(rows, key=lambda row: (-row["count"], row["code"])):
         if row["code"] == APPROVED:
@@ -91,7 +92,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "code": row["code"],
-                "name": CODE_NAMES.get(row["code"], str(row["code"])),
+                "name": code_name(rules, row["code"]),
                 "control": rule.control if rule else "",
                 "text": rule.text if rule else "",
                 "count": row["count"],

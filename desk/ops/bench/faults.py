@@ -177,8 +177,7 @@ def holds_after(session: Session, seq: int) -> set[str]:
 
     events = frames_of(session)["event"]
     rows = events[(events["kind"] == HOLD_RAISED) & (events["seq"] > seq)]
-    rules = int(session.spec["limits"].get("rules", 0))
-    return {hold_of(rules, int(code)).code for code in rows["code"]}
+    return {hold_of(session.rules, int(code)).code for code in rows["code"]}
 
 
 def entries_under(session: Session, seq: int) -> int:
