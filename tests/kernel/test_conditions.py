@@ -1,7 +1,9 @@
 """Holds that time, a condition, a notice or a person raises and ends, one test a code (MES-HOLD)."""
 
+import pytest
+
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, BUY, SELL
 from risk.core import codes
 from risk.core.holds import BIT
 from tests.kernel.desk import Desk, S, decision, sent, standing
@@ -120,6 +122,46 @@ def test_a_state_out_of_range_halts_mes_hold_state_unreadable() -> None:
     assert "STATE_UNREADABLE" in standing(desk)
     desk.command(r.RESUME)
     assert "STATE_UNREADABLE" in standing(desk)
+
+
+@pytest.mark.parametrize("price", [0, -8, 2**31 + 1])
+def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadable(price: int) -> None:
+    """The quantity is the venue's truth; what it cost is in doubt, so nobody enters until a person has looked."""
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    out = desk.fill(number, price)
+    assert desk.position().qty == 1 and "STATE_UNREADABLE" in standing(desk)
+    exits = sent(out, r.SUBMIT, r.EXIT)
+    assert [int(o.qty) for o in exits] == [1], "no stop can be measured from it: out"
+    desk.fill(int(exits[0].order_number), 20_000)
+    assert desk.position().qty == 0 and desk.position().cost_ticks == 0
+    assert desk.account.balance_micros == 10_000_000_000 + (20_000 - price) * 1_250_000 - 840_000, "exact even so"
+
+
+@pytest.mark.parametrize("qty", [0, -1])
+def test_a_fill_of_nothing_is_not_booked_and_halts_mes_hold_state_unreadable(qty: int) -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001, qty=qty)
+    assert desk.position().qty == 0 and desk.order(number).filled == 0
+    assert standing(desk) == {"STATE_UNREADABLE"}
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "stop", "target"), [(BUY, 5, 1, 21), (SELL, 9, 17, None), (SELL, 16, 24, None), (SELL, 17, 25, 1)]
+)
+def test_no_bracket_leg_is_priced_below_the_first_tick_mes_stop_04(side: int, price: int, stop: int, target) -> None:
+    desk = Desk({"collar_ppm_max": 1_000_000}, ready=False)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    desk.quote(16, 17)
+    desk.event(r.TIMER)
+    desk.enter(side, price)
+    assert [int(o.stop_tick) for o in desk.live(r.STOP_LOSS)] == [stop]
+    assert [int(o.price_tick) for o in desk.live(r.TARGET)] == ([] if target is None else [target])
 
 
 def test_a_pause_never_closes_a_position_mes_risk_15_mes_acc_x17() -> None:

@@ -9,13 +9,14 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import MUST_BE_FLAT
+from marketdata.core.units import TICK_MAX
 from risk.core.holds import BIT
 from risk.core.records import ANCHOR_SIGNAL
 from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
-from trading.core.protect import BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close
 from trading.core.records import (
     ACK,
     CANCELLED,
@@ -39,6 +40,7 @@ from trading.core.records import (
 from trading.core.watch.limits import note_loss
 
 _MISMATCH = BIT["MISMATCH"]
+_UNREADABLE = BIT["STATE_UNREADABLE"]
 _NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
 
 
@@ -104,6 +106,11 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
 @inner
 def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
+    if e.qty <= 0:  # nothing was traded: not a fill, whatever it is
+        return raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.qty, 1)
+    priced = 0 < e.price_tick <= TICK_MAX
+    if not priced:  # held is what the venue says; what it cost is in doubt
+        n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.price_tick, TICK_MAX)
     account.fills += 1
     if slot >= 0:
         order = state.orders[slot]
@@ -120,6 +127,8 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     n = _book(state, params, e, out, n)
     if slot >= 0 and state.orders[slot].role == ENTRY:
         _plan_bracket(state, params, e)
+    if not priced and state.positions[e.instrument].qty != 0:  # no stop can be measured from it: out
+        close(state.positions[e.instrument], BY_EXCESS)
     return n
 
 
@@ -224,10 +233,11 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     anchor = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
     if limits.bracket_anchor == ANCHOR_SIGNAL and p.plan_tick != NO_TICK:
         anchor = p.plan_tick
-    stop = anchor - p.trade_side * p.stop_ticks
+    stop = max(1, anchor - p.trade_side * p.stop_ticks)  # no venue takes a price below its first tick
     if p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
         p.stop_tick = stop
-    p.target_tick = anchor + p.trade_side * p.target_ticks if p.target_ticks > 0 else NO_TICK
+    target = anchor + p.trade_side * p.target_ticks
+    p.target_tick = target if p.target_ticks > 0 and target > 0 else NO_TICK
 
 
 @inner

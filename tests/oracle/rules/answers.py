@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tests.oracle.rules.facts import (
+    BY_EXCESS,
     BY_REVERSAL,
     BY_STOP,
     BY_TARGET,
@@ -17,6 +18,7 @@ from tests.oracle.rules.facts import (
     NOTHING,
     OPEN,
     PPM,
+    PRICE_MOST,
     QUERYING,
     REJECTED,
     STOP_LOSS,
@@ -104,6 +106,11 @@ def rejected(o: Order, absent: bool) -> None:
 def fill(d: "Desk", e: Event, o: Order | None) -> None:
     """Booked whatever the state of its order says (W-09)."""
     i = d.instruments[e.instrument]
+    priced = e.price is not None and 0 < e.price <= PRICE_MOST
+    if e.qty <= 0 or not priced:  # nothing was traded, or at no price
+        d.raise_hold("STATE_UNREADABLE")
+    if e.qty <= 0:
+        return
     if o is not None:
         o.filled += e.qty
         if o.status in OPEN:
@@ -120,6 +127,8 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
     book(d, i, e)
     if o is not None and o.role == ENTRY:
         bracket(d, i)
+    if not priced and i.qty != 0:  # no stop can be measured from it
+        close(i, BY_EXCESS)
 
 
 def book(d: "Desk", i: Instrument, e: Event) -> None:
@@ -127,7 +136,7 @@ def book(d: "Desk", i: Instrument, e: Event) -> None:
     before, price = i.qty, e.price
     assert price is not None
     closed = min(abs(before), e.qty) if before * e.side < 0 else 0
-    share = abs(i.cost) * closed // abs(before) if closed else 0
+    share = (i.cost if before > 0 else -i.cost) * closed // abs(before) if closed else 0
     gained = (closed * price - share) if before > 0 else (share - closed * price)
     gross = gained * (i.tick_value or 0) if closed else 0
     i.cost += (-share if before > 0 else share) + e.side * (e.qty - closed) * price
@@ -202,10 +211,11 @@ def bracket(d: "Desk", i: Instrument) -> None:
     anchor, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
     if d.limits.bracket_anchor == 1 and i.plan_price is not None:
         anchor = i.plan_price
-    stop = anchor - side * i.plan_stop
+    stop = max(1, anchor - side * i.plan_stop)  # no venue takes a price of nothing or less
     if i.stop is None or (stop - i.stop) * side > 0:
         i.stop = stop
-    i.target = anchor + side * i.plan_target if i.plan_target > 0 else None
+    target = anchor + side * i.plan_target
+    i.target = target if i.plan_target > 0 and target > 0 else None
 
 
 def on_recon(d: "Desk", e: Event) -> None:

@@ -10,6 +10,7 @@ from tests.oracle.rules.grid import Grid
 
 S = 1_000_000_000
 PPM = 1_000_000
+PRICE_MOST = 2**31  # ticks
 
 # an order's status: what the venue last said; and its request: what is in flight
 NEW, WORKING, FILLED, CANCELLED, REJECTED, UNKNOWN = range(6)

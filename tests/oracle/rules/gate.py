@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
 QTY_MOST = 1_000_000
-PRICE_MOST = 2**31
 MONEY_MOST = 2**62
 FEE_MOST = MONEY_MOST // (4 * QTY_MOST)
 # row 4 leaves these to a later row

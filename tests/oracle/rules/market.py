@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 from marketdata.core import records as m
 from tests.oracle.rules import limits, protect
 from tests.oracle.rules.clock import feed
-from tests.oracle.rules.facts import Event, Instrument, average
+from tests.oracle.rules.facts import PRICE_MOST, Event, Instrument, average
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
-
-PRICE_MOST = 2**31
 
 
 def on_market(d: "Desk", e: Event) -> None:
