@@ -11,7 +11,7 @@ from tests.oracle.campaign import Result, run
 from tests.oracle.compare import Batch
 from tests.oracle.rules.holds import STOPS_ENTRY, TABLE
 
-LIVES, EVENTS = 600, 200
+LIVES, EVENTS = 1_000, 200
 # row 4 leaves these to other rows, or an earlier row refuses first
 NOT_NAMED_BY_ROW_4 = {"NOT_RECONCILED", "FEED_STALE", "CLOSE_ONLY", "NO_LIMITS", "SESSION_STOPPED"}
 ROWS = """

@@ -13,7 +13,7 @@ from tests.oracle.around import setup
 from tests.oracle.around.venue import Venue
 from tests.oracle.rules.desk import Desk, Output
 from tests.oracle.rules.facts import Event, S
-from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME
+from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME, BY_ROLL
 from trading.core import records as r
 
 MINUTE, HOUR = 60 * S, 3600 * S
@@ -27,8 +27,9 @@ class World:
         self.rng = random.Random(seed)
         self.desk = desk
         self.now = setup.T0
-        self.limits = setup.draw_limits(self.rng)
-        self.prices = [20_000, 30_000] if self.rng.random() < 0.97 else [12, 9]
+        self.calm = self.rng.random() < 0.5  # little happens but the market, scores and the clock
+        self.limits = setup.draw_theme(self.rng) if self.calm else setup.draw_limits(self.rng)
+        self.prices = [20_000, 30_000] if self.rng.random() < 0.95 else [12, 9]
         self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits, self.prices))
         self.later: list[Event] = []  # what ends by itself after a while: a gap, a halt, a lost link
         self.prologue = len(self.agenda)
@@ -39,6 +40,10 @@ class World:
         self.version = 1
         self.scored = self.now
         self.repeated = Event(r.SCORE, self.now)
+        repeating = self.limits["score_age_ns_max"] == setup.REPEATS["score_age_ns_max"]
+        self.repeats = 0.6 if repeating else 0.12  # how often a score comes again
+        if repeating:
+            self.venue.refuses = 0.6  # so that it finds the desk flat
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -57,7 +62,7 @@ class World:
 
     def heard(self, outputs: list[Output]) -> None:
         self.venue.hear(outputs)
-        if any(output[0] == r.DECISION and output[3] == "DUPLICATE" for output in outputs) and self.rng.random() < 0.6:
+        if any(output[0] == r.DECISION and output[3] == "DUPLICATE" for output in outputs) and self.rng.random() < 0.8:
             last = self.repeated
             again = Event(r.SCORE, self.now + 1, instrument=last.instrument, side=last.side, score=last.score)
             again.confidence, again.venue_ts = last.confidence, last.venue_ts
@@ -69,9 +74,13 @@ class World:
     def _happening(self) -> Event:
         rng = self.rng
         dice = rng.random()
+        if self.calm and 0.85 <= dice < 0.955 and rng.random() < 0.8:
+            dice = rng.uniform(0, 0.85)
         self._wait(S // 5)
         if self._is_held() and rng.random() < 0.1:
             return self._person()
+        if "MIN_BALANCE" in self.desk.holds and rng.random() < 0.03:
+            return self._event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=700_000_001)
         if dice < 0.40:
             return self._market()
         if dice < 0.66:
@@ -142,7 +151,7 @@ class World:
                 ((2, score, confidence, venue_ts), (side, 2_000_000, confidence, venue_ts), (side, score, -1, venue_ts),
                  (side, score, 1_000_001, venue_ts), (side, score, confidence, self.now + S))
             )  # fmt: skip
-        if rng.random() < 0.12:  # the same score again
+        if rng.random() < self.repeats:  # the same score again
             venue_ts = self.scored
         self.scored = venue_ts
         fields = {"flags": m.FLAG_INVALID} if rng.random() < 0.01 else {}
@@ -155,7 +164,7 @@ class World:
 
     def _timer(self) -> Event:
         dice = self.rng.random()
-        if "DAILY_LOSS" in self.desk.holds and dice < 0.1:
+        if not self.desk.holds.keys().isdisjoint(BY_ROLL) and dice < 0.2:
             self._wait(30 * HOUR)
         elif dice < 0.03:
             self._wait(20 * S)
@@ -181,6 +190,8 @@ class World:
             code = r.RESUME
         elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in BY_RESET)):
             code = r.RESET_HALT
+        if code == r.KILL and rng.random() < 0.5:  # the latch on disk goes before the desk is told
+            self._ends(self._event(r.LINK, wait=S // 2, instrument=ACCOUNT_SCOPE, code=r.LINK_LATCH))
         if code == r.LOCK:
             value = self.now + rng.choice((-S, S, 2 * S, 5 * S))
         if code in (r.RESUME, r.RESET_HALT) and rng.random() < 0.2:

@@ -103,8 +103,32 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "probe_good_ns": (0, ()),
     "probe_lost_ns": (0, ()),
 }
+# what a desk must be like for one reason or hold to be met again and again; a calm life has one of these
+BUSY = {"qty_entry": 3, "stop_ticks": 4, "slip_ticks_assumed": 0, "cooldown_entry_ns": S, "cooldown_exit_ns": S}
+REPEATS = {"score_age_ns_max": 30 * S, "entry_ttl_ns": S}  # DUPLICATE: a score that comes again outlives its order
+THEMES: tuple[dict[str, int], ...] = (
+    BUSY | {"loss_total_micros_max": 20 * USD},  # EQUITY_KILL
+    BUSY | {"loss_day_micros_max": 20 * USD},  # DAILY_LOSS
+    BUSY | {"drawdown_day_micros_max": 20 * USD},
+    BUSY | {"drawdown_micros_max": 20 * USD},
+    BUSY | {"balance_micros_min": 9_990 * USD},
+    BUSY | {"position_max": 2},
+    BUSY | {"qty_max": 2},
+    BUSY | {"errors_60s_max": 2},
+    BUSY | {"margin_micros_max": 120 * USD},
+    BUSY | {"loss_trade_micros_max": 12 * USD},
+    {"capital_micros": 2**61 - 1_000 * USD},  # STATE_UNREADABLE by what it earns, or is paid in
+    {"half_keep_one": 0},  # SIZE_HALF_SKIPPED, of one contract
+    {"spread_hold_ns": 0, "spread_ticks_max": 1},
+    {"move_ticks_max": 8, "move_window_ns": MINUTE, "move_hold_ns": S // 100},  # a move outlasts its hold
+    {"reverse_confidence_ppm_min": 650_000, "reversals_max": 0},
+    REPEATS,
+    REPEATS | {"target_ticks": 4},
+    {"sizing": 1, "capital_micros": 9_000 * USD, "loss_trade_micros_max": 400 * USD, "qty_max": 1},  # VENUE_LIMIT
+)
 VARIED = [name for name, (_, others) in LIMITS.items() if others]
 TIERS = (699, 700, 900, 959, 1_000, 1_001, 1_500, 1_600, 2_000, 2_400, 3_000, 3_100, 5_000)  # balances, dollars
+HURRIED = {NORMAL: (5 * S, 10 * S), REDUCED: (S // 2, 5 * S), CLOSE_ONLY: (S // 10,), AGGRESSIVE_EXIT: (S // 10,)}
 FROM_THE_START = ("capital_micros", "bar_mode", "rules", "sizing")
 # limits that only the gate reads: with one of them missing the desk must refuse, and look after what it holds (P-07)
 GATE_ONLY = (
@@ -153,6 +177,11 @@ def draw_limits(rng: random.Random) -> dict[str, int]:
     return limits
 
 
+def draw_theme(rng: random.Random) -> dict[str, int]:
+    """The limits of a calm life: all usual but those of one theme."""
+    return {name: usual for name, (usual, _) in LIMITS.items()} | rng.choice(THEMES)
+
+
 def draw_change(rng: random.Random, limits: dict[str, int]) -> dict[str, int]:
     """A later version: some limits looser, some tighter, some the same."""
     names = [name for name in VARIED if name not in FROM_THE_START]
@@ -172,13 +201,15 @@ def staged(now: int, limits: dict[str, int]) -> list[Event]:
 def windows(rng: random.Random) -> list[Event]:
     """Three short trading days, each with all its phases, whole days between them."""
     rows = []
+    hurried = rng.random() < 0.15  # no time to be flat before the cut-off
     start = T0 - rng.randrange(1, 10 * S) if rng.random() < 0.95 else T0 + MINUTE
     for day in range(20260304, 20260307):
         for phase in (NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT, AFTER_HOURS):
             longest = HOUR if phase == NORMAL else 2 * MINUTE
-            end = start + rng.choice(
-                (10 * S, MINUTE, longest, longest) if phase == NORMAL else (S // 2, 5 * S, longest)
-            )
+            lengths = (10 * S, MINUTE, longest, longest) if phase == NORMAL else (S // 2, 5 * S, longest)
+            if hurried:
+                lengths = HURRIED.get(phase, lengths)
+            end = start + rng.choice(lengths)
             rows.append(Event(r.WINDOW_SET, T0, instrument=ACCOUNT_SCOPE, code=phase, value=start, until=end, ref=day))
             start = end if phase != AGGRESSIVE_EXIT or rng.random() < 0.9 else end + S
         start += rng.choice((MINUTE, 20 * HOUR))

@@ -40,6 +40,7 @@ class Venue:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        self.refuses = 0.04  # share of the entries that it refuses at the door
         self.wire: list[Message] = []
         self.orders: dict[int, Resting] = {}
         self.log: list[dict[str, int]] = []
@@ -84,7 +85,7 @@ class Venue:
             if dice < 0.02:
                 self._arrive(message, prices)
             return self._bare(r.UNKNOWN_OUTCOME, message, now) if rng.random() < 0.5 else None
-        if dice < 0.08 and message.kind == r.SUBMIT:
+        if dice < 0.04 + (self.refuses if message.role == ENTRY else 0.04) and message.kind == r.SUBMIT:
             return self._bare(r.REJECT, message, now, code=rng.choice((1, 2, 3, 5)))
         self._arrive(message, prices)
         return None
@@ -146,6 +147,8 @@ class Venue:
             return
         if self.rng.random() < 0.01:
             qty += 1  # more than was asked for
+        if self.rng.random() < 0.001:
+            price = self.rng.choice((0, 2**31 + 1))  # no price at all
         order.filled += qty
         order.left = max(0, order.left - qty)
         order.works = order.works and order.left > 0
@@ -182,7 +185,9 @@ class Venue:
         if not resting:
             return None
         order = rng.choice(resting)
-        if rng.random() < 0.85:
+        if rng.random() < 0.01:
+            self._write(r.FILL, order, side=order.side, price=prices[order.instrument], qty=0)  # nothing was traded
+        elif rng.random() < 0.85:
             self._fill(order, rng.randint(1, order.left), self._price(order, prices))
         else:
             order.works = False
