@@ -206,7 +206,9 @@ def windows(rng: random.Random) -> list[Event]:
     for day in range(20260304, 20260307):
         for phase in (NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT, AFTER_HOURS):
             longest = HOUR if phase == NORMAL else 2 * MINUTE
-            lengths = (10 * S, MINUTE, longest, longest) if phase == NORMAL else (S // 2, 5 * S, longest)
+            lengths: tuple[int, ...] = (S // 2, 5 * S, longest)
+            if phase == NORMAL:
+                lengths = (10 * S, MINUTE, longest, longest)
             if hurried:
                 lengths = HURRIED.get(phase, lengths)
             end = start + rng.choice(lengths)
