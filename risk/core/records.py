@@ -18,7 +18,6 @@ RULEBOOKS = ("mes", "moex")
 # values of the fields that choose a method
 SIZE_FIXED, SIZE_TIERS, SIZE_CAPS = 0, 1, 2  # qty_entry, MES-SIZE, MOEX-SIZE-01
 STOP_FIXED, STOP_ATR, STOP_STRUCTURE = 0, 1, 2  # MES-STOP-01
-STOP_MOEX = 3  # MOEX-STOP-01
 ANCHOR_FILL, ANCHOR_SIGNAL = 0, 1  # MES-STOP-04
 
 LIMIT_FIELDS = (
