@@ -6,8 +6,11 @@ MANAGE := $(PYTHON_BIN) "$(ROOT)/manage.py"
 # Ten processes start from one set of compiled modules: without them every start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
+LIVES := 20000
+JOBS := 1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench soak screenshots doctor clean
+.PHONY: help setup run test lint bench soak stress screenshots doctor clean
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(lastword $(MAKEFILE_LIST)) | expand -t 20
@@ -26,6 +29,9 @@ lint: setup  ## ruff and mypy
 
 bench: setup  ## benchmarks, one table
 	@cd "$(ROOT)" && exec $(MANAGE) bench
+
+stress: setup  ## random lives of a desk through the kernel and an independent oracle: LIVES=200000 JOBS=2
+	@cd "$(ROOT)" && exec $(PYTHON_BIN) -m tests.oracle --sequences $(LIVES) --jobs $(JOBS)
 
 soak: setup  ## every drill in its long form, about five hours (manage.py soak --quick: 20 minutes)
 	@cd "$(ROOT)" && exec $(MANAGE) soak

@@ -7,15 +7,17 @@ section with the others; nothing here reads files or a database.
 
 import re
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, create_model
 from pydantic_core import PydanticCustomError
 
 from marketdata.core.units import MICROS, PPM, QTY_MAX
-from risk.core.records import LIMIT_FIELDS
+from risk.core.records import LIMIT_FIELDS, MES, RULEBOOKS, SIZE_TIERS
 
 MONEY, TIME, SHARE, TICKS, COUNT, SWITCH = "money", "time", "share", "ticks", "count", "switch"
+RATIO, CHOICE = "ratio", "choice"
 TIME_UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "h": 3_600_000_000_000}
 SHARE_UNITS = {"ppm": 1, "bp": 100, "%": 10_000}
 CURRENCIES = ("USD", "RUB")
@@ -29,7 +31,15 @@ EXAMPLES = {
     TICKS: "8",
     COUNT: "3",
     SWITCH: "true or false",
+    RATIO: "1.5",
+    CHOICE: "one of the names",
 }
+CHOICES = {
+    "rules": RULEBOOKS,
+    "sizing": ("fixed", "tiers", "caps"),
+    "stop_method": ("fixed", "atr", "structure"),
+    "bracket_anchor": ("fill", "signal"),
+}  # a value's place in its row is its number in LIMITS
 _AMOUNT = re.compile(r"^\s*([-+]?\d+(?:[ _]\d{3})*(?:\.\d+)?)\s*([A-Za-zµ%]*)\s*$")
 
 
@@ -104,6 +114,61 @@ FIELDS = (
     _row("cooldown_exit_ns", TIME, 0, HOUR, "wait after an exit fill (MES-RISK-20, check 10)"),
     _row("ack_timeout_ns", TIME, 1_000_000, HOUR, "an order without an answer for so long is asked for (W-01)"),
     _row("naked_ns_max", TIME, 1_000_000, HOUR, "a position without a working stop for so long is closed (N1, W-03)"),
+    _row("rules", CHOICE, 0, 1, "whose rulebook holds: holds, gate order, sizes"),
+    _row("sizing", CHOICE, 0, 2, "fixed = qty_entry, tiers = MES-SIZE, caps = MOEX-SIZE-01"),
+    _row("half_keep_one", SWITCH, 0, 1, "half a contract is kept as one; false: the entry is refused (MES-SIZE-02)"),
+    _row("tier_ppm_max", SHARE, 0, PPM, "lowers the tier's share of the balance; 0 % = the tier's own (MES-SIZE-01)"),
+    _row("stop_method", CHOICE, 0, 2, "how far the stop lies: fixed, atr or structure (MES-STOP-01)"),
+    _row("stop_atr_ppm", RATIO, 1, 100 * PPM, "stop of method atr, in ATR (MES-STOP-01)"),
+    _row("stop_reduced_ppm", SHARE, 1, PPM, "what phase REDUCED leaves of a stop's distance (MES-STOP-02)"),
+    _row(
+        "target_ratio_ppm", RATIO, 0, 100 * PPM, "target in stops when target_ticks is 0; 0 = no target (MES-STOP-03)"
+    ),
+    _row("bracket_anchor", CHOICE, 0, 1, "what the bracket is measured from: fill or signal (MES-STOP-04)"),
+    _row("trail_ticks", TICKS, 0, 100_000, "profit from which the stop trails a bar's close; 0 = off (MES-STOP-05)"),
+    _row("exit_confidence_ppm_min", SHARE, 0, PPM, "an opposite score this sure closes the position (MES-REV-01)"),
+    _row("reverse_confidence_ppm_min", SHARE, 0, PPM, "one surer than this reverses it; 0 % = never (MES-REV-01)"),
+    _row("reverse_wait_ns", TIME, 0, HOUR, "wait after a reversal's exit before the next (MES-REV-03)"),
+    _row("reversals_max", COUNT, 0, 100, "reversals in one chain (MES-REV-03)"),
+    _row("balance_micros_min", MONEY, 0, MONEY_MAX, "least risk balance that trades (MES-HOLD-MIN_BALANCE)"),
+    _row(
+        "drawdown_day_micros_max", MONEY, MICROS, MONEY_MAX, "fall from today's equity peak (MES-HOLD-DAILY_DRAWDOWN)"
+    ),
+    _row("drawdown_micros_max", MONEY, MICROS, MONEY_MAX, "fall from the peak balance (MES-HOLD-ACCOUNT_DRAWDOWN)"),
+    _row(
+        "day_loss_open", SWITCH, 0, 1, "the daily loss counts open profit and loss (MOEX-RISK-05; MES-RISK-05: false)"
+    ),
+    _row("streak_soft", COUNT, 0, 1_000, "losing trades in a row that pause; 0 = never (LOSS_STREAK)"),
+    _row("streak_soft_pause_ns", TIME, 0, 24 * HOUR, "for so long"),
+    _row("streak_hard", COUNT, 0, 1_000, "losing trades in a row that pause longer; 0 = never"),
+    _row("streak_hard_pause_ns", TIME, 0, 24 * HOUR, "for so long"),
+    _row("streak_restarts", SWITCH, 0, 1, "the streak starts anew once it has paused (MOEX-RISK-06)"),
+    _row("spread_hold_ns", TIME, 0, HOUR, "entries wait so long after a wide spread; 0 = no hold (MES-HOLD-SPREAD)"),
+    _row("presence_ns_max", TIME, 0, 24 * HOUR, "attended operation: longest time without activity; 0 = not demanded"),
+    _row("errors_60s_max", COUNT, 0, 32, "errors in 60 s that stop the account; 0 = never (T-10)"),
+    _row("gross_ppm_max", SHARE, 0, 100 * PPM, "gross exposure, share of the capital; 0 % = no limit (MOEX-RISK-04)"),
+    _row("instrument_ppm_max", SHARE, 0, 100 * PPM, "exposure of one instrument; 0 % = no limit (MOEX-RISK-04)"),
+    _row("loss_stop_ppm_max", SHARE, 0, PPM, "loss at the stop of one instrument (MOEX-RISK-04)"),
+    _row("participation_ppm_max", SHARE, 0, PPM, "share of the opposite quantity shown (MOEX-SIZE-01, DEPTH)"),
+    _row("bucket_capacity", COUNT, 0, 10_000, "entry slices at once; 0 = no bucket (MOEX-RISK-10)"),
+    _row("bucket_refill_ns", TIME, 0, HOUR, "one slice comes back in this time (MOEX-RISK-10)"),
+    _row("spread_ppm_max", SHARE, 0, PPM, "widest spread as a share of the price; 0 % = ticks alone (MOEX-RISK-08)"),
+    _row("allow_short", SWITCH, 0, 1, "short entries are permitted (MOEX-RISK-08, rule 10)"),
+    _row(
+        "loss_day_share_ppm_max",
+        SHARE,
+        0,
+        PPM,
+        "daily loss as a share of the capital; the smaller counts, 0 % = the amount",
+    ),
+    _row(
+        "rvi_max", COUNT, 0, 100_000, "volatility index that closes all, in 0.01 points; 0 = not watched (MOEX-RISK-05)"
+    ),
+    _row("rvi_clear_max", COUNT, 0, 100_000, "highest index at which RVI_HIGH may be cleared"),
+    _row("rvi_age_ns_max", TIME, 0, HOUR, "oldest value of the index (RVI_STALE)"),
+    _row("probe_slow_ns", TIME, 0, HOUR, "round trip that is slow; 0 = not watched (NET_SLOW)"),
+    _row("probe_good_ns", TIME, 0, HOUR, "round trip that is good again"),
+    _row("probe_lost_ns", TIME, 0, HOUR, "round trip that counts as lost (NET_FAILOVER)"),
 )
 assert tuple(row.name for row in FIELDS) == LIMIT_FIELDS, "FIELDS follows LIMIT_FIELDS, name by name"
 BY_KEY = {row.key: row for row in FIELDS}
@@ -123,6 +188,17 @@ ORDERED = (
 )
 
 
+# of the rulebook MES alone: each less than the next (MES-CONF-06)
+LADDER = (
+    "loss_day_micros_max",
+    "drawdown_day_micros_max",
+    "drawdown_micros_max",
+    "loss_total_micros_max",
+)
+STOP_BOUNDS = (4, 16)  # ticks
+CONFIDENCE_LEAST = 600_000
+
+
 def _fault(text: str) -> PydanticCustomError:
     return PydanticCustomError("desk", "{text}", {"text": text})
 
@@ -140,7 +216,13 @@ def parse(row: Limit, value: object, currency: str) -> int:
         if not isinstance(value, bool):
             raise _fault(f"{value!r} is not {EXAMPLES[SWITCH]}")
         return int(value)
-    match = _AMOUNT.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if row.kind == CHOICE:
+        names = CHOICES[row.name]
+        if value not in names:
+            raise _fault(f"{value!r} is unknown; known: {', '.join(names)}")
+        return names.index(str(value))
+    plain = isinstance(value, str | int | float) if row.kind == RATIO else isinstance(value, str | int)
+    match = _AMOUNT.match(str(value)) if plain and not isinstance(value, bool) else None
     if match is None:
         raise _fault(f"{value!r} is not an amount with its unit, like {EXAMPLES[row.kind]}")
     amount, unit = Decimal(match.group(1).replace(" ", "").replace("_", "")), match.group(2)
@@ -157,6 +239,10 @@ def parse(row: Limit, value: object, currency: str) -> int:
                 f"{value!r} is not a {what}: give it with a unit ({', '.join(units)}), like {EXAMPLES[row.kind]}"
             )
         return _exact(value, amount, units[unit], "time is 1 ns" if row.kind == TIME else "share is 1 ppm")
+    if row.kind == RATIO:
+        if unit:
+            raise _fault(f"{value!r} is not a plain ratio, like {EXAMPLES[RATIO]}")
+        return _exact(value, amount, PPM, "ratio is a millionth")
     allowed = ("", "tick", "ticks") if row.kind == TICKS else ("",)
     if unit not in allowed:
         raise _fault(
@@ -169,6 +255,10 @@ def text(row: Limit, value: int, currency: str) -> str | int | bool:
     """LIMITS' integer → the profile's value, in the largest unit that is exact."""
     if row.kind == SWITCH:
         return bool(value)
+    if row.kind == CHOICE:
+        return CHOICES[row.name][value] if 0 <= value < len(CHOICES[row.name]) else str(value)
+    if row.kind == RATIO:
+        return _plain(Decimal(value) / PPM)
     if row.kind == MONEY:
         return f"{_plain(Decimal(value) / MICROS)} {currency}"
     if row.kind == TIME:
@@ -229,10 +319,38 @@ RiskSection: type[RiskBase] = create_model(
 
 def contradictions(limits: dict[str, int], currency: str) -> list[str]:
     """Sentences about limits that contradict each other; empty when they agree."""
+    faults = [
+        _told(small, large, limits, currency, why) for small, large, why in ORDERED if limits[small] > limits[large]
+    ]
+    if limits["rules"] == MES:
+        faults += _mes_faults(limits, currency)
+    elif limits["sizing"] == SIZE_TIERS:
+        faults.append("risk.sizing: tiers are the futures' own (MES-SIZE); rules moex sizes by caps or a fixed size")
+    return faults
+
+
+def _told(small: str, large: str, limits: dict[str, int], currency: str, why: str) -> str:
+    rows = {row.name: row for row in FIELDS}
+    a, b = text(rows[small], limits[small], currency), text(rows[large], limits[large], currency)
+    return f"risk.{rows[small].key} ({a}) is more than risk.{rows[large].key} ({b}): {why}"
+
+
+def _mes_faults(limits: dict[str, int], currency: str) -> list[str]:
+    """MES-CONF-06: the ladder of losses, the least balance, and what sizes by tiers take for granted."""
     rows = {row.name: row for row in FIELDS}
     faults = []
-    for small, large, why in ORDERED:
-        if limits[small] > limits[large]:
+    for small, large in pairwise(LADDER):
+        if limits[small] >= limits[large]:
             a, b = text(rows[small], limits[small], currency), text(rows[large], limits[large], currency)
-            faults.append(f"risk.{rows[small].key} ({a}) is more than risk.{rows[large].key} ({b}): {why}")
+            why = "losses must come one after the other (MES-CONF-06)"
+            faults.append(f"risk.{rows[small].key} ({a}) is not less than risk.{rows[large].key} ({b}): {why}")
+    if limits["capital_micros"] < limits["balance_micros_min"]:
+        why = "the session would start below the balance that trades (MES-CONF-06)"
+        faults.append(_told("balance_micros_min", "capital_micros", limits, currency, why))
+    if limits["sizing"] == SIZE_TIERS:
+        if limits["confidence_ppm_min"] < CONFIDENCE_LEAST:
+            faults.append("risk.confidence_min is below 60 %: no size belongs to it (MES-CONF-06, MES-SIZE)")
+        low, high = STOP_BOUNDS
+        if limits["stop_ticks_min"] < low or limits["stop_ticks_max"] > high:
+            faults.append(f"risk.stop_ticks_min and _max reach beyond {low} to {high} ticks (MES-CONF-06)")
     return faults

@@ -32,7 +32,7 @@ from trading.run.spec import SessionSpec, SpecError, load_spec
 from trading.run.streams import INBOX, Stream, StreamAway, StreamFull, make_client
 
 CODE_OF = {name: code for code, name in COMMANDS.items()}
-REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill")  # never wait for the database
+REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill", "lock")  # never wait for the database
 FLAT_WAIT_S = 1.0  # the ring's road; then the guard's
 LOOK_S = 0.01
 REDIS_WAIT_S = 0.5  # a Redis that hangs must not hold up a kill

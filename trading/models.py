@@ -10,6 +10,8 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
+from risk.core.holds import CODES
+from risk.core.records import MES
 from trading.core import orders, states
 from trading.core.records import COMMANDS, ORDER_TYPES, ROLES
 
@@ -19,6 +21,7 @@ MODES = [("paper", "Paper")]  # a mode that is not here does not exist: unknown 
 SIDES = [(1, "Buy"), (-1, "Sell")]
 LOOPS = [(name, name.capitalize()) for name in ("feed", "inference", "risk", "execution", "sinks")]
 COMMAND_KINDS = [(name, name.replace("_", " ").capitalize()) for name in COMMANDS.values()]
+HOLD_CODES = [(code, code.replace("_", " ").capitalize()) for code in CODES]
 ORDER_STATUSES = list(enumerate(orders.STATUSES))
 ORDER_REQUESTS = list(enumerate(orders.REQUESTS))
 
@@ -113,6 +116,11 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.key}"
+
+    @property
+    def rules(self) -> int:
+        """Whose rules hold in it: the first index of every table that differs by venue."""
+        return int(self.spec.get("limits", {}).get("rules", MES))
 
 
 class LoopLease(models.Model):
@@ -293,7 +301,7 @@ class HoldEvent(models.Model):
     session = models.ForeignKey(Session, models.PROTECT, related_name="holds")
     seq = models.BigIntegerField()
     bit = models.PositiveSmallIntegerField()
-    code = models.CharField(max_length=30)
+    code = models.CharField(max_length=30, choices=HOLD_CODES)
     instrument = models.SmallIntegerField(help_text="−1: the account")
     value = models.BigIntegerField()
     limit = models.BigIntegerField()
@@ -305,6 +313,7 @@ class HoldEvent(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("session", "seq"), name="hold_seq_once"),
+            one_of("hold_code_known", "code", HOLD_CODES),
             models.CheckConstraint(
                 condition=Q(cleared_seq=None) | Q(cleared_seq__gt=F("seq")), name="hold_cleared_after_raised"
             ),

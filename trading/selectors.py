@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
-from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS
+from risk.core.gate import code_name
+from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -105,6 +105,11 @@ def session_row(session_id: int) -> dict[str, Any]:
     return _session(Session.objects.select_related("account", "version").get(id=session_id))
 
 
+def rulebook_of(session_id: int) -> int:
+    """Whose rules hold in a session: the first index of every table that differs by venue."""
+    return Session.objects.only("spec").get(id=session_id).rules
+
+
 def running_sessions() -> list[dict[str, Any]]:
     """Sessions that are not over, newest first."""
     rows = Session.objects.select_related("account", "version").exclude(status__in=states.SESSION_OVER)
@@ -189,7 +194,7 @@ def decision_values(row: Decision) -> dict[str, Any]:
         "symbol": row.symbol,
         "side": row.side,
         "code": row.code,
-        "name": CODE_NAMES.get(row.code, str(row.code)),
+        "name": code_name(row.session.rules, row.code),
         "score_ppm": row.score_ppm,
         "conf_ppm": row.confidence_ppm,
         "same": row.same,
@@ -226,7 +231,7 @@ def command_values(row: Command) -> dict[str, Any]:
 
 
 def hold_values(row: HoldEvent) -> dict[str, Any]:
-    hold = HOLDS[row.bit]
+    hold = hold_of(row.session.rules, row.bit)
     return {
         "seq": row.seq,
         "code": row.code,
@@ -260,7 +265,7 @@ def trade_list(session_id: int, before: int | None = None, limit: int = PAGE) ->
 
 def decision_list(session_id: int, before: int | None = None, limit: int = PAGE, code: int | None = None) -> Page:
     """Decisions of a session with their reason, newest first; `code` filters one reason."""
-    rows = Decision.objects.filter(session_id=session_id)
+    rows = Decision.objects.filter(session_id=session_id).select_related("session")
     return _page(rows if code is None else rows.filter(code=code), before, limit, decision_values, "seq")
 
 
@@ -281,7 +286,8 @@ def command_by_key(key: str) -> dict[str, Any]:
 
 def hold_list(session_id: int, before: int | None = None, limit: int = PAGE) -> Page:
     """Holds of a session, standing or cleared, newest first."""
-    return _page(HoldEvent.objects.filter(session_id=session_id), before, limit, hold_values, "seq")
+    rows = HoldEvent.objects.filter(session_id=session_id).select_related("session")
+    return _page(rows, before, limit, hold_values, "seq")
 
 
 def positions(session_id: int) -> list[dict[str, Any]]:
@@ -322,7 +328,7 @@ def loop_rows(session_id: int | None = None) -> list[dict[str, Any]]:
 
 def standing_holds(session_id: int) -> list[dict[str, Any]]:
     """Holds that stand by the ledger, strongest first."""
-    rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None)
+    rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
     return sorted((hold_values(row) for row in rows), key=lambda h: (LABELS.index(h["label"]), h["code"]))
 
 

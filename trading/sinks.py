@@ -15,7 +15,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from marketdata.core.records import NO_TICK, NO_TIME
-from risk.core.holds import HOLDS
+from risk.core.holds import hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
 from trading.leases import short_wait
@@ -120,6 +120,7 @@ class _Batch:
 
     def __init__(self, session: Session, symbols: list[str], now: datetime) -> None:
         self.session, self.symbols, self.now = session, symbols, now
+        self.rules = session.rules  # which rulebook's codes
         self.orders: dict[int, Order] = {}
         self.new_orders: set[int] = set()
         self.fills: list[Fill] = []
@@ -273,7 +274,7 @@ class _Batch:
         bit, instrument = int(e["code"]), int(e["instrument"])
         if raised:
             hold = HoldEvent(session=self.session, seq=int(e["seq"]), bit=bit, instrument=instrument)
-            hold.code = HOLDS[bit].code
+            hold.code = hold_of(self.rules, bit).code
             hold.value, hold.limit, hold.raised_ns = int(e["value"]), int(e["volume"]), int(e["ts_ns"])
             hold.until_ns = None if e["until_ns"] == NO_TIME else int(e["until_ns"])
             self.holds.append(hold)

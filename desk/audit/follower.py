@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from desk.audit.services import Entry, append_many
-from risk.core.holds import HOLDS, LABELS
+from risk.core.holds import LABELS, hold_of
 from trading.core import records as kinds
 from trading.models import Command, SinkCursor
 from trading.run.context import LoopContext
@@ -40,6 +40,7 @@ class AuditFollower:
 
     def __init__(self, context: LoopContext) -> None:
         self.session_id, self.key = context.spec.id, context.spec.key
+        self.rules = context.spec.limits.get("rules", 0)  # which rulebook's codes
         self.symbols = [item.symbol for item in context.spec.instruments]
 
     def cursor(self) -> int:
@@ -71,7 +72,7 @@ class AuditFollower:
             elif kind in SENT:
                 yield self._order(e, base)
             elif kind in (kinds.HOLD_RAISED, kinds.HOLD_CLEARED):
-                hold = HOLDS[int(e["code"])]
+                hold = hold_of(self.rules, int(e["code"]))
                 base |= {"label": LABELS[hold.label], "value": int(e["value"]), "limit": int(e["volume"])}
                 action = "raised" if kind == kinds.HOLD_RAISED else "cleared"
                 yield Entry("hold", action, "desk", f"{self.key} {hold.code}", base)

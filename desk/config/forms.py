@@ -9,9 +9,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from risk.schema import SWITCH
+from risk.schema import CHOICE, SWITCH
 from trading.config import fields
-from trading.config.fields import CHOICE, CHOICES, LIST, NUMBER, Row
+from trading.config.fields import CHOICES, LIST, NUMBER, Row
 from trading.config.schema import ConfigError, Profile, parse_profile, profile_hash
 
 REASON_MAX = 500

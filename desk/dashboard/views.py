@@ -47,7 +47,8 @@ def desk(request: HttpRequest, session_id: int | None = None) -> HttpResponse:
         except ObjectDoesNotExist:
             raise Http404("no such session") from None
         stored = {name: value for name, value in sessions.stored_values(session_id).items() if ":" not in name}
-        context["page_data"] = {"session": session_id, "texts": page_texts(), "stored": stored, "rail": chart.rail()}
+        texts = page_texts(selectors.rulebook_of(session_id))
+        context["page_data"] = {"session": session_id, "texts": texts, "stored": stored, "rail": chart.rail()}
         context["panes"] = sessions.PANES
     return render(request, "dashboard/desk.html", context)
 

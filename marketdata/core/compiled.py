@@ -9,3 +9,5 @@ from numba import njit
 
 # numba takes these two options at run time; its type stubs do not name them
 inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+# the same for functions that are made by functions: those cannot be cached by themselves, only inside their caller
+compact = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]

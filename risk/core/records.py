@@ -1,16 +1,24 @@
-"""The form that trading fills in and the limits that it is measured against.
+"""The limits of a session and the specification of an instrument: int64 records, set field by field.
 
 LIMITS is one record of int64 per session; a CONFIG event sets one field by its index, so the order of the fields is
-part of the journal's format: append, never reorder.  GateInput is everything a gate rule may look at: integers only.
-A limit that nobody has set is UNSET, and the gate refuses (P-07).
+part of the journal's format: append, never reorder.  A limit that nobody has set is UNSET, and the gate refuses (P-07).
+What an entry asks of the gate stands in `risk.core.asking`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
+from numba import njit
 
 UNSET = np.iinfo(np.int64).min  # a limit or input that nobody has provided
 UNKNOWN = UNSET  # the same sentinel, read as "not known" for inputs
+
+# whose rules hold: the field `rules` of LIMITS, and the first index of every table that differs by venue
+MES, MOEX = 0, 1
+RULEBOOKS = ("mes", "moex")
+
+# values of the fields that choose a method
+SIZE_FIXED, SIZE_TIERS, SIZE_CAPS = 0, 1, 2  # qty_entry, MES-SIZE, MOEX-SIZE-01
+STOP_FIXED, STOP_ATR, STOP_STRUCTURE = 0, 1, 2  # MES-STOP-01
+ANCHOR_FILL, ANCHOR_SIGNAL = 0, 1  # MES-STOP-04
 
 LIMIT_FIELDS = (
     # what the session is
@@ -59,6 +67,51 @@ LIMIT_FIELDS = (
     # working orders (W-01)
     "ack_timeout_ns",
     "naked_ns_max",
+    # the rulebook and its methods
+    "rules",
+    "sizing",
+    "half_keep_one",  # 1: half a contract is kept as one, 0: refused (MES-SIZE-02, step 4)
+    "tier_ppm_max",  # lowers the tier's share of the balance, 0 = the tier's own (MES-SIZE-01)
+    "stop_method",
+    "stop_atr_ppm",  # stop = this x ATR
+    "stop_reduced_ppm",  # stop in phase REDUCED (MES-STOP-02)
+    "target_ratio_ppm",  # target = this x stop when target_ticks is 0; 0 = no target (MES-STOP-03)
+    "bracket_anchor",
+    "trail_ticks",  # 0 = no trailing (MES-STOP-05)
+    # reversals (MES-REV)
+    "exit_confidence_ppm_min",
+    "reverse_confidence_ppm_min",  # 0 = never reverse
+    "reverse_wait_ns",
+    "reversals_max",
+    # limits on the account (MES-HOLD, MOEX-RISK-05)
+    "balance_micros_min",
+    "drawdown_day_micros_max",  # from today's equity peak
+    "drawdown_micros_max",  # of the balance from its peak
+    "day_loss_open",  # 1: DAILY_LOSS counts open profit and loss (MOEX-RISK-05), 0: booked only (MES-RISK-05)
+    "streak_soft",
+    "streak_soft_pause_ns",
+    "streak_hard",
+    "streak_hard_pause_ns",
+    "streak_restarts",  # 1: the streak starts anew once it has raised its hold (MOEX-RISK-06)
+    "spread_hold_ns",
+    "presence_ns_max",  # 0 = attended operation is not demanded
+    "errors_60s_max",
+    # exposure (MOEX-RISK-04)
+    "gross_ppm_max",  # of the capital, all instruments
+    "instrument_ppm_max",  # of the capital, one instrument
+    "loss_stop_ppm_max",  # of the capital, loss at stop of one instrument
+    "participation_ppm_max",  # of the opposite quantity that the book shows
+    "bucket_capacity",  # entry slices at once; 0 = no bucket (MOEX-RISK-10)
+    "bucket_refill_ns",
+    "spread_ppm_max",  # of the price; 0 = ticks alone count (MOEX-RISK-08, rule 7)
+    "allow_short",
+    "loss_day_share_ppm_max",  # of the capital; 0 = loss_day alone (MOEX-RISK-04: the smaller)
+    "rvi_max",  # volatility index in hundredths of a point; 0 = not watched (MOEX-RISK-05)
+    "rvi_clear_max",
+    "rvi_age_ns_max",
+    "probe_slow_ns",  # round trip that is slow; 0 = not watched
+    "probe_good_ns",
+    "probe_lost_ns",
 )
 LIMITS = np.dtype((np.record, [(name, "<i8") for name in LIMIT_FIELDS]))
 LIMIT_INDEX = {name: i for i, name in enumerate(LIMIT_FIELDS)}
@@ -76,81 +129,40 @@ SPEC = np.dtype((np.record, [(name, "<i8") for name in SPEC_FIELDS]))
 SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 
 
-# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version.
-# Bars without quotes (`bar_mode` 1) ask less: no spread, no age of a quote.
-LIMIT_DIRECTION = np.array(
-    [
-        0
-        if name in ("capital_micros", "qty_entry", "stop_ticks", "target_ticks", "hold_ns_max", "entry_ttl_ns")
-        else -1
-        if name.endswith("_min")
-        or name
-        in (
-            "messages_reserved",
-            "duplicate_ns",
-            "slip_ticks_assumed",
-            "cooldown_entry_ns",
-            "cooldown_exit_ns",
-            "move_window_ns",  # within a longer one the price has moved further
-            "move_hold_ns",
-        )
-        else 1
-        for name in LIMIT_FIELDS
-    ],
-    np.int64,
-)
+# How a limit loosens: the strategy's own numbers do neither and take effect with the version.  Bars without quotes
+# (`bar_mode` 1) ask less: no spread, no age of a quote.  Within a longer `move_window_ns` the price has moved further.
+_NEITHER = (
+    "capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
+    " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
+    " reverse_confidence_ppm_min"
+).split()
+_SMALLER_ADMITS = (
+    "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns"
+    " day_loss_open streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
+).split()
+_ZERO_IS_OFF = (
+    "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
+    " bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns"
+).split()
+assert set(_NEITHER) | set(_SMALLER_ADMITS) | set(_ZERO_IS_OFF) <= set(LIMIT_FIELDS)
 
 
-class GateInput(NamedTuple):
-    """What one entry asks for, and what is known at that moment.  int64 throughout; UNKNOWN where it is not known."""
+def _direction(name: str) -> int:
+    if name in _NEITHER:
+        return 0
+    return -1 if name.endswith("_min") or name in _SMALLER_ADMITS else 1
 
-    now_ns: int
-    side: int
-    qty: int
-    order_type: int
-    price_tick: int  # the price the order could reach: its limit, or the far touch for a market order
-    stop_ticks: int  # distance of the protective stop from that price
-    score_ppm: int
-    confidence_ppm: int
-    trading: int  # 1 once the session was started and not stopped
-    tradable: int  # 1 when the instrument may be traded
-    limits_known: int  # 1 when every limit is set by a committed version
-    latched: int  # 1 while the kill latch stands
-    phase: int  # see marketdata.core.sessions
-    holds: int  # standing account holds, one bit per code
-    instrument_holds: int
-    feed_ts_ns: int  # last message of the feed, beats included
-    quote_ts_ns: int  # when the book or bar that prices this order was known
-    score_ts_ns: int
-    gap: int  # 1 while the feed reported a gap that is not back-filled
-    book_ok: int  # 1: two-sided, not crossed
-    status: int  # trading status of the instrument
-    bid_tick: int
-    ask_tick: int
-    last_tick: int
-    last_ts_ns: int
-    move_ticks: int  # |mark − farthest mark of the last window|; UNKNOWN before the first mark
-    reconciled: int  # 1: broker and desk agree on this stream epoch
-    recon_ts_ns: int
-    unknown_orders: int  # orders whose outcome is unknown
-    position: int  # signed
-    entries_working: int
-    working_buy: int
-    working_sell: int
-    orders_open: int
-    entry_fill_ns: int
-    exit_fill_ns: int
-    tick_value_micros: int
-    fee_per_unit_micros: int  # one side, at price_tick
-    margin_per_unit_micros: int
-    margin_elsewhere_micros: int  # of positions and working entries of all other instruments
-    open_risk_micros: int  # loss to the stops of positions and working entries, with fees; UNKNOWN without a stop
-    day_net_micros: int
-    equity_micros: int
-    reference_micros: int
-    same_order_ts_ns: (
-        int  # when the same (instrument, side, qty, type) was last sent and is not terminal; NO_TIME: never
-    )
-    score_used: int  # 1: an order was made from this score, or a newer one, already (P-16's key)
-    messages_1s: int
-    messages_60s: int
+
+# +1: a larger value admits more; -1: a larger value admits less; 0: neither, takes effect with the version
+LIMIT_DIRECTION = np.array([_direction(name) for name in LIMIT_FIELDS], np.int64)
+LIMIT_OFF = np.array([name in _ZERO_IS_OFF for name in LIMIT_FIELDS], np.bool_)
+_NO_LIMIT = 2**61
+
+
+@njit(cache=True)
+def loosens(index: int, old: int, new: int) -> bool:
+    """Whether a new value of this limit admits more than the old one.  A limit that 0 switches off has none then."""
+    if LIMIT_OFF[index]:
+        old = _NO_LIMIT if old == 0 else old
+        new = _NO_LIMIT if new == 0 else new
+    return (new - old) * LIMIT_DIRECTION[index] > 0

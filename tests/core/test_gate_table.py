@@ -5,13 +5,14 @@ import pytest
 
 from marketdata.core.records import BUY, NO_TICK, NO_TIME, SELL, STATUS_HALTED
 from marketdata.core.sessions import AFTER_HOURS, CLOSE_ONLY, NORMAL
-from risk.core import gate
+from risk.core import codes, gate
+from risk.core.asking import ASK, ASK_FIELDS
 from risk.core.holds import BIT, ENTRY_MASK, HOLDS
-from risk.core.records import LIMIT_FIELDS, LIMITS, UNKNOWN, UNSET, GateInput
+from risk.core.records import LIMIT_FIELDS, LIMITS, MES, MOEX, UNKNOWN, UNSET
 from tests.kernel.desk import LIMITS as DEMO
 from tests.kernel.desk import T0, S
 
-GOOD = GateInput(
+GOOD = dict(
     now_ns=T0,
     side=BUY,
     qty=1,
@@ -60,7 +61,23 @@ GOOD = GateInput(
     score_used=0,
     messages_1s=0,
     messages_60s=0,
+    size_code=0,
+    row_valid=1,
+    reversing=0,
+    capital_micros=10_000_000_000,
+    gross_micros=0,
+    instrument_micros=0,
+    bucket_tokens=0,
+    slices=1,
 )
+
+
+def ask(record: np.record, **changes: int) -> int:
+    """What the gate says to a good entry with these changes."""
+    form = np.zeros(1, ASK)
+    for name, value in (GOOD | changes).items():
+        form[name] = value
+    return int(gate.approve(form[0], form.view("<i8"), record))
 
 
 def limits(**changes: int) -> np.record:
@@ -73,18 +90,19 @@ def limits(**changes: int) -> np.record:
 # field = value | expected code; equality at a limit passes, one beyond refuses
 TABLE = f"""
 P-01   trading=0                            NOT_TRADING
-P-01   tradable=0                           NOT_TRADING
+P-25   tradable=0                           NOT_TRADING
 K-05   latched=1                            LATCHED
-P-06   side=2                               INPUT_INVALID
-P-06   qty=0                                INPUT_INVALID
-P-06   qty=-1                               INPUT_INVALID
-P-06   qty=1000001                          INPUT_INVALID
-P-06   tick_value_micros=0                  INPUT_INVALID
-P-06   fee_per_unit_micros=-1               INPUT_INVALID
-P-06   margin_per_unit_micros=-1            INPUT_INVALID
-P-06   confidence_ppm=1000001               INPUT_INVALID
-P-06   position=1000001                     INPUT_INVALID
-P-07   limits_known=0                       NO_LIMIT
+P-06   side=2                               INPUT_INVALID:side
+SIZE   qty=0                                SIZE_ZERO
+SIZE   qty=0,size_code=31                   RISK_TIER
+P-06   qty=-1                               INPUT_INVALID:qty
+P-06   qty=1000001                          INPUT_INVALID:qty
+P-06   tick_value_micros=0                  INPUT_INVALID:tick_value_micros
+P-06   fee_per_unit_micros=-1               INPUT_INVALID:fee_per_unit_micros
+P-06   margin_per_unit_micros=-1            INPUT_INVALID:margin_per_unit_micros
+P-06   confidence_ppm=1000001               INPUT_INVALID:confidence_ppm
+P-06   position=1000001                     INPUT_INVALID:position
+P-07   limits_known=0                       LIMITS_UNKNOWN
 P-05   reconciled=0                         NOT_RECONCILED
 P-05   unknown_orders=1                     NOT_RECONCILED
 P-05   recon_ts_ns={T0 - 24 * 3600 * S}     APPROVED
@@ -100,8 +118,10 @@ P-04   price_tick=0                         FEED_STALE
 P-04   score_ts_ns={T0 - 2 * S}             APPROVED
 P-04   score_ts_ns={T0 - 2 * S - 1}         SCORE_STALE
 P-04   score_ts_ns={T0 + 1}                 SCORE_STALE
-P-03   phase={AFTER_HOURS}                  CLOSED
-P-03   phase={CLOSE_ONLY}                   CLOSED
+P-03   phase={AFTER_HOURS}                  AFTER_HOURS
+P-03   phase={CLOSE_ONLY}                   EOD
+P-23   row_valid=0                          FEATURES_COLD
+P-26   exit_fill_ns={T0 - 5 * S + 1},reversing=1 APPROVED
 P-03   status={STATUS_HALTED}               CLOSED
 R-20   side=0                               NO_SIGNAL
 R-20   score_ppm=99999                      NO_SIGNAL
@@ -133,7 +153,7 @@ P-13   margin_per_unit_micros=5000000001    MARGIN
 P-13   equity_micros=49999999               MARGIN
 P-13   margin_elsewhere_micros=4950000000   APPROVED
 P-13   margin_elsewhere_micros=4950000001   MARGIN
-P-06   margin_elsewhere_micros=-1           INPUT_INVALID
+P-06   margin_elsewhere_micros=-1           INPUT_INVALID:margin_elsewhere_micros
 P-14   stop_ticks=16                        APPROVED
 P-14   fee_per_unit_micros=20000000         RISK_PER_TRADE
 P-14   open_risk_micros={UNKNOWN}           LIMITS_UNKNOWN
@@ -159,43 +179,69 @@ ROWS = [line.split() for line in TABLE.strip().splitlines()]
 @pytest.mark.parametrize(("control", "change", "expected"), ROWS, ids=[f"{r[0]} {r[1]}" for r in ROWS])
 def test_first_refusing_rule(control: str, change: str, expected: str) -> None:
     changes = {k: int(v) for k, v in (part.split("=") for part in change.split(","))}
-    code = gate.approve(GOOD._replace(**changes), limits())
-    assert gate.CODE_NAMES[code] == expected, control
+    code = ask(limits(), **changes)
+    assert gate.code_name(MES, code) == expected, control
 
 
 def test_a_good_entry_passes() -> None:
-    assert gate.approve(GOOD, limits()) == gate.APPROVED
+    assert ask(limits()) == codes.APPROVED
 
 
 def test_value_limit_p09() -> None:
     value = 20_001 * 1_250_000
-    assert gate.approve(GOOD, limits(value_micros_max=value)) == gate.APPROVED
-    assert gate.approve(GOOD, limits(value_micros_max=value - 1)) == gate.VALUE_LIMIT
+    assert ask(limits(value_micros_max=value)) == codes.APPROVED
+    assert ask(limits(value_micros_max=value - 1)) == codes.VALUE_LIMIT
 
 
 def test_relative_collar_p10() -> None:
     # half a tick from the mid is 25 ppm of 20 000
-    assert gate.approve(GOOD, limits(collar_ppm_max=25)) == gate.APPROVED
-    assert gate.approve(GOOD, limits(collar_ppm_max=24)) == gate.COLLAR
+    assert ask(limits(collar_ppm_max=25)) == codes.APPROVED
+    assert ask(limits(collar_ppm_max=24)) == codes.COLLAR
 
 
 def test_a_wide_spread_falls_back_to_a_recent_trade_or_refuses_p10() -> None:
     bars = limits(bar_mode=1)
-    assert gate.approve(GOOD, bars) == gate.APPROVED
-    assert gate.approve(GOOD._replace(last_tick=NO_TICK), bars) == gate.COLLAR
+    assert ask(bars) == codes.APPROVED
+    assert ask(bars, last_tick=NO_TICK) == codes.COLLAR
 
 
-@pytest.mark.parametrize("hold", HOLDS, ids=lambda h: h.code)
-def test_every_entry_hold_refuses_p02(hold) -> None:
-    code = gate.approve(GOOD._replace(holds=1 << hold.bit), limits())
-    if hold.code in ("FEED_STALE", "NOT_RECONCILED"):
-        assert code == gate.APPROVED, "these two have rules of their own with the sharper reason"
-    else:
-        assert (code == gate.HOLD) == bool(ENTRY_MASK >> hold.bit & 1)
+LATER = (
+    "NOT_RECONCILED",
+    "FEED_STALE",
+    "EOD",
+    "CLOSE_ONLY",
+    "AFTER_HOURS",
+    "MODEL_BLOCKED",
+    "FEATURES_COLD",
+)  # rules of their own, sharper reasons
+
+
+@pytest.mark.parametrize("hold", HOLDS[MES], ids=lambda h: h.code)
+def test_every_entry_hold_refuses_with_its_code_mes_risk_20(hold) -> None:
+    code = ask(limits(), holds=1 << hold.bit)
+    own_rule = hold.code in LATER and hold.code not in ("MODEL_BLOCKED", "FEATURES_COLD")  # rule 7 reads these two
+    refuses = bool(int(ENTRY_MASK[MES]) >> hold.bit & 1) and not own_rule
+    assert gate.code_name(MES, code) == (hold.code if refuses else "APPROVED")
+
+
+@pytest.mark.parametrize("hold", HOLDS[MOEX], ids=lambda h: h.code)
+def test_every_entry_hold_refuses_with_its_code_moex_risk_08(hold) -> None:
+    code = ask(limits(rules=MOEX), holds=1 << hold.bit)
+    refuses = bool(int(ENTRY_MASK[MOEX]) >> hold.bit & 1)
+    assert gate.code_name(MOEX, code) == (hold.code if refuses else "APPROVED")
+
+
+def test_the_strongest_hold_names_the_reason_mes_risk_16() -> None:
+    """Strongest label first, table order inside a label."""
+    rows = sorted(HOLDS[MES], key=lambda h: h.label)
+    entry = [h for h in rows if int(ENTRY_MASK[MES]) >> h.bit & 1 and h.code not in LATER]
+    for i, strong in enumerate(entry[:-1]):
+        for weak in entry[i + 1 :]:
+            assert ask(limits(), holds=1 << strong.bit | 1 << weak.bit) == codes.HOLD_BASE + strong.bit
 
 
 def test_instrument_holds_refuse_too_p02() -> None:
-    assert gate.approve(GOOD._replace(instrument_holds=1 << BIT["EOD"]), limits()) == gate.HOLD
+    assert ask(limits(), instrument_holds=1 << BIT["MISMATCH"]) == codes.HOLD_BASE + BIT["MISMATCH"]
 
 
 @pytest.mark.parametrize("name", LIMIT_FIELDS)
@@ -210,21 +256,16 @@ def test_a_missing_limit_is_seen_p07(name: str) -> None:
 MAY_BE_ABSENT = {"entry_fill_ns", "exit_fill_ns", "same_order_ts_ns", "order_type", "last_tick", "last_ts_ns"}
 
 
-@pytest.mark.parametrize("name", [name for name in GateInput._fields if name not in MAY_BE_ABSENT])
+@pytest.mark.parametrize("name", [name for name in ASK_FIELDS if name not in MAY_BE_ABSENT])
 def test_no_unknown_input_ever_approves_p06(name: str) -> None:
     """UNKNOWN in any one field refuses."""
-    assert gate.approve(GOOD._replace(**{name: UNKNOWN}), limits()) != gate.APPROVED
+    assert ask(limits(), **{name: UNKNOWN}) != codes.APPROVED
 
 
 def test_a_tighter_limit_never_approves_more() -> None:
     """P-08: over a grid of quantities, tightening any cap only ever removes approvals."""
     for qty in range(1, 7):
         for cap in range(1, 7):
-            wide = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap + 1))
-            tight = gate.approve(GOOD._replace(qty=qty), limits(qty_max=cap))
-            assert not (tight == gate.APPROVED and wide != gate.APPROVED)
-
-
-def test_every_reason_is_reachable() -> None:
-    reached = {row[2] for row in ROWS} | {"VALUE_LIMIT", "HOLD", "COLLAR", "REFUSED"}
-    assert set(gate.CODE_NAMES.values()) == reached
+            wide = ask(limits(qty_max=cap + 1), qty=qty)
+            tight = ask(limits(qty_max=cap), qty=qty)
+            assert not (tight == codes.APPROVED and wide != codes.APPROVED)

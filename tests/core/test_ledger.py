@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trading.core import ledger
 
 FILLS = st.lists(
-    st.tuples(st.sampled_from((1, -1)), st.integers(1, 50), st.integers(1, 100_000)), min_size=1, max_size=40
+    st.tuples(st.sampled_from((1, -1)), st.integers(1, 50), st.integers(-500, 100_000)), min_size=1, max_size=40
 )
 
 
@@ -23,21 +23,20 @@ def test_position_and_equity_are_exact(fills: list[tuple[int, int, int]], mark: 
         signed += side * size
         assert qty == signed
         assert 0 <= closed <= size
-        assert qty * cost >= 0
+        assert qty != 0 or cost == 0
     # realised + open = cash flows + position at the mark: no tick is made or lost by rounding
     assert realised + qty * mark - cost == cash + qty * mark
-    assert qty != 0 or cost == 0
 
 
-@settings(deadline=None)
+@settings(deadline=None)  # the first example compiles
 @given(st.integers(1, 10**12), st.integers(1, 10**6), st.data())
 def test_cost_share_is_the_floor_of_the_proportion(cost: int, held: int, data: st.DataObject) -> None:
     closed = data.draw(st.integers(0, held))
     assert ledger.cost_share(cost, held, closed) == Fraction(cost * closed, held).__floor__()
-    assert ledger.cost_share(-cost, held, closed) == Fraction(cost * closed, held).__floor__()
+    assert ledger.cost_share(-cost, held, closed) == Fraction(-cost * closed, held).__floor__()
 
 
-@settings(deadline=None)
+@settings(deadline=None)  # the first example compiles
 @given(st.integers(1, 2**31), st.integers(1, 10**9), st.integers(0, 10**6))
 def test_fee_is_rounded_up_to_a_micro(price: int, tick_value: int, ppm: int) -> None:
     fee = ledger.fee_per_unit(price, tick_value, 420_000, ppm)
@@ -53,6 +52,7 @@ def test_round_trip_commission_of_mes() -> None:
     assert fee - realised * 1_250_000 == 3_340_000
 
 
+@settings(deadline=None)  # the first example compiles
 @given(st.integers(1, 10**9), st.integers(1, 1000))
 def test_nearest_average_is_half_up(ticks: int, qty: int) -> None:
     assert ledger.nearest_average(ticks, qty) == (Fraction(ticks, qty) + Fraction(1, 2)).__floor__()

@@ -9,7 +9,7 @@ import numpy as np
 
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, QUOTE, new_events
 from marketdata.core.sessions import NORMAL
-from risk.core.holds import HOLDS
+from risk.core.holds import BY_BIT
 from risk.core.records import LIMIT_INDEX, SPEC_INDEX
 from trading.core import records as r
 from trading.run.replica import Kernel
@@ -55,6 +55,47 @@ LIMITS = {
     "cooldown_exit_ns": 5 * S,
     "ack_timeout_ns": 5 * S,
     "naked_ns_max": 3 * S,
+    "rules": 0,
+    "sizing": 0,
+    "half_keep_one": 1,
+    "tier_ppm_max": 0,
+    "stop_method": 0,
+    "stop_atr_ppm": 1_500_000,
+    "stop_reduced_ppm": 750_000,
+    "target_ratio_ppm": 0,
+    "bracket_anchor": 0,
+    "trail_ticks": 0,
+    "exit_confidence_ppm_min": 550_000,
+    "reverse_confidence_ppm_min": 0,
+    "reverse_wait_ns": 30 * S,
+    "reversals_max": 2,
+    "balance_micros_min": 0,
+    "drawdown_day_micros_max": 750_000_000,
+    "drawdown_micros_max": 900_000_000,
+    "day_loss_open": 0,
+    "streak_soft": 0,
+    "streak_soft_pause_ns": 900 * S,
+    "streak_hard": 0,
+    "streak_hard_pause_ns": 1800 * S,
+    "streak_restarts": 0,
+    "spread_hold_ns": 0,
+    "presence_ns_max": 0,
+    "errors_60s_max": 10,
+    "gross_ppm_max": 0,
+    "instrument_ppm_max": 0,
+    "loss_stop_ppm_max": 0,
+    "participation_ppm_max": 0,
+    "bucket_capacity": 0,
+    "bucket_refill_ns": 0,
+    "spread_ppm_max": 0,
+    "allow_short": 1,
+    "loss_day_share_ppm_max": 0,
+    "rvi_max": 0,
+    "rvi_clear_max": 0,
+    "rvi_age_ns_max": 0,
+    "probe_slow_ns": 0,
+    "probe_good_ns": 0,
+    "probe_lost_ns": 0,
 }
 SPEC = {
     "tick_value_micros": 1_250_000,
@@ -75,6 +116,7 @@ class Desk:
         self.now_ns = T0
         self.ref = 0
         self.sent: list[np.record] = []
+        self.given: list[np.ndarray] = []  # every input, as it was applied
         self.limits = LIMITS | (limits or {})
         if ready:
             self.configure()
@@ -99,6 +141,7 @@ class Desk:
         for name, value in fields.items():
             events[name] = value
         rows = self.kernel.apply(events)
+        self.given.append(events)
         outputs = [rows[i] for i in range(1, len(rows))]
         self.sent.extend(outputs)
         return outputs
@@ -191,7 +234,8 @@ def decision(outputs: Sequence[np.record]) -> int:
 
 def standing(desk: Desk) -> set[str]:
     """Codes of the account holds that stand."""
-    return {h.code for h in HOLDS if desk.account.holds >> h.bit & 1}
+    rows = BY_BIT[int(desk.account.rules)]
+    return {hold.code for bit, hold in rows.items() if desk.account.holds >> bit & 1}
 
 
 def sent(outputs: Sequence[np.record], kind: int, role: int = 0) -> list[np.record]:

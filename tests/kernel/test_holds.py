@@ -7,11 +7,13 @@ import pytest
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, SELL
-from risk.core import gate
-from risk.core.holds import BIT, HOLDS, LABELS, label
+from risk.core import codes
+from risk.core.holds import BIT, FLATTEN_MASK, HOLDS, LABELS, label
+from risk.core.records import MES, MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import orders as life
 from trading.core import records as r
+from trading.run.replica import Kernel
 
 
 def entry_on_its_way(desk: Desk) -> int:
@@ -23,12 +25,10 @@ def entry_on_its_way(desk: Desk) -> int:
 def test_daily_loss_flattens_and_lasts_until_the_roll_p15() -> None:
     desk = Desk({"loss_day_micros_max": 50_000_000})
     desk.enter()
-    out = desk.quote(19_950, 19_951) + desk.event(m.TRADE, price_tick=19_960, qty=1)
+    desk.event(m.TRADE, price_tick=19_960, qty=1)
+    assert "DAILY_LOSS" not in standing(desk), "open money is no part of it (MES-RISK-05)"
+    desk.fill(int(desk.live(r.STOP_LOSS)[0].number), 19_960)  # $51.25 and $0.84
     assert "DAILY_LOSS" in standing(desk)
-    exits = sent(out, r.SUBMIT, r.EXIT)
-    assert len(exits) == 1
-    desk.ack(int(exits[0].order_number))
-    desk.fill(int(exits[0].order_number), 19_960)
     desk.command(r.RESUME)
     assert "DAILY_LOSS" in standing(desk)
     desk.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, code=1, value=desk.now_ns + 10**15, until_ns=2**62, ref=20260305)
@@ -40,15 +40,15 @@ def test_feed_silence_holds_entries_and_clears_by_itself_p04() -> None:
     desk = Desk()
     desk.event(r.TIMER, wait_ns=2 * S + 1)
     assert "FEED_STALE" in standing(desk)
-    assert decision(desk.score()) == gate.FEED_STALE
+    assert decision(desk.score()) == codes.FEED_STALE
     desk.event(m.FEED, code=m.FEED_BEAT)
     assert "FEED_STALE" not in standing(desk)
-    assert decision(desk.score()) == gate.FEED_STALE, "a beat is no quote: the old quote is still too old"
+    assert decision(desk.score()) == codes.FEED_STALE, "a beat is no quote: the old quote is still too old"
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
-@pytest.mark.parametrize(("late_ns", "code"), [(2 * S, gate.APPROVED), (2 * S + 1, gate.FEED_STALE)])
+@pytest.mark.parametrize(("late_ns", "code"), [(2 * S, codes.APPROVED), (2 * S + 1, codes.FEED_STALE)])
 def test_a_quote_that_waited_in_a_queue_is_as_old_as_it_is_p04(late_ns: int, code: int) -> None:
     desk = Desk()
     desk.event(r.TIMER, wait_ns=60 * S)
@@ -56,7 +56,7 @@ def test_a_quote_that_waited_in_a_queue_is_as_old_as_it_is_p04(late_ns: int, cod
     desk.quote(20_000, 20_001, ts_ns=desk.now_ns - late_ns, wait_ns=0)
     told_ns = desk.now_ns - late_ns
     assert desk.position().quote_ts_ns == desk.position().last_ts_ns == desk.account.feed_ts_ns == told_ns
-    assert ("FEED_STALE" in standing(desk)) == (code != gate.APPROVED)
+    assert ("FEED_STALE" in standing(desk)) == (code != codes.APPROVED)
     assert decision(desk.score(wait_ns=0)) == code
 
 
@@ -64,10 +64,10 @@ def test_a_gap_refuses_until_the_feed_is_up_again_p04() -> None:
     desk = Desk()
     desk.event(m.FEED, code=m.FEED_GAP)
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.FEED_STALE
+    assert decision(desk.score()) == codes.FEED_STALE
     desk.event(m.FEED, code=m.FEED_UP)
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
 def test_a_session_whose_windows_run_out_is_after_hours_p03() -> None:
@@ -76,7 +76,7 @@ def test_a_session_whose_windows_run_out_is_after_hours_p03() -> None:
     desk.reconcile()
     desk.quote(20_000, 20_001)
     assert standing(desk) == {"AFTER_HOURS"}
-    assert decision(desk.score()) == gate.HOLD
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["AFTER_HOURS"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_links_hold_entries_while_down(link: int, code: str) -> None:
     desk = Desk()
     desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=0)
     assert code in standing(desk)
-    assert decision(desk.score()) in (gate.HOLD, gate.NOT_RECONCILED)
+    assert decision(desk.score()) in (codes.HOLD_BASE + BIT[code], codes.NOT_RECONCILED)
     desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=link, value=1)
     assert code not in standing(desk)
 
@@ -144,7 +144,7 @@ def test_an_opposite_score_exits_under_any_hold_mes_rev_01(what: str) -> None:
     desk.enter()
     hold_by(desk, what)
     out = desk.score(SELL)
-    assert decision(out) != gate.APPROVED
+    assert decision(out) != codes.APPROVED
     assert [(int(o.role), int(o.side), int(o.qty)) for o in sent(out, r.SUBMIT)] == [(r.EXIT, SELL, 1)]
 
 
@@ -219,20 +219,20 @@ def test_the_window_is_never_shorter_and_an_eighth_longer_at_most_p11(seed: int)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
-def test_kill_cancels_closes_and_latches_k02() -> None:
+def test_kill_cancels_closes_and_latches_k02_mes_hold_kill_switch() -> None:
     desk = Desk()
     desk.enter()
     out = desk.command(r.KILL)
     assert [int(o.role) for o in sent(out, r.SUBMIT)] == [r.EXIT]
     assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.TARGET], "the stop stays until the exit is filled"
-    assert LABELS[label(int(desk.account.holds))] == "HALTED"
+    assert LABELS[label(MES, int(desk.account.holds))] == "HALTED"
     exit_number = int(sent(out, r.SUBMIT)[0].order_number)
     desk.ack(exit_number)
     out = desk.fill(exit_number, 19_999)
     assert [int(o.role) for o in sent(out, r.CANCEL)] == [r.STOP_LOSS]
     desk.command(r.RESUME)
     assert "KILL_SWITCH" in standing(desk), "resume does not lift a halt (MES-RISK-13)"
-    assert decision(desk.score()) == gate.LATCHED
+    assert decision(desk.score()) == codes.LATCHED
 
 
 def test_reset_halt_needs_flat_k05() -> None:
@@ -258,9 +258,9 @@ def test_after_an_unlock_nothing_trades_until_a_person_resumes_k05() -> None:
         desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_LATCH, value=value)
     desk.quote(20_000, 20_001)
     assert standing(desk) == {"OPERATOR_PAUSE"}
-    assert decision(desk.score()) == gate.HOLD
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["OPERATOR_PAUSE"]
     desk.command(r.RESUME)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
 def test_a_halt_that_was_no_kill_is_lifted_without_a_pause_mes_risk_13() -> None:
@@ -275,7 +275,7 @@ def test_reducing_commands_pause_until_resume_ui_14(code: int) -> None:
     desk = Desk()
     desk.command(code)
     assert standing(desk) == {"OPERATOR_PAUSE"}
-    assert decision(desk.score()) == gate.HOLD
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["OPERATOR_PAUSE"]
     desk.command(r.RESUME)
     assert standing(desk) == set()
 
@@ -302,12 +302,32 @@ def test_an_unknown_command_is_refused() -> None:
     assert Desk().command(99)[-1].code == r.RECEIPT_REFUSED
 
 
-def test_exits_are_never_refused_by_any_two_holds() -> None:
-    """Every hold and every pair of holds against flatten: the exit always leaves."""
-    for first in HOLDS:
-        for second in HOLDS:
-            desk = Desk()
-            desk.enter()
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_exits_are_never_refused_by_any_two_holds_mes_acc_10_19(rules: int) -> None:
+    """Every hold and every pair of holds against every reducing order: exit, stop, target and cancel always leave."""
+    desk = Desk({"rules": rules})
+    desk.enter()
+    held = desk.kernel.snapshot()
+    rows = HOLDS[rules]
+    for i, first in enumerate(rows):
+        for second in rows[i:]:
+            desk.kernel = Kernel.restore(held)
             desk.account.holds |= 1 << first.bit | 1 << second.bit
             out = desk.command(r.FLATTEN_ALL)
-            assert sent(out, r.SUBMIT, r.EXIT), (first.code, second.code)
+            assert sent(out, r.SUBMIT, r.EXIT) and sent(out, r.CANCEL, r.TARGET), (first.code, second.code)
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_protection_is_placed_under_every_hold_mes_live_08(rules: int) -> None:
+    """An entry that fills under a hold gets its stop, or its exit where the hold demands flat."""
+    desk = Desk({"rules": rules})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    waiting = desk.kernel.snapshot()
+    ref = desk.ref
+    for hold in HOLDS[rules]:
+        desk.kernel, desk.ref = Kernel.restore(waiting), ref
+        desk.account.holds |= 1 << hold.bit
+        out = desk.fill(number, 20_001)
+        role = r.EXIT if int(FLATTEN_MASK[rules]) >> hold.bit & 1 else r.STOP_LOSS
+        assert sent(out, r.SUBMIT, role), hold.code

@@ -4,8 +4,9 @@ import pytest
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TICK, SELL
-from risk.core import gate
+from risk.core import codes
 from risk.core.holds import LABELS, label
+from risk.core.records import MES
 from tests.kernel.desk import LIMITS, Desk, S, decision, kinds, sent, standing
 from trading.core import orders as life
 from trading.core import protect
@@ -18,7 +19,7 @@ def test_a_fresh_kernel_trades_nothing() -> None:
     desk = Desk(ready=False)
     desk.quote(20_000, 20_001)
     out = desk.score()
-    assert decision(out) == gate.NOT_TRADING and not sent(out, r.SUBMIT)
+    assert decision(out) == codes.NOT_TRADING and not sent(out, r.SUBMIT)
 
 
 def test_start_is_refused_without_a_configuration_p07() -> None:
@@ -31,7 +32,7 @@ def test_start_is_refused_without_a_configuration_p07() -> None:
 def test_ready_desk_is_active() -> None:
     desk = Desk()
     assert standing(desk) == set()
-    assert LABELS[label(int(desk.account.holds))] == "ACTIVE"
+    assert LABELS[label(MES, int(desk.account.holds))] == "ACTIVE"
 
 
 # --- entry and bracket ------------------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ def test_a_refused_stop_means_out_at_once_mes_live_08() -> None:
     assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [1]
 
 
-def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1() -> None:
+def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1_w03_mes_hold_naked_position() -> None:
     desk = Desk()
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
@@ -132,7 +133,7 @@ def test_a_stop_never_acknowledged_leads_to_an_exit_and_then_a_hold_n1() -> None
     assert "NAKED_POSITION" in standing(desk)
 
 
-def test_time_exit() -> None:
+def test_time_exit_mes_stop_06() -> None:
     desk = Desk({"hold_ns_max": 30 * S})
     desk.enter()
     desk.now_ns += 30 * S
@@ -144,12 +145,12 @@ def test_opposite_score_exits_and_never_flips_mes_rev_01() -> None:
     desk = Desk()
     desk.enter()
     out = desk.score(SELL)
-    assert decision(out) == gate.IN_POSITION
+    assert decision(out) == codes.IN_POSITION
     exits = sent(out, r.SUBMIT)
     assert [(int(o.role), int(o.qty), int(o.side)) for o in exits] == [(r.EXIT, 1, SELL)]
 
 
-def test_entry_unfilled_in_time_is_cancelled() -> None:
+def test_entry_unfilled_in_time_is_cancelled_w06() -> None:
     desk = Desk()
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.ack(number)
@@ -160,7 +161,7 @@ def test_entry_unfilled_in_time_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("filled", [False, True])
-@pytest.mark.parametrize(("limit_micros", "code"), [(100_000_000, gate.APPROVED), (99_999_999, gate.MARGIN)])
+@pytest.mark.parametrize(("limit_micros", "code"), [(100_000_000, codes.APPROVED), (99_999_999, codes.MARGIN)])
 def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, code: int) -> None:
     desk = Desk({"margin_micros_max": limit_micros}, ready=False)
     desk.configure()
@@ -173,7 +174,7 @@ def test_margin_counts_every_instrument_p13(filled: bool, limit_micros: int, cod
     if filled:
         desk.enter()
     else:
-        assert decision(desk.score()) == gate.APPROVED
+        assert decision(desk.score()) == codes.APPROVED
     assert decision(desk.score(instrument=1)) == code
 
 
@@ -181,21 +182,21 @@ def test_one_score_makes_one_order_even_when_the_venue_refused_it_p16() -> None:
     desk = Desk()
     at_ns = desk.now_ns
     number = int(sent(desk.score(ts_venue_ns=at_ns), r.SUBMIT)[0].order_number)
-    assert decision(desk.score(ts_venue_ns=at_ns)) == gate.ENTRY_WORKING
+    assert decision(desk.score(ts_venue_ns=at_ns)) == codes.ENTRY_WORKING
     desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
     for count in (1, 2, 3):  # the same score, delivered again and again
         assert ("DUPLICATE_STORM" in standing(desk)) is False, count
-        assert decision(desk.score(ts_venue_ns=at_ns)) == gate.DUPLICATE
+        assert decision(desk.score(ts_venue_ns=at_ns)) == codes.DUPLICATE
     assert "DUPLICATE_STORM" in standing(desk), "3 in 60 s"
     desk.command(r.RESET_HALT)
-    assert decision(desk.score(ts_venue_ns=at_ns - 1)) == gate.DUPLICATE, "an older one is no news either"
+    assert decision(desk.score(ts_venue_ns=at_ns - 1)) == codes.DUPLICATE, "an older one is no news either"
 
 
 def test_a_new_score_may_ask_for_the_same_order_once_the_last_has_ended_p16() -> None:
     desk = Desk()
     number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
     desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
-    assert decision(desk.score()) == gate.APPROVED
+    assert decision(desk.score()) == codes.APPROVED
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_an_unanswered_order_is_queried_never_sent_again_w01_w02() -> None:
     assert not sent(out, r.SUBMIT)
     assert desk.order(number).status == life.UNKNOWN
     desk.quote(20_000, 20_001)
-    assert decision(desk.score()) == gate.NOT_RECONCILED
+    assert decision(desk.score()) == codes.NOT_RECONCILED
     desk.answer(r.REJECT, number, code=r.REJECTED_UNKNOWN_ORDER)
     assert desk.order(number).status == life.REJECTED
 
@@ -297,7 +298,7 @@ def test_a_refused_cancel_waits_a_second_p17() -> None:
 
 
 # --- reconciliation ---------------------------------------------------------------------------------------------------
-def test_a_position_that_only_the_broker_has_is_a_mismatch_p05() -> None:
+def test_a_position_that_only_the_broker_has_is_a_mismatch_p05_mes_hold_mismatch() -> None:
     desk = Desk()
     desk.reconcile(positions=[(0, 1)])
     assert {"MISMATCH", "NOT_RECONCILED"} <= standing(desk)
@@ -352,8 +353,18 @@ def test_each_limit_knows_which_way_it_loosens(name: str, before: int, tighter: 
         assert desk.kernel.params.limits[0][name] == in_force
 
 
+def test_a_limit_that_is_switched_off_waits_for_flat_too() -> None:
+    """0 means no limit for some fields: that is a loosening, though the number is smaller."""
+    desk = Desk({"presence_ns_max": 900 * S, "spread_ppm_max": 500})
+    desk.enter()
+    desk.limits = LIMITS | {"presence_ns_max": 0, "spread_ppm_max": 400}
+    desk.configure(version=2)
+    limits = desk.kernel.params.limits[0]
+    assert (limits.presence_ns_max, limits.spread_ppm_max) == (900 * S, 400)
+
+
 # --- memory -----------------------------------------------------------------------------------------------------------
-def test_snapshot_restores_to_the_bit() -> None:
+def test_snapshot_restores_to_the_bit_mes_risk_22_moex_risk_12() -> None:
     desk = Desk()
     desk.enter()
     copy = Kernel.restore(desk.kernel.snapshot())

@@ -130,7 +130,7 @@ def test_a_frame_that_the_kernel_did_not_make_is_found(desk):
     assert (report.chain_fault, report.first_difference, report.ok) == ("", at + 1, False)
 
 
-def test_the_picture_tells_what_is_held_and_why(desk):
+def test_the_picture_tells_what_is_held_and_why_moex_risk_14(desk):
     loop = start(desk)
     desk.give(score(desk.now()))
     desk.step()
@@ -156,6 +156,8 @@ def test_the_picture_tells_what_is_held_and_why(desk):
     assert picture["quote:0"]["bid"] == 20_000
     assert {row["id"] for row in picture["risk"]} == {
         "loss_day",
+        "drawdown_day",
+        "drawdown",
         "loss_total",
         "position",
         "orders_open",

@@ -210,3 +210,58 @@ def test_a_bad_file_fails_the_command_and_stores_nothing(tmp_path):
     assert ConfigVersion.objects.count() == 0
     with pytest.raises(CommandError, match="did you mean demo-mes"):
         run("activate", "demo-mess", "--reason", "x")
+
+
+# the rulebooks' own numbers
+
+
+def test_the_futures_profile_holds_its_documents_numbers_mes_conf_06():
+    limits = configs.load_file(configs.FOLDER / "mes-topstep.yaml").limits()
+    dollars = {
+        "capital": 1000, "loss_trade": 25, "loss_day": 50, "drawdown_day": 75, "drawdown": 200, "loss_total": 300,
+    }  # fmt: skip
+    for name, value in dollars.items():
+        key = "capital_micros" if name == "capital" else f"{name}_micros_max"
+        assert limits[key] == value * 1_000_000, name
+    assert limits["balance_micros_min"] == 700_000_000
+    assert (limits["streak_soft"], limits["streak_soft_pause_ns"] // 60_000_000_000) == (3, 15)
+    assert (limits["streak_hard"], limits["streak_hard_pause_ns"] // 60_000_000_000) == (5, 30)
+    assert (limits["exit_confidence_ppm_min"], limits["reverse_confidence_ppm_min"]) == (550_000, 750_000)
+    assert (limits["stop_ticks"], limits["target_ticks"], limits["target_ratio_ppm"]) == (8, 0, 2_000_000)
+    assert (limits["spread_ticks_max"], limits["spread_hold_ns"]) == (2, 60_000_000_000)
+
+
+def test_the_shares_profile_holds_its_documents_numbers_moex_risk_04():
+    limits = configs.load_file(configs.FOLDER / "moex-tinvest.yaml").limits()
+    assert (limits["gross_ppm_max"], limits["instrument_ppm_max"], limits["loss_stop_ppm_max"]) == (
+        500_000,
+        50_000,
+        2_500,
+    )
+    assert (limits["loss_day_micros_max"], limits["loss_day_share_ppm_max"]) == (10_000_000_000, 20_000)
+    assert (limits["bucket_capacity"], limits["bucket_refill_ns"]) == (20, 600_000_000)
+    assert (limits["rvi_max"], limits["rvi_clear_max"]) == (4000, 3800)
+    assert (limits["probe_slow_ns"], limits["probe_good_ns"], limits["probe_lost_ns"]) == (50 * MS, 40 * MS, 100 * MS)
+    assert (limits["streak_soft"], limits["streak_soft_pause_ns"] // SECOND) == (3, 300)
+
+
+MS, SECOND = 1_000_000, 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("risk.drawdown_day_max", "50 USD", "risk.loss_day_max (50 USD) is not less than risk.drawdown_day_max (50"),
+        ("risk.drawdown_max", "300 USD", "risk.drawdown_max (300 USD) is not less than risk.loss_total_max (300 USD)"),
+        ("risk.loss_trade_max", "51 USD", "one trade may lose more than a day"),
+        ("risk.capital", "650 USD", "the session would start below the balance that trades"),
+        ("risk.confidence_min", "59 %", "risk.confidence_min is below 60 %"),
+        ("risk.stop_ticks_max", 17, "reach beyond 4 to 16 ticks"),
+        ("risk.sizing", "tears", "'tears' is unknown; known: fixed, tiers, caps"),
+        ("risk.rules", "nyse", "'nyse' is unknown; known: mes, moex"),
+        ("risk.rules", "moex", "tiers are the futures' own"),
+        ("risk.target_ratio", "2 %", "is not a plain ratio"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_is_refused_with_the_reason_mes_conf_06(path, value, words):
+    assert any(words in fault for fault in faults(path, value, "mes-topstep")), faults(path, value, "mes-topstep")

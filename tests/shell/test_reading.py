@@ -5,10 +5,18 @@ import json
 import pytest
 from django.test import override_settings
 
+from desk.dashboard.texts import page_texts
+from marketdata.core.records import ACCOUNT_SCOPE
+from risk.core.codes import HOLD_BASE
+from risk.core.holds import BIT
+from risk.core.records import MES, MOEX
 from tests.shell.frames import Tape, context_of, make_session
 from trading import selectors
 from trading.core import records as kinds
 from trading.leases import want_loops
+from trading.reports.moments import moment
+from trading.reports.session import refusals
+from trading.reports.tables import pieces
 from trading.run.context import LOOPS
 from trading.sinks import LedgerFollower
 
@@ -36,6 +44,26 @@ def test_the_snapshot_from_rows_says_so_and_serialises():
     assert {row["state"] for row in snapshot["loops"]} == {"not running"}
     assert json.loads(json.dumps(snapshot))["session"]["key"] == session.key
     assert [row["key"] for row in selectors.running_sessions()] == [session.key]
+
+
+@pytest.mark.parametrize(("rules", "name"), [(MES, "DATABASE_AWAY"), (MOEX, "RECORD_DOWN")], ids=("mes", "moex"))
+def test_a_reason_is_named_by_the_sessions_own_rulebook_wherever_it_is_shown(rules, name):
+    session = make_session()
+    session.spec["limits"]["rules"] = rules
+    session.save()
+    bit = BIT["DATABASE_AWAY"]
+    tape = Tape().add(kinds.HOLD_RAISED, code=bit, instrument=ACCOUNT_SCOPE)
+    tape.add(kinds.DECISION, code=HOLD_BASE + bit, side=1)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    assert [row["name"] for row in selectors.decision_list(session.id).rows] == [name]
+    assert [row["code"] for row in selectors.hold_list(session.id).rows] == [name]
+    assert [row["name"] for row in refusals(session.id)] == [name]
+    assert moment(session.id, 10**6)["decision"] == name
+    shown = {
+        heading: [row for rows in pieces(heading, session.id) for row in rows] for heading in ("decisions", "holds")
+    }
+    assert name in shown["decisions"][1] and name in shown["holds"][1]
+    assert page_texts(selectors.rulebook_of(session.id))["gate"][HOLD_BASE + bit][0] == name
 
 
 PLAIN_STATIC = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

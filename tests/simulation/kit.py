@@ -12,7 +12,7 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.records import QUOTE, new_events
 from marketdata.core.sessions import NORMAL
 from marketdata.core.units import MICROS, NANOS
-from risk.core.records import LIMIT_FIELDS
+from tests.kernel.desk import LIMITS as RULES
 from trading.core.records import COMMAND, SCORE
 from trading.run.context import LoopContext
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec
@@ -20,7 +20,7 @@ from trading.run.streams import make_client
 
 START_NS = 1_700_000_000 * NANOS
 DAY_NS = 86_400 * NANOS
-LIMITS = dict.fromkeys(LIMIT_FIELDS, 1_000_000_000) | {
+LIMITS = RULES | {
     "capital_micros": 50_000 * MICROS,
     "bar_mode": 0,
     "quote_age_ns_max": 5 * NANOS,
@@ -59,6 +59,9 @@ LIMITS = dict.fromkeys(LIMIT_FIELDS, 1_000_000_000) | {
     "cooldown_exit_ns": 0,
     "ack_timeout_ns": 5 * NANOS,
     "naked_ns_max": 3 * NANOS,
+    "exit_confidence_ppm_min": 100_000,
+    "drawdown_day_micros_max": 10**10,
+    "drawdown_micros_max": 10**10,
 }
 
 

@@ -1,21 +1,22 @@
 """What changes between two profiles, line by line: does it tighten, loosen, or neither, and whom does it reach.
 
-Limits follow LIMIT_DIRECTION; the words of the market follow the table below.  What is not known to tighten never
-counts as tightening.  Called by the configuration pages and by whoever asks whether a change raises risk.
+Limits follow the kernel's own judgement, `loosens`; the words of the market follow the table below.  What is not known
+to tighten never counts as tightening.  Called by the configuration pages and by whoever asks whether a change raises
+risk.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from marketdata.calendars import ALL_HOURS
-from risk.core.records import LIMIT_DIRECTION, LIMIT_INDEX
+from risk.core.records import LIMIT_INDEX, loosens
 from risk.schema import FIELDS
 from trading.config.schema import Profile, diff
 
 TIGHTENS, LOOSENS, NEUTRAL = "tightens", "loosens", "neutral"
 RUNNING, NEW_SESSIONS = "running sessions", "new sessions"
 # A running session keeps these: they say what it is, not what it may do.
-KEPT_BY_SESSION = ("capital_micros", "bar_mode")
+KEPT_BY_SESSION = ("capital_micros", "bar_mode", "rules", "presence_ns_max")
 HARMLESS = ("title", "paper.")  # neither can raise risk: a name, and how the simulated venue fills
 _NAME_OF = {f"risk.{row.key}": row.name for row in FIELDS}
 
@@ -46,9 +47,11 @@ def compare(old: Profile, new: Profile) -> list[Line]:
 
 
 def limit_effect(name: str, old: int, new: int) -> str:
-    """What a change of one field of LIMITS does (LIMIT_DIRECTION: +1 = a larger value admits more)."""
-    step = (new - old) * int(LIMIT_DIRECTION[LIMIT_INDEX[name]])
-    return LOOSENS if step > 0 else TIGHTENS if step < 0 else NEUTRAL
+    """What a change of one field of LIMITS does, as the kernel judges it: 0 may mean that there is no limit."""
+    index = LIMIT_INDEX[name]
+    if loosens(index, old, new):
+        return LOOSENS
+    return TIGHTENS if loosens(index, new, old) else NEUTRAL
 
 
 def _listed(old: object, new: object) -> str:

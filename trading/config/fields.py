@@ -7,10 +7,11 @@ checks a value; `schema.parse_profile` does.
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from risk.core.records import LIMIT_DIRECTION, LIMIT_INDEX
-from risk.schema import COUNT, EXAMPLES, FIELDS, MONEY, SHARE, SWITCH, TICKS, TIME, Limit, text
+from risk.schema import CHOICE, COUNT, EXAMPLES, FIELDS, MONEY, RATIO, SHARE, SWITCH, TICKS, TIME, Limit, text
+from risk.schema import CHOICES as NAMES
 from trading.config.schema import MarketSection, PaperSection, Profile
 
-CHOICE, CHOICES, LIST, NUMBER, WORDS = "choice", "choices", "list", "number", "words"
+CHOICES, LIST, NUMBER, WORDS = "choices", "list", "number", "words"
 SECTIONS = {"": "Profile", "market": "Market", "paper": "Simulated venue", "risk": "Risk"}
 FIXED = ("version", "profile")  # the form's number and the profile's name: no form changes them
 DIRECTIONS = {1: "a larger value admits more", -1: "a larger value admits less", 0: "neither tighter nor looser"}
@@ -18,7 +19,10 @@ WORDS_OF = {
     "qty": "quantity", "ttl": "time to live", "ack": "acknowledgement", "recon": "reconciliation", "slip": "slippage",
     "1s": "in 1 s", "60s": "in 60 s",
 }  # fmt: skip
-UNITS = {TIME: "time with unit", SHARE: "share with unit", TICKS: "ticks", COUNT: "number", SWITCH: "on or off"}
+UNITS = {
+    TIME: "time with unit", SHARE: "share with unit", TICKS: "ticks", COUNT: "number", SWITCH: "on or off",
+    RATIO: "ratio", CHOICE: "",
+}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -58,12 +62,13 @@ def rows(profile: Profile) -> list[Row]:
 
 def _limit(row: Limit, currency: str, value: Any) -> Row:
     low, high = text(row, row.low, currency), text(row, row.high, currency)
-    bounds = "" if row.kind == SWITCH else f"{low} … {high}"
+    choices = NAMES.get(row.name, ())
+    bounds = ", ".join(choices) if choices else "" if row.kind == SWITCH else f"{low} … {high}"
     unit = currency if row.kind == MONEY else UNITS.get(row.kind, row.kind)
     direction = DIRECTIONS[int(LIMIT_DIRECTION[LIMIT_INDEX[row.name]])]
     example = EXAMPLES.get(row.kind, "").replace("USD", currency)
     path = f"risk.{row.key}"
-    return Row(path, "risk", label(row.key), row.kind, unit, bounds, row.help, example, direction, (), value)
+    return Row(path, "risk", label(row.key), row.kind, unit, bounds, row.help, example, direction, choices, value)
 
 
 def _plain(section: str, key: str, field: Any, value: Any) -> Row:

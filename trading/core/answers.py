@@ -8,11 +8,15 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
+from marketdata.core.sessions import MUST_BE_FLAT
+from marketdata.core.units import TICK_MAX
 from risk.core.holds import BIT
+from risk.core.records import ANCHOR_SIGNAL
+from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
-from trading.core.protect import BY_STOP, BY_TARGET, RETRY_NS, close
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close
 from trading.core.records import (
     ACK,
     CANCELLED,
@@ -33,8 +37,11 @@ from trading.core.records import (
     Params,
     State,
 )
+from trading.core.watch.limits import note_loss
 
 _MISMATCH = BIT["MISMATCH"]
+_UNREADABLE = BIT["STATE_UNREADABLE"]
+_NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
 
 
 @inner
@@ -99,6 +106,11 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
 @inner
 def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
+    if e.qty <= 0:  # nothing was traded: not a fill, whatever it is
+        return raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.qty, 1)
+    priced = 0 < e.price_tick <= TICK_MAX
+    if not priced:  # held is what the venue says; what it cost is in doubt
+        n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.price_tick, TICK_MAX)
     account.fills += 1
     if slot >= 0:
         order = state.orders[slot]
@@ -109,12 +121,14 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
         n = order_effect(state, out, n, ORDER_STATE, slot)
         position = state.positions[e.instrument]
         if position.closing == 0 and order.role == STOP_LOSS:
-            position.close_reason = BY_STOP
+            position.close_reason = BY_TRAIL if position.trailed == 1 else BY_STOP
         elif position.closing == 0 and order.role == TARGET:
             position.close_reason = BY_TARGET
     n = _book(state, params, e, out, n)
     if slot >= 0 and state.orders[slot].role == ENTRY:
         _plan_bracket(state, params, e)
+    if not priced and state.positions[e.instrument].qty != 0:  # no stop can be measured from it: out
+        close(state.positions[e.instrument], BY_EXCESS)
     return n
 
 
@@ -126,10 +140,11 @@ def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
     before = p.qty
     qty, cost, realised, closed = ledger.fill(p.qty, p.cost_ticks, e.side, e.qty, e.price_tick)
     gross = realised * params.specs[e.instrument].tick_value_micros
-    closing_fee = e.fee_micros if closed == e.qty else e.fee_micros * closed // e.qty
+    closing_fee = (e.fee_micros * closed + e.qty - 1) // e.qty  # the opening share is the rest (MOEX-RISK-02)
     account.realised_micros += gross
     account.fees_micros += e.fee_micros
     account.balance_micros += gross - e.fee_micros
+    account.peak_micros = max(account.peak_micros, account.balance_micros)
     account.day_net_micros += gross - e.fee_micros
     p.qty = qty
     p.cost_ticks = cost
@@ -140,7 +155,7 @@ def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
         p.trade_gross_micros += gross
         p.trade_fee_micros += closing_fee
     if before != 0 and (qty == 0 or before * qty < 0):
-        n = _trade_closed(state, p, e, out, n)
+        n = _trade_closed(state, params, p, e, out, n)
     if qty != 0 and before * qty <= 0:
         _start_trade(state, p, qty)
     if closed < e.qty:
@@ -163,19 +178,27 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.naked_since_ns = state.account[0].now_ns
     p.stop_tick = NO_TICK
     p.target_tick = NO_TICK
+    p.trailed = 0
 
 
 @inner
-def _trade_closed(state: State, p: np.record, e: np.record, out: np.ndarray, n: int) -> int:
+def _trade_closed(state: State, params: Params, p: np.record, e: np.record, out: np.ndarray, n: int) -> int:
+    """Classify the round trip by its net result; exactly 0 is neither and changes no streak (MES-RISK-08, -09)."""
     account = state.account[0]
     net = p.trade_gross_micros - p.trade_fee_micros
     account.trades += 1
+    account.day_trades += 1
     if net > 0:
         account.wins += 1
+        account.day_wins += 1
         account.streak = 0
     elif net < 0:
-        account.losses += 1
-        account.streak += 1
+        note_loss(account, params.limits[0])
+    if p.close_reason == BY_REVERSAL:
+        p.rev_exit_ns = account.now_ns
+    else:
+        p.rev_count = 0
+        p.rev_side = 0
     blank(out, n, TRADE_CLOSED, e.instrument, account.now_ns)
     o = out[n]
     o.side = p.trade_side
@@ -195,17 +218,26 @@ def _trade_closed(state: State, p: np.record, e: np.record, out: np.ndarray, n: 
 
 @inner
 def _plan_bracket(state: State, params: Params, e: np.record) -> None:
-    """Stop and target from the average entry fill (MES-STOP-04); later fills of one entry may only tighten the stop."""
+    """Stop and target from their anchor (MES-STOP-04): the average entry fill, or the price of the decision.
+
+    Later fills of one entry may only tighten the stop.  A fill that nobody planned gets the fixed distances.
+    """
     p = state.positions[e.instrument]
     if p.qty == 0 or p.trade_entry_qty == 0:
         return
     p.entry_fill_ns = state.account[0].now_ns
-    entry = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
     limits = params.limits[0]
-    stop = entry - p.trade_side * limits.stop_ticks
+    if p.stop_ticks <= 0:
+        p.stop_ticks = limits.stop_ticks
+        p.target_ticks = target_ticks(limits, limits.stop_ticks)
+    anchor = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
+    if limits.bracket_anchor == ANCHOR_SIGNAL and p.plan_tick != NO_TICK:
+        anchor = p.plan_tick
+    stop = max(1, anchor - p.trade_side * p.stop_ticks)  # no venue takes a price below its first tick
     if p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
         p.stop_tick = stop
-    p.target_tick = entry + p.trade_side * limits.target_ticks if limits.target_ticks > 0 else NO_TICK
+    target = anchor + p.trade_side * p.target_ticks
+    p.target_tick = target if p.target_ticks > 0 and target > 0 else NO_TICK
 
 
 @inner
@@ -257,6 +289,8 @@ def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     agreed = True
     for i in range(INSTRUMENT_CAPACITY):
         p = state.positions[i]
+        if p.broker_qty != 0 and account.phase == MUST_BE_FLAT:
+            n = raise_hold(state, out, n, _NOT_FLAT, NO_TIME, p.broker_qty, 0)
         if p.broker_qty != p.qty:
             agreed = False
             n = raise_hold(state, out, n, _MISMATCH, NO_TIME, p.broker_qty, p.qty)

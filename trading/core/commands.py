@@ -8,8 +8,8 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
-from risk.core.holds import BIT, HOLDS, RESET_MASK, RESUME_MASK
-from risk.core.records import LIMIT_DIRECTION, UNSET
+from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
+from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
 from trading.core.effects import blank, clear_hold, raise_hold
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
@@ -20,7 +20,9 @@ from trading.core.records import (
     FLATTEN_ALL,
     INSTRUMENT_CAPACITY,
     KILL,
+    LOCK,
     PAUSE,
+    PRESENCE,
     RECEIPT,
     RECEIPT_DONE,
     RECEIPT_REFUSED,
@@ -35,8 +37,11 @@ from trading.core.records import (
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
 _KILL = BIT["KILL_SWITCH"]
-_TOTAL_LOSS = BIT["TOTAL_LOSS"]
-_BITS = tuple(h.bit for h in HOLDS)
+_LOCK = BIT["OPERATOR_LOCK"]
+_PRESENCE = BIT["PRESENCE"]
+_TOTAL_LOSS = BIT["EQUITY_KILL"]
+_DRAWDOWN = BIT["ACCOUNT_DRAWDOWN"]
+_RVI_HIGH = BIT["RVI_HIGH"]
 
 
 @inner
@@ -56,6 +61,10 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all)."""
     account = state.account[0]
     done = True
+    if e.ref != 0:  # a person gave it
+        account.presence_ns = account.now_ns
+        account.clock_ns = account.now_ns  # the next event looks when the presence will end
+        n = clear_hold(state, out, n, _PRESENCE)
     if e.code == START:
         done = account.version != 0 and account.holds >> _STOPPED & 1 == 0 and account.latched == 0
         if done:
@@ -64,10 +73,10 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
     elif e.code == CANCEL_ALL:
         n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
-        for i in range(INSTRUMENT_CAPACITY):
-            n = cancel_entries(state, out, n, i)
+        n = _cancel_all(state, out, n)
     elif e.code == FLATTEN_ALL:
         n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        n = _cancel_all(state, out, n)
         _close_all(state)
     elif e.code == STOP_SESSION:
         account.trading = 0
@@ -77,15 +86,69 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         account.latched = 1
         n = raise_hold(state, out, n, _KILL, NO_TIME, 0, 0)
         _close_all(state)
+    elif e.code == LOCK:
+        done = e.value > account.now_ns
+        if done:
+            n = raise_hold(state, out, n, _LOCK, e.value, 0, 0)
+            n = _cancel_all(state, out, n)
+            _close_all(state)
+    elif e.code == PRESENCE:
+        done = e.ref != 0
     elif e.code == RESUME:
-        n = _clear(state, out, n, RESUME_MASK, e.value)
+        n = _resume(state, e, out, n)
     elif e.code == RESET_HALT:
-        done = is_flat(state)
+        done = is_flat(state) and _index_is_calm(account, params)
         if done:
             n = _reset_halt(state, e, out, n)
     else:
         done = False
     return _receipt(state, e, done, out, n)
+
+
+@inner
+def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13)."""
+    account = state.account[0]
+    mask = _narrowed(RESUME_MASK[account.rules], e.value)
+    if account.holds >> _DRAWDOWN & 1 and mask >> _DRAWDOWN & 1:
+        account.peak_micros = account.balance_micros
+    return _clear(state, out, n, mask)
+
+
+@inner
+def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
+    account = state.account[0]
+    mask = _narrowed(RESET_MASK[account.rules], e.value)
+    if mask >> _KILL & 1:
+        if account.latched == 1 or account.holds >> _KILL & 1:
+            n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        account.latched = 0
+    if account.holds >> _TOTAL_LOSS & 1 and mask >> _TOTAL_LOSS & 1:
+        account.reference_micros = account.equity_micros
+    return _clear(state, out, n, mask)
+
+
+@inner
+def _index_is_calm(account: np.record, params: Params) -> bool:
+    """RVI_HIGH is not cleared while the index is high or its last value is old (MOEX-RISK-05)."""
+    limits = params.limits[0]
+    if account.holds >> _RVI_HIGH & 1 == 0:
+        return True
+    old = account.index_ts_ns == NO_TIME or account.now_ns - account.index_ts_ns > limits.rvi_age_ns_max
+    return not old and account.index_value <= limits.rvi_clear_max
+
+
+@inner
+def _narrowed(allowed: int, mask: int) -> int:
+    return allowed if mask == 0 else allowed & mask
+
+
+@inner
+def _cancel_all(state: State, out: np.ndarray, n: int) -> int:
+    for i in range(state.account[0].instruments):
+        n = cancel_entries(state, out, n, i)
+    return n
 
 
 @inner
@@ -101,22 +164,8 @@ def _close_all(state: State) -> None:
 
 
 @inner
-def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
-    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
-    account = state.account[0]
-    killed = account.latched == 1 or account.holds >> _KILL & 1 == 1
-    account.latched = 0
-    if account.holds >> _TOTAL_LOSS & 1:
-        account.reference_micros = account.equity_micros
-    if killed:
-        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
-    return _clear(state, out, n, RESET_MASK, e.value)
-
-
-@inner
-def _clear(state: State, out: np.ndarray, n: int, allowed: int, narrowed: int) -> int:
-    mask = allowed if narrowed == 0 else allowed & narrowed
-    for bit in _BITS:
+def _clear(state: State, out: np.ndarray, n: int, mask: int) -> int:
+    for bit in range(HOLD_CAPACITY):
         if mask >> bit & 1:
             n = clear_hold(state, out, n, bit)
     return n
@@ -134,12 +183,13 @@ def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) ->
 
 @inner
 def on_config(state: State, params: Params, e: np.record) -> None:
-    """One staged value.  Instrument specifications take effect at once, before trading starts only."""
+    """One staged value.  Instrument specifications take effect at once, while nothing trades, is held or works."""
     if e.instrument == ACCOUNT_SCOPE:
         if 0 <= e.code < params.staged.shape[0]:
             params.staged[e.code] = e.value
-    elif state.account[0].trading == 0 and 0 <= e.code < params.spec_values.shape[1]:
+    elif state.account[0].trading == 0 and is_flat(state) and 0 <= e.code < params.spec_values.shape[1]:
         params.spec_values[e.instrument, e.code] = e.value
+        state.account[0].instruments = max(state.account[0].instruments, np.int64(e.instrument) + 1)
 
 
 @inner
@@ -152,7 +202,7 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         new = params.staged[i]
         if new == UNSET:
             continue  # a version never takes a limit away
-        if first or params.limit_values[i] == UNSET or (new - params.limit_values[i]) * LIMIT_DIRECTION[i] <= 0:
+        if first or params.limit_values[i] == UNSET or not loosens(i, params.limit_values[i], new):
             params.limit_values[i] = new
         elif new != params.limit_values[i]:
             account.config_pending = 1
@@ -163,7 +213,15 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         account.balance_micros = capital
         account.reference_micros = capital
         account.equity_micros = capital
+        account.peak_micros = capital
+        account.day_peak_micros = capital
+        account.day_base_micros = capital
+        account.capital_micros = capital
+        account.rules = MOEX if params.limits[0].rules == MOEX else MES  # never changes in a session
+    else:
+        params.limits[0].rules = account.rules
     account.version = e.ref
+    account.clock_ns = account.now_ns
     return _config_row(state, e.ref, out, n)
 
 
@@ -176,7 +234,9 @@ def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
     for i in range(params.pending.shape[0]):
         if params.pending[i] != UNSET:
             params.limit_values[i] = params.pending[i]
+    params.limits[0].rules = account.rules
     account.config_pending = 0
+    account.clock_ns = account.now_ns  # the next event looks at the clock with the new limits
     return _config_row(state, account.pending_version, out, n)
 
 

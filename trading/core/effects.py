@@ -9,7 +9,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
-from risk.core.holds import BY_TIME, HOLDS
+from risk.core.holds import KNOWN_MASK, TIME_MASK
 from trading.core import orders as life
 from trading.core.records import (
     CANCEL,
@@ -25,7 +25,6 @@ from trading.core.records import (
 )
 
 SLOTS_KEPT = 64  # terminal orders remembered before their slots are used again
-_CLEARED_BY_TIME = sum(1 << h.bit for h in HOLDS if h.clearing == BY_TIME)
 
 
 @inner
@@ -237,11 +236,18 @@ def ask_missed_answers(state: State, out: np.ndarray, n: int) -> int:
 
 @inner
 def raise_hold(state: State, out: np.ndarray, n: int, bit: int, until_ns: int, value: int, limit: int) -> int:
-    """Put a hold up.  Standing already: a TIME hold may get longer, never shorter; nothing else changes."""
+    """Put a hold up.  Standing already: a TIME hold may get longer, never shorter; nothing else changes.
+
+    A hold that the rulebook of this session does not have is not raised.
+    """
     account = state.account[0]
     hold = state.holds[bit]
+    if KNOWN_MASK[account.rules] >> bit & 1 == 0:
+        return n
+    if TIME_MASK[account.rules] >> bit & 1 and until_ns < account.clock_ns:
+        account.clock_ns = until_ns
     if account.holds >> bit & 1:
-        if _CLEARED_BY_TIME >> bit & 1 and until_ns > hold.until_ns:
+        if TIME_MASK[account.rules] >> bit & 1 and until_ns > hold.until_ns:
             hold.until_ns = until_ns
         return n
     account.holds |= 1 << bit

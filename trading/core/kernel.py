@@ -10,33 +10,39 @@ from numba import njit
 
 from marketdata.core import records as market
 from marketdata.core.compiled import inner
-from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TICK
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
-from trading.core.policy import on_score
+from trading.core.effects import set_condition
+from trading.core.entry.policy import continue_reversal, on_score
+from trading.core.market import follow_market, note_market
 from trading.core.records import (
     ACK,
     COMMAND,
     CONFIG,
     CONFIG_COMMIT,
-    INSTRUMENT_CAPACITY,
     LINK,
+    LINK_CONTRACT,
     LINK_DATABASE,
     LINK_EXECUTION,
     LINK_LATCH,
     LINK_STREAM,
+    MODEL,
     RECON,
     SCORE,
     TIMER,
+    TRANSFER,
     UNKNOWN_OUTCOME,
     WINDOW_SET,
     Params,
     State,
 )
-from trading.core.watch import check_losses, on_timer, watch_clock, watch_feed, watch_links, watch_move, watch_position
+from trading.core.watch.clock import is_idle, on_timer, watch_clock, watch_links, watch_position
+from trading.core.watch.limits import check_limits
+from trading.core.watch.notices import on_notice
 
-_FEED_STALE = BIT["FEED_STALE"]
+_CONTRACT_ROLL = BIT["CONTRACT_ROLL"]
+NOT_IDLE = 1 << 20
 
 
 @njit(cache=True)
@@ -52,37 +58,51 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
         account.now_ns = e.ts_ns
     account.seq = e.seq
     held = account.holds
+    n = 0
+    if account.now_ns >= account.clock_ns and account.version != 0:
+        n = watch_clock(state, params, out, n)
     if e.kind <= market.FEED:
-        n = _on_market(state, params, e, out)
+        at = e.instrument
+        wants = note_market(account, state.positions[at], state.grids[at], params.limits[0], e)
+        if wants != 0:
+            n = follow_market(state, params, e, out, n, wants)
     else:
-        n = _dispatch(state, params, e, out)
-    if account.holds & ~held:  # a hold went up: what it asks for is asked everywhere, at once
+        n = _dispatch(state, params, e, out, n)
+    return _finish(state, params, out, n, held, e.seq)
+
+
+@inner
+def _finish(state: State, params: Params, out: np.ndarray, n: int, held: int, seq: int) -> int:
+    """A hold that went up: what it asks for is asked everywhere, at once.  Outputs are numbered on from their input."""
+    account = state.account[0]
+    if account.holds & ~held:
         n = _settle(state, params, out, n)
     for k in range(n):
-        out[k].seq = e.seq + 1 + k
-    account.seq = e.seq + n
+        out[k].seq = seq + 1 + k
+    account.seq = seq + n
     return n
 
 
 @inner
-def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
-    n = 0
+def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     kind = e.kind
+    if kind == TIMER:
+        return _on_timer(state, params, out, n)
+    state.account[0].idle = 0
     if kind == SCORE:
         n = on_score(state, params, e, out, n)
         return watch_position(state, params, out, n, e.instrument)
-    if kind == TIMER:
-        n = on_timer(state, params, out, n)
-    elif ACK <= kind <= UNKNOWN_OUTCOME:
+    if ACK <= kind <= UNKNOWN_OUTCOME:
         n = on_answer(state, params, e, out, n)
-        n = check_losses(state, params, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == COMMAND:
         n = on_command(state, params, e, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == RECON:
         n = on_recon(state, params, e, out, n)
         n = watch_links(state, params, out, n)
     elif kind == LINK:
-        _on_link(state, e)
+        n = _on_link(state, e, out, n)
         n = watch_links(state, params, out, n)
     elif kind == CONFIG:
         on_config(state, params, e)
@@ -90,10 +110,32 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray) -> in
     elif kind == CONFIG_COMMIT:
         n = on_commit(state, params, e, out, n)
         n = watch_links(state, params, out, n)
+        n = check_limits(state, params, out, n, False)
     elif kind == WINDOW_SET:
         _on_window(state, params, e)
         return watch_clock(state, params, out, n)
+    elif MODEL <= kind <= TRANSFER:
+        n = on_notice(state, params, e, out, n)
+        n = check_limits(state, params, out, n, False)
     return _settle(state, params, out, n)
+
+
+@inner
+def _on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """Once a second.  While the account is idle and the feed is fresh there is nothing to look at."""
+    account = state.account[0]
+    if timer_is_idle(account, params.limits[0]):
+        return n
+    n = on_timer(state, params, out, n)
+    n = _settle(state, params, out, n)
+    account.idle = 1 if is_idle(state, params) else 0
+    return n
+
+
+@inner
+def timer_is_idle(account: np.record, limits: np.record) -> bool:
+    """True when a timer now would change nothing at all."""
+    return account.idle == 1 and account.now_ns - account.feed_ts_ns <= limits.quote_age_ns_max
 
 
 @inner
@@ -101,64 +143,15 @@ def _settle(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """After an event that may concern any instrument: protection everywhere, and a loosening that waited for flat."""
     if state.account[0].version == 0:
         return n
-    for i in range(INSTRUMENT_CAPACITY):
+    for i in range(state.account[0].instruments):
         if params.specs[i].tradable == 1:
             n = watch_position(state, params, out, n, i)
+            n = continue_reversal(state, params, out, n, i)
     return apply_pending(state, params, out, n)
 
 
 @inner
-def _on_market(state: State, params: Params, e: np.record, out: np.ndarray) -> int:
-    """Quotes, trades, bars and the feed's own state.  History (FLAG_BACKFILL) decides nothing."""
-    account = state.account[0]
-    n = 0
-    if e["flags"] & FLAG_BACKFILL:
-        return n
-    account.feed_ts_ns = max(account.feed_ts_ns, e.ts_ns)  # its own time: what waited in a queue is old
-    if e.kind == market.FEED and e.code != market.FEED_BEAT:
-        account.feed_gap = 0 if e.code == market.FEED_UP else 1
-        return watch_feed(state, params, out, n)
-    if account.holds >> _FEED_STALE & 1:
-        n = watch_feed(state, params, out, n)
-    if e.kind == market.FEED:
-        return n
-    p = state.positions[e.instrument]
-    _remember(p, e)
-    if e.kind == market.STATUS or account.version == 0 or p.mark_tick == NO_TICK:
-        return n
-    n = watch_move(state, params, out, n, e.instrument)
-    if p.qty != 0:
-        n = check_losses(state, params, out, n)
-        n = watch_position(state, params, out, n, e.instrument)
-    return n
-
-
-@inner
-def _remember(p: np.record, e: np.record) -> None:
-    """What the market said last about one instrument, and the mark: the last print, before the first the book's mid."""
-    if e.kind == market.STATUS:
-        p.status = e.code
-        return
-    if e.kind == market.QUOTE or e.kind == market.BOOK:
-        p.book_ok = 1 if e["flags"] & FLAG_INVALID == 0 and 0 < e.bid_tick < e.ask_tick else 0
-        p.bid_tick = e.bid_tick
-        p.ask_tick = e.ask_tick
-        p.bid_qty = e.bid_qty
-        p.ask_qty = e.ask_qty
-        p.quote_ts_ns = e.ts_ns
-        if p.book_ok == 1 and p.last_tick == NO_TICK:
-            p.mark_tick = (e.bid_tick + e.ask_tick) // 2
-        return
-    price = e.close_tick if e.kind == market.BAR else e.price_tick
-    if price == NO_TICK or e["flags"] & FLAG_INVALID:
-        return
-    p.last_tick = price
-    p.last_ts_ns = e.ts_ns
-    p.mark_tick = price
-
-
-@inner
-def _on_link(state: State, e: np.record) -> None:
+def _on_link(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     """The desk's own links.  A lost execution link is unreconciled until the next reconciliation ends."""
     account = state.account[0]
     if e.code == LINK_EXECUTION:
@@ -171,6 +164,9 @@ def _on_link(state: State, e: np.record) -> None:
         account.stream_ok = e.value
     elif e.code == LINK_LATCH:
         account.latched = e.value
+    elif e.code == LINK_CONTRACT:
+        n = set_condition(state, out, n, _CONTRACT_ROLL, e.value != 1, np.int64(e.instrument), 0)
+    return n
 
 
 @inner
@@ -195,11 +191,36 @@ def _on_window(state: State, params: Params, e: np.record) -> None:
 
 @njit(cache=True)
 def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> int:
-    """The batch loop: number and apply all events, keep only the count of outputs.  For benchmarks and warm-up."""
+    """The batch loop: number and apply all events, keep only the count of outputs.  For benchmarks and warm-up.
+
+    The same decisions as `step`, event by event; what a market event or an idle timer changes by itself is done here,
+    without handing arrays to a function.
+    """
     total = 0
     one = events[:1].copy()
+    account = state.account[0]
+    limits = params.limits[0]
     for i in range(events.shape[0]):
-        one[0] = events[i]
-        one[0].seq = state.account[0].seq + 1
+        e = events[i]
+        now_ns = max(e.ts_ns, account.now_ns)
+        if account.version != 0 and now_ns < account.clock_ns and (e.kind <= market.FEED or e.kind == TIMER):
+            seq = account.seq + 1
+            account.now_ns = now_ns
+            if e.kind == TIMER:
+                wants = 0 if timer_is_idle(account, limits) else NOT_IDLE
+            else:
+                at = e.instrument
+                wants = note_market(account, state.positions[at], state.grids[at], limits, e)
+            account.seq = seq
+            if wants == 0:
+                continue
+            if wants != NOT_IDLE:
+                held = account.holds
+                n = follow_market(state, params, e, out, 0, wants)
+                total += _finish(state, params, out, n, held, seq)
+                continue
+            account.seq = seq - 1
+        one[0] = e
+        one[0].seq = account.seq + 1
         total += step(state, params, one, 0, out)
     return total

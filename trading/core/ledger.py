@@ -1,7 +1,8 @@
 """What a fill does to position and money, in integers.  The only place where accounting is done.
 
 A position keeps Σ price x signed quantity of what is held (`cost_ticks`), never an average.  A partial close removes
-the floor of the proportional cost, the last close the rest: Σ realised over a round trip is exact (MOEX-RISK-02).
+the floor of the proportional cost, the last close the rest: Σ realised over a round trip is exact (MOEX-RISK-02),
+whatever the prices were.
 """
 
 import numpy as np
@@ -12,9 +13,8 @@ from marketdata.core.units import PPM
 
 @njit(cache=True)
 def cost_share(cost_ticks: int, held: int, closed: int) -> int:
-    """Part of |cost| that `closed` of `held` takes with it: floor(|cost| x closed / held), without overflow."""
-    magnitude = abs(cost_ticks)
-    return (magnitude // held) * closed + (magnitude % held) * closed // held
+    """Part of the cost that `closed` of `held` takes with it: floor(cost x closed / held), without overflow."""
+    return (cost_ticks // held) * closed + (cost_ticks % held) * closed // held
 
 
 @njit(cache=True)
@@ -25,7 +25,7 @@ def fill(qty: int, cost_ticks: int, side: int, fill_qty: int, price_tick: int) -
     realised = 0
     if qty * side < 0:
         closed = min(held, fill_qty)
-        share = cost_share(cost_ticks, held, closed)
+        share = cost_share(cost_ticks if qty > 0 else -cost_ticks, held, closed)
         if qty > 0:
             realised = closed * price_tick - share
             cost_ticks -= share

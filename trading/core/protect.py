@@ -16,7 +16,7 @@ from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
 
 # why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
-BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS = range(1, 9)
+BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS, BY_TRAIL, BY_REVERSAL = range(1, 11)
 CLOSE_REASONS = {
     BY_STOP: "stop",
     BY_TARGET: "target",
@@ -26,6 +26,8 @@ CLOSE_REASONS = {
     BY_SIGNAL: "signal",
     BY_NAKED: "naked",
     BY_EXCESS: "excess",
+    BY_TRAIL: "trailing stop",
+    BY_REVERSAL: "reversal",
 }
 RETRY_NS = 1 * NANOS  # a refused exit, target, modification or cancel is not sent again sooner
 _NAKED = BIT["NAKED_POSITION"]
@@ -57,9 +59,11 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     account = state.account[0]
     held = abs(position.qty)
     standing = account.holds | position.holds
-    if held > 0 and standing & FLATTEN_MASK != 0:
+    if held > 0 and standing & FLATTEN_MASK[account.rules] != 0:
+        position.rev_side = 0  # so does a demand to be flat
         close(position, BY_HOLD)
-    if standing & ENTRY_MASK != 0 or position.closing == 1:  # what could not be asked for now must not fill either
+    # what could not be asked for now must not fill either
+    if standing & ENTRY_MASK[account.rules] != 0 or position.closing == 1:
         n = cancel_entries(state, out, n, instrument)
     if held == 0:
         return _clean_up(state, out, n, instrument)

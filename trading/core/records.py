@@ -11,6 +11,8 @@ import numpy as np
 from marketdata.core import records as market
 from marketdata.core.records import EVENT, NO_TICK, NO_TIME
 from marketdata.core.sessions import WINDOW, WINDOW_CAPACITY
+from risk.core.asking import ASK
+from risk.core.breakers import GRID
 from risk.core.holds import HOLD, HOLD_CAPACITY
 from risk.core.records import LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
 
@@ -34,6 +36,14 @@ CANCELLED = 26
 UNKNOWN_OUTCOME = 27  # the answer to a request is lost; never "failed"
 RECON = 28  # broker truth, code = RECON_*
 LINK = 29  # code = LINK_*, value = 1 up, 0 down
+MODEL = 30  # code = MODEL_*: whether an approved, calibrated network answers
+ERROR = 31  # a component failed; value = how often (T-10)
+NEWS = 32  # a window of the operator's event list: value = start, until_ns = end
+PROBE = 33  # round trip of the trading connection, value in ns; code = PROBE_LOST when no answer came
+INDEX = 34  # volatility index, value in hundredths of a point (MOEX-RISK-05)
+DRIFT = 35  # code = DRIFT_*: severity of the last drift report
+JOB = 36  # code = 1 while a calibration runs, 0 when none does
+TRANSFER = 39  # money that the operator booked in or out: value in micros, signed (MES-RISK-01)
 # kinds 40..59: outputs
 SUBMIT = 40
 CANCEL = 41
@@ -67,6 +77,14 @@ KIND_NAMES = {
     UNKNOWN_OUTCOME: "UNKNOWN_OUTCOME",
     RECON: "RECON",
     LINK: "LINK",
+    MODEL: "MODEL",
+    ERROR: "ERROR",
+    NEWS: "NEWS",
+    PROBE: "PROBE",
+    INDEX: "INDEX",
+    DRIFT: "DRIFT",
+    JOB: "JOB",
+    TRANSFER: "TRANSFER",
     SUBMIT: "SUBMIT",
     CANCEL: "CANCEL",
     MODIFY: "MODIFY",
@@ -90,7 +108,7 @@ ENTRY, STOP_LOSS, TARGET, EXIT = 1, 2, 3, 4
 ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 
 # EVENT.code of COMMAND
-START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT = 1, 2, 3, 4, 5, 6, 7, 8
+START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT, LOCK, PRESENCE = range(1, 11)
 COMMANDS = {
     START: "start",
     PAUSE: "pause",
@@ -100,13 +118,19 @@ COMMANDS = {
     STOP_SESSION: "stop",
     KILL: "kill",
     RESET_HALT: "reset_halt",
+    LOCK: "lock",
+    PRESENCE: "presence",
 }
 # EVENT.code of RECEIPT
 RECEIPT_DONE, RECEIPT_REFUSED = 1, 2
 # EVENT.code of RECON
 RECON_BEGIN, RECON_POSITION, RECON_ORDER, RECON_END = 1, 2, 3, 4
 # EVENT.code of LINK
-LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH = 1, 2, 3, 4
+LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH, LINK_CONTRACT = 1, 2, 3, 4, 5
+# EVENT.code of MODEL, PROBE and DRIFT
+MODEL_READY, MODEL_BLOCKED = 1, 2
+PROBE_LOST = 1
+DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 0, 1, 2
 # EVENT.code of REJECT: why the venue or our own edge refused
 REJECTED_BY_VENUE, REJECTED_EXPIRED, REJECTED_LATCHED, REJECTED_UNKNOWN_ORDER, REJECTED_RATE = 1, 2, 3, 4, 5
 # EVENT.code of CANCELLED
@@ -182,6 +206,17 @@ POSITION = np.dtype(
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
             ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
             ("holds", "<i8"),  # standing instrument holds
+            ("plan_tick", "<i8"),  # price of the decision that opened it (MES-STOP-04)
+            ("trailed", "<i8"),  # 1: the stop has moved since the entry (MES-STOP-05)
+            ("bad_marks", "<i8"),  # marks that were no price: discarded
+            ("mark_bad", "<i8"),  # 1: the last mark was one of them; entries wait for a good one (MES-RISK-11)
+            ("mid_seen", "<i8"),  # 1: a valid book gave a mark
+            ("rev_side", "<i8"),  # side of the reversal that waits for its exit's fill, 0 = none (MES-REV-02)
+            ("rev_score_ppm", "<i8"),
+            ("rev_confidence_ppm", "<i8"),
+            ("rev_score_ns", "<i8"),
+            ("rev_exit_ns", "<i8"),  # fill of the previous reversal's exit
+            ("rev_count", "<i8"),  # reversals in this chain
             ("asked_ns", "<i8"),  # market time of the score behind the last entry: one score, one order (P-16)
         ],
     )
@@ -231,6 +266,33 @@ ACCOUNT = np.dtype(
             ("fills", "<i8"),
             ("refusals", "<i8"),
             ("decisions", "<i8"),
+            # the rulebook
+            ("rules", "<i8"),
+            ("idle", "<i8"),  # 1: until the clock's next moment a timer changes nothing while the feed is fresh
+            ("instruments", "<i8"),  # instruments 0 .. this-1 have a specification
+            ("clock_ns", "<i8"),  # when time alone next changes something: phase, roll, a hold's end
+            ("presence_ns", "<i8"),  # last activity of a person
+            ("capital_micros", "<i8"),  # C of MOEX-RISK-01, fixed for the day
+            ("peak_micros", "<i8"),  # highest risk balance (MES-RISK-04)
+            ("day_peak_micros", "<i8"),  # highest equity of this trading day (MES-RISK-05)
+            ("day_base_micros", "<i8"),  # equity that a loss of the day is counted from (MOEX-RISK-05)
+            ("day_trades", "<i8"),
+            ("day_wins", "<i8"),
+            ("day_losses", "<i8"),
+            ("streak_until_ns", "<i8"),  # end that the last loss asked for, NO_TIME = none
+            ("open_marks", "<i8", (3,)),  # consecutive marks in breach of each limit on open money (MES-RISK-11)
+            ("open_since_ns", "<i8", (3,)),
+            ("errors_ns", "<i8", (32,)),  # times of the last errors
+            ("errors", "<i8"),
+            ("news_start_ns", "<i8", (16,)),
+            ("news_end_ns", "<i8", (16,)),
+            ("news", "<i8"),
+            ("index_value", "<i8"),  # volatility index, hundredths of a point
+            ("index_ts_ns", "<i8"),
+            ("probe_slow", "<i8"),  # consecutive samples
+            ("probe_lost", "<i8"),
+            ("probe_good", "<i8"),
+            ("bucket_full_ns", "<i8"),  # when the bucket of entry slices is full again (MOEX-RISK-10)
         ],
     )
 )
@@ -242,7 +304,8 @@ class State(NamedTuple):
     account: np.ndarray  # (1,) ACCOUNT
     positions: np.ndarray  # (32,) POSITION
     orders: np.ndarray  # (256,) ORDER
-    holds: np.ndarray  # (48,) HOLD, account scope, indexed by bit
+    holds: np.ndarray  # (56,) HOLD, account scope, indexed by bit
+    grids: np.ndarray  # (32,) GRID, what the bars of each instrument say
 
 
 class Params(NamedTuple):
@@ -258,6 +321,8 @@ class Params(NamedTuple):
     specs: np.ndarray  # (32,) SPEC
     spec_values: np.ndarray  # (32, n) int64 view of `specs`
     windows: np.ndarray  # (128,) WINDOW
+    asking: np.ndarray  # (1,) ASK, the form of the latest entry that was asked for; no part of a snapshot
+    asking_values: np.ndarray  # (n,) int64 view of `asking`
 
 
 def new_state() -> State:
@@ -267,10 +332,15 @@ def new_state() -> State:
         positions=np.zeros(INSTRUMENT_CAPACITY, POSITION),
         orders=np.zeros(ORDER_CAPACITY, ORDER),
         holds=np.zeros(HOLD_CAPACITY, HOLD),
+        grids=np.zeros(INSTRUMENT_CAPACITY, GRID),
     )
     state.account["next_order"] = 1
-    for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates"):
+    for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates", "clock_ns", "presence_ns", "errors_ns"):
         state.account[name] = NO_TIME
+    for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns"):
+        state.account[name] = NO_TIME
+    state.grids["end_ns"] = state.grids["print_ns"] = NO_TIME
+    state.grids["close_tick"] = NO_TICK
     for name in (
         "entry_fill_ns",
         "exit_fill_ns",
@@ -280,11 +350,13 @@ def new_state() -> State:
         "move_ts_ns",
         "opened_ns",
         "retry_ns",
+        "rev_score_ns",
+        "rev_exit_ns",
         "asked_ns",
     ):
         state.positions[name] = NO_TIME
-    for name in ("bid_tick", "ask_tick", "last_tick", "mark_tick", "move_tick", "stop_tick", "target_tick"):
-        state.positions[name] = NO_TICK
+    for name in ("bid", "ask", "last", "mark", "move", "stop", "target", "plan"):
+        state.positions[f"{name}_tick"] = NO_TICK
     return state
 
 
@@ -292,6 +364,7 @@ def new_params() -> Params:
     """Parameters with every limit UNSET: the gate refuses until a configuration is committed."""
     limits = np.zeros(1, LIMITS)
     specs = np.zeros(INSTRUMENT_CAPACITY, SPEC)
+    asking = np.zeros(1, ASK)
     limit_values = limits.view("<i8")
     spec_values = specs.view("<i8").reshape(INSTRUMENT_CAPACITY, len(SPEC_FIELDS))
     limit_values[:] = UNSET
@@ -304,6 +377,8 @@ def new_params() -> Params:
         specs,
         spec_values,
         np.zeros(WINDOW_CAPACITY, WINDOW),
+        asking,
+        asking.view("<i8"),
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from django.db.models import Case, F, Max, Min, QuerySet, Sum, Value, When
 
-from risk.core.gate import CODE_NAMES
-from risk.core.holds import EFFECTS, HOLDS, LABELS
+from risk.core.gate import code_name
+from risk.core.holds import EFFECTS, LABELS, hold_of
 from trading.core.protect import CLOSE_REASONS
 from trading.core.records import ENTRY
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Trade
-from trading.selectors import PAGE, Page, at_us, fill_values, order_values, trade_values, us
+from trading.selectors import PAGE, Page, at_us, fill_values, order_values, rulebook_of, trade_values, us
 
 TIMES: dict[str, tuple[Any, str]] = {
     "orders": (Order, "sent_ns"),
@@ -46,7 +46,7 @@ def moment(session_id: int, at: int) -> dict[str, Any]:
         "us": at,
         "positions": [row for row in fills.annotate(net=Sum(signed)) if row["net"]],
         "holds": [hold.code for hold in holds],
-        "decision": None if last is None else CODE_NAMES.get(last.code, str(last.code)),
+        "decision": None if last is None else code_name(rulebook_of(session_id), last.code),
         "same": 0 if last is None else last.same,
     }
 
@@ -94,9 +94,10 @@ def _commands(session_id: int, before: int | None, limit: int) -> list[dict[str,
 
 def _holds(session_id: int, before: int | None, limit: int) -> list[dict[str, Any]]:
     rows = HoldEvent.objects.filter(session_id=session_id)
+    rules = rulebook_of(session_id)
     found = []
     for row in _cut(rows, "seq", before, limit):
-        hold = HOLDS[row.bit]
+        hold = hold_of(rules, row.bit)
         detail = f"{EFFECTS[hold.effect]}, {LABELS[hold.label]}"
         shared = {"wall_us": None, "kind": "hold", "what": row.code, "reason": hold.trigger, "net_micros": None}
         found.append({"seq": row.seq, "us": us(row.raised_ns), "detail": f"raised: {detail}", **shared})

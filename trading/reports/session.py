@@ -8,28 +8,32 @@ from typing import Any
 
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
-from risk.core.gate import APPROVED, CODE_NAMES, RULES
-from risk.core.holds import HOLDS
+from risk.core import codes
+from risk.core.codes import APPROVED
+from risk.core.gate import RULES, code_name
+from risk.core.holds import BIT, HOLDS
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
-from trading.selectors import session_row, session_summary, us
+from trading.selectors import rulebook_of, session_row, session_summary, us
 
 # The gate's rules that are limits: a refusal by one of them is a limit touched (P-08 … P-20).
-LIMIT_CODES = tuple(
-    code
-    for rule in RULES
-    for code, name in rule.codes
-    if name
-    in (
-        "QTY_LIMIT", "VALUE_LIMIT", "SPREAD", "COLLAR", "PRICE_MOVE", "POSITION_LIMIT", "MARGIN", "RISK_PER_TRADE",
-        "RISK_DAILY", "DUPLICATE", "MESSAGE_RATE", "OPEN_ORDERS",
-    )
+LIMIT_CODES = (
+    codes.QTY_LIMIT, codes.VALUE_LIMIT, codes.SPREAD, codes.COLLAR, codes.PRICE_MOVE, codes.POSITION_LIMIT,
+    codes.MARGIN, codes.RISK_PER_TRADE, codes.RISK_DAILY, codes.DUPLICATE, codes.MESSAGE_RATE, codes.OPEN_ORDERS,
+    codes.BALANCE_TIER, codes.RISK_TIER, codes.VENUE_LIMIT, codes.LIMIT_EXPOSURE, codes.LIMIT_INSTRUMENT, codes.RATE,
 )  # fmt: skip
 # Holds that say that a rule was broken, not that one was kept: a kill or a pause by a person is neither.
-BREACHES = ("STATE_UNREADABLE", "NAKED_POSITION", "TOTAL_LOSS", "DUPLICATE_STORM", "MISMATCH", "DAILY_LOSS")
-LIMIT_HOLDS = ("TOTAL_LOSS", "DAILY_LOSS", "PRICE_MOVE", "NAKED_POSITION")
+BREACHES = (
+    "STATE_UNREADABLE", "NAKED_POSITION", "EQUITY_KILL", "DUPLICATE_STORM", "MISMATCH", "DAILY_LOSS", "DAILY_DRAWDOWN",
+    "ACCOUNT_DRAWDOWN", "NOT_FLAT_AT_CUTOFF", "ERROR_STORM",
+)  # fmt: skip
+BREACH_BITS = tuple(BIT[code] for code in BREACHES)  # a bit is one mechanism; its name is the rulebook's
+LIMIT_HOLDS = (
+    "EQUITY_KILL", "DAILY_LOSS", "DAILY_DRAWDOWN", "ACCOUNT_DRAWDOWN", "LOSS_STREAK", "PRICE_MOVE", "NAKED_POSITION",
+)  # fmt: skip
+LIMIT_BITS = tuple(BIT[code] for code in LIMIT_HOLDS)
 CURVE_POINTS = 240
-_RULE = {code: rule for rule in RULES for code, _ in rule.codes}
+_RULE = {code: rule for rule in RULES for code in rule.codes}
 
 
 def report(session_id: int) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
     """Decisions by reason, the most frequent first; APPROVED is not among them.  Σ with the taken = all decisions."""
     rows = Decision.objects.filter(session_id=session_id).values("code").annotate(count=Sum("same"))
     total = sum(row["count"] for row in rows)
+    rules = rulebook_of(session_id)
     found = []
     for row in sorted(rows, key=lambda row: (-row["count"], row["code"])):
         if row["code"] == APPROVED:
@@ -87,7 +92,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "code": row["code"],
-                "name": CODE_NAMES.get(row["code"], str(row["code"])),
+                "name": code_name(rules, row["code"]),
                 "control": rule.control if rule else "",
                 "text": rule.text if rule else "",
                 "count": row["count"],
@@ -100,7 +105,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
 def limits_touched(session_id: int, refused: list[dict[str, Any]]) -> dict[str, Any]:
     """Which limits refused something or raised a hold, of how many."""
     names = [row["name"] for row in refused if row["code"] in LIMIT_CODES]
-    held = HoldEvent.objects.filter(session_id=session_id, code__in=LIMIT_HOLDS).values_list("code", flat=True)
+    held = HoldEvent.objects.filter(session_id=session_id, bit__in=LIMIT_BITS).values_list("code", flat=True)
     names += sorted(set(held) - set(names))
     every = len(LIMIT_CODES) + len(set(LIMIT_HOLDS) - {"PRICE_MOVE"})
     return {"names": names, "touched": len(names), "all": every}
@@ -123,8 +128,9 @@ def exits(session_id: int) -> list[dict[str, Any]]:
 
 def broken_rules(session_id: int) -> list[dict[str, str]]:
     """Holds that stood because a rule was broken: code and words, each once."""
-    codes = set(HoldEvent.objects.filter(session_id=session_id, code__in=BREACHES).values_list("code", flat=True))
-    return [{"code": hold.code, "text": hold.trigger} for hold in HOLDS if hold.code in codes]
+    bits = set(HoldEvent.objects.filter(session_id=session_id, bit__in=BREACH_BITS).values_list("bit", flat=True))
+    rows = HOLDS[rulebook_of(session_id)] if bits else ()
+    return [{"code": hold.code, "text": hold.trigger} for hold in rows if hold.bit in bits]
 
 
 def verdict(session: dict[str, Any], broken: list[dict[str, str]]) -> str:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, NANOS, text_from_ticks
-from risk.core.gate import CODE_NAMES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS
+from risk.core.gate import code_name
+from risk.core.holds import CLEARINGS, EFFECTS, Hold, hold_of
 from trading.core import orders as life
 from trading.core.protect import CLOSE_REASONS
 from trading.core.records import ORDER_TYPES, ROLES
-from trading.models import Command, Decision, Fill, HoldEvent, Order, Trade
+from trading.models import Command, Decision, Fill, HoldEvent, Order, Session, Trade
 from trading.reports.days import with_results
 from trading.reports.moments import timeline
 from trading.reports.session import exits, refusals
@@ -65,6 +65,10 @@ def _lasted(row: Any) -> str:
     return money_text(None if row.cleared_ns is None else (row.cleared_ns - row.raised_ns) // 1000)
 
 
+def _hold(row: HoldEvent) -> Hold:
+    return hold_of(row.session.rules, row.bit)
+
+
 def _side(row: Any) -> str:
     return {1: "BUY", -1: "SELL"}.get(row.side, "")
 
@@ -100,7 +104,7 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
     "decisions": (Decision, "seq", [
         Column("first", lambda r: time_text(r.ts_ns)), Column("last", lambda r: time_text(r.last_ns)),
         Column("symbol", lambda r: r.symbol), Column("side", _side), Column("code", lambda r: str(r.code)),
-        Column("verdict", lambda r: CODE_NAMES.get(r.code, str(r.code))), Column("same", lambda r: str(r.same)),
+        Column("verdict", lambda r: code_name(r.session.rules, r.code)), Column("same", lambda r: str(r.same)),
         Column("score_ppm", lambda r: str(r.score_ppm)), Column("confidence_ppm", lambda r: str(r.confidence_ppm)),
         Column("price", lambda r: price_text(r.price_tick, r.symbol)), Column("order", lambda r: str(r.order_number)),
         Column("journal_seq", lambda r: str(r.seq)),
@@ -110,9 +114,9 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("duration_s", _lasted),
         Column("hold", lambda r: r.code),
         Column("scope", lambda r: "account" if r.instrument < 0 else str(r.instrument)),
-        Column("effect", lambda r: EFFECTS[HOLDS[r.bit].effect]),
-        Column("clears_by", lambda r: CLEARINGS[HOLDS[r.bit].clearing]),
-        Column("cause", lambda r: HOLDS[r.bit].trigger), Column("journal_seq", lambda r: str(r.seq)),
+        Column("effect", lambda r: EFFECTS[_hold(r).effect]),
+        Column("clears_by", lambda r: CLEARINGS[_hold(r).clearing]),
+        Column("cause", lambda r: _hold(r).trigger), Column("journal_seq", lambda r: str(r.seq)),
     ]),
     "commands": (Command, "id", [
         Column("requested", lambda r: _wall(r.requested_at)), Column("finished", lambda r: _wall(r.finished_at)),
@@ -164,11 +168,15 @@ def pieces(name: str, session_id: int) -> Iterator[list[list[str]]]:
         return
     model, key, columns = LISTS[name]
     yield [[column.name for column in columns]]
+    session = Session.objects.get(id=session_id)  # its rulebook names codes and effects
+    every = model.objects.filter(session_id=session_id).order_by(key)
     after = -1
     while True:
-        rows = list(model.objects.filter(session_id=session_id, **{f"{key}__gt": after}).order_by(key)[:PIECE])
+        rows = list(every.filter(**{f"{key}__gt": after})[:PIECE])
         if not rows:
             return
+        for row in rows:
+            row.session = session
         yield [[column.text(row) for column in columns] for row in rows]
         after = getattr(rows[-1], key)
 

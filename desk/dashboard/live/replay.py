@@ -50,7 +50,7 @@ def replay(request: HttpRequest, session_id: int) -> HttpResponse:
         "panes": sessions.PANES,
         "page_data": {
             "session": session_id,
-            "texts": page_texts(),
+            "texts": page_texts(selectors.rulebook_of(session_id)),
             "stored": values,
             "rows": rows,
             "rail": chart.rail(),

@@ -173,11 +173,11 @@ def decisions_after(session: Session, seq: int) -> int:
 
 
 def holds_after(session: Session, seq: int) -> set[str]:
-    from risk.core.holds import HOLDS
+    from risk.core.holds import hold_of
 
     events = frames_of(session)["event"]
     rows = events[(events["kind"] == HOLD_RAISED) & (events["seq"] > seq)]
-    return {HOLDS[int(code)].code for code in rows["code"]}
+    return {hold_of(session.rules, int(code)).code for code in rows["code"]}
 
 
 def entries_under(session: Session, seq: int) -> int:

@@ -8,18 +8,42 @@ import time
 import numpy as np
 
 from desk.ops.bench.table import Row, quantiles
+from marketdata.core.records import BAR, new_events
+from marketdata.core.units import NANOS
 from trading.core import kernel
-from trading.core.records import FIRST_OUTPUT_KIND
+from trading.core.records import FIRST_OUTPUT_KIND, TIMER
 from trading.run.replica import Kernel
 
 ROUNDS = 15
 CALLS = 20_000
+BARS = 300_000
 
 
 def inputs_of(frames: np.ndarray) -> np.ndarray:
     """The inputs of a journal, as the inbox held them."""
     events = frames["event"]
     return events[events["kind"] < FIRST_OUTPUT_KIND].copy()
+
+
+def common_work(inputs: np.ndarray, out: np.ndarray) -> Row:
+    """Bars on a configured, flat account: what most bars of a backtest are.  The whole rulebook is in the loop."""
+    quiet = Kernel()
+    last = int(np.flatnonzero(inputs["kind"] == TIMER)[0])
+    kernel.run(quiet.state, quiet.params, inputs[:last], out)
+    bars = new_events(BARS)
+    close = 20_000 + np.arange(BARS) % 3
+    bars["kind"], bars["value"], bars["volume"] = BAR, NANOS, 10
+    bars["open_tick"], bars["close_tick"], bars["high_tick"], bars["low_tick"] = close, close, close + 1, close - 1
+    start = int(quiet.state.account[0].now_ns) // NANOS + 1
+    bars["ts_ns"] = bars["ts_venue_ns"] = (start + np.arange(BARS)) * NANOS
+    before, spent = quiet.snapshot(), []
+    for _ in range(ROUNDS):
+        fresh = Kernel.restore(before)
+        began = time.process_time_ns()
+        kernel.run(fresh.state, fresh.params, bars, out)
+        spent.append((time.process_time_ns() - began) / BARS)
+    note = f"{BARS} one-second bars, flat, CPU time"
+    return Row("kernel, a bar on the common work", float(np.median(spent)), "ns/bar", 40, note=note)
 
 
 def measure(inputs: np.ndarray) -> list[Row]:
@@ -41,4 +65,4 @@ def measure(inputs: np.ndarray) -> list[Row]:
         kernel.step(fresh.state, fresh.params, one, 0, out)
         calls[i] = time.perf_counter_ns() - began
     batch = Row("kernel in the batch loop", float(np.median(spent)), "ns/event", note=f"{len(inputs)} events, CPU time")
-    return [batch, *quantiles("kernel, one call from Python", calls / 1000, "us")]
+    return [batch, common_work(inputs, out), *quantiles("kernel, one call from Python", calls / 1000, "us")]

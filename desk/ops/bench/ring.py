@@ -31,12 +31,16 @@ from trading.run.spec import FeedSpec, load_spec
 BY = "bench"
 READ = 1_000_000
 RATE = "1.6"  # about 50 market events a second
-CHANGED = {
+CHANGED: dict[str, object] = {
     "hold_max": "2 s",
     "cooldown_entry": "0 s",
     "cooldown_exit": "0 s",
     "loss_day_max": "5000 USD",
+    "drawdown_day_max": "6000 USD",
+    "drawdown_max": "7000 USD",
     "loss_total_max": "9000 USD",
+    "streak_soft": 0,  # every exit costs something: a pause after three would leave nothing to measure
+    "streak_hard": 0,
 }
 FLAT_S = 20.0
 

@@ -47,7 +47,11 @@ CHANGED: dict[str, object] = {
     "target_ticks": 40,
     "loss_trade_max": "200 USD",
     "loss_day_max": "9000 USD",
+    "drawdown_day_max": "9100 USD",
+    "drawdown_max": "9300 USD",
     "loss_total_max": "9500 USD",
+    "streak_soft": 0,  # every kill closes at a loss: a pause of two minutes would find nothing held
+    "streak_hard": 0,
 }
 
 

@@ -42,7 +42,13 @@ RATIO_MAX = 1.10
 PATH_SAMPLES_MIN = 50  # below that a p99 says nothing
 READ = 2_000_000
 # Short trades, so that the order path gets enough samples.
-CHANGED = ring.CHANGED | {"hold_max": "1 s", "loss_day_max": "9000 USD", "loss_total_max": "9500 USD"}
+CHANGED = ring.CHANGED | {
+    "hold_max": "1 s",
+    "loss_day_max": "9000 USD",
+    "drawdown_day_max": "9100 USD",
+    "drawdown_max": "9300 USD",
+    "loss_total_max": "9500 USD",
+}
 
 
 class Load(NamedTuple):

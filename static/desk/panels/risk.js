@@ -3,7 +3,8 @@ import { by, dress, keep, make, put, share } from "../dom.js";
 import { NONE, count, known, money, words } from "../format.js";
 
 const WORDS = {
-  loss_day: "day loss", loss_total: "total loss", position: "position", orders_open: "open orders", messages_60s: "messages in 60 s",
+  loss_day: "day loss", drawdown_day: "fall from today's peak", drawdown: "fall from the peak balance", streak: "losses in a row",
+  loss_total: "total loss", position: "position", orders_open: "open orders", messages_60s: "messages in 60 s",
 };
 
 export function risk(store) {

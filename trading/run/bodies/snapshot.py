@@ -15,6 +15,7 @@ from marketdata.core import records as market
 from marketdata.core.records import DEPTH, NO_TICK, NO_TIME
 from marketdata.core.sessions import PHASES
 from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, label
+from risk.core.records import MES
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.records import (
@@ -128,7 +129,11 @@ def account_value(kernel: Kernel) -> dict[str, Any]:
     a = kernel.state.account[0]
     value: dict[str, Any] = {name: int(a[name]) for name in ACCOUNT_NUMBERS}
     value |= {name: bool(a[name] == 1) for name in ACCOUNT_FLAGS}
-    value |= {"latched": bool(a.latched == 1), "label": LABELS[label(int(a.holds))], "phase": PHASES[int(a.phase)]}
+    value |= {
+        "latched": bool(a.latched == 1),
+        "label": LABELS[label(int(a.rules), int(a.holds))],
+        "phase": PHASES[int(a.phase)],
+    }
     value |= {"trading_day": int(a.trading_day), "now_us": us(a.now_ns), "recon_us": us(a.recon_ts_ns)}
     value |= {"feed_us": us(a.feed_ts_ns), "feed_gap": bool(a.feed_gap == 1)}
     return value
@@ -138,7 +143,7 @@ def holds_value(kernel: Kernel) -> list[dict[str, Any]]:
     """Every standing hold, strongest first."""
     standing = int(kernel.state.account[0].holds)
     rows = []
-    for hold in sorted(HOLDS, key=lambda h: (h.label, h.bit)):
+    for hold in sorted(HOLDS[int(kernel.state.account[0].rules)], key=lambda h: h.label):
         if not standing >> hold.bit & 1:
             continue
         up = kernel.state.holds[hold.bit]
@@ -204,18 +209,24 @@ def quote_value(kernel: Kernel, i: int) -> dict[str, Any]:
 def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
     """How far each limit is.  A limit that nobody set has max null: entries are refused (P-07)."""
     a, limits = kernel.state.account[0], kernel.params.limits[0]
-    open_micros = int(a.equity_micros - a.balance_micros)
     live = kernel.state.orders[kernel.state.orders["number"] > 0]
     open_orders = sum(bool(life.is_open(int(order.status))) for order in live)
     held = int(np.abs(kernel.state.positions["qty"]).max())
     lost = int(a.reference_micros - a.equity_micros)
-    gauges = (
-        ("loss_day", -(int(a.day_net_micros) + min(0, open_micros)), limits.loss_day_micros_max, "micros", "P-15"),
+    of_day = int(a.day_base_micros - a.equity_micros) if limits.day_loss_open == 1 else -int(a.day_net_micros)
+    gauges = [
+        ("loss_day", of_day, limits.loss_day_micros_max, "micros", "P-15"),
         ("loss_total", lost, limits.loss_total_micros_max, "micros", "MES-RISK-11"),
         ("position", held, limits.position_max, "contracts", "P-12"),
         ("orders_open", open_orders, limits.orders_open_max, "orders", "P-20"),
         ("messages_60s", int(a.messages.sum()), limits.messages_60s_max, "messages", "P-17"),
-    )
+    ]
+    if a.rules == MES:
+        fallen, of_peak = int(a.peak_micros - a.balance_micros), int(a.day_peak_micros - a.equity_micros)
+        gauges.insert(1, ("drawdown_day", of_peak, limits.drawdown_day_micros_max, "micros", "MES-HOLD-DAILY_DRAWDOWN"))
+        gauges.insert(2, ("drawdown", fallen, limits.drawdown_micros_max, "micros", "MES-HOLD-ACCOUNT_DRAWDOWN"))
+    if limits.streak_soft > 0:
+        gauges.append(("streak", int(a.streak), limits.streak_soft, "trades", "MES-HOLD-LOSS_STREAK"))
     rows: list[dict[str, Any]] = []
     for name, used, maximum, unit, rule in gauges:
         top = tick(maximum)  # UNSET is the same sentinel as NO_TICK

@@ -1,0 +1,225 @@
+"""Every numbered rule of the rulebook: what it says in one line, where it is done, and which tests name it.
+
+`python -m tests.architecture.rulebook` writes docs/rules.md; the test beside this file fails when the page is old or
+when a rule that is done has no test.  A rule that is not done yet says what is missing instead of a file.
+"""
+
+import re
+import sys
+from typing import NamedTuple
+
+from tests.architecture.source import sources
+from tests.bootstrap import ROOT
+
+PAGE = ROOT / "docs" / "rules.md"
+SELF = ("tests/architecture/rulebook.py", "tests/architecture/test_rules.py")
+
+
+class Rule(NamedTuple):
+    """One rule.  `code`: the file that does it; empty with `missing`, what is not done yet."""
+
+    id: str
+    text: str
+    code: str
+    missing: str = ""
+
+
+LIMITS, CLOCK, NOTICES = "trading/core/watch/limits.py", "trading/core/watch/clock.py", "trading/core/watch/notices.py"
+GATE, RULES, HOLDS = "risk/core/gate.py", "risk/core/rules.py", "risk/core/holds.py"
+SIZING, STOPS, BREAKERS = "risk/core/sizing.py", "risk/core/stops.py", "risk/core/breakers.py"
+PLAN, POLICY, ANSWERS = "trading/core/entry/plan.py", "trading/core/entry/policy.py", "trading/core/answers.py"
+COMMANDS, PROTECT, MARKET = "trading/core/commands.py", "trading/core/protect.py", "trading/core/market.py"
+CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/schema.py", "trading/core/kernel.py"
+
+# id | one line | code, or "-" and what is missing
+TABLE = f"""
+MES-RISK-01 | risk balance: capital + booked profit - booked fees + transfers | {NOTICES}
+MES-RISK-02 | equity: balance + open profit at the last mark | {LIMITS}
+MES-RISK-03 | reference balance; re-based when reset_halt clears EQUITY_KILL | {COMMANDS}
+MES-RISK-04 | peak balance; re-based when resume clears ACCOUNT_DRAWDOWN | {ANSWERS}
+MES-RISK-05 | daily net is booked money of this trading day | {ANSWERS}
+MES-RISK-06 | open risk; a position without a stop makes it unknown | {LIMITS}
+MES-RISK-07 | remaining daily risk; a profit does not enlarge it | {LIMITS}
+MES-RISK-08 | a trade is flat to flat, net of fees | {ANSWERS}
+MES-RISK-09 | streak of losses; a win or the roll ends it | {LIMITS}
+MES-RISK-10 | equity at or above the reference never trips EQUITY_KILL | {LIMITS}
+MES-RISK-11 | a breach by open money refuses at once and is held once confirmed | {LIMITS}
+MES-RISK-12 | a later loss lengthens LOSS_STREAK, never shortens it | {LIMITS}
+MES-RISK-13 | what resume and reset_halt clear, and the re-basing | {COMMANDS}
+MES-RISK-14 | the roll, by the event's clock | {CLOCK}
+MES-RISK-15 | a pause closes nothing; expiry is an event's | {CLOCK}
+MES-RISK-16 | the strongest label is shown | {HOLDS}
+MES-RISK-20 | order of the gate; the first refusing row names the reason | {GATE}
+MES-RISK-21 | order of recording a result | {LIMITS}
+MES-RISK-22 | state is journalled before its effects leave; replay is exact | trading/run/bodies/risk_loop.py
+MES-SIZE-01 | tiers; a boundary belongs to the lower one | {SIZING}
+MES-SIZE-02 | steps and caps of a size | {SIZING}
+MES-SIZE-03 | no size breaks a budget | {SIZING}
+MES-SIZE-04 | the size sent is the size approved | {PLAN}
+MES-STOP-01 | distance of the stop: fixed, atr, structure | {STOPS}
+MES-STOP-02 | clamped, and tightened in phase REDUCED | {STOPS}
+MES-STOP-03 | distance of the target | {STOPS}
+MES-STOP-04 | what the bracket is measured from | {ANSWERS}
+MES-STOP-05 | trailing only tightens | {STOPS}
+MES-STOP-06 | time exit | {CLOCK}
+MES-REV-01 | an opposite score holds, exits or reverses | {POLICY}
+MES-REV-02 | a reversal's entry is a new approval | {POLICY}
+MES-REV-03 | waits and chains of reversals | {POLICY}
+MES-EOD-01 | phases and schedules as data | {CALENDARS}
+MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS}
+MES-EOD-03 | early closes shift the phases | {CALENDARS}
+MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
+MES-EOD-05 | data that end before the schedule | - the backtest command does not exist yet
+MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK}
+MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
+MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
+MES-BREAK-03 | SPREAD on every quote | {MARKET}
+MES-BREAK-04 | summary of a trading day | - no daily summary is written yet
+MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | - needs the backtest command
+MES-HOLD-EQUITY_KILL | equity lost from the reference | {LIMITS}
+MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}
+MES-HOLD-NAKED_POSITION | no stop covers the position | {PROTECT}
+MES-HOLD-STATE_UNREADABLE | a state out of range halts | {LIMITS}
+MES-HOLD-ACCOUNT_DRAWDOWN | balance fallen from its peak | {LIMITS}
+MES-HOLD-MISMATCH | broker and desk differ | {ANSWERS}
+MES-HOLD-NOT_FLAT_AT_CUTOFF | a position at MUST_BE_FLAT | {CLOCK}
+MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES}
+MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
+MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
+MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
+MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS}
+MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES}
+MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES}
+MES-HOLD-PRESENCE | attended operation | {CLOCK}
+MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
+MES-HOLD-SPREAD | a wide spread, for 60 s | {MARKET}
+MES-HOLD-NEWS | inside a window of the event list | {CLOCK}
+MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL}
+MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
+MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
+MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
+MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK}
+MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
+MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
+MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS}
+MOEX-RISK-05 | the holds of the shares | {HOLDS}
+MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS}
+MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
+MOEX-RISK-08 | order of the gate | {GATE}
+MOEX-RISK-09 | an entry hold cancels working entries | {PROTECT}
+MOEX-RISK-10 | bucket of entry slices | {PLAN}
+MOEX-RISK-11 | schedule of tasks | - the kernel has no tasks for drift and hedge yet
+MOEX-RISK-12 | snapshot and restore are the identity | trading/run/replica.py
+MOEX-RISK-13 | broker positions replace restored ones | - a difference is held (RECON_MISMATCH), not adopted
+MOEX-RISK-14 | distances to every limit | trading/run/bodies/snapshot.py
+MOEX-SIZE-01 | lots as the least of caps | {SIZING}
+MOEX-ROUTE-01 | routing into children: the function; the kernel sends one child so far | risk/core/shares/routing.py
+MOEX-ROUTE-02 | expected cost of a plan: the function | risk/core/costs.py
+MOEX-ROUTE-03 | limits of entry children and the ladder of exits: the functions | risk/core/shares/routing.py
+MOEX-ROUTE-04 | gap, window and price of the passive child: the functions | risk/core/shares/routing.py
+MOEX-STOP-01 | the stop's formula: the function; the kernel uses fixed distances so far | risk/core/shares/moex_stops.py
+MOEX-STOP-02 | the stop on the grid: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-03 | trailing, only ever tighter: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-04 | what triggers a stop: the functions | risk/core/shares/moex_stops.py
+MOEX-STOP-05 | the first true exit: the function | risk/core/shares/moex_stops.py
+MOEX-STOP-06 | distance of the broker's own stop: the function | risk/core/shares/moex_stops.py
+MOEX-HEDGE-01 | when a hedge is on: the function; no task of the kernel calls it so far | risk/core/shares/hedging.py
+MOEX-HEDGE-02 | how large a hedge is: the functions | risk/core/shares/hedging.py
+MOEX-HEDGE-03 | a hedge must be tight and cheap, else positions are reduced: the functions | risk/core/shares/hedging.py
+MOEX-HEDGE-04 | what exceeds its cap is reduced: the function | risk/core/shares/hedging.py
+MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
+MES-COST-02 | a fee that differs raises an alert: the comparison; nothing calls it so far | risk/core/costs.py
+MES-COST-03 | published cost of a round trip | risk/core/costs.py
+MES-COST-04 | edge ceiling | risk/core/costs.py
+MES-COST-05 | break-even win rate after costs: the function; no screen shows it so far | risk/core/costs.py
+MES-COST-06 | conditional slippage: the function; the fill models use the fixed one so far | risk/core/costs.py
+P-01 | authority | {RULES}
+P-02 | trading state and holds | {RULES}
+P-03 | session and phase | {RULES}
+P-04 | freshness | {RULES}
+P-05 | reconciled | {RULES}
+P-06 | every field of the form within its bounds, each with its own reason | risk/core/asking.py
+P-07 | every limit exists | {RULES}
+P-08 | order quantity | {RULES}
+P-09 | order value | {RULES}
+P-10 | price collar of one order | {RULES}
+P-11 | price over time | {CLOCK}
+P-12 | position with working orders | {RULES}
+P-13 | margin and exposure | {RULES}
+P-14 | loss to the stop | {RULES}
+P-15 | daily loss lock | {LIMITS}
+P-16 | duplicates, and the storm of them | {POLICY}
+P-17 | message budget with a reserve | {RULES}
+P-18 | repeated execution throttle | - no count of entries in a window yet
+P-19 | self-match | - one account, one entry at a time; no rule yet
+P-20 | open orders | {RULES}
+P-21 | protective plan | {RULES}
+P-22 | attribution | - orders carry their version; networks and people are not in the form yet
+P-23 | network gate | {RULES}
+P-24 | liquidity | {RULES}
+P-25 | instrument eligibility | {RULES}
+P-26 | cool-downs and counts | {RULES}
+P-27 | override | - no override exists
+W-01 | an order without an answer is asked for | {CLOCK}
+W-02 | never sent again blindly | {PROTECT}
+W-03 | stop coverage | {PROTECT}
+W-04 | one leg cancels the other; a double fill is offset | {PROTECT}
+W-06 | a stale entry is cancelled | {CLOCK}
+W-07 | foreign orders are held | {ANSWERS}
+W-09 | a late fill is booked | {ANSWERS}
+T-10 | errors in a window stop the account | {NOTICES}
+"""
+ALL = tuple(
+    Rule(parts[0], parts[1], "" if parts[2].startswith("- ") else parts[2], parts[2].removeprefix("- ")
+         if parts[2].startswith("- ") else "")
+    for parts in ([cell.strip() for cell in line.split(" | ")] for line in TABLE.strip().splitlines())
+)  # fmt: skip
+
+
+def named_in(text: str) -> set[str]:
+    """Ids that a test's source names, as MES-RISK-20 or, in a function's name, mes_risk_20."""
+    found = {
+        match.upper() for match in re.findall(r"\b(?:MES|MOEX)-[A-Z]+-[A-Z_]+\b|\b(?:MES|MOEX)-[A-Z]+-\d+\b", text)
+    }
+    found |= set(re.findall(r"\b[PWT]-\d\d\b", text))
+    for name in re.findall(r"def (test_\w+)", text):
+        for family, group, rest in re.findall(r"_(mes|moex)_([a-z]+)_(\d+)(?=_|$)", name):
+            found.add(f"{family}-{group}-{rest}".upper())
+        for rest in re.findall(r"_mes_hold_((?:(?!_mes_|_moex_)\w)+)", name):
+            found.add("MES-HOLD-" + rest.upper())
+        found |= {f"{letter}-{number}".upper() for letter, number in re.findall(r"_([pwt])(\d\d)(?=_|$)", name)}
+    return found
+
+
+def named_by_tests() -> dict[str, list[str]]:
+    """Id → the test files that name it."""
+    found: dict[str, list[str]] = {}
+    for source in sources():
+        if source.floor != "tests" or source.name in SELF or "/test_" not in source.name:
+            continue
+        for rule in named_in(source.text):
+            found.setdefault(rule, []).append(source.name)
+    return found
+
+
+def page() -> str:
+    """docs/rules.md as it should be."""
+    tests = named_by_tests()
+    lines = [
+        "# The rules, where they are done and what shows it",
+        "",
+        "Generated by `python -m tests.architecture.rulebook`; a test fails when this page is old.",
+        "",
+        "| rule | what it says | code | tests |",
+        "|---|---|---|---|",
+    ]
+    for rule in ALL:
+        shown = ", ".join(f"`{name}`" for name in sorted(tests.get(rule.id, [])))
+        where = f"`{rule.code}`" if rule.code else f"not done: {rule.missing}"
+        lines.append(f"| {rule.id} | {rule.text} | {where} | {shown} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    sys.stdout.write(f"{PAGE.name}: {len(ALL)} rules\n")

@@ -1,0 +1,168 @@
+"""The gate's order and reasons: of two faults the earlier rule is named, every field and every reason has its own."""
+
+import pytest
+
+from marketdata.core.records import SELL, STATUS_HALTED
+from marketdata.core.sessions import CLOSE_ONLY
+from risk.core import codes, gate
+from risk.core.asking import ASK_FIELDS, BOUNDS
+from risk.core.holds import BIT, ENTRY_MASK, HOLDS
+from risk.core.records import MES, MOEX
+from risk.core.rules import held
+from tests.core.test_gate_table import LATER, ROWS, ask, limits
+from tests.kernel.desk import T0
+
+EARLIER = {"trading", "latched", "tradable", "limits_known"}  # their own rules come first and refuse anything but yes
+
+
+@pytest.mark.parametrize(("rules", "column"), [(MES, "mes"), (MOEX, "moex")])
+@pytest.mark.parametrize("index", range(len(ASK_FIELDS)), ids=ASK_FIELDS)
+def test_every_field_out_of_its_bounds_is_refused_with_its_own_reason_p06(rules: int, column: str, index: int) -> None:
+    name, (low, high) = BOUNDS[index]
+    for value in (low - 1, high + 1, -(2**63), 2**63 - 1):
+        if low <= value <= high or not -(2**63) <= value < 2**63:
+            continue
+        code = ask(limits(rules=rules), **{name: value})
+        if name in EARLIER and code < codes.FIELD_BASE:
+            assert code in (codes.NOT_TRADING, codes.LATCHED, codes.LIMITS_UNKNOWN)
+        else:
+            assert gate.code_name(rules, code) == f"INPUT_INVALID:{name}", (column, value)
+
+
+def test_a_rulebook_that_does_not_exist_refuses() -> None:
+    assert ask(limits(rules=2)) == codes.REFUSED
+    assert ask(limits(rules=-1)) == codes.REFUSED
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_of_two_refusing_rules_the_earlier_one_is_named_mes_risk_20_moex_acc_116(rules: int) -> None:
+    """Every pair of faults of the table: the code is that of the rule that the document puts first."""
+    place: dict[int, int] = {}
+    for at, rule in enumerate(gate.order_of(rules)):
+        for code in rule.codes:
+            if rules == MES and rule.function is held and code in [codes.HOLD_BASE + BIT[name] for name in LATER]:
+                continue  # its own rule names it
+            place.setdefault(code, at)
+    rows = FAULTS[rules]
+    for first, first_code in rows:
+        for second, second_code in rows:
+            if set(first) & set(second):
+                continue
+            code = ask(limits(rules=rules, **EXPOSED), **first, **second)
+            expected = min((first_code, second_code), key=lambda c: place[c])
+            assert place[code] <= place[expected], (first, second)
+            if code not in (first_code, second_code):
+                assert place[code] < place[expected], (first, second)
+
+
+EXPOSED = {"gross_ppm_max": 500_000, "instrument_ppm_max": 50_000, "bucket_capacity": 20, "allow_short": 0}
+ROOM = {"bucket_tokens": 20}
+FAULTS: dict[int, list[tuple[dict[str, int], int]]] = {
+    MES: [
+        ({"trading": 0}, codes.NOT_TRADING),
+        ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
+        ({"reconciled": 0}, codes.NOT_RECONCILED),
+        ({"holds": 1 << BIT["MISMATCH"]}, codes.HOLD_BASE + BIT["MISMATCH"]),
+        ({"gap": 1}, codes.FEED_STALE),
+        ({"score_ts_ns": T0 + 1}, codes.SCORE_STALE),
+        ({"phase": CLOSE_ONLY}, codes.HOLD_BASE + BIT["EOD"]),
+        ({"row_valid": 0}, codes.HOLD_BASE + BIT["FEATURES_COLD"]),
+        ({"side": 0}, codes.NO_SIGNAL),
+        ({"confidence_ppm": 1}, codes.LOW_CONFIDENCE),
+        ({"position": 1}, codes.IN_POSITION),
+        ({"exit_fill_ns": T0}, codes.COOLDOWN),
+        ({"stop_ticks": 3}, codes.BAD_STOP),
+        ({"size_code": codes.RISK_TIER, "qty": 0}, codes.RISK_TIER),
+        ({"last_tick": 1, "move_ticks": 61}, codes.PRICE_MOVE),
+        ({"same_order_ts_ns": T0}, codes.DUPLICATE),
+        ({"orders_open": 99}, codes.OPEN_ORDERS),
+    ],
+    MOEX: [
+        ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
+        ({"trading": 0}, codes.NOT_TRADING),
+        ({"holds": 1 << BIT["RECON_MISMATCH"]}, codes.HOLD_BASE + BIT["RECON_MISMATCH"]),
+        ({"status": STATUS_HALTED}, codes.CLOSED),
+        ({"gap": 1}, codes.FEED_STALE),
+        ({"side": 0}, codes.NO_SIGNAL),
+        ({"confidence_ppm": 1}, codes.LOW_CONFIDENCE),
+        ({"position": 1}, codes.IN_POSITION),
+        ({"stop_ticks": 3}, codes.BAD_STOP),
+        ({"size_code": codes.CAP_DEPTH, "qty": 0}, codes.CAP_DEPTH),
+        ({"gross_micros": 6_000_000_000}, codes.LIMIT_EXPOSURE),
+        ({"instrument_micros": 600_000_000}, codes.LIMIT_INSTRUMENT),
+        ({"bucket_tokens": 0}, codes.RATE),
+        ({"messages_60s": 200}, codes.MESSAGE_RATE),
+        ({"orders_open": 99}, codes.OPEN_ORDERS),
+    ],
+}
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_fault_alone_is_named(rules: int) -> None:
+    for fault, code in FAULTS[rules]:
+        record = limits(rules=rules, **EXPOSED)
+        assert ask(record, **(ROOM | fault)) == code, fault
+    assert ask(limits(rules=rules, **EXPOSED), **ROOM) == codes.APPROVED
+
+
+def test_short_sales_need_their_permission_moex_risk_08() -> None:
+    short = {"side": SELL, "score_ppm": -500_000, "price_tick": 20_000}
+    assert ask(limits(rules=MOEX, allow_short=0), **short) == codes.SHORT_NOT_ALLOWED
+    assert ask(limits(rules=MOEX, allow_short=1), **short) == codes.APPROVED
+
+
+def test_a_relative_spread_limit_moex_risk_08() -> None:
+    # 1 tick of 20 000.5 is 49.99 ppm
+    assert ask(limits(spread_ppm_max=50)) == codes.APPROVED
+    assert ask(limits(spread_ppm_max=49)) == codes.SPREAD
+
+
+def test_a_computed_size_has_its_limits_inside_mes_size_03() -> None:
+    """One limit is one function: the tiers' own caps replace P-14, which would also count slippage and fees."""
+    assert ask(limits(sizing=0), stop_ticks=16, qty=3) == codes.RISK_PER_TRADE
+    assert ask(limits(sizing=1), stop_ticks=16, qty=3) == codes.APPROVED
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_reason_is_reachable(rules: int) -> None:
+    names = gate.code_names(rules)
+    named = {row[2] for row in ROWS} | {names[c] for _, c in FAULTS[rules]}
+    named |= {
+        "VALUE_LIMIT",
+        "COLLAR",
+        "REFUSED",
+        "REVERSAL_LIMIT",  # the policy's own: tests/kernel/test_clock.py
+        "SPREAD",
+        "SHORT_NOT_ALLOWED",
+        "LIMIT_EXPOSURE",
+        "LIMIT_INSTRUMENT",
+        "RATE",
+    }  # tests above
+    for code, name in names.items():
+        if code >= codes.FIELD_BASE or code in _SIZE_CODES or name in named:
+            continue
+        hold = next((h for h in HOLDS[rules] if h.code == name), None)
+        assert hold is not None, f"nothing reaches {name}"
+        if int(ENTRY_MASK[rules]) >> hold.bit & 1 and hold.code not in LATER:
+            assert ask(limits(rules=rules), holds=1 << hold.bit) == code
+    for code in _SIZE_CODES:
+        assert ask(limits(rules=rules), qty=0, size_code=code) == code
+
+
+_SIZE_CODES = [code for rule in gate.RULES if rule.text == "size is at least 1" for code in rule.codes]
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+def test_every_number_that_a_decision_can_carry_has_a_name(rules: int) -> None:
+    own = {code for name, code in vars(codes).items() if isinstance(code, int) and name.isupper()}
+    unnamed = own - set(gate.CODE_NAMES[rules]) - set(codes.RETIRED) - {codes.HOLD_BASE, codes.FIELD_BASE}
+    assert unnamed == set()
+
+
+def test_a_reason_is_named_by_its_own_rulebook() -> None:
+    """One bit is one mechanism with two names: a session's pages show the one of its own rulebook."""
+    away = codes.HOLD_BASE + BIT["DATABASE_AWAY"]
+    assert BIT["DATABASE_AWAY"] == BIT["RECORD_DOWN"]
+    assert gate.code_name(MES, away) == "DATABASE_AWAY" and gate.code_name(MOEX, away) == "RECORD_DOWN"
+    only_moex = codes.HOLD_BASE + BIT["RVI_HIGH"]
+    assert gate.code_name(MOEX, only_moex) == "RVI_HIGH" and gate.code_name(MES, only_moex) == str(only_moex)

@@ -1,0 +1,139 @@
+"""What the shares' rulebook does otherwise: loss, streak, index, connection, drift, bucket, exposure (MOEX-RISK)."""
+
+from marketdata.core import records as m
+from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.sessions import NORMAL
+from risk.core import codes
+from risk.core.holds import BIT
+from risk.core.records import MOEX
+from tests.kernel.desk import Desk, S, decision, sent, standing
+from tests.kernel.test_clock import at, phased
+from tests.kernel.test_limits import USD, clean, lose
+from trading.core import records as r
+
+SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_pause_ns": 300 * S, "streak_restarts": 1}
+
+
+def test_daily_loss_counts_open_money_and_takes_the_smaller_moex_risk_05_moex_acc_108() -> None:
+    desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 1_000})  # 0.1 % = $10
+    desk.enter()
+    for _ in range(3):
+        desk.event(m.TRADE, price_tick=19_000, qty=1)
+    assert standing(desk) == set(), "the mark is the mid of the last valid book (MOEX-RISK-01)"
+    for _ in range(3):
+        desk.quote(19_992, 19_994)  # $10 and a fee
+    assert "DAILY_LOSS" in standing(desk)
+    assert desk.position().closing == 0, "its effect here is NO_ENTRY"
+    desk.command(r.RESUME)
+    assert "DAILY_LOSS" in standing(desk)
+
+
+def test_the_third_loss_refuses_for_exactly_300_s_moex_acc_106_moex_risk_06() -> None:
+    desk = Desk(SHARES | {"cooldown_entry_ns": 0, "cooldown_exit_ns": 0})
+    for _ in range(2):
+        lose(desk, 4)
+    assert desk.account.streak == 2 and standing(desk) == set()
+    lose(desk, 4)
+    assert standing(desk) == {"LOSS_STREAK"} and desk.account.streak == 0, "it starts anew"
+    until = int(desk.kernel.state.holds[BIT["LOSS_STREAK"]].until_ns)
+    at(desk, until - 1)
+    assert decision(desk.score(wait_ns=0)) == codes.HOLD_BASE + BIT["LOSS_STREAK"]
+    at(desk, until)
+    assert decision(desk.score(wait_ns=0)) == codes.APPROVED
+
+
+def test_the_volatility_index_closes_all_moex_acc_107() -> None:
+    index = {"rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 60 * S}
+    desk = Desk(SHARES | index)
+    desk.event(r.TIMER)
+    assert standing(desk) == {"RVI_STALE"}, "never seen is stale, never 0"
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=4000)
+    assert standing(desk) == set(), "40.00 does nothing"
+    desk.enter()
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=4001)
+    assert "RVI_HIGH" in standing(desk) and desk.position().closing == 1
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, 20_000)
+    clean(desk)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_REFUSED, "refused while it is above 38.00"
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=3800)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    at(desk, desk.now_ns + 61 * S)
+    desk.event(r.TIMER)
+    assert "RVI_STALE" in standing(desk)
+
+
+def test_a_slow_connection_halves_and_a_lost_one_stops_entries_moex_acc_113() -> None:
+    ms = 1_000_000
+    desk = Desk(SHARES | {"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms})
+    for _ in range(3):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=51 * ms)
+    assert standing(desk) == {"NET_SLOW"}
+    for _ in range(30):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=45 * ms)
+    assert standing(desk) == {"NET_SLOW"}, "45 ms do not clear it"
+    for _ in range(30):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=40 * ms)
+    assert standing(desk) == set()
+    for _ in range(3):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=101 * ms)
+    assert "NET_FAILOVER" in standing(desk)
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["NET_FAILOVER"]
+
+
+def test_drift_and_calibration_have_holds_of_their_own_moex_acc_112() -> None:
+    desk = Desk(SHARES)
+    desk.event(r.DRIFT, instrument=ACCOUNT_SCOPE, code=r.DRIFT_WARN)
+    desk.event(r.DRIFT, instrument=ACCOUNT_SCOPE, code=r.DRIFT_CRITICAL)
+    desk.event(r.JOB, instrument=ACCOUNT_SCOPE, code=1)
+    desk.command(r.PAUSE)
+    assert standing(desk) == {"DRIFT_WARN", "DRIFT_CRITICAL", "CALIBRATION", "OPERATOR_PAUSE"}
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    assert standing(desk) == {"CALIBRATION", "OPERATOR_PAUSE"}, "a reload clears MODEL_RELOAD holds only"
+    desk.event(r.JOB, instrument=ACCOUNT_SCOPE, code=0)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+
+
+def test_the_bucket_of_entry_slices_moex_risk_10_moex_acc_110() -> None:
+    desk = Desk(SHARES | {"bucket_capacity": 2, "bucket_refill_ns": S // 2, "duplicate_ns": 0, "cooldown_entry_ns": 0})
+    for _ in range(2):
+        number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+        desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    assert decision(desk.score()) == codes.RATE
+    desk.quote(20_000, 20_001, wait_ns=S // 2)
+    assert decision(desk.score()) == codes.APPROVED
+
+
+def test_every_entry_hold_cancels_a_working_entry_moex_risk_09() -> None:
+    desk = Desk(SHARES)
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    assert [int(o.order_number) for o in sent(desk.command(r.PAUSE), r.CANCEL)] == [number]
+
+
+def test_exposure_holds_until_96_percent_moex_risk_04_moex_risk_05() -> None:
+    desk = Desk(SHARES | {"gross_ppm_max": 3_000_000, "value_micros_max": 10**12})  # 3 x $10,000 of 1 lot = $25,000
+    desk.enter()
+    assert "EXPOSURE" not in standing(desk)
+    limits = desk.kernel.params.limits[0]
+    limits.gross_ppm_max = 2_400_000
+    desk.event(r.TIMER)
+    assert "EXPOSURE" in standing(desk)
+    limits.gross_ppm_max = 2_600_000  # 25 000 of 26 000 is more than 96 %
+    desk.event(r.TIMER)
+    assert "EXPOSURE" in standing(desk)
+    limits.gross_ppm_max = 2_700_000
+    desk.event(r.TIMER)
+    assert "EXPOSURE" not in standing(desk)
+
+
+def test_the_capital_is_fixed_at_the_roll_and_capped_moex_risk_01() -> None:
+    desk = Desk(SHARES | {"cooldown_entry_ns": 0, "cooldown_exit_ns": 0})
+    capital = int(desk.account.capital_micros)
+    lose(desk, 8)
+    assert desk.account.capital_micros == capital, "fixed for the day"
+    at(desk, phased(desk, [NORMAL]))
+    assert desk.account.capital_micros == desk.account.equity_micros < capital
+    assert desk.account.streak == 1, "the roll clears TRADING_DAY holds only (MOEX-RISK-03)"

@@ -1,0 +1,143 @@
+"""What must hold after every event of every life, whatever the rules in between say.
+
+Checked on the oracle's desk while it lives; that the kernel is the same desk is the comparison's business.  Each check
+speaks of the past it needs by itself: nothing here is a rule of the gate.
+"""
+
+from typing import NamedTuple
+
+from marketdata.core import records as m
+from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.facts import ENTRY, EXIT, OPEN, STOP_LOSS, WORKING, Event, S
+from tests.oracle.rules.holds import BY_RESET, BY_RESUME, FLATTENS, LABELS, STOPS_ENTRY, TABLE, strongest_label
+from trading.core import records as r
+
+MARKET_KINDS = (m.QUOTE, m.TRADE, m.BAR, m.BOOK)
+
+
+class Broken(AssertionError):
+    """An invariant that does not hold; says which."""
+
+
+class Before(NamedTuple):
+    """What is needed from before the event."""
+
+    holds: dict[str, int | None]
+    qty: tuple[int, int]
+    day: int
+    trading: bool
+
+
+class Watch:
+    """Checks one life.  `before()` ahead of each event, `after()` behind it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.seen: Before
+        self.naked: list[int | None] = [None, None]
+
+    def before(self) -> None:
+        d = self.desk
+        self.seen = Before(dict(d.holds), (d.instruments[0].qty, d.instruments[1].qty), d.trading_day, d.trading)
+
+    def after(self, e: Event, outputs: list[Output]) -> None:
+        d = self.desk
+        for output in outputs:
+            if output[0] == r.SUBMIT:
+                self._sent(output)
+        if d.holds != self.seen.holds:
+            self._holds(e)
+        if e.kind in (r.FILL, r.COMMAND, r.TIMER):
+            if d.version and d.balance != d.balance_at_start + d.realised - d.fees:
+                raise Broken("balance = capital + realised − fees")
+            for i in d.instruments[:2]:
+                if i.qty * i.cost < 0 or (i.qty == 0 and i.cost != 0):
+                    raise Broken("the cost of nothing is nothing")
+        if d.version:
+            self._covered(e)
+
+    def _sent(self, output: Output) -> None:
+        """Own orders: an entry only from flat and under no hold, within its limits; the others only reduce."""
+        _, instrument, side, _, _, role, _, qty, _, _, _ = output
+        d, held = self.desk, self.desk.instruments[instrument].qty
+        if role != ENTRY:
+            leaving = sum(o.left for o in d.live(instrument) if o.role == EXIT and o.side == side)
+            if side * held >= 0 or qty > abs(held) or leaving > abs(held):
+                raise Broken(f"a reducing order of {side * qty} against {held}, {leaving} leaving")
+            return
+        if any(code in STOPS_ENTRY and code in d.holds for code in self.seen.holds):
+            raise Broken("an entry under a hold")
+        limits = d.limits
+        if limits.sizing == 1 and qty > 10:
+            raise Broken("more contracts than any tier has")
+        if held != 0 or not self.seen.trading or qty > min(limits.qty_max, limits.position_max):
+            raise Broken("an entry on a position, before the start, or too large")
+        i = d.instruments[instrument]
+        loss = qty * i.plan_stop * (i.tick_value or 0)
+        if loss > limits.loss_trade_micros_max or loss > limits.loss_day_micros_max - max(0, -d.day_net):
+            raise Broken("an entry whose stop breaks a loss limit")
+        in_all = limits.loss_total_micros_max - max(0, d.reference - d.equity())
+        if limits.sizing == 0 and loss > in_all:  # a size by tiers has no such cap (MES-SIZE-02)
+            raise Broken("an entry whose stop breaks the total loss limit")
+
+    def _holds(self, e: Event) -> None:
+        """Each hold comes down only by its own rule, so the label falls only so."""
+        d = self.desk
+        for code, until in self.seen.holds.items():
+            if code in d.holds:
+                if until is not None and (d.holds[code] or 0) < until:
+                    raise Broken(f"{code} got shorter")
+                continue
+            clearing = TABLE[code][1]
+            asked = {r.RESUME: BY_RESUME, r.RESET_HALT: BY_RESET}.get(e.code, ()) if e.kind == r.COMMAND else ()
+            loaded = e.kind == r.MODEL and e.code == r.MODEL_READY
+            fine = (
+                clearing == "CONDITION"
+                or (clearing == "OPERATOR" and code in asked)
+                or (clearing == "MODEL_RELOAD" and loaded)
+                or (clearing == "TRADING_DAY" and d.trading_day != self.seen.day)
+                or (clearing == "TIME" and until is not None and d.now >= until)
+            )
+            if not fine:
+                raise Broken(f"{code} came down by itself")
+        now, then = (LABELS.index(strongest_label(holds)) for holds in (d.holds, self.seen.holds))
+        if now > then and not self.seen.holds.keys() - d.holds.keys():
+            raise Broken("a weaker label although no hold came down")
+
+    def _covered(self, e: Event) -> None:
+        """N1: what is uncovered for longer than allowed is on its way out, and for twice as long it is a hold.
+
+        Looked at when the desk looks: on a timer, or on a price of that instrument.
+        """
+        d = self.desk
+        for k, i in enumerate(d.instruments[:2]):
+            if i.qty == 0 or self._cover(k, (STOP_LOSS, EXIT), WORKING) >= abs(i.qty):
+                self.naked[k] = None
+                continue
+            turned = i.qty * self.seen.qty[k] < 0  # another position: its time begins with the fill that made it
+            if self.naked[k] is None or turned:
+                self.naked[k] = d.now
+            if e.kind != r.TIMER and not (e.kind in MARKET_KINDS and e.instrument == k and not e.flags):
+                continue
+            if i.tradable != 1:
+                continue
+            naked = d.now - self.naked[k]
+            leaving = self._cover(k, (EXIT,), None) >= abs(i.qty) or (i.retry is not None and d.now <= i.retry + S)
+            if naked > d.limits.naked_ns_max and not leaving:
+                raise Broken(f"uncovered for {naked} ns and not on its way out")
+            if naked > 2 * d.limits.naked_ns_max and "NAKED_POSITION" not in d.holds:
+                raise Broken("uncovered for twice as long and no hold")
+            if any(code in FLATTENS for code in d.holds) and not leaving:
+                raise Broken("a FLATTEN hold stands and nothing closes the position")
+
+    def _cover(self, instrument: int, roles: tuple[int, ...], status: int | None) -> int:
+        held = self.desk.instruments[instrument].qty
+        return sum(
+            o.left
+            for o in self.desk.orders
+            if o is not None
+            and o.instrument == instrument
+            and o.role in roles
+            and o.side * held < 0
+            and (o.status == status or (status is None and o.status in OPEN))
+        )

@@ -1,0 +1,126 @@
+"""One sequence: a life played on the oracle, compared with the kernel, and made small when they disagree."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.oracle.around.life import World
+from tests.oracle.compare import Batch, Difference, compare, oracle_row
+from tests.oracle.invariants import Broken, Watch
+from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.facts import Event
+from trading.core import records as r
+
+Crashes = Sequence[tuple[int, int]]
+
+
+class Life:
+    """What happened, what the oracle said after each event, and its figures then."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.said: list[list[Output]] = []
+        self.rows: list[tuple[int, ...]] = []
+        self.crashes: list[tuple[int, int]] = []
+        self.broken = ""
+        self.prologue = 0
+
+    def count(self, reached: Counter[str]) -> None:
+        """What this life reached: refusals, holds, orders, outcomes."""
+        for outputs in self.said:
+            for output in outputs:
+                kind, code, role = output[0], output[3], output[5]
+                if kind == r.DECISION:
+                    reached[f"decision {code}"] += 1
+                elif kind in (r.HOLD_RAISED, r.HOLD_CLEARED):
+                    reached[f"{'raised' if kind == r.HOLD_RAISED else 'cleared'} {code}"] += 1
+                elif kind == r.TRADE_CLOSED:
+                    reached[f"closed {code}"] += 1
+                else:
+                    reached[f"{r.KIND_NAMES[kind].lower()} {r.ROLES.get(role, '')}".strip()] += 1
+
+
+def live(seed: int, events: int) -> Life:
+    """A random life of `events` events after its set-up, on the oracle alone, its invariants watched."""
+    life, desk = Life(), Desk()
+    world = World(seed, desk)
+    watch = Watch(desk)
+    life.prologue = world.prologue
+    for _ in range(world.prologue + events):
+        e = world.next()
+        watch.before()
+        outputs = desk.apply(e)
+        world.heard(outputs)
+        life.events.append(e)
+        life.said.append(outputs)
+        life.rows.append(oracle_row(desk))
+        try:
+            watch.after(e, outputs)
+        except Broken as broken:
+            life.broken = f"event {len(life.events) - 1} {e!r}: {broken}"
+            break
+    life.crashes = draw_crashes(random.Random(seed ^ 0x5EED), len(life.events))
+    return life
+
+
+def again(events: Sequence[Event]) -> Life:
+    """The same events on a fresh oracle."""
+    life, desk = Life(), Desk()
+    watch = Watch(desk)
+    for k, e in enumerate(events):
+        watch.before()
+        outputs = desk.apply(e)
+        life.events.append(e)
+        life.said.append(outputs)
+        life.rows.append(oracle_row(desk))
+        try:
+            watch.after(e, outputs)
+        except Broken as broken:
+            life.broken = f"event {k} {e!r}: {broken}"
+            break
+    return life
+
+
+def draw_crashes(rng: random.Random, events: int) -> list[tuple[int, int]]:
+    """Where the process dies: a snapshot somewhere, the end somewhere after it; most lives die once."""
+    cuts = sorted(rng.randrange(events + 1) for _ in range(rng.choice((0, 2, 2, 2, 4))))
+    return list(zip(cuts[::2], cuts[1::2], strict=True))
+
+
+def fault(life: Life, batch: Batch) -> str:
+    """What is wrong with a life: a broken invariant, or the first difference; empty when nothing is."""
+    if life.broken:
+        return f"invariant: {life.broken}"
+    difference: Difference | None = compare(batch, life.events, life.said, life.rows, life.crashes)
+    return "" if difference is None else f"difference: {difference}"
+
+
+def kind_of(text: str) -> str:
+    """The kind of a fault, for keeping the same fault while its sequence is made small."""
+    return text.split(":", 1)[0]
+
+
+def shrink(life: Life, batch: Batch, seconds: float = 20.0) -> tuple[list[Event], str]:
+    """The shortest sequence found that still fails in the same kind: events are left out, larger runs first.
+
+    The set-up stays: a desk without it is another question.
+    """
+    until = time.monotonic() + seconds
+    events = list(life.events)
+    text = fault(life, batch)
+    wanted = kind_of(text)
+    size = max(1, (len(events) - life.prologue) // 2)
+    while size >= 1 and time.monotonic() < until:
+        at, removed = life.prologue, False
+        while at < len(events) and time.monotonic() < until:
+            fewer = events[:at] + events[at + size :]
+            found = fault(again(fewer), batch)
+            if found and kind_of(found) == wanted:
+                events, text, removed = fewer, found, True
+            else:
+                at += size
+        if size == 1 and not removed:
+            break
+        size = max(1, size // 2) if not removed or size > 1 else size
+    return events, text

@@ -1,0 +1,265 @@
+"""What the venue says, re-stated: an order's life, fills into position and money, reconciliation (W-01 …, T-02)."""
+
+from typing import TYPE_CHECKING
+
+from tests.oracle.rules.facts import (
+    BY_EXCESS,
+    BY_REVERSAL,
+    BY_STOP,
+    BY_TARGET,
+    BY_TRAIL,
+    CANCELLED,
+    CANCELLING,
+    ENTRY,
+    FILLED,
+    MODIFYING,
+    MUST_BE_FLAT,
+    NEW,
+    NOTHING,
+    OPEN,
+    PPM,
+    PRICE_MOST,
+    QUERYING,
+    REJECTED,
+    STOP_LOSS,
+    SUBMITTING,
+    TARGET,
+    UNKNOWN,
+    WORKING,
+    Event,
+    Instrument,
+    Order,
+    S,
+    average,
+)
+from tests.oracle.rules.limits import note_loss
+from tests.oracle.rules.protect import close
+from trading.core import records as r
+
+if TYPE_CHECKING:
+    from tests.oracle.rules.desk import Desk
+
+
+def on_answer(d: "Desk", e: Event) -> None:
+    """The venue numbers its answers: one seen before is ignored, after a gap the missed ones are asked for."""
+    if e.ref != 0:
+        if e.ref <= d.venue_ref:
+            return
+        if e.ref > d.venue_ref + 1:
+            d.reconciled = False
+            d.ask_missed()
+            return
+        d.venue_ref = e.ref
+    order = find(d, e.number)
+    if e.kind == r.FILL:
+        fill(d, e, order)
+    elif order is not None:
+        answer(d, e, order)
+
+
+def find(d: "Desk", number: int) -> Order | None:
+    return next((o for o in d.orders if o is not None and o.number == number), None)
+
+
+def answer(d: "Desk", e: Event, o: Order) -> None:
+    """One answer moves an order, or is stale and moves nothing."""
+    i = d.instruments[o.instrument]
+    was_open = o.status in OPEN
+    if not was_open:
+        return
+    if e.kind == r.ACK:
+        if o.request == MODIFYING:
+            o.qty, o.price = o.asked_qty, o.asked_price
+        # a cancel that is in flight stays in flight: the venue acknowledged the submit
+        o.request = CANCELLING if o.request == CANCELLING else NOTHING
+        o.status = WORKING
+    elif e.kind == r.CANCELLED:
+        o.status, o.request = CANCELLED, NOTHING
+    elif e.kind == r.REJECT:
+        asked = o.request
+        rejected(o, e.ref == 0 and e.code == r.REJECTED_UNKNOWN_ORDER)
+        if o.status in OPEN and asked != NOTHING:  # a request about it was refused
+            if asked != CANCELLING:
+                o.modify_retry = d.now + S
+            if asked != MODIFYING:
+                o.cancel_retry = d.now + S
+    elif not (o.status == UNKNOWN or o.request == NOTHING):
+        o.status = UNKNOWN if o.status == NEW else o.status
+        o.request = QUERYING
+    if e.kind == r.REJECT and o.status not in OPEN and o.role != ENTRY:
+        i.retry = d.now + S
+        if o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
+            close(i, BY_STOP)
+            i.retry = d.now
+
+
+def rejected(o: Order, absent: bool) -> None:
+    """A refused submit ends the order; a refused change leaves it working; `absent`: the venue does not know it."""
+    if o.status in (NEW, UNKNOWN):
+        o.status, o.request = REJECTED, NOTHING
+    elif o.request in (CANCELLING, MODIFYING):
+        o.request = NOTHING
+    elif o.request == QUERYING:
+        o.status, o.request = (CANCELLED if absent else WORKING), NOTHING
+
+
+def fill(d: "Desk", e: Event, o: Order | None) -> None:
+    """Booked whatever the state of its order says (W-09)."""
+    i = d.instruments[e.instrument]
+    priced = e.price is not None and 0 < e.price <= PRICE_MOST
+    if e.qty <= 0 or not priced:  # nothing was traded, or at no price
+        d.raise_hold("STATE_UNREADABLE")
+    if e.qty <= 0:
+        return
+    if o is not None:
+        o.filled += e.qty
+        if o.status in OPEN:
+            if o.filled >= o.qty:
+                o.status, o.request = FILLED, NOTHING
+            else:
+                if o.status == UNKNOWN or o.request == SUBMITTING:
+                    o.request = NOTHING
+                o.status = WORKING
+        if not i.closing and o.role == STOP_LOSS:
+            i.reason = BY_TRAIL if i.trailed else BY_STOP
+        elif not i.closing and o.role == TARGET:
+            i.reason = BY_TARGET
+    book(d, i, e)
+    if o is not None and o.role == ENTRY:
+        bracket(d, i)
+    if not priced and i.qty != 0:  # no stop can be measured from it
+        close(i, BY_EXCESS)
+
+
+def book(d: "Desk", i: Instrument, e: Event) -> None:
+    """Average price method: a partial close takes the floor of its share of the cost, the last close the rest."""
+    before, price = i.qty, e.price
+    assert price is not None
+    closed = min(abs(before), e.qty) if before * e.side < 0 else 0
+    share = (i.cost if before > 0 else -i.cost) * closed // abs(before) if closed else 0
+    gained = (closed * price - share) if before > 0 else (share - closed * price)
+    gross = gained * (i.tick_value or 0) if closed else 0
+    i.cost += (-share if before > 0 else share) + e.side * (e.qty - closed) * price
+    i.qty += e.side * e.qty
+    d.realised += gross
+    d.fees += e.fee
+    d.balance += gross - e.fee
+    d.peak = max(d.peak, d.balance)
+    d.day_net += gross - e.fee
+    if i.last is None:
+        i.last = price
+    if i.mark is None:
+        i.mark = price
+    closing_fee = -(-e.fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
+    if closed:
+        i.exit_fill = d.now
+        i.trip_gross += gross
+        i.trip_fee += closing_fee
+    if before != 0 and before * i.qty <= 0:
+        trip_over(d, i, e)
+    if i.qty != 0 and before * i.qty <= 0:
+        trip_begins(d, i)
+    if closed < e.qty:
+        i.trip_fee += e.fee - closing_fee
+        i.trip_entry_ticks += (e.qty - closed) * price
+        i.trip_entry_qty += e.qty - closed
+    i.trip_qty = max(i.trip_qty, abs(i.qty))
+
+
+def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
+    """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak."""
+    net = i.trip_gross - i.trip_fee
+    d.trades += 1
+    if net > 0:
+        d.wins, d.streak = d.wins + 1, 0
+    elif net < 0:
+        note_loss(d)
+    d.say(
+        r.TRADE_CLOSED,
+        i.index,
+        side=i.trip_side,
+        code=i.reason,
+        qty=i.trip_qty,
+        price=e.price,
+        until=i.opened,
+        value=net,
+    )
+    i.opened = None
+    if i.reason == BY_REVERSAL:
+        i.rev_exit = d.now
+    else:  # a chain ends when the position becomes flat in any other way (MES-REV-03)
+        i.rev_side = i.rev_count = 0
+
+
+def trip_begins(d: "Desk", i: Instrument) -> None:
+    i.opened = i.naked_since = d.now
+    i.trip_side = 1 if i.qty > 0 else -1
+    i.trip_qty = abs(i.qty)
+    i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
+    i.stop = i.target = None
+    i.trailed = False
+
+
+def bracket(d: "Desk", i: Instrument) -> None:
+    """MES-STOP-04: from the average entry fill, or the decision's price; a later fill may only tighten the stop."""
+    if i.qty == 0 or i.trip_entry_qty == 0:
+        return
+    i.entry_fill = d.now
+    if i.plan_stop <= 0:  # a fill that nobody planned
+        i.plan_stop, ratio = d.limits.stop_ticks, d.limits.target_ratio_ppm
+        i.plan_target = d.limits.target_ticks or (max(4, i.plan_stop * ratio // PPM) if ratio else 0)
+    anchor, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
+    if d.limits.bracket_anchor == 1 and i.plan_price is not None:
+        anchor = i.plan_price
+    stop = max(1, anchor - side * i.plan_stop)  # no venue takes a price of nothing or less
+    if i.stop is None or (stop - i.stop) * side > 0:
+        i.stop = stop
+    target = anchor + side * i.plan_target
+    i.target = target if i.plan_target > 0 and target > 0 else None
+
+
+def on_recon(d: "Desk", e: Event) -> None:
+    """The broker's truth, row by row; what differs is held, never invented away (T-02, W-07)."""
+    if e.code == r.RECON_BEGIN:
+        for i in d.instruments:
+            i.broker_qty = 0
+        for o in d.orders:
+            if o is not None:
+                o.seen = False
+    elif e.code == r.RECON_POSITION:
+        d.instruments[e.instrument].broker_qty = e.side * e.qty
+    elif e.code == r.RECON_ORDER:
+        recon_order(d, e)
+    elif e.code == r.RECON_END:
+        recon_end(d, e)
+
+
+def recon_order(d: "Desk", e: Event) -> None:
+    o = find(d, e.number)
+    if o is None:
+        d.raise_hold("MISMATCH")
+        return
+    o.seen = True
+    if o.status in (UNKNOWN, NEW):
+        o.request = CANCELLING if (o.status, o.request) == (NEW, CANCELLING) else NOTHING
+        o.status = WORKING
+    elif o.status not in OPEN:  # ended for us, works for the venue
+        o.status, o.request = WORKING, NOTHING
+        d.ask_cancel(o)
+
+
+def recon_end(d: "Desk", e: Event) -> None:
+    d.reconciled = False
+    if e.ref > d.venue_ref:
+        d.ask_missed()
+        return
+    for o in d.orders:
+        if o is not None and o.status == WORKING and not o.seen:
+            o.status, o.request = CANCELLED, NOTHING
+    if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
+        d.raise_hold("NOT_FLAT_AT_CUTOFF")
+    differing = [i for i in d.instruments if i.broker_qty != i.qty]
+    if differing:
+        d.raise_hold("MISMATCH")
+    else:
+        d.reconciled, d.recon_ts = True, d.now

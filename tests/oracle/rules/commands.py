@@ -1,0 +1,200 @@
+"""What a person or the shell asks of the oracle's desk: commands, configuration, links, session windows."""
+
+from typing import TYPE_CHECKING
+
+from marketdata.core import records as m
+from marketdata.core.sessions import WINDOW_CAPACITY
+from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
+from tests.oracle.rules.clock import clock
+from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event, S
+from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
+from tests.oracle.rules.protect import cancel_entries, close
+from trading.core import records as r
+
+if TYPE_CHECKING:
+    from tests.oracle.rules.desk import Desk
+
+MINUTE = 60 * S
+# a larger value admits less
+LESS = frozenset(
+    """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
+    move_window_ns
+    streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
+)
+# neither more nor less: part of the version
+NEITHER = frozenset(
+    """capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
+    stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min
+    reverse_confidence_ppm_min""".split()  # noqa: SIM905
+)
+# 0 switches these off, which admits everything
+ZERO_IS_OFF = frozenset(
+    """tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max
+    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns""".split()  # noqa: SIM905
+)
+
+
+def loosens(name: str, new: int, old: int) -> bool:
+    """Whether a new value admits more than the old one."""
+    if name in NEITHER:
+        return False
+    if name in ZERO_IS_OFF:
+        return new != old and old != 0 and (new == 0 or new > old)
+    return new < old if name in LESS or name.endswith("_min") else new > old
+
+
+def on_command(d: "Desk", e: Event) -> None:
+    """Reductions always work; `value` names the holds that a clearing is narrowed to (MES-RISK-13)."""
+    if e.ref != 0:  # a person gave it
+        d.present = d.now
+        d.next_look = d.now
+        d.clear_hold("PRESENCE")
+    done = True
+    if e.code == r.START:
+        done = d.version != 0 and "SESSION_STOPPED" not in d.holds and not d.latched
+        d.trading = d.trading or done
+    elif e.code in (r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL):
+        d.raise_hold("OPERATOR_PAUSE")
+        if e.code != r.PAUSE:
+            cancel_all(d)
+        if e.code == r.FLATTEN_ALL:
+            close_all(d)
+    elif e.code == r.STOP_SESSION:
+        d.trading = False
+        d.raise_hold("SESSION_STOPPED")
+        close_all(d)
+    elif e.code == r.KILL:
+        d.latched = True
+        d.raise_hold("KILL_SWITCH")
+        close_all(d)
+    elif e.code == r.LOCK:
+        done = e.value > d.now
+        if done:
+            d.raise_hold("OPERATOR_LOCK", e.value)
+            cancel_all(d)
+            close_all(d)
+    elif e.code == r.PRESENCE:
+        done = e.ref != 0
+    elif e.code == r.RESUME:
+        clear(d, BY_RESUME, e.value)
+    elif e.code == r.RESET_HALT:
+        done = d.is_flat()
+        if done:
+            clear(d, BY_RESET, e.value)
+    else:
+        done = False
+    d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=r.RECEIPT_DONE if done else r.RECEIPT_REFUSED, value=e.code)
+
+
+def cancel_all(d: "Desk") -> None:
+    for i in d.instruments:
+        cancel_entries(d, i)
+
+
+def close_all(d: "Desk") -> None:
+    """What is held, and what an open entry may still make."""
+    for i in d.instruments:
+        if i.qty != 0 or any(o.role == ENTRY for o in d.live(i.index)):
+            close(i, BY_OPERATOR)
+
+
+def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
+    """The named holds, each with the re-basing of its own row and no other."""
+    for code in codes:
+        if narrowed != 0 and not narrowed >> BITS[code] & 1:
+            continue
+        if code == "KILL_SWITCH":  # after a kill nobody trades on by himself (K-05)
+            if d.latched or code in d.holds:
+                d.raise_hold("OPERATOR_PAUSE")
+            d.latched = False
+        if code in d.holds and code == "EQUITY_KILL":
+            d.reference = d.equity()
+        if code in d.holds and code == "ACCOUNT_DRAWDOWN":
+            d.peak = d.balance
+        d.clear_hold(code)
+
+
+def on_notice(d: "Desk", e: Event) -> None:
+    """What the other loops, the operator's lists and the books say."""
+    if e.kind == r.MODEL:
+        if e.code == r.MODEL_BLOCKED:
+            d.raise_hold("MODEL_BLOCKED")
+        elif e.code == r.MODEL_READY:
+            for code in BY_MODEL:
+                d.clear_hold(code)
+    elif e.kind == r.ERROR:
+        d.errors += [d.now] * max(1, e.value)
+        d.errors = [at for at in d.errors if d.now - at <= MINUTE]
+        if d.version != 0 and 0 < d.limits.errors_60s_max <= len(d.errors):
+            d.raise_hold("ERROR_STORM")
+    elif e.kind == r.NEWS:
+        if e.until > e.value:
+            d.news = [*d.news, (e.value, e.until)][-16:]
+            clock(d, True)
+    elif e.kind == r.TRANSFER:  # moves everything alike and is no part of the day (MES-RISK-01)
+        d.balance += e.value
+        d.balance_at_start += e.value
+        d.reference += e.value
+        d.peak += e.value
+        d.day_peak += e.value
+
+
+def on_link(d: "Desk", e: Event) -> None:
+    """A lost execution link is unreconciled until the next reconciliation ends."""
+    if e.code == r.LINK_EXECUTION:
+        d.links["execution"] = e.value == 1
+        d.reconciled = d.reconciled and e.value == 1
+    elif e.code == r.LINK_DATABASE:
+        d.links["database"] = e.value == 1
+    elif e.code == r.LINK_STREAM:
+        d.links["stream"] = e.value == 1
+    elif e.code == r.LINK_LATCH:
+        d.latched = e.value != 0
+    elif e.code == r.LINK_CONTRACT:
+        d.follow("CONTRACT_ROLL", e.value != 1)
+
+
+def on_config(d: "Desk", e: Event) -> None:
+    """One staged value; an instrument's specification takes effect at once, before the start and while flat only."""
+    if e.instrument == m.ACCOUNT_SCOPE:
+        d.staged[LIMIT_FIELDS[e.code]] = e.value
+    elif not d.trading and d.is_flat() and 0 <= e.code < len(SPEC_FIELDS):
+        d.set_spec(e.instrument, e.code, e.value)
+
+
+def on_commit(d: "Desk", e: Event) -> None:
+    """The first version whole; of later ones the tighter part at once, the looser part when everything is flat."""
+    first = d.version == 0
+    d.waits_for_flat = False
+    for name, new in d.staged.items():
+        old = getattr(d.limits, name)
+        if first or old is None or not loosens(name, new, old):
+            setattr(d.limits, name, new)
+        elif new != old:
+            d.waits_for_flat = True
+        d.pending[name] = new
+    d.pending_version = d.version = e.ref
+    if first:
+        d.balance = d.balance_at_start = d.reference = d.peak = d.day_peak = d.limits.capital_micros
+    d.next_look = d.now
+    say_version(d, e.ref)
+
+
+def loosen_when_flat(d: "Desk") -> None:
+    if d.waits_for_flat and d.is_flat():
+        for name, value in d.pending.items():
+            setattr(d.limits, name, value)
+        d.waits_for_flat = False
+        d.next_look = d.now
+        say_version(d, d.pending_version)
+
+
+def say_version(d: "Desk", version: int) -> None:
+    d.say(r.CONFIG_ACTIVE, m.ACCOUNT_SCOPE, number=version, value=int(d.waits_for_flat))
+
+
+def on_window(d: "Desk", e: Event) -> None:
+    """Windows come sorted; an old one is known already, the oldest goes when the table is full."""
+    if d.windows and e.value < d.windows[-1][1]:
+        return
+    d.windows = [*d.windows, (e.value, e.until, e.code, e.ref)][-WINDOW_CAPACITY:]

@@ -1,0 +1,71 @@
+"""The account against its limits, re-stated from MES-RISK-01 … -12: what is due, and which holds that raises."""
+
+from typing import TYPE_CHECKING
+
+from tests.oracle.rules.facts import S
+
+if TYPE_CHECKING:
+    from tests.oracle.rules.desk import Desk
+
+REPRESENTABLE = 2**61
+CONFIRM_MARKS = 3
+
+
+def losses(d: "Desk", money: int) -> dict[str, tuple[int, int]]:
+    """(loss, limit) of the limits that open money takes part in, if equity were `money`."""
+    return {
+        "EQUITY_KILL": (d.reference - money, d.limits.loss_total_micros_max),
+        "DAILY_DRAWDOWN": (d.day_peak - money, d.limits.drawdown_day_micros_max),
+    }
+
+
+def due(d: "Desk") -> set[str]:
+    """Every limit that the present state breaches, confirmed or not: what refuses an entry at once (MES-RISK-20)."""
+    found = {code for code, (loss, limit) in losses(d, d.equity()).items() if loss >= limit}
+    if -d.day_net >= d.limits.loss_day_micros_max:
+        found.add("DAILY_LOSS")
+    if d.peak - d.balance >= d.limits.drawdown_micros_max:
+        found.add("ACCOUNT_DRAWDOWN")
+    if d.balance < d.limits.balance_micros_min:
+        found.add("MIN_BALANCE")
+    return found
+
+
+def check(d: "Desk", is_mark: bool) -> None:
+    """Raise what is due; a breach by open money when it is confirmed (MES-RISK-11), the others at once."""
+    if d.version == 0:
+        return
+    d.day_peak = max(d.day_peak, d.equity())
+    if abs(d.equity()) >= REPRESENTABLE:
+        d.raise_hold("STATE_UNREADABLE")
+    breached = due(d)
+    booked = losses(d, d.balance)
+    for code, (loss, limit) in losses(d, d.equity()).items():
+        if loss < limit:
+            d.breaches.pop(code, None)
+            continue
+        since, marks = d.breaches.get(code, (d.now, 0))
+        d.breaches[code] = since, marks + is_mark
+        sure = booked[code][0] >= limit
+        if code == "DAILY_DRAWDOWN":  # its peak holds open money itself: it is booked once nothing is open any more
+            sure = all(i.qty == 0 for i in d.instruments)
+        sure = sure or d.limits.bar_mode == 1
+        if sure or marks + is_mark >= CONFIRM_MARKS or d.now - since >= S:
+            d.raise_hold(code)
+    for code in ("ACCOUNT_DRAWDOWN", "DAILY_LOSS"):
+        if code in breached:
+            d.raise_hold(code)
+    d.follow("MIN_BALANCE", "MIN_BALANCE" in breached)
+    if d.streak_until is not None:
+        d.raise_hold("LOSS_STREAK", d.streak_until)
+        d.streak_until = None
+
+
+def note_loss(d: "Desk") -> None:
+    """One losing trade: the streak, and the pause that it asks for (MES-RISK-09, -12)."""
+    d.losses += 1
+    d.streak += 1
+    if 0 < d.limits.streak_hard <= d.streak:
+        d.streak_until = d.now + d.limits.streak_hard_pause_ns
+    elif 0 < d.limits.streak_soft <= d.streak:
+        d.streak_until = d.now + d.limits.streak_soft_pause_ns

@@ -1,0 +1,141 @@
+"""What must work at the venue for what is held, re-stated: bracket, exit, clean-up, stop-or-flat (MES-LIVE-07, -08)."""
+
+from typing import TYPE_CHECKING
+
+from tests.oracle.rules.facts import (
+    BY_EXCESS,
+    BY_HOLD,
+    BY_NAKED,
+    BY_REVERSAL,
+    BY_SIGNAL,
+    BY_TIME,
+    CANCELLING,
+    ENTRY,
+    EXIT,
+    LIMIT,
+    MARKET,
+    STOP,
+    STOP_LOSS,
+    TARGET,
+    WORKING,
+    Instrument,
+)
+from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
+
+if TYPE_CHECKING:
+    from tests.oracle.rules.desk import Desk
+
+__all__ = ["BY_REVERSAL", "BY_SIGNAL", "close", "converge", "look_after"]
+
+
+def close(i: Instrument, reason: int) -> None:
+    """Only exits until flat; the first reason stays."""
+    if not i.closing:
+        i.closing, i.reason = True, reason
+
+
+def look_after(d: "Desk", i: Instrument) -> None:
+    """Time exit, protection, cover, in this order."""
+    limits = d.limits
+    timed = limits.hold_ns_max is not None and limits.hold_ns_max > 0
+    if i.qty != 0 and timed and d.now - i.opened >= limits.hold_ns_max:
+        close(i, BY_TIME)
+        give_up_reversing(d, i)
+    converge(d, i)
+    stop_or_flat(d, i)
+
+
+def converge(d: "Desk", i: Instrument) -> None:
+    """Bring the working orders to what the position needs."""
+    flatten = any(code in FLATTENS for code in d.holds)
+    if i.qty != 0 and flatten:
+        close(i, BY_HOLD)
+        give_up_reversing(d, i)
+    live = d.live(i.index)
+    if i.closing or any(code in STOPS_ENTRY for code in d.holds):
+        cancel_entries(d, i)
+    if i.qty == 0:
+        for o in live:
+            if o.role != ENTRY:
+                d.ask_cancel(o)
+        i.naked_since = None
+        if not live:
+            i.closing, i.reason, i.stop, i.target = False, 0, None, None
+        return
+    planned = i.stop is not None and i.qty * i.trip_side > 0
+    if not i.closing and not planned:
+        close(i, BY_EXCESS)
+    if i.closing:
+        leave(d, i)
+        return
+    leg(d, i, STOP_LOSS, STOP, i.stop)  # type: ignore[arg-type]
+    if i.target is not None:
+        leg(d, i, TARGET, LIMIT, i.target)
+
+
+def cancel_entries(d: "Desk", i: Instrument) -> None:
+    """Every open entry goes, and its time ends: found working later, the next timer asks again."""
+    for o in d.live(i.index):
+        if o.role == ENTRY:
+            o.until = min(o.until, d.now)
+            d.ask_cancel(o)
+
+
+def give_up_reversing(d: "Desk", i: Instrument) -> None:
+    """MES-REV-02: a FLATTEN or time exit before the exit's fill: no entry."""
+    i.rev_side = 0
+
+
+def leave(d: "Desk", i: Instrument) -> None:
+    """Out at market, for what no exit works yet; the target goes, the stop stays until the exit is filled."""
+    out = -1 if i.qty > 0 else 1
+    leaving = 0
+    for o in d.live(i.index):
+        if o.role == TARGET or (o.role != ENTRY and o.side != out):
+            d.ask_cancel(o)
+        elif o.role == EXIT:
+            leaving += o.left
+    if abs(i.qty) > leaving and not waiting(d, i):
+        d.submit(i, out, MARKET, EXIT, abs(i.qty) - leaving, None)
+
+
+def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
+    """Exactly one order of this role, closing all that is held, at its price."""
+    out = -1 if i.qty > 0 else 1
+    kept = None
+    for o in d.live(i.index):
+        if o.role != role:
+            continue
+        if kept is None and o.side == out and o.request != CANCELLING:
+            kept = o
+        else:
+            d.ask_cancel(o)
+    if kept is None:
+        if not waiting(d, i):
+            d.submit(i, out, kind, role, abs(i.qty), price)
+    elif kept.left != abs(i.qty) or kept.price != price:
+        d.ask_modify(kept, kept.filled + abs(i.qty), price)
+
+
+def waiting(d: "Desk", i: Instrument) -> bool:
+    """A refused exit or leg is not sent again within a second."""
+    return i.retry is not None and d.now < i.retry
+
+
+def stop_or_flat(d: "Desk", i: Instrument) -> None:
+    """N1: uncovered longer than allowed → out at market; twice as long → NAKED_POSITION."""
+    cover = sum(
+        o.left for o in d.live(i.index) if o.status == WORKING and o.role in (STOP_LOSS, EXIT) and o.side * i.qty < 0
+    )
+    if i.qty == 0 or cover >= abs(i.qty):
+        i.naked_since = None
+        return
+    if i.naked_since is None:
+        i.naked_since = d.now
+        return
+    naked = d.now - i.naked_since
+    if naked > d.limits.naked_ns_max:
+        close(i, BY_NAKED)
+        converge(d, i)
+    if naked > 2 * d.limits.naked_ns_max:
+        d.raise_hold("NAKED_POSITION")

@@ -1,0 +1,112 @@
+"""The oracle by itself: its tables are the kernel's tables, it knows right from wrong, and its faults are found."""
+
+import pytest
+
+from marketdata.core import records as m
+from marketdata.core.records import ACCOUNT_SCOPE
+from risk.core import holds as kernel_holds
+from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_OFF
+from tests.oracle.around import setup
+from tests.oracle.compare import Batch
+from tests.oracle.play import Life, again, draw_crashes, fault, live, shrink
+from tests.oracle.rules import commands, holds
+from tests.oracle.rules.desk import Desk
+from tests.oracle.rules.facts import Event, S
+from trading.core import records as r
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return Batch(1024)
+
+
+def test_both_tables_of_holds_say_the_same_mes_risk_16() -> None:
+    """Typed twice, from the same text: effect, clearing rule, label and the order of rows inside a label."""
+    theirs = {
+        h.code: (kernel_holds.EFFECTS[h.effect], kernel_holds.CLEARINGS[h.clearing], kernel_holds.LABELS[h.label])
+        for h in kernel_holds.MES_HOLDS
+    }
+    assert theirs == holds.TABLE
+    by_label = {
+        label: [c for c, row in table.items() if row[2] == label] for table in (theirs,) for label in holds.LABELS
+    }
+    assert by_label == {label: [c for c, row in holds.TABLE.items() if row[2] == label] for label in holds.LABELS}
+    assert kernel_holds.LABELS == holds.LABELS
+
+
+@pytest.mark.parametrize("name", LIMIT_FIELDS)
+def test_both_know_which_way_a_limit_loosens(name: str) -> None:
+    off = bool(LIMIT_OFF[LIMIT_FIELDS.index(name)])
+    direction = int(LIMIT_DIRECTION[LIMIT_FIELDS.index(name)])
+    assert commands.loosens(name, 2, 1) == (direction > 0)
+    assert commands.loosens(name, 1, 2) == (direction < 0)
+    assert commands.loosens(name, 0, 1) == (off or direction < 0), "0 switches some limits off"
+    assert commands.loosens(name, 1, 0) == (not off and direction > 0)
+
+
+def test_every_limit_is_drawn() -> None:
+    assert set(setup.LIMITS) == set(LIMIT_FIELDS)
+
+
+def test_a_life_is_a_function_of_its_seed() -> None:
+    one, two, other = live(5, 60), live(5, 60), live(6, 60)
+    assert one.rows == two.rows and one.said == two.said
+    assert one.rows != other.rows
+
+
+def test_the_story_of_one_trade() -> None:
+    """By hand: one MES contract, in at 20 001, bracket 8/16, out at the target: 16 ticks less two commissions."""
+    desk = Desk()
+    limits = {name: usual for name, (usual, _) in setup.LIMITS.items()}
+    now = setup.T0
+    for e in setup.staged(now, limits):
+        desk.apply(e)
+    for field, value in enumerate((1_250_000, 420_000, 0, 50_000_000, 250_000_000, 1, 1)):
+        desk.apply(Event(r.CONFIG, now, instrument=0, code=field, value=value))
+    desk.apply(Event(r.CONFIG_COMMIT, now, instrument=ACCOUNT_SCOPE, ref=1))
+    window = {"code": 1, "value": now - S, "until": now + 3600 * S, "ref": 20260304}
+    desk.apply(Event(r.WINDOW_SET, now, instrument=ACCOUNT_SCOPE, **window))
+    for link in (r.LINK_EXECUTION, r.LINK_DATABASE, r.LINK_STREAM):
+        desk.apply(Event(r.LINK, now, instrument=ACCOUNT_SCOPE, code=link, value=1))
+    desk.apply(Event(r.RECON, now, instrument=ACCOUNT_SCOPE, code=r.RECON_BEGIN))
+    desk.apply(Event(r.RECON, now, instrument=ACCOUNT_SCOPE, code=r.RECON_END))
+    desk.apply(Event(r.COMMAND, now, instrument=ACCOUNT_SCOPE, code=r.START))
+    desk.apply(Event(m.QUOTE, now, bid=20_000, ask=20_001))
+    desk.apply(Event(r.TIMER, now))
+    assert desk.holds == {}
+    said = desk.apply(Event(r.SCORE, now + 1, side=1, score=500_000, confidence=700_000))
+    assert [(o[0], o[3]) for o in said] == [(r.DECISION, "APPROVED"), (r.SUBMIT, 0)]
+    said = desk.apply(Event(r.FILL, now + 2, number=1, ref=1, side=1, qty=1, price=20_001, fee=420_000))
+    assert [(o[5], o[8]) for o in said if o[0] == r.SUBMIT] == [(2, 19_993), (3, 20_017)]
+    said = desk.apply(Event(r.FILL, now + 3, number=3, ref=2, side=-1, qty=1, price=20_017, fee=420_000))
+    assert [o[10] for o in said if o[0] == r.TRADE_CLOSED] == [16 * 1_250_000 - 840_000]
+    assert [o[6] for o in said if o[0] == r.CANCEL] == [2]
+    assert desk.balance == 10_000_000_000 + 19_160_000 and desk.equity() == desk.balance
+
+
+def test_a_wrong_rule_is_found_and_made_small(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness against itself: one rule of the oracle is wrong by one, and a short sequence shows it."""
+    monkeypatch.setattr("tests.oracle.rules.gate.PPM", 999_999)
+    faults = (live(seed, 200) for seed in range(1, 60))
+    wrong = next(life for life in faults if fault(life, batch))
+    small, text = shrink(wrong, batch, seconds=60.0)
+    assert "difference" in text
+    assert len(small) - wrong.prologue <= 20
+    assert fault(again(small), batch) == text
+
+
+def test_a_lost_hold_is_found(batch: Batch) -> None:
+    life = live(3, 200)
+    assert fault(life, batch) == ""
+    row = next(k for k, row in enumerate(life.rows) if row[0] != 0)
+    life.rows[row] = (0, *life.rows[row][1:])
+    assert "holds" in fault(life, batch)
+
+
+def test_crashes_are_drawn_in_order() -> None:
+    import random
+
+    for seed in range(50):
+        at = [cut for pair in draw_crashes(random.Random(seed), 100) for cut in pair]
+        assert at == sorted(at) and all(0 <= cut <= 100 for cut in at)
+    assert isinstance(live(1, 5), Life)

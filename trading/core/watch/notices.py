@@ -1,0 +1,159 @@
+"""What the desk's other loops and its operator's lists say about themselves: networks, errors, news, the connection,
+the volatility index, drift, calibration, transfers.
+
+Each notice sets or clears the holds that the rulebook has for it; a hold that the rulebook lacks is never raised, so
+there is no venue in here.  Called by the kernel.
+"""
+
+import numpy as np
+
+from marketdata.core.compiled import inner
+from marketdata.core.records import NO_TIME
+from marketdata.core.units import NANOS
+from risk.core.holds import BIT, HOLD_CAPACITY, MODEL_RELOAD_MASK
+from trading.core.effects import clear_hold, raise_hold, set_condition
+from trading.core.records import (
+    DRIFT,
+    DRIFT_CRITICAL,
+    DRIFT_WARN,
+    ERROR,
+    INDEX,
+    JOB,
+    MODEL,
+    MODEL_BLOCKED,
+    MODEL_READY,
+    NEWS,
+    PROBE,
+    PROBE_LOST,
+    TRANSFER,
+    Params,
+    State,
+)
+from trading.core.watch.clock import watch_clock, watch_index
+
+_MODEL_BLOCKED = BIT["MODEL_BLOCKED"]
+_ERROR_STORM = BIT["ERROR_STORM"]
+_RVI_HIGH = BIT["RVI_HIGH"]
+_NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
+_DRIFT_WARN, _DRIFT_CRITICAL = BIT["DRIFT_WARN"], BIT["DRIFT_CRITICAL"]
+_CALIBRATION = BIT["CALIBRATION"]
+STORM_NS = 60 * NANOS
+PROBES_BAD, PROBES_GOOD = 3, 30
+
+
+@inner
+def on_notice(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """One notice.  Returns the output count."""
+    kind = e.kind
+    if kind == MODEL:
+        return _model(state, e, out, n)
+    if kind == ERROR:
+        return _errors(state, params, e, out, n)
+    if kind == NEWS:
+        return _news(state, params, e, out, n)
+    if kind == PROBE:
+        return _probe(state, params, e, out, n)
+    if kind == INDEX:
+        return _index(state, params, e, out, n)
+    if kind == DRIFT:
+        if e.code == DRIFT_WARN:
+            n = raise_hold(state, out, n, _DRIFT_WARN, NO_TIME, e.value, 0)
+        if e.code == DRIFT_CRITICAL:
+            n = raise_hold(state, out, n, _DRIFT_CRITICAL, NO_TIME, e.value, 0)
+    elif kind == JOB:
+        n = set_condition(state, out, n, _CALIBRATION, e.code == 1, e.value, 0)
+    elif kind == TRANSFER:
+        _transfer(state, e)
+    return n
+
+
+@inner
+def _model(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """A loaded, verified set of networks clears every MODEL_RELOAD hold; a blocked one raises its own."""
+    a = state.account[0]
+    if e.code == MODEL_BLOCKED:
+        return raise_hold(state, out, n, _MODEL_BLOCKED, NO_TIME, e.value, 0)
+    if e.code == MODEL_READY:
+        ending = a.holds & MODEL_RELOAD_MASK[a.rules]
+        for bit in range(HOLD_CAPACITY):
+            if ending >> bit & 1:
+                n = clear_hold(state, out, n, bit)
+    return n
+
+
+@inner
+def _errors(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """So many errors within 60 s stop the account (MES-LIVE-21, T-10)."""
+    a = state.account[0]
+    kept = a.errors_ns.shape[0]
+    for _ in range(min(max(1, e.value), kept)):
+        a.errors_ns[a.errors % kept] = a.now_ns
+        a.errors += 1
+    limit = params.limits[0].errors_60s_max
+    if a.version == 0 or limit <= 0 or limit > kept or a.errors < limit:
+        return n
+    first = a.errors_ns[(a.errors - limit) % kept]
+    if a.now_ns - first <= STORM_NS:
+        n = raise_hold(state, out, n, _ERROR_STORM, NO_TIME, limit, limit)
+    return n
+
+
+@inner
+def _news(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """A window of the event list; the oldest gives way when the table is full."""
+    a = state.account[0]
+    if e.until_ns <= e.value:
+        return n
+    at = a.news % a.news_start_ns.shape[0]
+    a.news_start_ns[at] = e.value
+    a.news_end_ns[at] = e.until_ns
+    a.news += 1
+    return watch_clock(state, params, out, n)
+
+
+@inner
+def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """NET_SLOW and NET_FAILOVER after three samples in a row; NET_SLOW ends after thirty good ones (MOEX-RISK-05)."""
+    a = state.account[0]
+    limits = params.limits[0]
+    if a.version == 0 or limits.probe_slow_ns <= 0:
+        return n
+    lost = e.code == PROBE_LOST or e.value < 0
+    a.probe_slow = a.probe_slow + 1 if lost or e.value > limits.probe_slow_ns else 0
+    a.probe_lost = a.probe_lost + 1 if lost or e.value > limits.probe_lost_ns else 0
+    a.probe_good = 0 if lost or e.value > limits.probe_good_ns else a.probe_good + 1
+    if a.probe_slow >= PROBES_BAD:
+        n = raise_hold(state, out, n, _NET_SLOW, NO_TIME, e.value, limits.probe_slow_ns)
+    if lost or a.probe_lost >= PROBES_BAD:
+        n = raise_hold(state, out, n, _NET_FAILOVER, NO_TIME, e.value, limits.probe_lost_ns)
+    if a.probe_good >= PROBES_GOOD:
+        n = clear_hold(state, out, n, _NET_SLOW)
+        if a.reconciled == 1:
+            n = clear_hold(state, out, n, _NET_FAILOVER)
+    return n
+
+
+@inner
+def _index(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """A value of the volatility index; above its limit everything closes (MOEX-RISK-05)."""
+    a = state.account[0]
+    limits = params.limits[0]
+    if a.version == 0 or limits.rvi_max <= 0 or e.value <= 0:
+        return n  # no value at all is never a low one
+    a.index_value = e.value
+    a.index_ts_ns = a.now_ns
+    if e.value > limits.rvi_max:
+        n = raise_hold(state, out, n, _RVI_HIGH, NO_TIME, e.value, limits.rvi_max)
+    return watch_index(state, params, out, n)
+
+
+@inner
+def _transfer(state: State, e: np.record) -> None:
+    """Money in or out moves balance, reference and peaks alike and is no part of a day's result (MES-RISK-01)."""
+    a = state.account[0]
+    a.balance_micros += e.value
+    a.equity_micros += e.value
+    a.reference_micros += e.value
+    a.peak_micros += e.value
+    a.day_peak_micros += e.value
+    a.day_base_micros += e.value
