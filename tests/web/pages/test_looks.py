@@ -1,9 +1,8 @@
-"""The pages around the Desk as people and machines see them: widths, themes, WCAG, empty and error states.
+"""The pages around the Desk as people see them: widths, themes, empty and error states.
 
-`axe-core` comes from npm with the lock file of desk/assets; where it was not installed the test fails in CI.
+What machines find in them (weight, paint, WCAG) is in test_every_page, which walks the same pages and more.
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -64,29 +63,6 @@ def test_every_page_fits(desk: Desk, open_page: Opener, width: int, height: int,
         assert page.evaluate(top, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]), name
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_axe_finds_nothing(desk: Desk, open_page: Opener, theme: str, size: tuple[int, int]) -> None:
-    """UI-27: no violation of WCAG 2.0 to 2.2 A and AA on any of these pages, in both themes, empty and error states."""
-    if not AXE.exists():
-        assert not os.environ.get("CI"), "axe-core is not installed: make setup"
-        pytest.skip("axe-core is not installed: make setup")
-    page = open_page("/welcome/", viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
-    page.watcher.allowed = ("422", "404")  # type: ignore[attr-defined]
-    faults = {}
-    for name, path in PAGES.items():
-        page.goto(desk.url + path)
-        if found := violations(page):
-            faults[name] = found
-    page.context.clear_cookies()
-    for name, path in {"sign-in": "/sign-in/", "link-refused": "/sign-in/once/none/"}.items():
-        page.watcher.allowed = ("410", "422", "404")  # type: ignore[attr-defined]
-        page.goto(desk.url + path)
-        if found := violations(page):
-            faults[name] = found
-    assert not faults, faults
-
-
 @pytest.fixture
 def empty_page(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Page]:
     """A page on a desk that has no session, and neither Redis nor a loop."""
@@ -128,6 +104,13 @@ def test_empty_and_error_states(empty_page: Page) -> None:
     expect(page.locator("#errors")).to_contain_text("Name the recorded file to replay.")
     assert page.locator("#errors a").get_attribute("href") == "#id_path"
     assert page.input_value("#id_symbol") == "MES", "what was typed is kept"
+    page.goto(f"{base}{PAGES['preflight-fault']}")
+    expect(page.locator("#start-paper")).to_be_visible()
+    shown = [page.input_value(f"#id_{name}") for name in ("path", "speed")]
+    assert shown == ["/nowhere.dbn", "1"], "the form shows what will run"
+    expect(page.locator("#id_seed")).to_be_hidden()
+    page.check("[name=feed][value=simulated]")
+    expect(page.locator("#id_path")).to_be_hidden()
     page.goto(f"{base}/sessions/77/")
     expect(page.locator("main h1")).to_have_text("Not found")
     expect(page.locator("main a.button").first).to_be_visible()
