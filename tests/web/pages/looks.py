@@ -1,4 +1,4 @@
-"""What a browser can tell of a page: what breaks WCAG 2.0 to 2.2, levels A and AA, by axe-core; and what it weighs.
+"""The pages around the Desk, and what a browser can tell of one: what breaks WCAG 2.0 to 2.2 (A, AA), what it weighs.
 
 axe-core comes from npm with the lock of desk/assets.
 """
@@ -13,6 +13,25 @@ AXE = ROOT / "desk" / "assets" / "node_modules" / "axe-core" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 COLOURS = ("color-contrast", "link-in-text-block")  # what another theme can break
 WIDTH = ("target-size", "scrollable-region-focusable", "color-contrast", "aria-hidden-focus")  # what another width can
+
+FAULT = "/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1"
+PAGES = {
+    "welcome": "/welcome/",
+    "preflight": "/preflight/",
+    "preflight-fault": f"{FAULT}&path=/nowhere.dbn",
+    "preflight-form-fault": FAULT,
+    "sessions": "/sessions/",
+    "session": "/sessions/1/",
+    "session-moment": "/sessions/1/?list=decisions&at=1792000000000000",
+    "not-found": "/sessions/77/",
+    "kill": "/kill/",
+    "unlock": "/kill/unlock/",
+    "account": "/account/",
+    "confirm": "/account/confirm/?next=/desk/",
+    "operations": "/ops/",
+    "latency": "/ops/latency/",
+    "drills": "/ops/drills/",
+}
 
 
 def violations(page: Page, rules: tuple[str, ...] = ()) -> list[Any]:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 from tests.web.desk.pages import until
 from tests.web.kit import Desk, csrf
-from tests.web.pages.looks import AXE, COLOURS, WIDTH, Weights, violations
+from tests.web.pages.looks import AXE, COLOURS, PAGES, WIDTH, Weights, violations
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 Opener = Callable[..., Page]
@@ -22,28 +22,8 @@ TIMES = 5
 OWN_MAX, ALL_MAX = 60_000, 150_000  # bytes of compressed JS and CSS
 PAINT_MS_MAX, SHIFT_MAX = 1000, 0.02
 PREFLIGHT_MS_MAX = 3000  # its rows are measured before it answers; section 4 of the rules gives them 3 s
-FAULT = "/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1"
 DRAFT = 5  # the version that the fixture imports: four profiles were shipped before it
-OWN = {
-    "welcome": "/welcome/",
-    "preflight": "/preflight/",
-    "preflight-fault": f"{FAULT}&path=/nowhere.dbn",
-    "preflight-form-fault": FAULT,
-    "sessions": "/sessions/",
-    "session": "/sessions/1/",
-    "session-moment": "/sessions/1/?list=decisions&at=1792000000000000",
-    "not-found": "/sessions/77/",
-    "kill": "/kill/",
-    "unlock": "/kill/unlock/",
-    "account": "/account/",
-    "confirm": "/account/confirm/?next=/desk/",
-    "operations": "/ops/",
-    "latency": "/ops/latency/",
-    "drills": "/ops/drills/",
-    "drill": "/ops/drills/1/",
-    "sign-in": "/sign-in/",
-    "link-refused": "/sign-in/once/none/",
-}
+OWN = {**PAGES, "drill": "/ops/drills/1/", "sign-in": "/sign-in/", "link-refused": "/sign-in/once/none/"}
 OUTSIDE = ("sign-in", "link-refused")  # for who is not signed in: they come last
 MEASURED = ("preflight", "preflight-fault")  # looked at twice: each look takes its seconds
 ADMIN = {

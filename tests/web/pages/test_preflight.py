@@ -231,7 +231,7 @@ def test_the_shell_refuses_with_the_pages_sentence(desk: Ring, alice: httpx.Clie
             sentence = told.stderr.strip().removeprefix("CommandError: PREFLIGHT: ")
             assert sentence.startswith("Kill latch: HALTED for ?, by bob: a drill"), told.stderr
             assert sentence in html.unescape(page)
-        assert {key: row["status"] for key, row in sessions(alice).items()} == {f"s{number}": "new"}
+        assert {key: row["status"] for key, row in sessions(alice).items()} == {f"s{number}": "created"}
     finally:
         path.unlink()
     check_mended(alice, "latch")
