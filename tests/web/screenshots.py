@@ -67,7 +67,8 @@ def prepare(desk: Ring) -> dict[str, str]:
 
 def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:
     page.goto(url)
-    page.wait_for_timeout(LIVE_S * 1000 if "/desk/" in url else 100)  # a picture wants a living page
+    living = "/desk/" in url or "/replay/" in url
+    page.wait_for_timeout(LIVE_S * 1000 if living else 100)  # a picture wants a living page
     page.screenshot(path=file, full_page=whole)
     return file
 

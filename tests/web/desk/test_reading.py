@@ -5,7 +5,7 @@ colours can break.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,16 +41,14 @@ class Reader:
 
 
 @pytest.fixture
-def reader(open_page: Opener, control: Callable[..., None]) -> Iterator[Reader]:
-    """The living Desk of a session that holds something; what was found fails the test at its end."""
+def reader(open_page: Opener, control: Callable[..., None]) -> Reader:
+    """The living Desk of a session that holds something."""
     if not AXE.exists():
         assert not os.environ.get("CI"), "axe-core is not installed: make setup"
         pytest.skip("axe-core is not installed: make setup")
     control(qty=2)
     page = open_page("/desk/1/", viewport={"width": 1280, "height": 800}, color_scheme="dark", reduced_motion="reduce")
-    found = Reader(charted(page))
-    yield found
-    assert not found.faults, found.faults
+    return Reader(charted(page))
 
 
 def test_every_density_and_pane(reader: Reader) -> None:
@@ -63,7 +61,9 @@ def test_every_density_and_pane(reader: Reader) -> None:
     reader.read("touch, phone")
     for pane in ("ladder", "blotter", "holds", "loops"):
         page.click(f"#pane-{pane}")
+        expect(page.locator(f"#{pane}")).to_be_visible()
         reader.read(f"{pane}, phone")
+    assert not reader.faults, reader.faults
 
 
 def test_every_dialog(reader: Reader) -> None:
@@ -88,6 +88,7 @@ def test_every_dialog(reader: Reader) -> None:
     page.click("#kill")
     expect(page.locator("#kill-panel")).to_contain_text("FLAT, proved")
     reader.read("killed")
+    assert not reader.faults, reader.faults
 
 
 def test_stale_empty_and_error_states(reader: Reader, control: Callable[..., None]) -> None:
@@ -112,6 +113,7 @@ def test_stale_empty_and_error_states(reader: Reader, control: Callable[..., Non
     control(mode="liv")
     expect(page.locator("#mode")).to_contain_text("UNKNOWN MODE")
     reader.read("unknown mode")
+    assert not reader.faults, reader.faults
 
 
 def test_a_dead_bus_is_named_and_nothing_past_it_looks_alive(reader: Reader, desk: Desk) -> None:
@@ -129,3 +131,4 @@ def test_a_dead_bus_is_named_and_nothing_past_it_looks_alive(reader: Reader, des
     desk.redis.start()
     live(reader.page)
     expect(hop('[data-hop="bus"]')).to_have_class("hop")
+    assert not reader.faults, reader.faults
