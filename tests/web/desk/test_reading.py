@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.web.desk.pages import WAIT_MS, Opener, catch_kills, charted, live
 from tests.web.kit import Desk
@@ -20,7 +20,7 @@ HOLD = (
     '[{"code":"FEED_STALE","scope":"account","effect":"NO_ENTRY","clearing":"CONDITION","label":"PAUSED",'
     '"since_us":1792000000000000,"until_us":null,"value":null,"limit":0,"detail":"no feed message (P-04)"}]'
 )
-PHONE = {"width": 390, "height": 844}
+PHONE = ViewportSize(width=390, height=844)
 expect.set_options(timeout=WAIT_MS)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from tests.web.access.kit import age_latch
 from tests.web.desk.pages import until
@@ -42,7 +42,7 @@ ADMIN = {
     "person": "/admin/auth/user/1/change/",
     "person-new": "/admin/auth/user/new/",
 }
-SIZE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+SIZE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 BACKGROUND = "[document.documentElement, document.body].map((node) => getComputedStyle(node).backgroundColor).join()"
 MEASURE = """globalThis.shift = 0; globalThis.paint = 0;
 new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) globalThis.shift += one.value; })
@@ -107,7 +107,7 @@ def too_much(name: str, seen: Look) -> list[Any]:
     paint, paint_max = statistics.median(seen.paint), PAINT_MS_MAX
     if name in MEASURED:
         paint, paint_max = min(seen.paint), PREFLIGHT_MS_MAX
-    found = [("own code", seen.own)] if seen.own > OWN_MAX else []
+    found: list[Any] = [("own code", seen.own)] if seen.own > OWN_MAX else []
     found += [("all code", seen.code)] if sum(seen.code.values()) > ALL_MAX else []
     found += [("paint", seen.paint)] if paint > paint_max else []
     return found + ([("shift", seen.shift)] if seen.shift > SHIFT_MAX else [])
