@@ -197,5 +197,6 @@ STORAGES = {
 
 # What follows the journal, in order; `trading` may not import `desk`, so the floor above is named here.
 SINK_FOLLOWERS = ["trading.sinks.LedgerFollower", "desk.audit.follower.AuditFollower"]
-# Where a lower floor's audit rows go, for the same reason.
+# Where a lower floor's audit rows go, and what its pre-flight asks of this one, for the same reason.
 AUDIT_APPEND = "desk.audit.services.append"
+PREFLIGHT_EVIDENCE = "desk.dashboard.pages.evidence.evidence"

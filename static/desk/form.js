@@ -1,4 +1,5 @@
-/* The form of a new session: choosing a market fills in what usually goes with it.  Only fields nobody has touched change. */
+/* The form of a new session: choosing a market fills in what usually goes with it.  Only fields nobody has touched change;
+ * what the page came with is what was asked for, so at first only empty ones are filled. */
 export function installForm() {
   for (const form of document.querySelectorAll(".new-session")) {
     const usual = JSON.parse(form.dataset.usual ?? "{}");
@@ -6,18 +7,16 @@ export function installForm() {
     form.addEventListener("input", (event) => {
       if (event.target.name !== "feed") touched.add(event.target.name);
     });
-    const fit = () => {
-      const feed = form.elements.feed.value;
-      for (const [name, value] of Object.entries(usual[feed] ?? {})) {
+    const fit = (first) => {
+      for (const [name, value] of Object.entries(usual[form.elements.feed.value] ?? {})) {
         const field = form.elements[name];
-        if (field && !touched.has(name)) field.value = value;
+        if (field && (first ? field.value === "" : !touched.has(name))) field.value = value;
       }
-      for (const box of form.querySelectorAll("[data-only]")) box.hidden = !box.dataset.only.split(" ").includes(feed);
     };
     form.addEventListener("change", (event) => {
-      if (event.target.name === "feed") fit();
+      if (event.target.name === "feed") fit(false);
     });
-    fit();
+    fit(true);
   }
   document.addEventListener("keydown", (event) => {
     const open = document.querySelector("details.start[open]");

@@ -112,6 +112,7 @@ function start({ session, texts, stored, rows, rail: sessions, replay, until_us:
     session: (i) => list.open(i),
     speak: () => say.state(),
   });
+  for (const button of document.querySelectorAll("main button:disabled:not(.tools *)")) button.disabled = false;
   store.changed.add("*");
   draw();
   setInterval(tick, TICK_MS);

@@ -120,12 +120,13 @@ export class Store {
     return this.snapAt === undefined || this.now() - this.snapAt < WAIT_MS;
   }
 
-  /** The hop over its limit that is nearest to us, or "" when all beat: of what lies behind a dead one nothing is heard. */
+  /** The hop over its limit that is nearest to us, or "" when all beat: of what lies behind a dead one nothing is heard.
+   *  Frames that came and were not painted: it is this browser, not the web. */
   deadHop() {
     for (const hop of ["web", "bus", "worker", "feed"]) {
       const limit = this.hello.hop_limits[hop];
       const age = this.hopAge(hop);
-      if (limit !== undefined && (age === null ? !this.waiting() : age > limit)) return hop;
+      if (limit !== undefined && (age === null ? !this.waiting() : age > limit)) return hop === "web" && this.frameAt < this.receivedAt ? "browser" : hop;
     }
     return "";
   }

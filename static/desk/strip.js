@@ -39,6 +39,7 @@ export function strip(store) {
     const speed = clock && clock.speed !== 1 ? (clock.speed === 0 ? " max" : ` ${clock.speed}×`) : "";
     put(by("s-clock"), `${time(store.sessionNow() ?? undefined, store.zone)} ${zoneName(store.zone)}${speed}`);
     const dead = store.ended() || store.receivedAt === null ? "" : store.deadHop();
+    const limits = store.hello.hop_limits;
     let behind = false;
     for (const hop of HOPS) {
       const node = hops.get(hop);
@@ -52,7 +53,8 @@ export function strip(store) {
         put(node, `${hop} ${value === null ? "silent" : text}`);
         behind = true;
       } else {
-        dress(node, behind || value === null ? "hop behind" : "hop");
+        const unheard = value === null || (dead && value > (limits[hop] ?? limits.feed)); // nothing comes past the dead one
+        dress(node, behind || unheard ? "hop behind" : "hop");
         put(node, behind ? `behind ${dead}` : hop);
       }
       node.title = hop === "browser" ? `${text} since the last paint, ${store.skipped} values skipped` : `last beat ${text} ago`;

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -33,7 +34,21 @@ def pages(ended: int, running: int, trade: str) -> dict[str, str]:
         "session-timeline": f"/sessions/{ended}/?list=timeline",
         "session-running": f"/sessions/{running}/?list=decisions",
         "trade": f"/sessions/{ended}/trades/{trade}/",
+        "replay": f"/sessions/{ended}/replay/?seq=4000",
         "kill": "/kill/",
+        "unlock": "/kill/unlock/",
+        "operations": "/ops/",
+        "latency": "/ops/latency/",
+        "drills": "/ops/drills/",
+        "account": "/account/",
+        "confirm": "/account/confirm/?next=/desk/",
+        "admin": "/admin/",
+        "versions": "/admin/trading/configversion/",
+        "version": "/admin/trading/configversion/1/change/",
+        "edit": "/admin/trading/configversion/1/edit/",
+        "compare": "/admin/trading/configversion/diff/?a=1&b=2",
+        "ledger": "/admin/trading/order/",
+        "people": "/admin/auth/user/",
         "not-found": "/sessions/99999/",
     }
 
@@ -52,7 +67,8 @@ def prepare(desk: Ring) -> dict[str, str]:
 
 def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:
     page.goto(url)
-    page.wait_for_timeout(LIVE_S * 1000 if "/desk/" in url else 100)  # a picture wants a living page
+    living = "/desk/" in url or "/replay/" in url
+    page.wait_for_timeout(LIVE_S * 1000 if living else 100)  # a picture wants a living page
     page.screenshot(path=file, full_page=whole)
     return file
 
@@ -63,15 +79,17 @@ def take(desk: Ring, folder: Path, chromium: str, wanted: dict[str, str]) -> lis
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         cookies = desk.cookies()
-        for theme in ("dark", "light"):
+        themes: tuple[Literal["dark"], Literal["light"]] = ("dark", "light")
+        for theme in themes:
             for width, height in SIZES.items():
-                context = browser.new_context(viewport={"width": width, "height": height})
+                context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
                 context.add_cookies([{"name": "theme", "value": theme, "url": desk.url}])
+                context.add_cookies([{"name": "coach", "value": "off", "url": desk.url}])
                 page = context.new_page()
                 found.append(shoot(page, f"{desk.url}/sign-in/", folder / f"sign-in-{width}-{theme}.png", False))
                 context.add_cookies(cookies)
                 for name, path in wanted.items():
-                    whole = width < 1280 or not name.startswith("desk")
+                    whole = width < 1280 or name not in ("desk", "replay")
                     found.append(shoot(page, desk.url + path, folder / f"{name}-{width}-{theme}.png", whole))
                 context.close()
         browser.close()

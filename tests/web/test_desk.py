@@ -233,6 +233,25 @@ def test_kill_without_javascript(open_page: Opener) -> None:
     expect(page.locator(".messages")).to_contain_text("flatten: accepted")
 
 
+def test_a_press_before_the_script_is_not_lost(open_page: Opener, desk: Desk) -> None:
+    """KILL leads to the kill page, commands are forms; what only a script can do waits, and shows it."""
+    page = open_page("/sign-in/")
+    page.route("**/*.js", lambda route: None)  # a script that never comes
+    page.goto(f"{desk.url}/desk/1/", wait_until="commit")
+    for waiting in ("#tab-fills", "#pane-ladder", "#chart-png", "#ladder-centre", "#key-list-button", "#coach-next"):
+        expect(page.locator(waiting)).to_be_disabled()
+    page.click("button[value=pause]", no_wait_after=True)
+    expect(page.locator(".messages")).to_contain_text("pause: accepted")
+    page.goto(f"{desk.url}/desk/1/", wait_until="commit")
+    page.click("#kill", no_wait_after=True)
+    expect(page.locator("h1")).to_have_text("Kill page")
+    expect(page.locator("button[value=kill]")).to_be_visible()
+    page.unroute("**/*.js")
+    page.goto(f"{desk.url}/desk/1/")
+    page.click("#tab-fills")
+    expect(page.locator("#list-fills")).to_be_visible()
+
+
 def test_theme_is_kept(open_page: Opener) -> None:
     page = open_page("/sessions/", color_scheme="dark")
     page.click("#theme")

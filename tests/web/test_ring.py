@@ -8,12 +8,14 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.web.access.kit import locked
 from tests.web.conftest import Watcher
 from tests.web.pages.looks import AXE, violations
 from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, ring, sessions, start, table, until
@@ -236,6 +238,7 @@ def test_full_pages_fit_and_read(
     trade = table(alice, int(done[1:]), "trades")[0]["journal_seq"]
     paths = [f"/sessions/{done[1:]}/?list={name}" for name in ("trades", "orders", "decisions", "holds", "timeline")]
     paths += ["/sessions/", f"/sessions/{done[1:]}/trades/{trade}/", "/preflight/", "/kill/"]
+    paths.append(f"/sessions/{done[1:]}/replay/")
     context = browser.new_context(color_scheme=theme)
     context.add_cookies(whole_desk.cookies())
     page = context.new_page()
@@ -331,3 +334,56 @@ def test_killed_is_killed(whole_desk: Ring, alice: httpx.Client, page: Page) -> 
     expect(page.locator(".replay-bar")).to_contain_text("replay = record")
     assert page.locator("#commands, #start, .reduce").count() == 0, "UI-04: no command control but KILL"
     expect(page.locator("#kill")).to_be_visible()
+
+
+@contextmanager
+def dead(desk: Ring, page: Page, what: str) -> Iterator[None]:
+    """One thing of the desk does not work: its bus, this page's socket, its database for writing, its web process."""
+    if what == "socket":
+        page.evaluate("desk.socket.open = () => {}; desk.socket.ws.close()")
+        expect(page.locator("#banner")).to_contain_text("Disconnected")
+        yield
+    elif what == "database":
+        with locked(desk):
+            yield
+    elif what == "redis":
+        desk.redis.kill()
+        yield
+        desk.redis.start()
+    else:
+        desk.web.kill()
+        desk.web.wait()
+        yield
+
+
+@pytest.mark.parametrize("what", ["socket", "database", "redis", "web"])  # the last one is not brought back
+def test_kill_from_the_page_with_something_dead(
+    whole_desk: Ring, alice: httpx.Client, browser: Browser, what: str
+) -> None:
+    """UI-07: held for 0.6 s in Chromium; flat proved by the venue, the road said on the page, within 5 s."""
+    (whole_desk.folder / "guard" / "latch.json").unlink(missing_ok=True)  # a new desk for each: the old session stays
+    number = start(alice, seed="23")
+    context = browser.new_context(viewport={"width": 1600, "height": 900})
+    context.add_cookies([*whole_desk.cookies(), {"name": "coach", "value": "off", "url": whole_desk.url}])
+    page = context.new_page()
+    page.goto(f"{whole_desk.url}/desk/{number}/")
+    until(lambda: page.evaluate("(desk.store.values['pos:0']?.qty ?? 0) !== 0"), "a position on the page")
+    box = page.locator("#kill").bounding_box()
+    assert box is not None
+    with dead(whole_desk, page, what):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.wait_for_timeout(620)  # the gesture itself: the page's own timer fires at 600 ms
+        fired = time.monotonic()
+        page.mouse.up()
+        panel = page.locator("#kill-panel")
+        expect(panel).to_contain_text("KILL:", timeout=PATIENCE_S * 1000)
+        took, text = time.monotonic() - fired, panel.inner_text()
+        proof = re.search(r"FLAT, proved in (\d+) ms, road: (\w+)", text)
+        assert proof is not None, text
+        left = httpx.get(f"http://127.0.0.1:{whole_desk.guard_port}/status", timeout=10).json()
+        assert (left["flat"], left["residual"]) == (True, {}), "the venue's own word"
+        assert proof[2] in {"web": ("guard",), "redis": ("guard", "both")}.get(what, ("ring", "guard", "both"))
+        print(f"UI-07, dead: {what}: {took:.2f} s on the page, proved in {proof[1]} ms, road {proof[2]}")
+        assert took <= 5
+    context.close()

@@ -2,7 +2,8 @@
 
 `examine` gives rows (name, value, limit, verdict, what to do) within WAIT_S; what has not answered by then has failed.
 `start` runs the same rows, refuses on the first failed one, and else makes and starts exactly the session that they
-looked at: a forged request cannot start what pre-flight fails.  Called by the pages; the rights were checked by them.
+looked at: a forged request cannot start what pre-flight fails.  Called by the pages, which checked the rights, and by
+`manage.py sessions`: page and shell refuse with the same sentences.
 """
 
 import time
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from django.conf import settings
 from django.db import connections
 from django.utils import timezone
@@ -39,12 +41,13 @@ DRILL_HOURS_MAX = 24
 
 
 class Plan(NamedTuple):
-    """What somebody wants to start."""
+    """What somebody wants to start.  `profile` is a word for `configs.find`; no account: the profile's own."""
 
     profile: str
     feed: FeedSpec
     scorer: ScorerSpec
     mode: str = "paper"
+    account: Account | None = None
 
 
 class Evidence(NamedTuple):
@@ -151,7 +154,7 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     began, at = time.perf_counter(), timezone.now()
     found: dict[str, Found] = {}
     version, profile = _configuration(plan.profile, found)
-    account = None if profile is None else _account(profile)
+    account = None if profile is None else plan.account or _account(profile)
     pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="pre-flight")
     jobs: dict[str, Future[Found]] = {name: pool.submit(_own_connection, probe) for name, probe in _asks(plan)}
     planned = None
@@ -174,16 +177,30 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
 
 def start(plan: Plan, evidence: Evidence, by: str) -> Session:
     """Check all again, then make and start the session.  Raises StartRefused with the first failed row, ConfigError."""
+    seen = _passed(plan, evidence)
+    if seen.spec is None or seen.version is None:
+        raise services.StartRefused("PREFLIGHT", _("The recording is still being read: try again, or a smaller file"))
+    account = plan.account or services.demo_account(configs.profile_of(seen.version))
+    session = services.store_session(seen.spec, account, seen.version, by)
+    return services.start_session(session.id, by)
+
+
+def start_made(session: Session, evidence: Evidence, by: str) -> Session:
+    """Start a session that was made before, once the same rows pass for its own inputs.  Raises as `start` does."""
+    spec = msgspec.convert(session.spec, SessionSpec)
+    version = f"{session.version.profile}@{session.version.number}"
+    _passed(Plan(version, spec.feed, spec.scorer, spec.mode, session.account), evidence)
+    return services.start_session(session.id, by)
+
+
+def _passed(plan: Plan, evidence: Evidence) -> Preflight:
+    """All rows, none of which failed.  Raises StartRefused."""
     seen = examine(plan, evidence, START_WAIT_S)
     if seen.failed and {row.id for row in seen.failed} <= set(ANSWERS):
         seen = examine(plan, evidence, START_WAIT_S)  # a machine that was busy for a moment is asked once more
     for row in (*seen.failed, *(row for row in seen.rows if row.verdict == UNKNOWN)):
         raise services.StartRefused("PREFLIGHT", f"{row.name}: {row.value} ({_('needed')}: {row.limit}). {row.advice}")
-    if seen.spec is None or seen.version is None:
-        raise services.StartRefused("PREFLIGHT", _("The recording is still being read: try again, or a smaller file"))
-    account = services.demo_account(configs.profile_of(seen.version))
-    session = services.store_session(seen.spec, account, seen.version, by)
-    return services.start_session(session.id, by)
+    return seen
 
 
 def _asks(plan: Plan) -> list[tuple[str, Callable[[], Found]]]:

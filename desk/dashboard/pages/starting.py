@@ -13,22 +13,12 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-import desk.celery  # noqa: F401 - makes the desk's app the one that pre-flight asks the workers through
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
+from desk.dashboard.pages.evidence import evidence
 from desk.dashboard.rights import require
-from desk.jitcache import code_hash
-from desk.ops.selectors import last_drill
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.preflight import checks, plans
-
-
-def evidence() -> checks.Evidence:
-    """What this floor knows and pre-flight asks for."""
-    drill = last_drill()
-    proved = drill if drill is not None and drill["ok"] else {}  # K-07 counts successful ones
-    return checks.Evidence(code_on_disk=code_hash(), drill_at=proved.get("finished_at"), drill_ms=proved.get("ms"))
-
 
 PAGES = {  # where a row is mended → the address's name
     "kill": "kill",

@@ -62,9 +62,14 @@ def loops() -> list[dict[str, Any]]:
         shown = {name: detail[name] for name in FIGURES if name in detail}
         shown |= {name: detail[name] for name in TROUBLE if detail.get(name)}
         stale = row["age_s"] is None or row["age_s"] > STALE_S
-        words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+        words = ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in shown.items())
         found.append({**row, "shown": words, "stale": stale})
     return found
+
+
+def _figure(value: object) -> str:
+    """A figure in words: figures by name one after the other."""
+    return " ".join(f"{name} {one}" for name, one in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _timed(hop: str, limit_ms: float, ask: Callable[[], str]) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _venue() -> str:
     held = guard.look(settings.VAR)
     if unknown := [key for key, left in held.items() if "unknown" in left]:
         raise OSError(f"no answer for {', '.join(unknown)}")
-    return f"{len(guard.read_settings(settings.VAR))} accounts watched, {len(held)} hold something"
+    return f"accounts watched: {len(guard.read_settings(settings.VAR))}, of these holding: {len(held)}"
 
 
 def _guard() -> str:

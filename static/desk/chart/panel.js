@@ -41,6 +41,7 @@ export function chartPanel(store, view, until) {
   recolour();
 
   /* what a person does */
+  for (const button of panel.querySelectorAll(".tools button")) button.disabled = false;
   by("chart-now").addEventListener("click", toNow);
   by("chart-fit").addEventListener("click", () => chart.timeScale().fitContent());
   box.addEventListener("dblclick", () => chart.timeScale().fitContent());

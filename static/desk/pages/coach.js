@@ -27,6 +27,7 @@ export function installCoach(coach) {
     if (next.hidden) coach.querySelector("#coach-off").focus();
   });
   coach.querySelector("#coach-off").addEventListener("click", leave);
+  for (const button of coach.querySelectorAll("button")) button.disabled = false;
   show();
 }
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.web.desk.pages import WAIT_MS, Opener, box, charted, live, until
+from tests.web.pages.looks import Weights
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
@@ -173,47 +174,19 @@ def test_the_mode_cannot_be_mistaken(open_page: Opener, control: Callable[..., N
     assert page.locator("#start > summary").get_attribute("aria-disabled") == "true"
 
 
-def weights(page: Page, path: str) -> dict[str, tuple[int, str]]:
-    """Address → bytes of the compressed body and kind, of everything that a page loads."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    urls: dict[str, str] = {}
-    found: dict[str, tuple[int, str]] = {}
-
-    def heard(event: dict[str, Any]) -> None:
-        urls[event["requestId"]] = event["response"]["url"]
-        found[event["response"]["url"]] = (0, event["type"])
-
-    def came(event: dict[str, Any]) -> None:
-        if (url := urls.get(event["requestId"])) is not None:
-            size, kind = found[url]
-            found[url] = (size + int(event["encodedDataLength"]), kind)
-
-    session.on("Network.responseReceived", heard)
-    session.on("Network.dataReceived", came)
-    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    page.goto(path)
-    return found
-
-
 def test_a_page_is_light(open_page: Opener, desk: Any) -> None:
     """UI-25: own JS and CSS at most 60 kB over the wire, all at most 150 kB; nothing from elsewhere, no report."""
     page = open_page("/sign-in/")
-    reports: list[str] = []
-    page.on("console", lambda message: reports.append(message.text) if "Content Security" in message.text else None)
-    found = weights(page, f"{desk.url}/desk/1/")
+    weights = Weights(page)
+    page.goto(f"{desk.url}/desk/1/")
     charted(page)
     page.wait_for_timeout(300)
-    code = {url: size for url, (size, kind) in found.items() if kind in ("Script", "Stylesheet")}
-    own = sum(size for url, size in code.items() if "/static/desk/" in url)
-    print(
-        f"UI-25: own {own} bytes, all code {sum(code.values())}, whole page {sum(size for size, _ in found.values())}"
-    )
-    assert any("lightweight-charts" in url for url in code)
-    assert own <= 60_000, code
-    assert sum(code.values()) <= 150_000, code
-    assert all(url.startswith((desk.url, "data:")) for url in found), found
-    assert reports == []
+    whole = sum(size for size, _ in weights.found.values())
+    print(f"UI-25: own {weights.own} bytes, all code {sum(weights.code.values())}, whole page {whole}")
+    assert any("lightweight-charts" in url for url in weights.code)
+    assert weights.own <= 60_000, weights.code
+    assert sum(weights.code.values()) <= 150_000, weights.code
+    assert weights.foreign(desk.url) == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1600, 900), (390, 844)])

@@ -1,9 +1,8 @@
-"""The pages around the Desk as people and machines see them: widths, themes, WCAG, empty and error states.
+"""The pages around the Desk as people see them: widths, themes, empty and error states.
 
-`axe-core` comes from npm with the lock file of desk/assets; where it was not installed the test fails in CI.
+What machines find in them (weight, paint, WCAG) is in test_every_page, which walks the same pages and more.
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,21 +10,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.web.conftest import Watcher
 from tests.web.kit import Desk
-from tests.web.pages.looks import AXE, violations
+from tests.web.pages.looks import AXE, PAGES, violations
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
-PAGES = {
-    "welcome": "/welcome/",
-    "preflight": "/preflight/",
-    "preflight-fault": "/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1&path=/nowhere.dbn",
-    "preflight-form-fault": "/preflight/?feed=replay&profile=demo-mes&symbol=XX&scorer=baseline&speed=1",
-    "sessions": "/sessions/",
-    "session": "/sessions/1/",
-    "session-commands": "/sessions/1/?list=commands",
-    "session-moment": "/sessions/1/?list=decisions&at=1792000000000000",
-    "kill": "/kill/",
-}
+UNDATED = ("preflight-form-fault", "not-found", "confirm")  # nothing on them was computed
 Opener = Callable[..., Page]
 CLIPPED = """() => [...document.querySelectorAll('main *')].filter((e) => {
   const s = getComputedStyle(e);
@@ -41,50 +30,33 @@ OUTSIDE = """() => [...document.querySelectorAll('main *, header *')].filter((e)
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize(("width", "height"), WIDTHS)
-def test_every_page_fits(desk: Desk, open_page: Opener, width: int, height: int, theme: str) -> None:
+def test_every_page_fits(desk: Desk, open_page: Opener, theme: str) -> None:
     """UI-03: no sideways scroll, nothing clipped or outside, an h1, a stamp, and KILL whole and topmost."""
-    page = open_page("/welcome/", viewport={"width": width, "height": height}, color_scheme=theme)
-    page.watcher.allowed = ("422",)  # type: ignore[attr-defined]
+    page = open_page("/welcome/", color_scheme=theme)
+    page.watcher.allowed = ("404", "422")  # type: ignore[attr-defined]
     for name, path in PAGES.items():
         page.goto(desk.url + path)
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, (name, wide)
-        assert page.evaluate(CLIPPED) == [], name
-        assert page.evaluate(OUTSIDE) == [], name
         assert page.locator("h1").count() == 1, name
-        if name != "preflight-form-fault":
-            assert page.locator(".stamp").first.is_visible(), name
-        kill = page.locator(".kill").last
-        kill.scroll_into_view_if_needed()
-        box = kill.bounding_box()
-        assert box is not None
-        assert (box["width"] >= 120, box["height"] >= 44) == (True, True), (name, box)
-        top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.kill') !== null"
-        assert page.evaluate(top, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]), name
+        for width, height in WIDTHS:
+            page.set_viewport_size({"width": width, "height": height})
+            fits(page, f"{name} at {width}", stamp=name not in UNDATED)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_axe_finds_nothing(desk: Desk, open_page: Opener, theme: str, size: tuple[int, int]) -> None:
-    """UI-27: no violation of WCAG 2.0 to 2.2 A and AA on any of these pages, in both themes, empty and error states."""
-    if not AXE.exists():
-        assert not os.environ.get("CI"), "axe-core is not installed: make setup"
-        pytest.skip("axe-core is not installed: make setup")
-    page = open_page("/welcome/", viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
-    page.watcher.allowed = ("422", "404")  # type: ignore[attr-defined]
-    faults = {}
-    for name, path in PAGES.items():
-        page.goto(desk.url + path)
-        if found := violations(page):
-            faults[name] = found
-    page.context.clear_cookies()
-    for name, path in {"sign-in": "/sign-in/", "link-refused": "/sign-in/once/none/"}.items():
-        page.watcher.allowed = ("410", "422", "404")  # type: ignore[attr-defined]
-        page.goto(desk.url + path)
-        if found := violations(page):
-            faults[name] = found
-    assert not faults, faults
+def fits(page: Page, where: str, *, stamp: bool) -> None:
+    """One page at one width."""
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, (where, wide)
+    assert page.evaluate(CLIPPED) == [], where
+    assert page.evaluate(OUTSIDE) == [], where
+    if stamp:
+        assert page.locator(".stamp").first.is_visible(), where
+    kill = page.locator(".kill").last
+    kill.scroll_into_view_if_needed()
+    box = kill.bounding_box()
+    assert box is not None
+    assert (box["width"] >= 120, box["height"] >= 44) == (True, True), (where, box)
+    top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.kill') !== null"
+    assert page.evaluate(top, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]), where
 
 
 @pytest.fixture
@@ -128,6 +100,13 @@ def test_empty_and_error_states(empty_page: Page) -> None:
     expect(page.locator("#errors")).to_contain_text("Name the recorded file to replay.")
     assert page.locator("#errors a").get_attribute("href") == "#id_path"
     assert page.input_value("#id_symbol") == "MES", "what was typed is kept"
+    page.goto(f"{base}{PAGES['preflight-fault']}")
+    expect(page.locator("#start-paper")).to_be_visible()
+    shown = [page.input_value(f"#id_{name}") for name in ("path", "speed")]
+    assert shown == ["/nowhere.dbn", "1"], "the form shows what will run"
+    expect(page.locator("#id_seed")).to_be_hidden()
+    page.check("[name=feed][value=simulated]")
+    expect(page.locator("#id_path")).to_be_hidden()
     page.goto(f"{base}/sessions/77/")
     expect(page.locator("main h1")).to_have_text("Not found")
     expect(page.locator("main a.button").first).to_be_visible()

@@ -3,9 +3,12 @@
 One whole desk; a process is stopped and started again, a file is spoiled and mended, a row is changed behind the desk.
 """
 
+import html
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.bootstrap import ROOT
 from tests.web.kit import csrf
 from tests.web.pages.ring import FIRST_RUN, Ring, ring, sessions, until
 
@@ -204,6 +208,36 @@ def test_redis(desk: Ring, alice: httpx.Client) -> None:
     check_refusal(alice, "redis")
     desk.redis.start()
     check_mended(alice, "redis")
+
+
+def shell(desk: Ring, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`manage.py sessions …` on this desk."""
+    command = [sys.executable, "-m", "manage", "sessions", *words]
+    return subprocess.run(command, cwd=ROOT, env=desk.env, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_shell_refuses_with_the_pages_sentence(desk: Ring, alice: httpx.Client) -> None:
+    """UI-12 without a page: `sessions new` and `sessions start` ask the same rows; `--no-start` only makes one."""
+    made = shell(desk, "new", "--seed", "7", "--no-start", "--json")
+    assert made.returncode == 0, made.stderr
+    number = json.loads(made.stdout)["id"]
+    path = desk.folder / "guard" / "latch.json"
+    path.write_text(json.dumps({"at_ns": 1, "boot_ns": 1, "boot_id": "", "by": "bob", "reason": "a drill"}))
+    try:
+        page = alice.post("/sessions/new/", data=FIRST_RUN, headers=csrf(alice), timeout=120).text
+        for words in (("new", "--seed", "7"), ("start", str(number))):
+            told = shell(desk, *words)
+            assert told.returncode != 0, told.stdout
+            sentence = told.stderr.strip().removeprefix("CommandError: PREFLIGHT: ")
+            assert sentence.startswith("Kill latch: HALTED for ?, by bob: a drill"), told.stderr
+            assert sentence in html.unescape(page)
+        assert {key: row["status"] for key, row in sessions(alice).items()} == {f"s{number}": "created"}
+    finally:
+        path.unlink()
+    check_mended(alice, "latch")
+    told = shell(desk, "start", str(number), "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["status"] in ("starting", "running")
 
 
 def test_the_disk(tmp_path_factory: pytest.TempPathFactory) -> None:

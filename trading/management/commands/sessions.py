@@ -1,13 +1,19 @@
-"""`manage.py sessions …`: make, start, stop, list sessions and send them commands, from a shell."""
+"""`manage.py sessions …`: make, start, stop, list sessions and send them commands, from a shell.
+
+A start passes the same pre-flight as on the page, or is refused with the same sentence; `new --no-start` only makes.
+"""
 
 import json
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
 
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
-from trading.models import Account
+from trading.models import Account, Session
+from trading.preflight import checks
 from trading.run.spec import FeedSpec, ScorerSpec
 
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
@@ -65,7 +71,7 @@ class Command(BaseCommand):
         if verb == "show":
             return selectors.session_row(options["session"])
         if verb == "start":
-            return selectors.session_row(services.start_session(options["session"], options["by"]).id)
+            return self._start(options)
         if verb == "stop":
             return selectors.session_row(services.stop_session(options["session"], options["by"], options["reason"]).id)
         command = services.send_command(options["session"], verb, options["by"], options["reason"])
@@ -91,7 +97,22 @@ class Command(BaseCommand):
                 raise CommandError(f"no account is named {options['account']!r}")
             account = found
         scorer = ScorerSpec(name=options["scorer"], artifact=options["artifact"])
-        session = services.create_session(account=account, version=version, feed=feed, scorer=scorer, by=options["by"])
-        if not options["no_start"]:
-            services.start_session(session.id, options["by"])
-        return selectors.session_row(session.id)
+        by = options["by"]
+        if options["no_start"]:
+            made = services.create_session(account=account, version=version, feed=feed, scorer=scorer, by=by)
+        else:
+            plan = checks.Plan(f"{version.profile}@{version.number}", feed, scorer, account=account)
+            made = checks.start(plan, _evidence(), by)
+        return selectors.session_row(made.id)
+
+    def _start(self, options: dict[str, Any]) -> Any:
+        session = Session.objects.select_related("version", "account").filter(id=options["session"]).first()
+        if session is None:
+            raise CommandError(f"no session has the number {options['session']}")
+        return selectors.session_row(checks.start_made(session, _evidence(), options["by"]).id)
+
+
+def _evidence() -> checks.Evidence:
+    """What only the floor above knows, by the function that the settings name."""
+    found: checks.Evidence = import_string(settings.PREFLIGHT_EVIDENCE)()
+    return found

@@ -125,7 +125,7 @@ def _position(value: dict[str, Any], spec: SessionSpec, i: int) -> dict[str, Any
     qty, cost, mark = value["qty"], value["cost_ticks"], value["mark_tick"]
     found: dict[str, Any] = {"avg_text": None, "avg_tick": None, "open_ticks": None}
     if qty != 0:
-        decimals = tick_decimals(tick) + 2
+        decimals = tick_decimals(tick) + (0 if cost % qty == 0 else 2)
         found["avg_text"] = f"{cost / qty * tick / 1e9:.{decimals}f}"  # shown only; money comes from cost_ticks
         found["avg_tick"] = round(cost / qty, 3)
         if mark is not None:

@@ -35,9 +35,10 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<title>Panic</title><style>body{{font:16px/1.5 sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}}
+<meta name="viewport" content="width=device-width,initial-scale=1"><title>Panic</title><style>
+:root{{color-scheme:light dark}}body{{font:16px/1.5 sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}}
 button{{font-size:1.5rem;padding:.6rem 2rem;background:#b00020;color:#fff;border:0;border-radius:.3rem}}
-input{{font-size:1rem;width:100%;padding:.3rem}}pre{{white-space:pre-wrap}}</style>
+input{{font-size:1rem;width:100%;padding:.3rem;box-sizing:border-box}}pre{{white-space:pre-wrap}}</style>
 <h1>{headline}</h1><p>{words}</p>
 <form method="post" action="/kill"><input type="hidden" name="token" value="{token}">
 <p><label>Reason<br><input name="reason" value="panic page"></label></p>{ask}
@@ -152,7 +153,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         else:
-            self._send(200, msgspec.json.encode(report), "application/json")
+            # the token was the credential, no cookie counts here: who sent it may read what came of it
+            readable = {"Access-Control-Allow-Origin": self.headers["Origin"]} if "Origin" in self.headers else {}
+            self._send(200, msgspec.json.encode({**report, "road": "guard"}), "application/json", readable)
 
     def _host_is_ours(self) -> bool:
         host = self.headers.get("Host", "").rsplit(":", 1)[0] if self.headers.get("Host", "") != "[::1]" else "[::1]"
@@ -179,11 +182,11 @@ class Handler(BaseHTTPRequestHandler):
         )
         self._send(200, text.encode(), "text/html; charset=utf-8")
 
-    def _send(self, code: int, body: bytes, kind: str) -> None:
+    def _send(self, code: int, body: bytes, kind: str, more: dict[str, str] | None = None) -> None:
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in _HEADERS.items():
+        for name, value in (_HEADERS | (more or {})).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
