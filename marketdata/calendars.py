@@ -16,6 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from marketdata.core.barfeatures.records import BAR_DAY
 from marketdata.core.records import NO_TIME
 from marketdata.core.sessions import AFTER_HOURS, AGGRESSIVE_EXIT, CLOSE_ONLY, MUST_BE_FLAT, NORMAL, REDUCED
 from marketdata.zones import zone
@@ -174,6 +177,32 @@ def cme_sessions(first: date, last: date, *, cautious: bool = False) -> list[Ses
             rth_close = NO_TIME
         sessions.append(Session(_number(day), open_ns, close_ns, rth_open, rth_close, cutoff_ns))
     return sessions
+
+
+def bar_days(first: date, last: date) -> np.ndarray:
+    """(n,) BAR_DAY of the CME trading days `first` .. `last`: the clock of the bar features as integers.
+
+    Raises CalendarError where the wall clock changes inside a session (MES-CAL-05: it never does).
+    """
+    sessions = cme_sessions(first, last)
+    days = np.zeros(len(sessions), BAR_DAY)
+    for row, session in zip(days, sessions, strict=True):
+        day = datetime.strptime(str(session.trading_day), "%Y%m%d").replace(tzinfo=UTC).date()
+        offsets = {_wall_offset(t_ns) for t_ns in (session.open_ns, session.close_ns - 1)}
+        if len(offsets) != 1:
+            raise CalendarError(f"New York changes its clocks inside the session of {day}: no feature knows the time")
+        rth_close_ns = min(local_ns(day, RTH_CLOSE, NEW_YORK), session.close_ns)
+        times_ns = (session.open_ns, session.close_ns, session.rth_open_ns, rth_close_ns)
+        row["trading_day"], row["weekday"], row["wall_s"] = session.trading_day, day.weekday(), offsets.pop()
+        row["open_s"], row["close_s"], row["rth_open_s"], row["rth_close_s"] = (t // 10**9 for t in times_ns)
+    return days
+
+
+def _wall_offset(t_ns: int) -> int:
+    """Seconds that New York's wall clock is ahead of UTC."""
+    offset = datetime.fromtimestamp(t_ns // 10**9, zone(NEW_YORK)).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def moex_days(first: date, last: date) -> list[date]:

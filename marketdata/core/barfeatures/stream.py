@@ -1,0 +1,203 @@
+"""The bar features' one step: live, paper, replay, training and batch all call `add` and `carry` (MES-FEAT-01).
+
+`carry` makes the row of a second without a print, `add` the row of a printed bar; `batch` is those two in a loop over
+columns.  A state goes on from call to call, so bars may come one at a time or in chunks of any size: every bit of the
+rows is the same.  Row s holds nothing that was not known at s + 1 s.  Called by `engine`, benchmarks and tests.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from marketdata.core.barfeatures.grid import bar_verdict, begins_segment, carries, enter_day
+from marketdata.core.barfeatures.labels import label_row
+from marketdata.core.barfeatures.observe import begin_segment, observe
+from marketdata.core.barfeatures.records import (
+    COLD,
+    NOT_FINITE,
+    ROW_CARRIED,
+    ROW_SEGMENT,
+    ROW_VALID,
+    VALID,
+    Bars,
+    Rows,
+)
+from marketdata.core.barfeatures.schema import ANCHOR_S, FEATURE_COUNT, WARM_BUCKETS
+from marketdata.core.barfeatures.vector import write_vector
+from marketdata.core.compiled import inner
+
+Record = Any  # one record of BAR_STATE or LABEL_STATE: the type checker cannot know its fields
+
+
+@inner
+def is_warm(state: Record) -> bool:
+    """MES-FEAT-05: four five-minute buckets have begun since the segment's first, and 30 s passed since the anchor."""
+    return state.second // 300 - state.first_second // 300 >= WARM_BUCKETS and state.second - state.anchor >= ANCHOR_S
+
+
+@inner
+def _is_finite(out: np.ndarray) -> bool:
+    """Whether all 56 are: infinity or NaN times 0 is NaN and stays it through any sum."""
+    a = b = c = d = 0.0
+    for i in range(0, FEATURE_COUNT, 4):
+        a += out[i] * 0.0
+        b += out[i + 1] * 0.0
+        c += out[i + 2] * 0.0
+        d += out[i + 3] * 0.0
+    return (a + b) + (c + d) == 0.0
+
+
+@inner
+def _row(
+    state: Record,
+    second: int,
+    open_tick: int,
+    high_tick: int,
+    low_tick: int,
+    close_tick: int,
+    volume: int,
+    out: np.ndarray,
+) -> int:
+    """Observe one second and write its features: VALID, COLD (56 NaN) or NOT_FINITE."""
+    observe(state, second, open_tick, high_tick, low_tick, close_tick, volume)
+    if not is_warm(state):
+        for i in range(FEATURE_COUNT):
+            out[i] = np.nan
+        return COLD
+    write_vector(state, open_tick, high_tick, low_tick, volume, out)
+    return VALID if _is_finite(out) else NOT_FINITE
+
+
+@inner
+def _carry(state: Record, out: np.ndarray) -> int:
+    close = state.close_tick
+    return _row(state, state.second + 1, close, close, close, close, 0, out)
+
+
+@inner
+def _add(
+    state: Record,
+    days: np.ndarray,
+    second: int,
+    open_tick: int,
+    high_tick: int,
+    low_tick: int,
+    close_tick: int,
+    volume: int,
+    contract: int,
+    outage: int,
+    out: np.ndarray,
+) -> int:
+    verdict = bar_verdict(state, second, open_tick, high_tick, low_tick, close_tick, volume)
+    if verdict != VALID:
+        return verdict
+    begins = begins_segment(state, second, contract, outage)
+    verdict = enter_day(state, days, second)
+    if verdict != VALID:
+        return verdict
+    if begins:
+        begin_segment(state, second, contract)
+    state.print_second = second
+    return _row(state, second, open_tick, high_tick, low_tick, close_tick, volume, out)
+
+
+# From Python, an array and an index: numba looks a record's type up anew on each call, which costs 6 us.
+
+
+@njit(cache=True)
+def due(states: np.ndarray, which: int, until_second: int) -> bool:
+    """Whether `carry` comes before anything at `until_second`: a second of states[which] before it had no print."""
+    return carries(states[which], until_second)
+
+
+@njit(cache=True)
+def carry(states: np.ndarray, which: int, out: np.ndarray) -> int:
+    """The row of the second after the newest one of states[which], which had no print; only while `due`.
+
+    Writes `out` (56,) float64.  Returns VALID or COLD, or the fault NOT_FINITE.
+    """
+    return _carry(states[which], out)
+
+
+@njit(cache=True)
+def add(
+    states: np.ndarray,
+    which: int,
+    days: np.ndarray,
+    second: int,
+    open_tick: int,
+    high_tick: int,
+    low_tick: int,
+    close_tick: int,
+    volume: int,
+    contract: int,
+    outage: int,
+    out: np.ndarray,
+) -> int:
+    """The row of a printed bar.  `days`: (n,) BAR_DAY that cover it; the bar as in `records.Bars`.
+
+    Writes `out` (56,) float64.  Returns VALID or COLD, or a fault (records.FAULTS): then no row was made.
+    """
+    return _add(
+        states[which],
+        days,
+        second,
+        open_tick,
+        high_tick,
+        low_tick,
+        close_tick,
+        volume,
+        contract,
+        outage,
+        out,
+    )
+
+
+@njit(cache=True)
+def batch(
+    states: np.ndarray, labels: np.ndarray, which: int, days: np.ndarray, bars: Bars, first: int, out: Rows
+) -> tuple[int, int, int, int]:
+    """Bars of states[which] from index `first` on → rows and labels, until the bars end or `out` is full.
+
+    Returns (next bar, rows written, labels written, verdict): VALID, or the fault of the bar at `next bar`, with the
+    rows before it written.  Labels come LABEL_S rows after their rows, in the order of the rows (`labels`).
+    """
+    state, label = states[which], labels[which]
+    # taken out of their tuples once: in the loop each would be counted in and out anew
+    seconds, opens, highs, lows, closes, volumes, contracts, outages = bars
+    row_seconds, marks, features, row_labels = out
+    at, labelled = 0, 0
+    room = len(row_seconds)
+    for i in range(first, len(seconds)):
+        while at < room and carries(state, seconds[i]):
+            verdict = _carry(state, features[at])
+            if verdict < 0:
+                return i, at, labelled, verdict
+            row_seconds[at] = state.second
+            marks[at] = ROW_CARRIED | (ROW_VALID if verdict == VALID else 0)
+            labelled = label_row(label, False, state.close_tick, row_labels, labelled)
+            at += 1
+        if at == room:
+            return i, at, labelled, VALID
+        verdict = _add(
+            state,
+            days,
+            seconds[i],
+            opens[i],
+            highs[i],
+            lows[i],
+            closes[i],
+            volumes[i],
+            contracts[i],
+            outages[i],
+            features[at],
+        )
+        if verdict < 0:
+            return i, at, labelled, verdict
+        begins = state.row == 0
+        row_seconds[at] = state.second
+        marks[at] = (ROW_SEGMENT if begins else 0) | (ROW_VALID if verdict == VALID else 0)
+        labelled = label_row(label, begins, state.close_tick, row_labels, labelled)
+        at += 1
+    return len(seconds), at, labelled, VALID
