@@ -45,8 +45,9 @@ def in_chunks(bars: Bars, size: int, block_rows: int = 4096, using: BarFeatures 
         for block in made.blocks(Bars(*(column[at : at + size] for column in bars))):
             parts.append([np.array(column) for column in block])
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    columns[-1] = np.concatenate([columns[-1], made.last_labels()])
-    return Rows(*columns, state=made.states.tobytes())
+    second, valid, carried, begins, features, label = columns
+    label = np.concatenate([label, made.last_labels()])
+    return Rows(second, valid, carried, begins, features, label, made.states.tobytes())
 
 
 def whole(bars: Bars) -> Rows:
@@ -56,11 +57,13 @@ def whole(bars: Bars) -> Rows:
 def one_at_a_time(bars: Bars, using: BarFeatures | None = None) -> Rows:
     """The tape as live brings it: each second by itself.  It makes no labels."""
     made = using or engine()
-    second, valid, carried, vectors = [], [], [], []
+    found: list[tuple[int, bool, bool]] = []
+    vectors = []
     for bar in zip(*(column.tolist() for column in bars), strict=True):
         for at, warm in made.carried(bar[0]):
-            second.append(at), valid.append(warm), carried.append(True), vectors.append(made.vector.copy())
-        valid.append(made.bar(*bar))
-        second.append(bar[0]), carried.append(False), vectors.append(made.vector.copy())
-    columns = (np.array(column) for column in (second, valid, carried))
-    return Rows(*columns, np.empty(0), np.array(vectors), np.empty(0), made.states.tobytes())
+            found.append((at, warm, True))
+            vectors.append(made.vector.copy())
+        found.append((bar[0], made.bar(*bar), False))
+        vectors.append(made.vector.copy())
+    second, valid, carried = (np.array(column) for column in zip(*found, strict=True))
+    return Rows(second, valid, carried, np.empty(0), np.array(vectors), np.empty(0), made.states.tobytes())

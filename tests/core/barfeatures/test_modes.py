@@ -139,7 +139,7 @@ def test_extreme_bars_stay_finite_and_exact():
     n = 2_400
     low = np.where(rng.random(n) < 0.5, 1, TICK_MAX - 3)
     columns = {"second": SESSIONS[0].open_s + np.arange(n), "open": low, "high": low + 3, "low": low, "close": low + 3}
-    columns |= {"volume": np.full(n, VOLUME_MAX), "contract": 0, "outage": 0}
+    columns |= {"volume": np.full(n, VOLUME_MAX), "contract": low * 0, "outage": low * 0}
     rows = whole(as_bars(pd.DataFrame(columns).astype(np.int64)))
     assert rows.valid.sum() == n - 1_200
     assert np.isfinite(rows.features[rows.valid]).all()

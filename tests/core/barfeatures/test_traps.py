@@ -23,8 +23,8 @@ def rows(close: np.ndarray, volume: np.ndarray | None = None, **other: np.ndarra
     close = np.asarray(close, np.int64)
     zero = np.zeros(len(close), np.int64)
     volume = np.ones_like(close) if volume is None else volume
-    parts = [other.get(name, close) for name in ("open_tick", "high_tick", "low_tick")]
-    return whole(Bars(FIRST + np.arange(len(close)), *parts, close, volume, zero, zero))
+    start, high, low = (other.get(name, close) for name in ("open_tick", "high_tick", "low_tick"))
+    return whole(Bars(FIRST + np.arange(len(close)), start, high, low, close, volume, zero, zero))
 
 
 def waves() -> np.ndarray:
