@@ -54,7 +54,8 @@ class BarFeatures:
         self.days = days
         self.states = new_bar_states(1)
         self.label_states = new_label_states(1)
-        self.vector = np.full(FEATURE_COUNT, np.nan)  # of the newest row that `bar` or `carried` made
+        self._newest = np.full((1, FEATURE_COUNT), np.nan)
+        self.vector = self._newest[0]  # (56,) of the newest row that `bar` or `carried` made
         self._rows = new_rows(block_rows)
 
     def blocks(self, bars: Bars) -> Iterator[Block]:
@@ -88,7 +89,7 @@ class BarFeatures:
     def carried(self, until_second: int) -> Iterator[tuple[int, bool]]:
         """(second, valid) of each second before `until_second` without a print; `vector` holds its features then."""
         while stream.due(self.states, 0, until_second):
-            verdict = stream.carry(self.states, 0, self.vector)
+            verdict = stream.carry(self.states, 0, self._newest, 0)
             second = int(self.states["second"][0])
             if verdict < 0:
                 raise _refusal(verdict, second)
@@ -118,7 +119,8 @@ class BarFeatures:
             volume,
             contract,
             outage,
-            self.vector,
+            self._newest,
+            0,
         )
         if verdict < 0:
             raise _refusal(verdict, second)

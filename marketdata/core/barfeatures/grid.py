@@ -11,13 +11,13 @@ import numpy as np
 
 from marketdata.core.barfeatures.records import BROKEN, CARRY_FIRST, LATE, OUTSIDE, TICK_MAX, VALID, VOLUME_MAX
 from marketdata.core.barfeatures.schema import CARRY_S
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined
 from marketdata.core.records import NO_TIME
 
 Record = Any  # one record of BAR_STATE or BAR_DAY: the type checker cannot know its fields
 
 
-@inner
+@inlined
 def carries(state: Record, until_second: int) -> bool:
     """Whether the second after the newest row is on the grid without a print of its own and ends by `until_second`."""
     after = state.second + 1
@@ -29,7 +29,7 @@ def carries(state: Record, until_second: int) -> bool:
     )
 
 
-@inner
+@inlined
 def day_index(days: np.ndarray, second: int) -> int:
     """Index of the session that `second` lies in; −1 when none does."""
     low, high = 0, len(days)
@@ -44,7 +44,7 @@ def day_index(days: np.ndarray, second: int) -> int:
     return -1
 
 
-@inner
+@inlined
 def bar_verdict(
     state: Record, second: int, open_tick: int, high_tick: int, low_tick: int, close_tick: int, volume: int
 ) -> int:
@@ -60,7 +60,7 @@ def bar_verdict(
     return VALID
 
 
-@inner
+@inlined
 def begins_segment(state: Record, second: int, contract: int, outage: int) -> bool:
     """Whether a print at `second` begins a segment."""
     return (
@@ -72,11 +72,9 @@ def begins_segment(state: Record, second: int, contract: int, outage: int) -> bo
     )
 
 
-@inner
+@inlined
 def enter_day(state: Record, days: np.ndarray, second: int) -> int:
     """Make the session of `second` the state's own.  VALID, or OUTSIDE: then nothing has changed."""
-    if state.second != NO_TIME and state.day.open_s <= second and second < state.day.close_s:
-        return VALID
     index = day_index(days, second)
     if index < 0:
         return OUTSIDE

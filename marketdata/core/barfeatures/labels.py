@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from marketdata.core.barfeatures.schema import LABEL_S, LABEL_TICKS
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined
 
 Record = Any  # one record of LABEL_STATE: the type checker cannot know its fields
 DOWN, FLAT, UP, NO_LABEL = 0, 1, 2, -1
@@ -43,7 +43,7 @@ def flush(state: Record, out: np.ndarray, at: int) -> int:
     return at
 
 
-@inner
+@inlined
 def label_row(state: Record, begins: bool, close_tick: int, out: np.ndarray, at: int) -> int:
     """Count a row; write the labels that this decides into `out` from index `at`; returns the next free index."""
     if begins:

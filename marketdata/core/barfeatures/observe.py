@@ -8,20 +8,20 @@ import math
 from typing import Any
 
 from marketdata.core.barfeatures.records import BUCKETS, CLOSES, OBVS, RETURNS, SHORT, VOLUMES
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
 FACTOR_9, FACTOR_12, FACTOR_21 = 2.0 / 10, 2.0 / 13, 2.0 / 22
 FACTOR_26, FACTOR_50, FACTOR_200 = 2.0 / 27, 2.0 / 51, 2.0 / 201
 
 
-@inner
+@inlined
 def sign(x: int) -> int:
     """-1, 0 or 1."""
     return 1 if x > 0 else (-1 if x < 0 else 0)
 
 
-@inner
+@inlined
 def begin_segment(state: Record, second: int, contract: int) -> None:
     """Forget everything (MES-FEAT-04).  `observe` sets what has a first value."""
     state.segment += 1
@@ -48,7 +48,7 @@ def begin_segment(state: Record, second: int, contract: int) -> None:
     _clear_rings(state)
 
 
-@inner
+@inlined
 def _clear_rings(state: Record) -> None:
     for i in range(CLOSES):
         state.close_ring[i] = 0
@@ -70,7 +70,7 @@ def _clear_rings(state: Record) -> None:
         state.five_ring[i] = 0
 
 
-@inner
+@inlined
 def close_buckets(state: Record, second: int) -> None:
     """At the first second of a new bucket the one before is closed at the last close; inside one nothing changes."""
     last = BUCKETS - 1
@@ -90,7 +90,7 @@ def close_buckets(state: Record, second: int) -> None:
             state.momentum_5m = newest / state.five_ring[(state.fives - 4) & last] - 1.0
 
 
-@inner
+@inlined
 def _minute_features(state: Record) -> None:
     last = BUCKETS - 1
     ring = state.minute_ring
@@ -109,7 +109,7 @@ def _minute_features(state: Record) -> None:
     state.vol_1m = math.sqrt(squares / 4.0)
 
 
-@inner
+@inlined
 def _average(state: Record, close_tick: int) -> None:
     """The exponential averages and the MACD signal, from the second row on."""
     state.ema_9 += FACTOR_9 * (close_tick - state.ema_9)
@@ -121,7 +121,7 @@ def _average(state: Record, close_tick: int) -> None:
     state.macd_signal += FACTOR_9 * ((state.ema_12 - state.ema_26) - state.macd_signal)
 
 
-@inner
+@inlined
 def _average_first(state: Record, close_tick: int) -> None:
     state.ema_9 = close_tick
     state.ema_12 = close_tick
@@ -132,7 +132,7 @@ def _average_first(state: Record, close_tick: int) -> None:
     state.macd_signal = 0.0
 
 
-@inner
+@inlined
 def _range_and_change(state: Record, row: int, change: int, true_range: int) -> None:
     """Sums over 14 of true range, gains and losses."""
     here, left = row & (SHORT - 1), (row - 14) & (SHORT - 1)
@@ -143,7 +143,7 @@ def _range_and_change(state: Record, row: int, change: int, true_range: int) -> 
     state.change_ring[here] = change
 
 
-@inner
+@inlined
 def _volumes(state: Record, row: int, volume: int, delta: int) -> None:
     ring = state.volume_ring
     state.volume_10 += volume - ring[(row - 10) & (VOLUMES - 1)]
@@ -154,7 +154,7 @@ def _volumes(state: Record, row: int, volume: int, delta: int) -> None:
     state.delta_ring[row & (OBVS - 1)] = delta
 
 
-@inner
+@inlined
 def _anchored(state: Record, second: int, row: int, change: int, price_volume: int, volume: int) -> None:
     """VWAP and OBV, which begin again at 09:30:00 (MES-FEAT-04)."""
     if row == 0 or second == state.day.rth_open_s:
@@ -169,7 +169,7 @@ def _anchored(state: Record, second: int, row: int, change: int, price_volume: i
     state.obv_ring[row & (OBVS - 1)] = state.obv
 
 
-@inner
+@inlined
 def _stochastic(state: Record, row: int, high_tick: int, low_tick: int, close_tick: int) -> None:
     state.high_ring[row & (SHORT - 1)] = high_tick
     state.low_ring[row & (SHORT - 1)] = low_tick
@@ -183,7 +183,7 @@ def _stochastic(state: Record, row: int, high_tick: int, low_tick: int, close_ti
     state.k_0 = 100.0 * (close_tick - lowest) / (highest - lowest) if highest > lowest else 50.0
 
 
-@inner
+@inlined
 def observe(
     state: Record, second: int, open_tick: int, high_tick: int, low_tick: int, close_tick: int, volume: int
 ) -> None:

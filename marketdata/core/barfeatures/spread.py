@@ -12,12 +12,12 @@ import numpy as np
 
 from marketdata.core.barfeatures import schema as f
 from marketdata.core.barfeatures.records import LANES, RETURNS
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
 
 
-@inner
+@inlined
 def _sum(values: np.ndarray, start: int, stop: int) -> float:
     """Sum of values[start:stop]; the length is a multiple of five."""
     a = b = c = d = e = 0.0
@@ -30,7 +30,7 @@ def _sum(values: np.ndarray, start: int, stop: int) -> float:
     return ((a + b) + (c + d)) + e
 
 
-@inner
+@inlined
 def _squares(values: np.ndarray, start: int, stop: int, mean: float) -> float:
     """Sum of (values[start:stop] - mean)^2; the length is a multiple of five."""
     a = b = c = d = e = 0.0
@@ -43,14 +43,14 @@ def _squares(values: np.ndarray, start: int, stop: int, mean: float) -> float:
     return ((a + b) + (c + d)) + e
 
 
-@inner
+@inlined
 def _deviation(values: np.ndarray, start: int, total: float) -> float:
     """Sample deviation of values[start:300], whose sum is known."""
     n = 300 - start
     return math.sqrt(_squares(values, start, 300, total / n) / (n - 1))
 
 
-@inner
+@inlined
 def _lane_sums(values: np.ndarray, lanes: np.ndarray) -> None:
     """lanes[j] = sum of values[j], values[j + 20], ..., values[j + 220]."""
     for j in range(LANES):
@@ -59,7 +59,7 @@ def _lane_sums(values: np.ndarray, lanes: np.ndarray) -> None:
         lanes[j] = (first + second) + ((values[j + 160] + values[j + 180]) + (values[j + 200] + values[j + 220]))
 
 
-@inner
+@inlined
 def _lane_squares(values: np.ndarray, mean: float, lanes: np.ndarray) -> None:
     """lanes[j] = sum of (values[j] - mean)^2, (values[j + 20] - mean)^2, ..., (values[j + 280] - mean)^2."""
     for j in range(LANES):
@@ -71,9 +71,9 @@ def _lane_squares(values: np.ndarray, mean: float, lanes: np.ndarray) -> None:
         lanes[j] = first + (((p * p + q * q) + (r * r + s * s)) + ((t * t + u * u) + v * v))
 
 
-@inner
-def write_volatility(state: Record, out: np.ndarray) -> None:
-    """Write the four deviations of r into `out` (56,) float64; the segment has at least 301 rows."""
+@inlined
+def write_volatility(state: Record, out: np.ndarray, at: int) -> None:
+    """Write the four deviations of r into row `at` of `out` (n, 56) float64; the segment has at least 301 rows."""
     stop = (state.row & (RETURNS - 1)) + RETURNS + 1  # the ring holds each value twice: the window is one piece
     values = state.returns[stop - 300 : stop]
     lanes = state.lanes
@@ -83,7 +83,7 @@ def write_volatility(state: Record, out: np.ndarray) -> None:
     sum_60 = sum_30 + _sum(values, 240, 270)
     mean = (sum_60 + _sum(lanes, 0, LANES)) / 300
     _lane_squares(values, mean, lanes)
-    out[f.VOLATILITY_10S] = _deviation(values, 290, sum_10)
-    out[f.VOLATILITY_30S] = _deviation(values, 270, sum_30)
-    out[f.VOLATILITY_60S] = _deviation(values, 240, sum_60)
-    out[f.VOLATILITY_300S] = math.sqrt(_sum(lanes, 0, LANES) / 299)
+    out[at, f.VOLATILITY_10S] = _deviation(values, 290, sum_10)
+    out[at, f.VOLATILITY_30S] = _deviation(values, 270, sum_30)
+    out[at, f.VOLATILITY_60S] = _deviation(values, 240, sum_60)
+    out[at, f.VOLATILITY_300S] = math.sqrt(_sum(lanes, 0, LANES) / 299)

@@ -16,6 +16,7 @@ from marketdata.core.barfeatures.observe import begin_segment, observe
 from marketdata.core.barfeatures.records import (
     COLD,
     NOT_FINITE,
+    OUTSIDE,
     ROW_CARRIED,
     ROW_SEGMENT,
     ROW_VALID,
@@ -25,30 +26,30 @@ from marketdata.core.barfeatures.records import (
 )
 from marketdata.core.barfeatures.schema import ANCHOR_S, FEATURE_COUNT, WARM_BUCKETS
 from marketdata.core.barfeatures.vector import write_vector
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE or LABEL_STATE: the type checker cannot know its fields
 
 
-@inner
+@inlined
 def is_warm(state: Record) -> bool:
     """MES-FEAT-05: four five-minute buckets have begun since the segment's first, and 30 s passed since the anchor."""
     return state.second // 300 - state.first_second // 300 >= WARM_BUCKETS and state.second - state.anchor >= ANCHOR_S
 
 
-@inner
-def _is_finite(out: np.ndarray) -> bool:
+@inlined
+def _is_finite(out: np.ndarray, at: int) -> bool:
     """Whether all 56 are: infinity or NaN times 0 is NaN and stays it through any sum."""
     a = b = c = d = 0.0
     for i in range(0, FEATURE_COUNT, 4):
-        a += out[i] * 0.0
-        b += out[i + 1] * 0.0
-        c += out[i + 2] * 0.0
-        d += out[i + 3] * 0.0
+        a += out[at, i] * 0.0
+        b += out[at, i + 1] * 0.0
+        c += out[at, i + 2] * 0.0
+        d += out[at, i + 3] * 0.0
     return (a + b) + (c + d) == 0.0
 
 
-@inner
+@inlined
 def _row(
     state: Record,
     second: int,
@@ -58,25 +59,20 @@ def _row(
     close_tick: int,
     volume: int,
     out: np.ndarray,
+    at: int,
 ) -> int:
-    """Observe one second and write its features: VALID, COLD (56 NaN) or NOT_FINITE."""
+    """Observe one second and write its features into row `at`: VALID, COLD (56 NaN) or NOT_FINITE."""
     observe(state, second, open_tick, high_tick, low_tick, close_tick, volume)
     if not is_warm(state):
         for i in range(FEATURE_COUNT):
-            out[i] = np.nan
+            out[at, i] = np.nan
         return COLD
-    write_vector(state, open_tick, high_tick, low_tick, volume, out)
-    return VALID if _is_finite(out) else NOT_FINITE
+    write_vector(state, open_tick, high_tick, low_tick, volume, out, at)
+    return VALID if _is_finite(out, at) else NOT_FINITE
 
 
-@inner
-def _carry(state: Record, out: np.ndarray) -> int:
-    close = state.close_tick
-    return _row(state, state.second + 1, close, close, close, close, 0, out)
-
-
-@inner
-def _add(
+@inlined
+def _enter(
     state: Record,
     days: np.ndarray,
     second: int,
@@ -87,19 +83,17 @@ def _add(
     volume: int,
     contract: int,
     outage: int,
-    out: np.ndarray,
 ) -> int:
+    """Make the state ready for this print, in its segment: VALID, or a fault that leaves the state as it was."""
     verdict = bar_verdict(state, second, open_tick, high_tick, low_tick, close_tick, volume)
     if verdict != VALID:
         return verdict
-    begins = begins_segment(state, second, contract, outage)
-    verdict = enter_day(state, days, second)
-    if verdict != VALID:
-        return verdict
-    if begins:
+    if begins_segment(state, second, contract, outage):
+        if enter_day(state, days, second) != VALID:
+            return OUTSIDE
         begin_segment(state, second, contract)
     state.print_second = second
-    return _row(state, second, open_tick, high_tick, low_tick, close_tick, volume, out)
+    return VALID
 
 
 # From Python, an array and an index: numba looks a record's type up anew on each call, which costs 6 us.
@@ -112,12 +106,14 @@ def due(states: np.ndarray, which: int, until_second: int) -> bool:
 
 
 @njit(cache=True)
-def carry(states: np.ndarray, which: int, out: np.ndarray) -> int:
+def carry(states: np.ndarray, which: int, out: np.ndarray, at: int) -> int:
     """The row of the second after the newest one of states[which], which had no print; only while `due`.
 
-    Writes `out` (56,) float64.  Returns VALID or COLD, or the fault NOT_FINITE.
+    Writes row `at` of `out` (n, 56) float64.  Returns VALID or COLD, or the fault NOT_FINITE.
     """
-    return _carry(states[which], out)
+    state = states[which]
+    close = state.close_tick
+    return _row(state, state.second + 1, close, close, close, close, 0, out, at)
 
 
 @njit(cache=True)
@@ -134,24 +130,17 @@ def add(
     contract: int,
     outage: int,
     out: np.ndarray,
+    at: int,
 ) -> int:
     """The row of a printed bar.  `days`: (n,) BAR_DAY that cover it; the bar as in `records.Bars`.
 
-    Writes `out` (56,) float64.  Returns VALID or COLD, or a fault (records.FAULTS): then no row was made.
+    Writes row `at` of `out` (n, 56) float64.  Returns VALID or COLD, or a fault (records.FAULTS): then no row was made.
     """
-    return _add(
-        states[which],
-        days,
-        second,
-        open_tick,
-        high_tick,
-        low_tick,
-        close_tick,
-        volume,
-        contract,
-        outage,
-        out,
-    )
+    state = states[which]
+    verdict = _enter(state, days, second, open_tick, high_tick, low_tick, close_tick, volume, contract, outage)
+    if verdict != VALID:
+        return verdict
+    return _row(state, second, open_tick, high_tick, low_tick, close_tick, volume, out, at)
 
 
 @njit(cache=True)
@@ -168,36 +157,31 @@ def batch(
     seconds, opens, highs, lows, closes, volumes, contracts, outages = bars
     row_seconds, marks, features, row_labels = out
     at, labelled = 0, 0
-    room = len(row_seconds)
-    for i in range(first, len(seconds)):
-        while at < room and carries(state, seconds[i]):
-            verdict = _carry(state, features[at])
-            if verdict < 0:
-                return i, at, labelled, verdict
-            row_seconds[at] = state.second
-            marks[at] = ROW_CARRIED | (ROW_VALID if verdict == VALID else 0)
-            labelled = label_row(label, False, state.close_tick, row_labels, labelled)
-            at += 1
-        if at == room:
-            return i, at, labelled, VALID
-        verdict = _add(
-            state,
-            days,
-            seconds[i],
-            opens[i],
-            highs[i],
-            lows[i],
-            closes[i],
-            volumes[i],
-            contracts[i],
-            outages[i],
-            features[at],
-        )
+    i = first
+    while i < len(seconds) and at < len(row_seconds):
+        bar = i
+        mark = 0
+        second = seconds[i]
+        if carries(state, second):
+            mark = ROW_CARRIED
+            second = state.second + 1
+            open_tick = high_tick = low_tick = close_tick = state.close_tick
+            volume = 0
+        else:
+            open_tick, high_tick, low_tick = opens[i], highs[i], lows[i]
+            close_tick, volume = closes[i], volumes[i]
+            verdict = _enter(
+                state, days, second, open_tick, high_tick, low_tick, close_tick, volume, contracts[i], outages[i]
+            )
+            if verdict != VALID:
+                return bar, at, labelled, verdict
+            i += 1
+        verdict = _row(state, second, open_tick, high_tick, low_tick, close_tick, volume, features, at)
         if verdict < 0:
-            return i, at, labelled, verdict
+            return bar, at, labelled, verdict
         begins = state.row == 0
-        row_seconds[at] = state.second
-        marks[at] = (ROW_SEGMENT if begins else 0) | (ROW_VALID if verdict == VALID else 0)
-        labelled = label_row(label, begins, state.close_tick, row_labels, labelled)
+        row_seconds[at] = second
+        marks[at] = mark | (ROW_SEGMENT if begins else 0) | (ROW_VALID if verdict == VALID else 0)
+        labelled = label_row(label, begins, close_tick, row_labels, labelled)
         at += 1
-    return len(seconds), at, labelled, VALID
+    return i, at, labelled, VALID
