@@ -11,6 +11,7 @@ from marketdata.core.barfeatures.records import BUCKETS, CLOSES, OBVS, RETURNS, 
 from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
+DAY_S = 86_400
 FACTOR_9, FACTOR_12, FACTOR_21 = 2.0 / 10, 2.0 / 13, 2.0 / 22
 FACTOR_26, FACTOR_50, FACTOR_200 = 2.0 / 27, 2.0 / 51, 2.0 / 201
 
@@ -29,6 +30,7 @@ def begin_segment(state: Record, second: int, contract: int) -> None:
     state.first_second = second
     state.anchor = second
     state.contract = contract
+    _enter_minute(state, second)
     angle = 2.0 * math.pi * state.day.weekday / 5.0
     state.dow_sin = math.sin(angle)
     state.dow_cos = math.cos(angle)
@@ -49,9 +51,19 @@ def begin_segment(state: Record, second: int, contract: int) -> None:
 
 
 @inlined
+def _enter_minute(state: Record, second: int) -> None:
+    """Sine and cosine of the minute's start on New York's wall; `vector` turns them on by the second."""
+    wall = (second + state.day.wall_s) % DAY_S
+    angle = 2.0 * math.pi * (wall - wall % 60) / DAY_S
+    state.minute_sin = math.sin(angle)
+    state.minute_cos = math.cos(angle)
+
+
+@inlined
 def _clear_rings(state: Record) -> None:
     for i in range(CLOSES):
         state.close_ring[i] = 0
+        state.log_ring[i] = 0.0
     for i in range(VOLUMES):
         state.volume_ring[i] = 0
     for i in range(OBVS):
@@ -76,6 +88,7 @@ def close_buckets(state: Record, second: int) -> None:
     last = BUCKETS - 1
     if second // 60 != state.minute:
         state.minute = second // 60
+        _enter_minute(state, second)
         state.minute_ring[state.minutes & last] = state.close_tick
         state.minutes += 1
         if state.minutes >= 6:
@@ -208,6 +221,7 @@ def observe(
     state.close_20 += close_tick - left
     state.square_20 += close_tick * close_tick - left * left
     state.close_ring[row & (CLOSES - 1)] = close_tick
+    state.log_ring[row & (CLOSES - 1)] = math.log(close_tick)
     state.close_tick = close_tick
     _range_and_change(state, row, change, true_range)
     _volumes(state, row, volume, volume * sign(close_tick - open_tick))

@@ -44,8 +44,11 @@ BAR_STATE = np.dtype(
             ("first_second", "<i8"),  # of the segment
             ("anchor", "<i8"),  # of VWAP and OBV
             ("day", BAR_DAY),
+            # the clock: of the trading day's weekday, and of the newest row's minute of the day
             ("dow_sin", "<f8"),
             ("dow_cos", "<f8"),
+            ("minute_sin", "<f8"),
+            ("minute_cos", "<f8"),
             # averages
             ("close_tick", "<i8"),
             ("ema_9", "<f8"),
@@ -87,6 +90,7 @@ BAR_STATE = np.dtype(
             ("minute_ring", "<i8", (BUCKETS,)),
             ("five_ring", "<i8", (BUCKETS,)),
             ("close_ring", "<i8", (CLOSES,)),
+            ("log_ring", "<f8", (CLOSES,)),  # ln of the close
             ("volume_ring", "<i8", (VOLUMES,)),
             ("delta_ring", "<i8", (OBVS,)),
             ("range_ring", "<i8", (SHORT,)),

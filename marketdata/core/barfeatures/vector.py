@@ -17,7 +17,8 @@ from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
 DAY_S = 86_400
-TURN = 2.0 * math.pi
+SECOND_SIN = np.array([math.sin(2.0 * math.pi * second / DAY_S) for second in range(60)])
+SECOND_COS = np.array([math.cos(2.0 * math.pi * second / DAY_S) for second in range(60)])
 OBV_MAX = 10.0
 
 
@@ -30,11 +31,12 @@ def atr_ticks(state: Record) -> float:
 @inlined
 def _returns(state: Record, out: np.ndarray, at: int) -> None:
     close = state.close_tick
+    log_close = state.log_ring[state.row & (CLOSES - 1)]
     place = f.RETURNS
     for n in (1, 5, 10, 30, 60):
-        ratio = close / state.close_ring[(state.row - n) & (CLOSES - 1)]
-        out[at, place] = ratio - 1.0
-        out[at, place + 1] = math.log(ratio)
+        before = (state.row - n) & (CLOSES - 1)
+        out[at, place] = close / state.close_ring[before] - 1.0
+        out[at, place + 1] = log_close - state.log_ring[before]  # ln(c/c[n]) to 2e-15, one logarithm a row
         place += 2
 
 
@@ -59,9 +61,9 @@ def _clock(state: Record, out: np.ndarray, at: int) -> None:
     out[at, f.MINUTES_TO_CLOSE_NORM] = left / f.RTH_S
     out[at, f.EOD_URGENCY] = 1.0 - left / f.RTH_S
     wall = (state.second + day.wall_s) % DAY_S
-    angle = TURN * wall / DAY_S
-    out[at, f.TIME_SIN] = math.sin(angle)
-    out[at, f.TIME_COS] = math.cos(angle)
+    turn_sin, turn_cos = SECOND_SIN[wall % 60], SECOND_COS[wall % 60]
+    out[at, f.TIME_SIN] = state.minute_sin * turn_cos + state.minute_cos * turn_sin
+    out[at, f.TIME_COS] = state.minute_cos * turn_cos - state.minute_sin * turn_sin
     out[at, f.DOW_SIN] = state.dow_sin
     out[at, f.DOW_COS] = state.dow_cos
     out[at, f.IS_OPEN_PERIOD] = 1.0 if 34_200 <= wall and wall < 36_000 else 0.0
@@ -118,7 +120,7 @@ def _bar(state: Record, open_tick: int, high_tick: int, low_tick: int, out: np.n
 
 @inlined
 def _share_of(volume: int, total: int, n: int) -> float:
-    return volume / (total / n) if total > 0 else 0.0
+    return n * volume / total if total > 0 else 0.0  # v / (total / n)
 
 
 @inlined
