@@ -24,7 +24,7 @@ OBV_MAX = 10.0
 
 @inlined
 def atr_ticks(state: Record) -> float:
-    """ATR in ticks, the one function for features, stops and breakers; meaningful from the 14th row of a segment on."""
+    """ATR in ticks, meaningful from the 14th row of a segment on.  A test holds it to that of stops and breakers."""
     return state.range_14 / 14.0
 
 
