@@ -27,7 +27,6 @@ def begin_segment(state: Record, second: int, contract: int) -> None:
     """Forget everything (MES-FEAT-04).  `observe` sets what has a first value."""
     state.segment += 1
     state.row = -1
-    state.first_second = second
     state.anchor = second
     state.contract = contract
     _enter_minute(state, second)
@@ -43,8 +42,8 @@ def begin_segment(state: Record, second: int, contract: int) -> None:
     state.volume_30 = 0
     state.volume_60 = 0
     state.delta_30 = 0
-    state.minute = second // 60
-    state.five = second // 300
+    state.minute_end = second - second % 60 + 60
+    state.five_end = second - second % 300 + 300
     state.minutes = 0
     state.fives = 0
     _clear_rings(state)
@@ -86,15 +85,15 @@ def _clear_rings(state: Record) -> None:
 def close_buckets(state: Record, second: int) -> None:
     """At the first second of a new bucket the one before is closed at the last close; inside one nothing changes."""
     last = BUCKETS - 1
-    if second // 60 != state.minute:
-        state.minute = second // 60
+    if second == state.minute_end:
+        state.minute_end += 60
         _enter_minute(state, second)
         state.minute_ring[state.minutes & last] = state.close_tick
         state.minutes += 1
         if state.minutes >= 6:
             _minute_features(state)
-    if second // 300 != state.five:
-        state.five = second // 300
+    if second == state.five_end:
+        state.five_end += 300
         state.five_ring[state.fives & last] = state.close_tick
         state.fives += 1
         if state.fives >= 4:

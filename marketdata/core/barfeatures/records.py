@@ -41,7 +41,6 @@ BAR_STATE = np.dtype(
             ("contract", "<i8"),
             ("segment", "<i8"),  # counts the segments begun
             ("row", "<i8"),  # index of the newest row in its segment
-            ("first_second", "<i8"),  # of the segment
             ("anchor", "<i8"),  # of VWAP and OBV
             ("day", BAR_DAY),
             # the clock: of the trading day's weekday, and of the newest row's minute of the day
@@ -77,9 +76,9 @@ BAR_STATE = np.dtype(
             ("k_1", "<f8"),
             ("k_2", "<f8"),
             # closed buckets and what they say; both change at a bucket's first second only
-            ("minute", "<i8"),
-            ("five", "<i8"),
-            ("minutes", "<i8"),  # closed
+            ("minute_end", "<i8"),  # the second at which the present minute is closed
+            ("five_end", "<i8"),
+            ("minutes", "<i8"),  # closed in this segment
             ("fives", "<i8"),
             ("trend_1m", "<f8"),
             ("momentum_1m", "<f8"),

@@ -34,7 +34,7 @@ Record = Any  # one record of BAR_STATE or LABEL_STATE: the type checker cannot 
 @inlined
 def is_warm(state: Record) -> bool:
     """MES-FEAT-05: four five-minute buckets have begun since the segment's first, and 30 s passed since the anchor."""
-    return state.second // 300 - state.first_second // 300 >= WARM_BUCKETS and state.second - state.anchor >= ANCHOR_S
+    return state.fives >= WARM_BUCKETS and state.second - state.anchor >= ANCHOR_S
 
 
 @inlined

@@ -60,16 +60,17 @@ def _clock(state: Record, out: np.ndarray, at: int) -> None:
     left = min(max(day.rth_close_s - state.second, 0), f.RTH_S)
     out[at, f.MINUTES_TO_CLOSE_NORM] = left / f.RTH_S
     out[at, f.EOD_URGENCY] = 1.0 - left / f.RTH_S
-    wall = (state.second + day.wall_s) % DAY_S
-    turn_sin, turn_cos = SECOND_SIN[wall % 60], SECOND_COS[wall % 60]
+    of_minute = 60 - (state.minute_end - state.second)
+    turn_sin, turn_cos = SECOND_SIN[of_minute], SECOND_COS[of_minute]
     out[at, f.TIME_SIN] = state.minute_sin * turn_cos + state.minute_cos * turn_sin
     out[at, f.TIME_COS] = state.minute_cos * turn_cos - state.minute_sin * turn_sin
     out[at, f.DOW_SIN] = state.dow_sin
     out[at, f.DOW_COS] = state.dow_cos
-    out[at, f.IS_OPEN_PERIOD] = 1.0 if 34_200 <= wall and wall < 36_000 else 0.0
+    since_open = state.second - day.rth_open_s  # a session has one morning: no other second is that far from 09:30
+    out[at, f.IS_OPEN_PERIOD] = 1.0 if 0 <= since_open and since_open < 1_800 else 0.0
     closing = day.rth_close_s - 3600 <= state.second and state.second < day.rth_close_s
     out[at, f.IS_CLOSE_PERIOD] = 1.0 if closing else 0.0
-    out[at, f.IS_LUNCH_PERIOD] = 1.0 if 41_400 <= wall and wall < 46_800 else 0.0
+    out[at, f.IS_LUNCH_PERIOD] = 1.0 if 7_200 <= since_open and since_open < 12_600 else 0.0
 
 
 @inlined
