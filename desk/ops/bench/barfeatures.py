@@ -9,9 +9,10 @@ import numpy as np
 
 from desk.ops.bench.table import Row, quantiles
 from marketdata.core.barfeatures import stream
+from marketdata.core.barfeatures.engine import BarFeatures
 from marketdata.core.barfeatures.labels import new_label_states
 from marketdata.core.barfeatures.records import BAR_DAY, VALID, Bars, new_bar_states, new_rows
-from marketdata.core.barfeatures.schema import FEATURE_COUNT
+from marketdata.core.barfeatures.schema import FEATURE_COUNT, FEATURE_NAMES
 
 SEED = 7
 DAYS = 4
@@ -19,6 +20,7 @@ DAY_S = 86_400
 SESSION_S = 82_800
 FIRST_S = 19_000 * DAY_S + 23 * 3600
 CALLS = 30_000
+COLD = 1_200
 ROUNDS = 7
 ROOM = 4_096
 
@@ -61,16 +63,16 @@ def run_batch(days: np.ndarray, bars: Bars) -> int:
 
 
 def call_samples(days: np.ndarray, bars: Bars) -> np.ndarray:
-    """Nanoseconds of one bar's `add` from Python, for the first CALLS bars after the warm-up."""
-    states, out = new_bar_states(1), np.empty((1, FEATURE_COUNT))
+    """Nanoseconds of one bar through the engine from Python, for CALLS bars after the warm-up."""
+    engine = BarFeatures(days, FEATURE_NAMES)
     spent = []
-    for bar in zip(*(column[: CALLS + 1_200].tolist() for column in bars), strict=True):
-        while stream.due(states, 0, bar[0]):
-            stream.carry(states, 0, out, 0)
+    for bar in zip(*(column[: CALLS + COLD].tolist() for column in bars), strict=True):
+        for _ in engine.carried(bar[0]):
+            pass
         began = time.perf_counter_ns()
-        stream.add(states, 0, days, *bar, out, 0)
+        engine.bar(*bar)
         spent.append(time.perf_counter_ns() - began)
-    return np.array(spent[1_200:])
+    return np.array(spent[COLD:])
 
 
 def measure() -> list[Row]:
