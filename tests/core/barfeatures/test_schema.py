@@ -3,10 +3,9 @@
 import pytest
 
 from marketdata.core.barfeatures import schema
-from marketdata.core.barfeatures.document import as_markdown
 from marketdata.core.barfeatures.engine import BarFeatures
 from marketdata.core.barfeatures.schema import FEATURE_NAMES, SchemaDiffers, check_hash, schema_hash
-from tests.bootstrap import ROOT
+from tests.core.barfeatures.document import PAGE, as_markdown
 from tests.core.barfeatures.kit import days
 
 ES_TICK, GOLD_TICK = 250_000_000, 100_000_000
@@ -89,5 +88,4 @@ def test_the_version_belongs_to_these_formulas():
 
 
 def test_the_document_is_current():
-    written = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
-    assert written == as_markdown(), "run manage.py document_features"
+    assert PAGE.read_text(encoding="utf-8") == as_markdown(), "run: python -m tests.core.barfeatures.document"
