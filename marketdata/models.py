@@ -5,11 +5,11 @@ Written by `marketdata.services` alone.
 
 from django.db import models
 
-from marketdata.store import KINDS
+from marketdata.store.report import KINDS
 
 
 class DataSet(models.Model):
-    """One stored file of one import: checked, immutable, named by the hash of its source."""
+    """One import: checked, immutable, named by the hash of its source.  `path` is the manifest of bars, or the file."""
 
     path = models.CharField(max_length=500, unique=True, help_text="relative to the runtime folder")
     kind = models.CharField(max_length=16, choices=[(kind, kind) for kind in KINDS])

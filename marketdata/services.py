@@ -11,7 +11,9 @@ from django.db import transaction
 
 from marketdata.feeds.options import parse_options
 from marketdata.models import DataSet
-from marketdata.store import Estimate, ImportReport, Progress, estimate, import_file
+from marketdata.store.estimates import estimate
+from marketdata.store.importing import Cancelled, Progress, import_file
+from marketdata.store.report import Estimate, ImportReport
 
 DATA = "data"
 
@@ -33,15 +35,27 @@ def import_history(
     options: dict[str, str],
     schema: str = "",
     progress: Progress = lambda rows: None,
+    cancelled: Cancelled = lambda: False,
+    skip_memory_check: str = "",
 ) -> DataSet:
     """Read `path` to its end and keep it.  The same file asked for in the same way is the same data set.
 
-    Raises FeedError with one sentence; then neither a file nor a row is left.
+    Raises FeedError or MemoryRefused with one sentence; then neither a file nor a row is left.  Raises ImportCancelled
+    when `cancelled()` says so; then nothing is visible, and the same import goes on where it stopped.
     """
     folder = data_folder()
     checked = parse_options(options)
     estimate(path, checked, folder)
-    report = import_file(path, symbol, checked, folder, schema=schema, progress=progress)
+    report = import_file(
+        path,
+        symbol,
+        checked,
+        folder,
+        schema=schema,
+        progress=progress,
+        cancelled=cancelled,
+        skip_memory_check=skip_memory_check,
+    )
     request: dict[str, object] = {"symbol": symbol, "schema": schema, "options": options}
     return _record(report, request)
 

@@ -1,7 +1,7 @@
 """Verdicts on what the market data says: is this book, bar or time fit to be used?
 
 Pure tests on integers, in the order of MES-DATA-03; the callers decide what follows (a flag, a dropped row that is
-counted, a refused file).  Called by `core.depth`, `feeds.tabular` and `store`; it never repairs anything.
+counted, a refused file).  Called by `core.depth` and `feeds.tabular`; it never repairs anything.
 """
 
 import numpy as np
@@ -11,8 +11,10 @@ from marketdata.core.records import NO_TICK
 from marketdata.core.units import TICK_MAX
 
 # verdicts; the number is the rule of MES-DATA-03 where there is one
-GOOD, MISSING, NOT_POSITIVE, OFF_GRID, BAD_OHLC, OFF_SECOND, REPEATED, CONFLICT, OUT_OF_ORDER = range(9)
-CROSSED, ONE_SIDED, OUT_OF_RANGE = 20, 21, 22
+GOOD, MISSING, NOT_POSITIVE, OFF_GRID, BAD_OHLC, OFF_SECOND, REPEATED, CONFLICT, OUT_OF_ORDER, OUTSIDE_SESSION = range(
+    10
+)
+CROSSED, ONE_SIDED, OUT_OF_RANGE, OTHER_CONTRACT = 20, 21, 22, 23
 VERDICTS = {
     MISSING: "a field is missing or not finite",
     NOT_POSITIVE: "a price is not positive or the volume is negative",
@@ -22,9 +24,11 @@ VERDICTS = {
     REPEATED: "the same row was there before",
     CONFLICT: "two different rows have the same time",
     OUT_OF_ORDER: "the time is earlier than that of the row before",
+    OUTSIDE_SESSION: "the bar lies outside the exchange's session",
     CROSSED: "the best bid is at or above the best ask",
     ONE_SIDED: "one side of the book is empty",
     OUT_OF_RANGE: "a price or volume is beyond what the desk carries",
+    OTHER_CONTRACT: "the row is of another contract",
 }
 VOLUME_MAX = 2**53
 
@@ -92,10 +96,15 @@ def bar_verdicts(
 
 @njit(cache=True)
 def order_verdicts(
-    start_ns: np.ndarray, ticks: np.ndarray, volume: np.ndarray, last: np.ndarray, verdicts: np.ndarray
+    start_ns: np.ndarray,
+    ticks: np.ndarray,
+    volume: np.ndarray,
+    contract: np.ndarray,
+    last: np.ndarray,
+    verdicts: np.ndarray,
 ) -> None:
-    """Rules 6 to 8 among the rows that are still GOOD.  `last` (6,) int64 carries time, prices and volume of the last
-    good row over the borders of chunks; its time is NO_TICK before the first."""
+    """Rules 6 to 8 among the rows that are still GOOD.  `last` (7,) int64 carries time, prices, volume and contract of
+    the last good row over the borders of chunks; its time is NO_TICK before the first."""
     for i in range(start_ns.size):
         if verdicts[i] != GOOD:
             continue
@@ -103,7 +112,7 @@ def order_verdicts(
             verdicts[i] = OUT_OF_ORDER
             continue
         if start_ns[i] == last[0]:
-            same = volume[i] == last[5]
+            same = volume[i] == last[5] and contract[i] == last[6]
             for k in range(4):
                 same = same and ticks[i, k] == last[1 + k]
             verdicts[i] = REPEATED if same else CONFLICT
@@ -112,3 +121,4 @@ def order_verdicts(
         for k in range(4):
             last[1 + k] = ticks[i, k]
         last[5] = volume[i]
+        last[6] = contract[i]

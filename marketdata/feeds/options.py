@@ -25,6 +25,8 @@ KNOWN = {
     "as_symbol": "symbol that the tape is traded as (ES tape: MES), or pairs ES:MES,NQ:MNQ",
     "instrument_id": "the vendor's id of the instrument, one per symbol",
     "contract": "contract to take from a file of several, like 201312 or ESU4",
+    "sort": "true: sort the rows by time first; without it a file out of order is refused",
+    "hours": "any: keep bars outside the exchange's sessions, which an import else puts aside (CME)",
     "start": "UTC time at which the session starts; what lies before is back-fill",
 }
 
@@ -44,6 +46,8 @@ class ReplayOptions:
     instrument_ids: tuple[int, ...] = ()
     contract: str = ""
     start_ns: int | None = None
+    sort: bool = False
+    any_hours: bool = False
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -102,6 +106,8 @@ def parse_options(options: dict[str, str]) -> ReplayOptions:
         instrument_ids=tuple(_number("instrument_id", part.strip()) for part in ids.split(",")) if ids else (),
         contract=options.get("contract", "").upper(),
         start_ns=_start(options.get("start", "")),
+        sort=_one_of("sort", options.get("sort", ""), ("true", "false")) == "true",
+        any_hours=_one_of("hours", options.get("hours", ""), ("any", "session")) == "any",
     )
 
 

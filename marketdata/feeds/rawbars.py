@@ -1,4 +1,4 @@
-"""Bars in text and Parquet → integers, exactly: block by block, in columns, the line named that cannot be read.
+"""Bars in text → integers, exactly: block by block, in columns, the line named that cannot be read.
 
 It reads what the layout declares and judges nothing: order, grid and OHLC are tested by `core.quality` afterwards.  A
 naive time without a declared zone is refused (MES-DATA-02).  Called by `feeds.tabular`; memory is one block.
@@ -7,19 +7,15 @@ naive time without a declared zone is refused (MES-DATA-02).  Called by `feeds.t
 import io
 import zlib
 from collections.abc import Generator
-from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyarrow import csv
 
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS
-from marketdata.feeds.dbn import root_of
-from marketdata.feeds.options import ReplayOptions, tape_root
 from marketdata.feeds.port import FeedError
 from marketdata.zones import ZoneError, utc_from_local
 
@@ -28,18 +24,19 @@ NULLS = ["", "NaN", "nan", "null", "None", "-"]
 PRICE = pa.decimal128(38, 9)
 MS_NS = 1_000_000
 DAY_NS = 86_400 * NANOS
-BATCH_ROWS = 1 << 18
-NANOS_FLOAT_MAX = 9.0e9  # float points beyond this do not fit int64 of 1e-9
 OHLC = ("open", "high", "low", "close")
 
 
 class RawBars(NamedTuple):
-    """Bars as the file has them.  A missing value is NO_TICK."""
+    """A block of a file's rows: the bars that are asked for, as the file has them.  A missing value is NO_TICK."""
 
     stamp_ns: np.ndarray  # (n,) int64 UTC, start or end of the bar, whichever the file has
     prices: np.ndarray  # (n, 4) int64, 1e-9 units: open, high, low, close
     volume: np.ndarray  # (n,) int64
-    first_row: int  # number of the first row in the file (lines count from 1)
+    first_row: int  # number of the block's first row in the file (lines count from 1)
+    at: np.ndarray  # (n,) int64 place of each row in its block, from 0
+    read: int  # rows of the block; more than n when others were left out
+    contract: np.ndarray  # (n,) int64, index in the source's list of contracts
 
 
 class Layout(NamedTuple):
@@ -71,9 +68,22 @@ def check_layout(name: str, layout: Layout) -> None:
         raise FeedError(f"{name}: the columns {', '.join(layout.columns)} name one twice")
 
 
-def text_bars(name: str, stream: IO[bytes], layout: Layout) -> Generator[RawBars, None, None]:
-    """All bars of `stream`.  `name` is the file's, for messages.  Raises FeedError."""
+def text_bars(name: str, stream: IO[bytes], layout: Layout, skip: int = 0) -> Generator[RawBars, None, None]:
+    """All bars of `stream` but the blocks within its first `skip` rows.  `name` is the file's, for messages.  Raises
+    FeedError."""
     check_layout(name, layout)
+    for line, body in _blocks(name, stream, layout):
+        if line - layout.header_lines + body.count(b"\n") > skip:
+            yield _read_block(name, body, layout, line)
+
+
+def text_rows(name: str, stream: IO[bytes], layout: Layout) -> int:
+    """Rows of `stream`, counted without reading any.  Raises FeedError when it is damaged."""
+    return sum(body.count(b"\n") + 1 for _, body in _blocks(name, stream, layout))
+
+
+def _blocks(name: str, stream: IO[bytes], layout: Layout) -> Generator[tuple[int, bytes], None, None]:
+    """Whole lines in blocks, with the number of the first one."""
     line = 1
     for _ in range(layout.header_lines):
         stream.readline()
@@ -86,7 +96,7 @@ def text_bars(name: str, stream: IO[bytes], layout: Layout) -> Generator[RawBars
             raise FeedError(f"{name} is cut or damaged after line {line}: {error}; fetch the file again") from None
         body, carry = _split(carry + piece, final=not piece)
         if body:
-            yield _read_block(name, body, layout, line)
+            yield line, body
             line += body.count(b"\n") + 1
         if not piece:
             return
@@ -149,7 +159,10 @@ def _parse(block: bytes, layout: Layout, first_line: int) -> RawBars:
         ),
     )
     prices = np.stack([nanos_from_text(table[name]) for name in OHLC], axis=1)
-    return RawBars(_times(table, layout), prices, _whole(table["volume"]), first_line)
+    n = table.num_rows
+    return RawBars(
+        _times(table, layout), prices, _whole(table["volume"]), first_line, np.arange(n), n, np.zeros(n, np.int64)
+    )
 
 
 def nanos_from_text(column: pa.ChunkedArray) -> np.ndarray:
@@ -234,92 +247,3 @@ def _to_utc(local_ns: np.ndarray, zone: str) -> np.ndarray:
     out = np.full(local_ns.size, NO_TICK, np.int64)
     out[known] = utc_from_local(local_ns[known], zone)
     return out
-
-
-def parquet_bars(path: Path, symbol: str, place: int, options: ReplayOptions) -> Generator[RawBars, None, None]:
-    """The bars of one contract of a Parquet file (MES-DATA-01: `timestamp` = bar start); other rows are left out.
-
-    Prices are int64 of 1e-9 or float points; times are int64 ns UTC or timestamps.  Raises FeedError.
-    """
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise FeedError(f"{path} is cut or no Parquet file: {str(error).splitlines()[0]}; fetch it again") from None
-    names = file.schema_arrow.names
-    missing = [name for name in ("timestamp", *OHLC, "volume") if name not in names]
-    if missing:
-        raise FeedError(f"{path} has no column {missing[0]}: bars need timestamp, open, high, low, close, volume")
-    contract = next((name for name in ("symbol", "instrument_id") if name in names), "")
-    if not contract:
-        raise FeedError(f"{path} has neither a column symbol nor instrument_id: the contract of its rows is unknown")
-    return _batches(file, path, contract, symbol, place, options)
-
-
-def _batches(
-    file: pq.ParquetFile, path: Path, contract: str, symbol: str, place: int, options: ReplayOptions
-) -> Generator[RawBars, None, None]:
-    columns = ["timestamp", *OHLC, "volume", contract]
-    wanted: list[str] = []
-    row = 1
-    try:
-        for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
-            table = pa.Table.from_batches([batch])
-            held = pc.cast(table[contract], pa.string())
-            if not wanted:
-                wanted = _choose(path, contract, held, symbol, place, options)
-            mine = np.asarray(pc.fill_null(pc.is_in(held, pa.array(wanted)), False).combine_chunks())
-            first = row + int(np.argmax(mine)) if mine.any() else row
-            table = table.filter(pa.array(mine))
-            prices = np.stack([_nanos(table[name]) for name in OHLC], axis=1)
-            yield RawBars(
-                _parquet_times(path, table["timestamp"], options.zone), prices, _integers(table["volume"]), first
-            )
-            row += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise FeedError(f"{path} is damaged after row {row}: {str(error).splitlines()[0]}; fetch it again") from None
-    finally:
-        file.close()
-
-
-def _choose(
-    path: Path, column: str, held: pa.ChunkedArray, symbol: str, place: int, options: ReplayOptions
-) -> list[str]:
-    """Value of the contract column that is read: as declared, else the contract of the root with most rows here."""
-    counts = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(held).to_pylist()}
-    if column == "instrument_id":
-        if options.instrument_ids:
-            return [str(options.instrument_ids[place])]
-        return [options.contract or max(counts, key=lambda name: (counts[name], name))]
-    if options.contract:
-        return [options.contract]
-    root = tape_root(str(path), symbol, options, {root_of(name) for name in counts})
-    return [max((name for name in counts if root_of(name) == root), key=lambda name: (counts[name], name))]
-
-
-def _nanos(column: pa.ChunkedArray) -> np.ndarray:
-    """int64 of 1e-9, or float points to the nearest 1e-9; missing, not finite or out of range → NO_TICK."""
-    if pa.types.is_floating(column.type):
-        points = np.asarray(pc.fill_null(column, np.nan).combine_chunks(), np.float64)
-        usable = np.isfinite(points) & (np.abs(points) < NANOS_FLOAT_MAX)
-        return np.where(usable, np.rint(np.where(usable, points, 0.0) * NANOS).astype(np.int64), NO_TICK)
-    return _integers(column)
-
-
-def _integers(column: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), NO_TICK).combine_chunks())
-
-
-def _parquet_times(path: Path, column: pa.ChunkedArray, zone: str) -> np.ndarray:
-    """ns UTC; a timestamp column without a zone needs a declared one (MES-DATA-02)."""
-    if pa.types.is_timestamp(column.type):
-        stamps = _integers(pc.cast(column, pa.timestamp("ns", column.type.tz)))
-        if column.type.tz is not None:
-            return stamps
-        if not zone:
-            raise FeedError(f"{path}: its timestamps are naive; name their zone with the option zone=Area/City")
-        known = stamps != NO_TICK
-        try:
-            return np.where(known, utc_from_local(np.where(known, stamps, 0), zone), NO_TICK)
-        except ZoneError as error:
-            raise FeedError(f"{path}: {error}") from None
-    return _integers(column)

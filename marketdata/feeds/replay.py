@@ -25,7 +25,8 @@ from marketdata.core.records import (
 from marketdata.feeds.dbn import BAR_SECONDS, SCHEMAS, DbnReader
 from marketdata.feeds.options import ReplayOptions, check_symbols, parse_options
 from marketdata.feeds.port import Batch, FeedError, FeedSpec
-from marketdata.feeds.tabular import detect_format
+from marketdata.feeds.sources import detect_format
+from marketdata.feeds.stored import data_set_files
 from marketdata.feeds.tapes import BarTape, Block, RecordTape, Tape
 
 BACKFILL_BARS = 2400  # forty minutes of 1-second bars
@@ -232,7 +233,8 @@ def open_replay(spec: FeedSpec) -> ReplayFeed:
     """The feed of a recorded file.  A file of ordinary size is read to its end first, so that a bad one is refused
     before anything was sent.  Raises FeedError."""
     open_tape, options = tape_of(spec)
-    if sum(Path(part).stat().st_size for part in spec.path.split(",") if Path(part).is_file()) <= VERIFY_BYTES:
+    files = [file for part in spec.path.split(",") for file in data_set_files(Path(part))]
+    if sum(file.stat().st_size for file in files) <= VERIFY_BYTES:
         verify_tape(open_tape)
     return ReplayFeed(spec.path, open_tape, options.start_ns)
 

@@ -1,17 +1,14 @@
-"""Bars from files: Parquet, DBN, Finam's export, LEAN's zips, any CSV that is declared → checked ticks in chunks.
+"""Bars from files → checked ticks in chunks: one place tests what every format yields (MES-DATA-03).
 
-Each format yields raw bars; one place tests them (MES-DATA-03) and either refuses the file at the first bad row
-(replay) or drops and counts it (import).  Called by `feeds.replay` and `store`; memory is one chunk, whatever the file.
+Replay refuses a file at its first bad row; an import drops and counts rows of rules 1 to 6, puts rows of rule 9 aside
+and refuses rules 7 and 8.  What the rules remember is carried over the borders of blocks and can be kept and taken up
+again.  Called by `feeds.tapes` and `marketdata.store`; memory is one block, whatever the file (but for option sort).
 """
 
-import gzip
-import re
-import zipfile
 from collections import Counter
-from collections.abc import Generator, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,28 +18,39 @@ from marketdata.core.quality import (
     CONFLICT,
     GOOD,
     OFF_GRID,
+    OTHER_CONTRACT,
     OUT_OF_ORDER,
+    OUTSIDE_SESSION,
+    REPEATED,
     VERDICTS,
     bar_verdicts,
     order_verdicts,
 )
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS
-from marketdata.feeds.dbn import BAR_SECONDS, ZSTD_MAGIC, DbnReader, front_ids, root_of
-from marketdata.feeds.options import FORMATS, ReplayOptions, tape_root
+from marketdata.feeds.columns import Contracts
+from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
-from marketdata.feeds.rawbars import Layout, RawBars, parquet_bars, text_bars
+from marketdata.feeds.rawbars import RawBars
+from marketdata.feeds.sources import (
+    RawStream,
+    Source,
+    dbn_source,
+    detect_format,
+    lean_source,
+    parquet_source,
+    text_source,
+)
+from marketdata.memory.guard import check
 
-DBN_ROWS = 1 << 16
 EXAMPLES_MAX = 20  # dropped rows that are named one by one
-DEFAULT_ZONES = {"finam": "Europe/Moscow", "lean": "UTC"}
-ALIASES = {"datetime": "timestamp", "begin": "timestamp", "vol": "volume", "ts": "timestamp"}
-LEAN_BAR_S = {"minute": 60, "hour": 3600, "daily": 86400}
-LEAN_MINUTE = re.compile(r"(\d{8})_([a-z0-9]+)_(\w+?)_trade_(\w+)\.csv")
-LEAN_LONG = re.compile(r"([a-z0-9]+)_trade_(\w+)\.csv")
+PAST_ROWS_MAX = 4_000_000  # bars that are looked through for the twin of a row that steps back in time
+SORT_BLOCK = 1 << 18
+OLDEST_NS, NEWEST_NS = 631_152_000 * NANOS, 7_258_118_400 * NANOS  # 1990 .. 2200
+NONE = np.zeros(0, np.int64)
+SORTED_ROW_BYTES = 12 * 8  # of one bar that waits to be sorted
 
-
-RawStream = Generator[RawBars, None, None]
+Inside = Callable[[np.ndarray], np.ndarray]  # starts (n,) ns UTC → (n,) bool: within a session
 
 
 class Bars(NamedTuple):
@@ -51,205 +59,102 @@ class Bars(NamedTuple):
     start_ns: np.ndarray  # (n,) int64 UTC
     ticks: np.ndarray  # (n, 4) int64: open, high, low, close
     volume: np.ndarray  # (n,) int64 contracts or lots
+    contract: np.ndarray = NONE  # (n,) int64, index in BarReader.contracts
+    row: np.ndarray = NONE  # (n,) int64, place in the file, from 0
+
+    def take(self, which: np.ndarray | slice) -> "Bars":
+        """The bars of a mask, of indices or of a slice."""
+        return Bars(*(column[which] for column in self))
 
 
-class Source(NamedTuple):
-    """One format's raw bars and what the format says about them."""
-
-    raw: RawStream
-    bar_ns: int  # 0 = not said
-    stamp: str  # "start" or "end"
-    volume_unit: str
-    columns: tuple[str, ...] = ()
-
-
-def detect_format(path: Path) -> str:
-    """Format by the file's first bytes, then by its name.  Raises FeedError."""
-    if not path.is_file():
-        raise FeedError(f"{path} does not exist: give the path of a recorded file")
-    with open(path, "rb") as file:
-        head = file.read(4)
-    if not head:
-        raise FeedError(f"{path} is empty; fetch the file again")
-    if head[:3] == b"DBN" or head == ZSTD_MAGIC:
-        return "dbn"
-    if head == b"PAR1":
-        return "parquet"
-    if head[:2] == b"PK":
-        return "lean"
-    name = path.name.removesuffix(".gz")
-    if name.endswith((".csv", ".txt")):
-        return "finam" if _first_line(path).startswith(("<DATE>", "<TICKER>")) else "csv"
-    raise FeedError(f"{path}: unknown format; known: {', '.join(FORMATS)} (option format=...)")
-
-
-def _open_text(path: Path) -> IO[bytes]:
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(path, "rb") if zipped else open(path, "rb"))
-
-
-def _first_line(path: Path) -> str:
-    try:
-        with _open_text(path) as stream:
-            line = stream.readline(4096)
-    except (OSError, EOFError) as error:
-        raise FeedError(f"{path} is cut or damaged: {error}; fetch the file again") from None
-    if not line.strip():
-        raise FeedError(f"{path} is empty or starts with an empty line; fetch the file again")
-    return line.decode("utf-8-sig", "replace").strip()
-
-
-def text_source(path: Path, kind: str, options: ReplayOptions) -> Source:
-    """CSV as declared or as its header says; Finam's export is one with a known header, zone and stamp."""
-    first = _first_line(path)
-    delimiter = options.delimiter or max(";\t,", key=first.count)
-    names = tuple(_column(name) for name in first.split(delimiter))
-    has_header = "open" in names or "close" in names
-    if not has_header and not options.columns:
-        raise FeedError(
-            f"{path} has no header line: declare its columns, columns=timestamp,open,high,low,close,volume for instance"
-        )
-    columns = tuple(_column(name) for name in options.columns) if options.columns else names
-    if "time" in columns and "date" not in columns:
-        columns = tuple("timestamp" if name == "time" else name for name in columns)
-    zone = options.zone or DEFAULT_ZONES.get(kind, "")
-    layout = Layout(columns, delimiter, 1 if has_header else 0, zone)
-    finam = kind == "finam"
-    raw = _closing(path, layout)
-    return Source(raw, 0, "end" if finam else "start", "units" if finam else "lots", columns)
-
-
-def _closing(path: Path, layout: Layout) -> RawStream:
-    with _open_text(path) as stream:
-        yield from text_bars(str(path), stream, layout)
-
-
-def _column(name: str) -> str:
-    plain = name.strip().strip('<>"').lower()
-    return ALIASES.get(plain, plain)
-
-
-def lean_source(path: Path, symbol: str, options: ReplayOptions) -> Source:
-    """One contract of a LEAN zip of trade bars: the one named by option contract, else the largest (the front)."""
-    try:
-        archive = zipfile.ZipFile(path)
-        damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FeedError(f"{path} is cut or no zip: {error}; fetch the file again") from None
-    if damaged is not None:
-        raise FeedError(f"{path}: its member {damaged} is damaged; fetch the file again")
-    found = []
-    for item in archive.infolist():
-        if match := LEAN_MINUTE.fullmatch(item.filename):
-            found.append((item.file_size, item.filename, match[1], match[2].upper(), match[3], match[4]))
-        elif match := LEAN_LONG.fullmatch(item.filename):
-            span = next((name for name in ("hour", "daily") if name in path.name), "hour")
-            found.append((item.file_size, item.filename, "", match[1].upper(), span, match[2]))
-    found = [item for item in found if item[4] in LEAN_BAR_S]
-    if not found:
-        raise FeedError(f"{path} holds no trade bars of LEAN (minute, hour or daily): give a *_trade.zip")
-    root = tape_root(str(path), symbol, options, {item[3] for item in found})
-    mine = [item for item in found if item[3] == root and options.contract in ("", item[5].upper())]
-    if not mine:
-        held = ", ".join(sorted(item[5] for item in found))
-        raise FeedError(f"{path} holds no contract {options.contract}; it holds {held}")
-    _, member, day, _, span, _ = max(mine)
-    base = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) if day else None
-    layout = Layout(
-        ("ms" if day else "timestamp", "open", "high", "low", "close", "volume"),
-        ",",
-        0,
-        options.zone or DEFAULT_ZONES["lean"],
-        int(base.timestamp()) * NANOS if base else 0,
-    )
-    return Source(_member(archive, path, member, layout), LEAN_BAR_S[span] * NANOS, "start", "lots")
-
-
-def _member(archive: zipfile.ZipFile, path: Path, member: str, layout: Layout) -> RawStream:
-    with archive, archive.open(member) as stream:
-        yield from text_bars(f"{path}:{member}", stream, layout)
-
-
-def dbn_source(path: Path, schema: str, symbol: str, place: int, options: ReplayOptions) -> Source:
-    """The ohlcv records of one instrument of a DBN file; `place` is the symbol's place in option instrument_id."""
-    reader = DbnReader(path, schema)
-    if reader.schema not in BAR_SECONDS:
-        raise FeedError(f"{path} holds schema {reader.schema}, which has no bars; known: {', '.join(BAR_SECONDS)}")
-    first = reader.read(DBN_ROWS)
-    ids = dbn_ids(reader, symbol, place, options, first)
-    return Source(_dbn_raw(reader, first, ids), BAR_SECONDS[reader.schema] * NANOS, "start", "lots")
-
-
-def dbn_ids(reader: DbnReader, symbol: str, place: int, options: ReplayOptions, first: np.ndarray) -> list[int]:
-    """The vendor's ids that are read as `symbol`: as declared, else the front contract of its root."""
-    if options.instrument_ids:
-        return [options.instrument_ids[place]]
-    named = {name: ids for name, ids in reader.symbols.items() if options.contract in ("", name)}
-    root = tape_root(str(reader.path), symbol, options, {root_of(name) for name in named})
-    return front_ids(named, root, first)
-
-
-def _dbn_raw(reader: DbnReader, records: np.ndarray, ids: list[int]) -> RawStream:
-    row = 1
-    while records.size:
-        mine = np.isin(records["instrument_id"], ids)
-        taken = records[mine]
-        prices = np.stack([taken[name] for name in ("open", "high", "low", "close")], axis=1)
-        prices[prices == np.iinfo(np.int64).max] = NO_TICK
-        yield RawBars(taken["ts_event"].copy(), prices, taken["volume"].copy(), row)
-        row += records.size
-        records = reader.read(DBN_ROWS)
-    reader.close()
+def join(parts: list[Bars]) -> Bars:
+    """One after another."""
+    return Bars(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 class BarReader:
-    """Bars of one instrument from one file, checked.  `strict`: the first bad row refuses the file, else rows of rules
-    1 to 6 are dropped and counted, and rules 7 and 8 refuse it all the same.
+    """Bars of one instrument from one file or data set, checked.  `strict`: the first bad row refuses the file.  Not
+    strict: all contracts of the root are read, and `inside` tells which bars lie in a session.
 
-    Attributes: bar_ns, rows (read), dropped (verdict → count), examples (row, why), advice.  Raises FeedError.
+    Attributes: bar_ns, rows (read), dropped (verdict → count), examples (row, why), contracts (names), rolls (start,
+    contract before, after), aside (bars of rule 9, for the caller to take).  Raises FeedError, MemoryRefused.
     """
 
     def __init__(
-        self, path: Path, symbol: str, options: ReplayOptions, *, schema: str = "", place: int = 0, strict: bool = True
+        self,
+        path: Path,
+        symbol: str,
+        options: ReplayOptions,
+        *,
+        schema: str = "",
+        place: int = 0,
+        strict: bool = True,
+        inside: Inside | None = None,
+        state: dict[str, Any] | None = None,
     ) -> None:
         kind = options.format or detect_format(path)
         if not path.is_file():
             raise FeedError(f"{path} does not exist: give the path of a recorded file")
         self.path, self.format, self.strict, self.symbol = path, kind, strict, symbol
+        self._asked = (options, schema, place)
+        self._inside = inside
         self.instrument = INSTRUMENTS[symbol]
+        kept = state or {}
+        self.contracts = Contracts(list(kept.get("contracts", [])))
         self.source = self._open(kind, schema, place, options)
-        self.bar_ns = options.bar_ns or self.source.bar_ns
+        self.bar_ns = int(kept.get("bar_ns", 0)) or options.bar_ns or self.source.bar_ns
         self.stamp = options.stamp or self.source.stamp
         by_units = (options.volume_unit or self.source.volume_unit) == "units"
         self._lot = self.instrument.lot if by_units else 1
-        self._last = np.full(6, NO_TICK, np.int64)
-        self.rows = 0
-        self.dropped: Counter[int] = Counter()
-        self.examples: list[tuple[int, str]] = []
-        self.advice = ""  # how to read a file whose columns are in another order, once such rows were seen
+        self._last = np.array(kept.get("last", [NO_TICK] * 7), np.int64)
+        self.rows = int(kept.get("rows", 0))
+        self.dropped: Counter[int] = Counter({int(key): count for key, count in kept.get("dropped", {}).items()})
+        self.examples: list[tuple[int, str]] = [(row, why) for row, why in kept.get("examples", [])]
+        self.rolls: list[tuple[int, str, str]] = [(at, old, new) for at, old, new in kept.get("rolls", [])]
+        self.advice = str(kept.get("advice", ""))  # how to read a file whose columns are in another order
+        self.aside: list[Bars] = []
+        self._past: list[Bars] = []  # the last good bars, once a row has stepped back in time
+        self._trusting = False  # a second pass over rows that were judged before
+        self._stream: RawStream = self.source.raw(self.rows)
+
+    def state(self) -> dict[str, Any]:
+        """All that the rules remember, as plain values: a reader made with it goes on after the last block."""
+        return {
+            "contracts": self.contracts.names.copy(),
+            "bar_ns": self.bar_ns,
+            "last": self._last.tolist(),
+            "rows": self.rows,
+            "dropped": {str(key): count for key, count in self.dropped.items()},
+            "examples": [list(example) for example in self.examples],
+            "rolls": [list(roll) for roll in self.rolls],
+            "advice": self.advice,
+        }
 
     def _open(self, kind: str, schema: str, place: int, options: ReplayOptions) -> Source:
         if kind == "dbn":
-            return dbn_source(self.path, schema, self.symbol, place, options)
+            return dbn_source(self.path, schema, self.symbol, place, options, contracts=self.contracts)
         if kind == "parquet":
-            return Source(parquet_bars(self.path, self.symbol, place, options), 0, "start", "lots")
+            return parquet_source(
+                self.path, self.symbol, place, options, series=not self.strict, contracts=self.contracts
+            )
         if kind == "lean":
             return lean_source(self.path, self.symbol, options)
         return text_source(self.path, kind, options)
 
     def chunks(self) -> Iterator[Bars]:
         """All bars, in order of time.  Raises FeedError at the row that cannot be used."""
-        for raw in self.source.raw:
-            if self.bar_ns == 0:
-                self.bar_ns = self._usual_step(raw.stamp_ns)
-            yield self._check(raw)
-        if self.rows == 0:
-            raise FeedError(f"{self.path} holds no bar of {self.symbol}: fetch the file again")
+        if self._asked[0].sort:
+            yield from self._sorted()
+        else:
+            for raw in self._stream:
+                yield self._ordered(raw, *self._rules_1_to_5(raw))
+        if self.rows == 0 or self._last[0] == NO_TICK:
+            why = "; ".join(f"{count} rows: {VERDICTS[verdict]}" for verdict, count in sorted(self.dropped.items()))
+            raise FeedError(f"{self.path} holds no bar of {self.symbol}: {why or 'fetch the file again'}")
 
     def close(self) -> None:
         """Close the file; nothing can be read after it."""
-        self.source.raw.close()
+        self._stream.close()
 
     def _usual_step(self, stamps: np.ndarray) -> int:
         steps = np.diff(np.unique(stamps[stamps != NO_TICK]))
@@ -258,53 +163,201 @@ class BarReader:
         lengths, counts = np.unique(steps, return_counts=True)
         return int(lengths[np.argmax(counts)])
 
-    def _check(self, raw: RawBars) -> Bars:
+    def _rules_1_to_5(self, raw: RawBars) -> tuple[Bars, np.ndarray]:
+        """The bars of a block with their verdicts; the number of rows goes up."""
+        if raw.stamp_ns.size and self.bar_ns == 0:
+            self.bar_ns = self._usual_step(raw.stamp_ns)
         n = raw.stamp_ns.size
-        self.rows += n
         start = raw.stamp_ns.copy()
+        known = start != NO_TICK
+        odd = known & ((start < OLDEST_NS) | (start >= NEWEST_NS))
+        if odd.any():
+            k = int(np.argmax(odd))
+            raise FeedError(
+                f"{self.path} row {raw.first_row + int(raw.at[k])}: its time {int(start[k])} ns UTC is not within"
+                " 1990 and 2200: is the column in seconds, milliseconds or microseconds? Write it in ns"
+            )
         if self.stamp == "end":
-            start[start != NO_TICK] -= self.bar_ns
+            start[known] -= self.bar_ns
         ticks, verdicts = np.zeros((n, 4), np.int64), np.zeros(n, np.int64)
         tick = self.instrument.tick_nanos
-        bar_verdicts(start, raw.prices, raw.volume, tick, tick // 1_000_000, self.bar_ns, ticks, verdicts)
-        order_verdicts(start, ticks, raw.volume, self._last, verdicts)
+        bar_verdicts(start, raw.prices, raw.volume, tick, tick // 1_000_000, max(self.bar_ns, 1), ticks, verdicts)
+        bars = Bars(start, ticks, raw.volume, raw.contract, self.rows + raw.at)
+        self.rows += raw.read
+        if raw.read > n and not self.strict:
+            self.dropped[OTHER_CONTRACT] += raw.read - n
+        return bars, verdicts
+
+    def _ordered(self, raw: RawBars, bars: Bars, verdicts: np.ndarray) -> Bars:
+        """Rules 6 to 9 on the survivors of a block."""
+        before = self._last[[0, 6]].copy()
+        order_verdicts(bars.start_ns, bars.ticks, bars.volume, bars.contract, self._last, verdicts)
+        if (verdicts == OUT_OF_ORDER).any() and not self.strict and not self._trusting:
+            self._find_twins(bars, verdicts)
         good = verdicts == GOOD
         if not good.all():
             self._judge(raw, verdicts)
-        return Bars(start[good], ticks[good], raw.volume[good] // self._lot)
+        bars = bars.take(good)
+        self._remember(bars)
+        if not self.strict:
+            self._find_rolls(bars, int(before[0]), int(before[1]))
+            if self._inside is not None:
+                bars = self._put_aside(bars)
+        return bars if self._trusting else bars._replace(volume=bars.volume // self._lot)
+
+    def _remember(self, bars: Bars) -> None:
+        """Once a row has stepped back, the last good bars are held."""
+        if self._past and bars.start_ns.size:
+            self._past.append(bars)
+            while len(self._past) > 2 and sum(part.start_ns.size for part in self._past) > PAST_ROWS_MAX:
+                self._past.pop(0)
+
+    def _find_twins(self, bars: Bars, verdicts: np.ndarray) -> None:
+        """Rows that step back in time: the twin of an earlier row is a repetition (rule 6), a row beside another of the
+        same time a conflict (rule 7), any other is out of order (rule 8)."""
+        strays = np.flatnonzero(verdicts == OUT_OF_ORDER)
+        self._recall(int(bars.start_ns[strays].min()), int(bars.row[0]))
+        earlier = join([*self._past, bars.take(verdicts == GOOD)])
+        place = np.searchsorted(earlier.start_ns, bars.start_ns[strays])
+        place = np.minimum(place, max(earlier.start_ns.size - 1, 0))
+        there = earlier.start_ns[place] == bars.start_ns[strays]
+        same = there & (earlier.ticks[place] == bars.ticks[strays]).all(axis=1)
+        same &= (earlier.volume[place] == bars.volume[strays]) & (earlier.contract[place] == bars.contract[strays])
+        verdicts[strays] = np.where(same, REPEATED, np.where(there, CONFLICT, OUT_OF_ORDER))
+
+    def _recall(self, oldest_ns: int, before_row: int) -> None:
+        """Hold the good bars from `oldest_ns` on, out of the rows before this block: by a second pass over them, which
+        goes twice as far back as was asked for, so that few passes are needed."""
+        if self._past and self._past[0].start_ns[0] <= oldest_ns:
+            return
+        floor = oldest_ns - (int(self._last[0]) - oldest_ns)
+        options, schema, place = self._asked
+        again = BarReader(self.path, self.symbol, options, schema=schema, place=place, strict=False)
+        again._trusting, again.bar_ns = True, self.bar_ns
+        self._past = []
+        held = 0
+        try:
+            for bars in again.chunks():
+                wanted = (bars.start_ns >= floor) & (bars.row < before_row)
+                if wanted.any():
+                    self._past.append(bars.take(wanted))
+                held += int(wanted.sum())
+                if held > PAST_ROWS_MAX:
+                    raise FeedError(
+                        f"{self.path} goes back over more than {PAST_ROWS_MAX} bars at row {before_row + 1}: sort the"
+                        " file by time, or give the option sort=true"
+                    )
+                if again.rows >= before_row:
+                    break
+        finally:
+            again.close()
+
+    def _find_rolls(self, bars: Bars, last_ns: int, last_contract: int) -> None:
+        """Changes of contract (MES-DATA-22).  Two within one UTC date are no roll: the contracts are mixed."""
+        if not bars.start_ns.size or self._trusting:
+            return
+        first = int(bars.contract[0]) if last_ns == NO_TICK else last_contract
+        changed = np.flatnonzero(np.diff(bars.contract, prepend=first))
+        for k in changed.tolist():
+            old = int(bars.contract[k - 1]) if k else first
+            names = [self.contracts.names[code].strip("|") for code in (old, int(bars.contract[k]))]
+            at = int(bars.start_ns[k])
+            if self.rolls and self.rolls[-1][0] // (86_400 * NANOS) == at // (86_400 * NANOS):
+                raise FeedError(
+                    f"{self.path} mixes contracts: {names[0]} and {names[1]} take turns on {_moment(at)[:10]}:"
+                    " name one with the option contract=... or instrument_id=..."
+                )
+            self.rolls.append((at, names[0], names[1]))
+
+    def _put_aside(self, bars: Bars) -> Bars:
+        """Rule 9."""
+        assert self._inside is not None
+        inside = self._inside(bars.start_ns) if bars.start_ns.size else np.ones(0, bool)
+        if not inside.all():
+            outside = np.flatnonzero(~inside)
+            self.dropped[OUTSIDE_SESSION] += outside.size
+            self.aside.append(bars.take(outside))
+            for k in outside[: EXAMPLES_MAX - len(self.examples)].tolist():
+                self.examples.append((int(bars.row[k]) + 1, VERDICTS[OUTSIDE_SESSION]))
+        return bars.take(inside)
+
+    def _sorted(self) -> Iterator[Bars]:
+        """Option sort: rules 1 to 5 row by row, then all survivors in order of time, equal times as in the file."""
+        parts: list[Bars] = []
+        prices: list[np.ndarray] = []
+        held = 0
+        for raw in self._stream:
+            bars, verdicts = self._rules_1_to_5(raw)
+            good = verdicts == GOOD
+            if not good.all():
+                self._judge(raw, verdicts)
+            bars = bars._replace(row=raw.first_row + raw.at)  # what a message names
+            parts.append(bars.take(good))
+            prices.append(raw.prices[good])
+            held += int(good.sum()) * SORTED_ROW_BYTES
+            check(f"sorting {self.path.name}", held * 5 // 2, "sort the file by time before the import")
+        if not parts:
+            return
+        whole, paid = join(parts), np.concatenate(prices)
+        parts.clear()
+        prices.clear()
+        order = np.argsort(whole.start_ns, kind="stable")
+        for begin in range(0, order.size, SORT_BLOCK):
+            which = order[begin : begin + SORT_BLOCK]
+            bars = whole.take(which)
+            raw = RawBars(bars.start_ns, paid[which], bars.volume, 0, bars.row, 0, bars.contract)
+            yield self._ordered(raw, bars, np.zeros(which.size, np.int64))
 
     def _judge(self, raw: RawBars, verdicts: np.ndarray) -> None:
         bad = np.flatnonzero(verdicts != GOOD)
         fatal = bad if self.strict else np.flatnonzero((verdicts == CONFLICT) | (verdicts == OUT_OF_ORDER))
+        if self._trusting:
+            return
         if fatal.size:
             raise FeedError(self._sentence(raw, int(fatal[0]), int(verdicts[fatal[0]])))
-        if not self.advice and (verdicts == BAD_OHLC).any():
-            self.advice = self._column_advice(raw)
+        if (verdicts == BAD_OHLC).any():
+            advice, certain = self._column_advice(raw)
+            if certain:
+                raise FeedError(self._sentence(raw, int(np.argmax(verdicts == BAD_OHLC)), BAD_OHLC))
+            self.advice = self.advice or advice
         self.dropped.update(verdicts[bad].tolist())
         for k in bad[: EXAMPLES_MAX - len(self.examples)].tolist():
-            self.examples.append((raw.first_row + k, VERDICTS[int(verdicts[k])]))
+            self.examples.append((raw.first_row + int(raw.at[k]), VERDICTS[int(verdicts[k])]))
 
     def _sentence(self, raw: RawBars, k: int, verdict: int) -> str:
         prices = ", ".join("missing" if p == NO_TICK else f"{p / NANOS:g}" for p in raw.prices[k].tolist())
         advice = "correct the file, or import it with import_history, which drops and counts such rows"
         if verdict == BAD_OHLC:
-            advice = self._column_advice(raw)
+            advice, _ = self._column_advice(raw)
         elif verdict == OFF_GRID:
             advice = f"{self.symbol} trades in steps of {self.instrument.tick_nanos / NANOS:g}: is it the right symbol?"
+        elif verdict == CONFLICT and len(self.contracts.names) > 1:
+            held = ", ".join(name.strip("|") for name in self.contracts.names[:5])
+            advice = f"the file mixes contracts ({held}): name one with the option contract=... or instrument_id=..."
         elif verdict in (CONFLICT, OUT_OF_ORDER):
-            advice = "sort the file by time and keep one row per time"
+            advice = "sort the file by time and keep one row per time (the option sort=true sorts it)"
         volume = "missing" if raw.volume[k] == NO_TICK else str(raw.volume[k])
+        when = "" if raw.stamp_ns[k] == NO_TICK else f"; time {_moment(int(raw.stamp_ns[k]))} UTC"
         return (
-            f"{self.path} row {raw.first_row + k}: {VERDICTS[verdict]}"
-            f" (open, high, low, close = {prices}; volume {volume}); {advice}"
+            f"{self.path} row {raw.first_row + int(raw.at[k])}: {VERDICTS[verdict]}"
+            f" (open, high, low, close = {prices}; volume {volume}{when}); {advice}"
         )
 
-    def _column_advice(self, raw: RawBars) -> str:
-        """When the values fit the order open, close, high, low (T-Invest's archive), the option that reads them so."""
-        p = raw.prices
+    def _column_advice(self, raw: RawBars) -> tuple[str, bool]:
+        """When the values fit the order open, close, high, low (T-Invest's archive), the option that reads them so; and
+        whether every row of the block speaks for it."""
+        p = raw.prices[(raw.prices != NO_TICK).all(axis=1)]
         fits = (p[:, 3] <= p[:, [0, 1]].min(axis=1)) & (p[:, 2] >= p[:, [0, 1]].max(axis=1))
-        if not self.source.columns or not fits.all():
-            return "correct the row; if the columns are in another order, declare them with the option columns=..."
+        if not p.size or not fits.all():
+            words = "correct the row; if the columns are in another order, declare them with the option columns=..."
+            return words, False
+        if not self.source.columns:
+            return "every row fits the order open, close, high, low: rename the columns", True
         swap = {"high": "close", "low": "high", "close": "low"}
         order = ",".join(swap.get(name, name or "_") for name in self.source.columns)
-        return f"every row fits the order open, close, high, low: give the option columns={order}"
+        return f"every row fits the order open, close, high, low: give the option columns={order}", True
+
+
+def _moment(time_ns: int) -> str:
+    """ISO text of a time in ns UTC, to the second."""
+    return str(np.datetime64(time_ns, "ns"))[:19]

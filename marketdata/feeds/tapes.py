@@ -19,7 +19,8 @@ from marketdata.core.units import NANOS
 from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
-from marketdata.feeds.tabular import BarReader, Bars, dbn_ids
+from marketdata.feeds.sources import dbn_ids
+from marketdata.feeds.tabular import BarReader, Bars
 
 RECORD_ROWS = 1 << 14
 BLOCK_EVENTS = 1 << 12

@@ -68,11 +68,12 @@ def test_bars(ohlc, volume, start, verdict):
 
 def test_order_over_the_border_of_chunks():
     """Rules 6 to 8 compare with the last good row, whatever chunk it was in."""
-    last = np.full(6, NO_TICK)
+    last = np.full(7, NO_TICK)
     out = []
     for starts, closes in (([1, 2, 2], [1, 5, 5]), ([2, 2, 1, 3], [5, 6, 1, 1])):
         ticks = np.array([[1, 9, 1, close] for close in closes])
         verdicts = np.zeros(len(starts), np.int64)
-        order_verdicts(np.array(starts), ticks, np.ones(len(starts), np.int64), last, verdicts)
+        ones = np.ones(len(starts), np.int64)
+        order_verdicts(np.array(starts), ticks, ones, ones, last, verdicts)
         out += verdicts.tolist()
     assert out == [GOOD, GOOD, REPEATED, REPEATED, CONFLICT, OUT_OF_ORDER, GOOD]

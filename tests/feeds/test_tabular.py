@@ -13,7 +13,8 @@ from marketdata.core.quality import BAD_OHLC, MISSING, OFF_GRID, REPEATED
 from marketdata.core.records import BAR
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
-from marketdata.feeds.tabular import BarReader, Bars, detect_format
+from marketdata.feeds.sources import detect_format
+from marketdata.feeds.tabular import BarReader, Bars
 from marketdata.zones import ZoneError, utc_from_local
 from tests.feeds.recordings import FAR, SECOND, open_file, spec, write_text, write_zip
 

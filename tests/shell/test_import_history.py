@@ -5,13 +5,13 @@ from io import StringIO
 from pathlib import Path
 
 import databento_dbn as dbn
-import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from marketdata.models import DataSet
 from marketdata.selectors import data_set_path, data_sets
+from marketdata.store.chunks import scan
 from tests.feeds.recordings import FAR, SECOND, a_session, open_file, write_dbn, write_text
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +45,9 @@ def test_bars_are_stored_and_replay_to_the_same_ticks(tmp_path, var):
     assert (row.rows, row.kind, row.symbols, row.bar_ns) == (2000, "bars", ["SBER"], 60 * SECOND)
     assert report["id"] == row.pk and len(row.source_hash) == 64
     assert row.first_ns == 1_727_395_200 * SECOND and row.last_ns == row.first_ns + 1999 * 60 * SECOND
-    table = pq.read_table(data_set_path(row))
-    assert table["close"].to_pylist()[:2] == [10_250_000_000] * 2  # MES-DATA-01: 1e-9 points
-    assert [path.name for path in stored_files(var)] == [Path(row.path).name]
+    table = scan(data_set_path(row)).collect()
+    assert table["close"].to_list()[:2] == [10_250_000_000] * 2  # MES-DATA-01: 1e-9 points
+    assert [path.name for path in stored_files(var)] == [f"{Path(row.path).stem}.1", Path(row.path).name]
     mine, theirs = open_file(data_set_path(row), ["SBER"]), open_file(path, ["SBER"])
     assert mine.read(FAR, 9999).events.tobytes() == theirs.read(FAR, 9999).events.tobytes()
 

@@ -1,5 +1,6 @@
 """`manage.py import_history SRC...`: recorded files into the store, with an estimate first and a report after."""
 
+import dataclasses
 import json
 import sys
 from argparse import ArgumentParser
@@ -11,8 +12,10 @@ from tqdm import tqdm
 
 from marketdata.feeds.options import KNOWN
 from marketdata.feeds.port import FeedError
+from marketdata.memory.guard import MemoryRefused
 from marketdata.models import DataSet
 from marketdata.services import estimate_import, import_history
+from marketdata.store.report import Estimate
 
 # options that make no sense for a stored file: it is replayed as what it is
 REPLAY_ONLY = ("start", "as_symbol")
@@ -21,7 +24,9 @@ REPLAY_ONLY = ("start", "as_symbol")
 class Command(BaseCommand):
     help = (
         "Import recorded market data (Parquet, CSV, Finam or LEAN exports, Databento DBN) into the store. Bars become"
-        " Parquet; rows that cannot be used are dropped and counted; a file of which too many rows are bad is refused."
+        " Parquet, a file a month; rows that cannot be used are dropped and counted; a file of which too many rows are"
+        " bad is refused. Ctrl-C stops an import with nothing half done; the same command again goes on from its last"
+        " whole month."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,6 +37,9 @@ class Command(BaseCommand):
             if name not in REPLAY_ONLY:
                 parser.add_argument(f"--{name.replace('_', '-')}", default="", help=words)
         parser.add_argument("--estimate-only", action="store_true", help="print the size estimate and read nothing")
+        parser.add_argument(
+            "--skip-memory-check", default="", metavar="WHY", help="import without the check of free memory; logged"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object per file")
 
     def handle(self, *args: Any, **arguments: Any) -> None:
@@ -39,13 +47,18 @@ class Command(BaseCommand):
         for path in arguments["source"]:
             try:
                 self._import(path, options, arguments)
-            except FeedError as error:
+            except (FeedError, MemoryRefused) as error:
                 raise CommandError(str(error)) from None
+            except KeyboardInterrupt:
+                raise CommandError(
+                    f"stopped; nothing of {path.name} was stored; the same command goes on from its last whole month",
+                    returncode=130,
+                ) from None
 
     def _import(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> None:
         size = estimate_import(path, options)
         if arguments["estimate_only"]:
-            self._estimate(path, size.format, size.rows, size.disk_bytes, arguments["json"])
+            self._estimate(path, size, arguments["json"])
             return
         quiet = arguments["json"] or not sys.stderr.isatty()
         with tqdm(total=size.rows, unit="row", desc=path.name, disable=quiet) as bar:
@@ -54,22 +67,35 @@ class Command(BaseCommand):
                 symbol=arguments["symbol"].upper(),
                 options=options,
                 schema=arguments["schema"],
+                skip_memory_check=arguments["skip_memory_check"],
                 progress=lambda rows: bar.update(rows - bar.n),
             )
         self._report(stored, arguments["json"])
 
-    def _estimate(self, path: Path, kind: str, rows: int, disk_bytes: int, as_json: bool) -> None:
+    def _estimate(self, path: Path, size: Estimate, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps({"source": str(path), "format": kind, "rows": rows, "disk_bytes": disk_bytes}))
-        else:
-            self.stdout.write(f"{path}: {kind}, about {rows} rows, {disk_bytes / 2**20:.1f} MiB on disk")
+            plain = {"source": str(path), **dataclasses.asdict(size)}
+            self.stdout.write(json.dumps(plain))
+            return
+        self.stdout.write(f"{path}: {size.format}, about {size.rows} rows, {size.disk_bytes / 2**20:.1f} MiB on disk")
+        verdict = size.verdict
+        self.stdout.write(
+            f"  loaded whole it would take about {size.load_bytes / 2**20:.1f} MiB of {verdict['available_mb']:.1f} MiB"
+            f" available ({verdict['limited_by']}): {verdict['reason'] or verdict['warning'] or 'it fits'}"
+        )
+        self.stdout.write(f"  in chunks: {size.chunk_rows} rows at a time")
 
     def _report(self, stored: DataSet, as_json: bool) -> None:
         if as_json:
             self.stdout.write(json.dumps({"id": stored.pk, "rows": stored.rows, **stored.report}))
             return
-        self.stdout.write(f"data set {stored.pk}: {stored}, {stored.path}")
+        held = ", which was there already" if stored.report.get("held") else ""
+        self.stdout.write(f"data set {stored.pk}: {stored}, {stored.path}{held}")
         for reason, count in stored.report["dropped"].items():
             self.stdout.write(f"  left out {count}: {reason}")
         for row, reason in stored.report["examples"]:
             self.stdout.write(f"    row {row}: {reason}")
+        for at, before, after in stored.report.get("rolls", []):
+            self.stdout.write(f"  roll from {before} to {after} at {at} ns UTC")
+        if gaps := stored.report.get("gaps"):
+            self.stdout.write(f"  {len(gaps)} gaps within sessions, the first from {gaps[0][0]} to {gaps[0][1]} ns UTC")

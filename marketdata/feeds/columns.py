@@ -1,0 +1,225 @@
+"""Bars in Parquet → integers: one file or a data set of the store, batch by batch, over any layout of row groups.
+
+The types are checked before a page is read.  Which rows belong to the instrument is decided here: one contract as
+declared, or, for an import, every contract of the root, so that rolls are seen (MES-DATA-01, -22).  Called by
+`feeds.sources`; memory is one batch.
+"""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from marketdata.core.records import NO_TICK
+from marketdata.core.units import NANOS
+from marketdata.feeds.dbn import root_of
+from marketdata.feeds.options import ReplayOptions, tape_root
+from marketdata.feeds.port import FeedError
+from marketdata.feeds.rawbars import OHLC, RawBars
+from marketdata.feeds.stored import data_set_files
+from marketdata.zones import ZoneError, utc_from_local
+
+BATCH_ROWS = 1 << 18
+LABEL_SEPARATOR = "|"
+NANOS_FLOAT_MAX = 9.0e9  # float points beyond this do not fit int64 of 1e-9
+
+
+class Contracts:
+    """The contracts of one tape, numbered as they come."""
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        self.names = names if names is not None else []
+
+    def codes(self, held: pa.ChunkedArray) -> np.ndarray:
+        """(n,) int64: the number of each name."""
+        if len(held) == 0:
+            return np.zeros(0, np.int64)
+        coded = pc.dictionary_encode(held).combine_chunks()
+        for name in coded.dictionary.to_pylist():
+            if name not in self.names:
+                self.names.append(name)
+        numbers = np.array([self.names.index(name) for name in coded.dictionary.to_pylist()], np.int64)
+        return numbers[np.asarray(coded.indices)]
+
+
+class ParquetBars:
+    """One pass over the bars of `symbol`.  `series`: all contracts of the root, not only the front one.
+
+    Attribute `contracts`.  Raises FeedError.
+    """
+
+    def __init__(
+        self, path: Path, symbol: str, place: int, options: ReplayOptions, *, series: bool, contracts: Contracts
+    ) -> None:
+        self.path, self._symbol, self._place, self._options, self._series = path, symbol, place, options, series
+        self.contracts = contracts
+        self._files = data_set_files(path)
+        self._wanted: list[str] = []
+        self._root = ""
+        with _opened(self._files[0]) as file:
+            self._check_types(file.schema_arrow)
+            names = file.schema_arrow.names
+        self._has_id, self._has_symbol = "instrument_id" in names, "symbol" in names
+
+    def _check_types(self, schema: pa.Schema) -> None:
+        names = schema.names
+        missing = [name for name in ("timestamp", *OHLC, "volume") if name not in names]
+        if missing:
+            raise FeedError(
+                f"{self.path} has no column {missing[0]}: bars need timestamp, open, high, low, close, volume"
+            )
+        if not {"symbol", "instrument_id"} & set(names):
+            raise FeedError(
+                f"{self.path} has neither a column symbol nor instrument_id: the contract of its rows is unknown"
+            )
+        for name in (*OHLC, "volume"):
+            kind = schema.field(name).type
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+                wanted = "whole numbers" if name == "volume" else "int64 of 1e-9 or float points"
+                raise FeedError(f"{self.path}: its column {name} is of type {kind}, not {wanted}: write it anew")
+        kind = schema.field("timestamp").type
+        if not (pa.types.is_int64(kind) or pa.types.is_timestamp(kind)):
+            raise FeedError(f"{self.path}: its column timestamp is of type {kind}, not int64 ns UTC: write it anew")
+
+    def rows(self) -> int:
+        """Rows of the file, from its footers."""
+        total = 0
+        for part in self._files:
+            with _opened(part) as file:
+                total += int(file.metadata.num_rows)
+        return total
+
+    def blocks(self, skip: int = 0) -> Generator[RawBars, None, None]:
+        """All rows after the first `skip`, in batches.  Raises FeedError."""
+        before = 0
+        for part in self._files:
+            with _opened(part) as file:
+                if self._files[0] != part:
+                    self._check_types(file.schema_arrow)
+                size = int(file.metadata.num_rows)
+                if before + size > skip:
+                    yield from self._batches(file, part, before, max(skip - before, 0))
+                before += size
+
+    def _batches(self, file: pq.ParquetFile, part: Path, before: int, skip: int) -> Iterator[RawBars]:
+        columns = ["timestamp", *OHLC, "volume"]
+        columns += [name for name, held in (("symbol", self._has_symbol), ("instrument_id", self._has_id)) if held]
+        sizes = [file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)]
+        group, row = 0, 0
+        while group < len(sizes) and row + sizes[group] <= skip:
+            row += sizes[group]
+            group += 1
+        try:
+            for batch in file.iter_batches(
+                BATCH_ROWS, row_groups=list(range(group, len(sizes))), columns=columns, use_threads=False
+            ):
+                begin = max(skip - row, 0)
+                if begin < batch.num_rows:
+                    yield self._block(pa.Table.from_batches([batch.slice(begin)]), before + row + begin + 1)
+                row += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise FeedError(
+                f"{part} is damaged after row {row}: {str(error).splitlines()[0]}; fetch it again"
+            ) from None
+
+    def _block(self, table: pa.Table, first_row: int) -> RawBars:
+        symbols = pc.fill_null(pc.cast(table["symbol"], pa.string()), "") if self._has_symbol else None
+        ids = pc.fill_null(pc.cast(table["instrument_id"], pa.string()), "") if self._has_id else None
+        mine = self._mine(symbols, ids, table.num_rows)
+        held = contract_labels(symbols, ids)
+        at = np.flatnonzero(mine)
+        if at.size < table.num_rows:
+            table, held = table.filter(pa.array(mine)), held.filter(pa.array(mine))
+        prices = np.stack([_nanos(table[name]) for name in OHLC], axis=1)
+        times = _times(self.path, table["timestamp"], self._options.zone)
+        codes = self.contracts.codes(held) if self._series else np.zeros(at.size, np.int64)
+        return RawBars(times, prices, _volumes(table["volume"]), first_row, at, int(mine.size), codes)
+
+    def _mine(self, symbols: pa.ChunkedArray | None, ids: pa.ChunkedArray | None, rows: int) -> np.ndarray:
+        """(rows,) bool: which rows are asked for."""
+        if self._series and not self._options.contract and not self._options.instrument_ids:
+            return self._of_root(symbols, rows)
+        by_id = symbols is None or (ids is not None and bool(self._options.instrument_ids))
+        held = ids if by_id else symbols
+        assert held is not None
+        if not self._wanted:
+            self._wanted = self._choose(held, by_id)
+        return np.asarray(pc.is_in(held, pa.array(self._wanted)).combine_chunks())
+
+    def _of_root(self, symbols: pa.ChunkedArray | None, rows: int) -> np.ndarray:
+        """Rows of any contract of the root; all rows of a file that only numbers its contracts."""
+        if symbols is None:
+            return np.ones(rows, bool)
+        held = {str(name) for name in pc.unique(symbols).to_pylist()}
+        if not self._root:
+            self._root = tape_root(str(self.path), self._symbol, self._options, {root_of(name) for name in held})
+        wanted = [name for name in held if root_of(name) == self._root]
+        return np.asarray(pc.is_in(symbols, pa.array(wanted, pa.string())).combine_chunks())
+
+    def _choose(self, held: pa.ChunkedArray, by_id: bool) -> list[str]:
+        """The contract that is read: as declared, else the one of the root with most rows here."""
+        counts = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(held).to_pylist()}
+        if by_id:
+            if self._options.instrument_ids:
+                return [str(self._options.instrument_ids[self._place])]
+            return [self._options.contract or max(counts, key=lambda name: (counts[name], name))]
+        if self._options.contract:
+            return [self._options.contract]
+        root = tape_root(str(self.path), self._symbol, self._options, {root_of(name) for name in counts})
+        return [max((name for name in counts if root_of(name) == root), key=lambda name: (counts[name], name))]
+
+
+def contract_labels(symbols: pa.ChunkedArray | None, ids: pa.ChunkedArray | None) -> pa.ChunkedArray:
+    """`symbol|id` of every row; either side may be empty, never both columns absent."""
+    none = pa.scalar("", pa.string())
+    held = symbols if symbols is not None else ids
+    assert held is not None
+    return pc.binary_join_element_wise(
+        symbols if symbols is not None else none, ids if ids is not None else none, LABEL_SEPARATOR
+    )
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise FeedError(f"{path} is cut or no Parquet file: {str(error).splitlines()[0]}; fetch it again") from None
+
+
+def _nanos(column: pa.ChunkedArray) -> np.ndarray:
+    """int64 of 1e-9, or float points to the nearest 1e-9; missing, not finite or out of range → NO_TICK."""
+    if pa.types.is_floating(column.type):
+        points = np.asarray(pc.fill_null(column, np.nan).combine_chunks(), np.float64)
+        usable = np.isfinite(points) & (np.abs(points) < NANOS_FLOAT_MAX)
+        return np.where(usable, np.rint(np.where(usable, points, 0.0) * NANOS).astype(np.int64), NO_TICK)
+    return _integers(column)
+
+
+def _volumes(column: pa.ChunkedArray) -> np.ndarray:
+    """Whole numbers; missing or not finite → NO_TICK."""
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, None)
+    return _integers(column)
+
+
+def _integers(column: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), NO_TICK).combine_chunks())
+
+
+def _times(path: Path, column: pa.ChunkedArray, zone: str) -> np.ndarray:
+    """ns UTC; a timestamp column without a zone needs a declared one (MES-DATA-02)."""
+    if pa.types.is_timestamp(column.type):
+        stamps = _integers(pc.cast(column, pa.timestamp("ns", column.type.tz)))
+        if column.type.tz is not None:
+            return stamps
+        if not zone:
+            raise FeedError(f"{path}: its timestamps are naive; name their zone with the option zone=Area/City")
+        known = stamps != NO_TICK
+        try:
+            return np.where(known, utc_from_local(np.where(known, stamps, 0), zone), NO_TICK)
+        except ZoneError as error:
+            raise FeedError(f"{path}: {error}") from None
+    return _integers(column)

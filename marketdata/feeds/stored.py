@@ -1,0 +1,51 @@
+"""A data set of the store as a tape: its manifest names the Parquet files, one a month, in order of time.
+
+The manifest is the data set: it is written last, in one step, and holds the hash of every file.  Written by
+`marketdata.store`; read by `feeds.columns`, the memory estimate and whoever replays history.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from marketdata.feeds.port import FeedError
+
+MANIFEST_FORMAT = "scalpdesk-bars"
+SCHEMA_VERSION = 1
+HEAD = re.compile(rb'\{\s*"format":\s*"' + MANIFEST_FORMAT.encode() + b'"')
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether this file is a data set's manifest, by its first bytes."""
+    with open(path, "rb") as file:
+        return HEAD.match(file.read(64)) is not None
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest.  Raises FeedError when it is damaged or of another version."""
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = manifest["schema_version"]
+        files = [part["file"] for part in manifest["partitions"]]
+        folder = manifest["folder"]
+    except (ValueError, KeyError, TypeError):
+        raise FeedError(f"{path} is a damaged manifest: import the source again") from None
+    if version != SCHEMA_VERSION:
+        raise FeedError(f"{path} has version {version}, this desk reads {SCHEMA_VERSION}: import the source again")
+    if not files or any(Path(name).is_absolute() or ".." in Path(name).parts for name in (folder, *files)):
+        raise FeedError(f"{path} names no files of its own: import the source again")
+    return dict(manifest)
+
+
+def data_set_files(path: Path) -> list[Path]:
+    """The Parquet files behind `path`, in order of time: a manifest's, else the file itself.  Raises FeedError."""
+    if not path.is_file():
+        raise FeedError(f"{path} does not exist: give the path of a recorded file")
+    if not is_manifest(path):
+        return [path]
+    manifest = read_manifest(path)
+    files = [path.parent / manifest["folder"] / part["file"] for part in manifest["partitions"]]
+    if gone := [file for file in files if not file.is_file()]:
+        raise FeedError(f"{gone[0]} of the data set {path.name} is gone: import {manifest.get('source', 'it')} again")
+    return files

@@ -1,0 +1,61 @@
+"""What an import and a whole load will take, from metadata and a first glance; no data page is read (MES-MEM-01, -09).
+
+Called by `marketdata.services`.
+"""
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
+from marketdata.feeds.options import ReplayOptions
+from marketdata.feeds.port import FeedError
+from marketdata.feeds.sources import detect_format
+from marketdata.feeds.stored import data_set_files
+from marketdata.memory.available import available
+from marketdata.memory.estimate import load_bytes
+from marketdata.memory.guard import chunk_rows, judge
+from marketdata.store.report import Estimate
+
+FREE_SHARE_MAX = 0.9  # of the disk's free space that an import may take
+BAR_BYTES = 56
+ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
+LINE_BYTES = 45
+
+
+def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
+    """Size of an import, on disk and in memory.  Raises FeedError when the disk has no room for it."""
+    kind = options.format or detect_format(path)
+    rows, disk = _guess(path, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if disk > free * FREE_SHARE_MAX:
+        raise FeedError(f"{path} needs about {disk >> 20} MiB, but {folder} has {free >> 20} MiB free: make room")
+    room, needed = available(), load_bytes(path, options.delimiter)
+    fitting = chunk_rows(room.bytes, max(needed // max(rows, 1), 1))
+    return Estimate(kind, rows, disk, free, needed, judge(needed, room).as_json(), fitting)
+
+
+def _guess(path: Path, kind: str) -> tuple[int, int]:
+    """Rows of the file and bytes of what is stored of it."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(1 << 16)
+    if kind == "parquet":
+        try:
+            rows = sum(int(pq.read_metadata(part).num_rows) for part in data_set_files(path))
+        except (pa.ArrowException, OSError) as error:
+            raise FeedError(f"{path} is cut or no Parquet file: {str(error).splitlines()[0]}; fetch it again") from None
+    elif kind == "dbn":
+        reader = DbnReader(path)
+        reader.close()
+        rows = (size if head[:3] == b"DBN" else size * ZSTD_FACTOR) // reader.record.itemsize
+        if reader.schema not in BAR_SECONDS:
+            return rows, size
+    elif head[:2] in (b"\x1f\x8b", b"PK"):
+        rows = size * GZIP_FACTOR // LINE_BYTES
+    else:
+        rows = size * max(head.count(b"\n"), 1) // len(head)
+    return rows, rows * BAR_BYTES
