@@ -59,7 +59,7 @@ class Gaps:
 
     def __init__(self, hours: Hours | None, found: list[tuple[int, int]] | None = None, end_ns: int = NO_TIME) -> None:
         self._hours = hours
-        self.found = list(found or [])
+        self.found = [(begin, end) for begin, end in found or []]
         self.end_ns = end_ns  # end of the last bar
 
     def see(self, start_ns: np.ndarray, bar_ns: int) -> None:

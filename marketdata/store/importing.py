@@ -276,8 +276,9 @@ class _BarImport:
             "report": {**self._report.as_json(), "path": path.name},
         }
         write_whole(path, json.dumps(manifest, indent=1).encode())
-        for old in in_use - {final.name, ""}:
-            remove(self._folder / old)
+        for old in self._folder.glob(f"{name}.[0-9]*"):
+            if old != final:
+                remove(old)
         return self._report
 
     def _keep_aside(self) -> None:
