@@ -69,12 +69,16 @@ def check_layout(name: str, layout: Layout) -> None:
 
 
 def text_bars(name: str, stream: IO[bytes], layout: Layout, skip: int = 0) -> Generator[RawBars, None, None]:
-    """All bars of `stream` but the blocks within its first `skip` rows.  `name` is the file's, for messages.  Raises
-    FeedError."""
+    """All bars of `stream` after its first `skip` rows.  `name` is the file's, for messages.  Raises FeedError."""
     check_layout(name, layout)
+    row = 0
     for line, body in _blocks(name, stream, layout):
-        if line - layout.header_lines + body.count(b"\n") > skip:
-            yield _read_block(name, body, layout, line)
+        rows = body.count(b"\n") + 1
+        known = max(skip - row, 0)
+        if known < rows:
+            rest = body.split(b"\n", known)[known] if known else body
+            yield _read_block(name, rest, layout, line + known)
+        row += rows
 
 
 def text_rows(name: str, stream: IO[bytes], layout: Layout) -> int:

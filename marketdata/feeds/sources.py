@@ -218,8 +218,9 @@ def _dbn_raw(reader: DbnReader, ids: list[int], contracts: Contracts, skip: int)
     row = 0
     try:
         while (records := reader.read(DBN_ROWS)).size:
-            if row + records.size > skip:
-                yield _dbn_block(records, ids, contracts, row + 1)
+            known = max(skip - row, 0)
+            if known < records.size:
+                yield _dbn_block(records[known:], ids, contracts, row + known + 1)
             row += records.size
     finally:
         reader.close()

@@ -55,7 +55,7 @@ def contents(manifest: Path) -> list[str]:
     return [file_hash(path) for path in data_set_files(manifest)]
 
 
-def in_a_child(work: Callable[[], None], kill_after_s: float | None = None) -> int:
+def in_a_child(work: Callable[[], object], kill_after_s: float | None = None) -> int:
     """Run `work` in a forked process, killed after so many seconds.  Returns the signal that ended it, or 0."""
     child = os.fork()
     if child == 0:
@@ -75,8 +75,8 @@ def in_a_child(work: Callable[[], None], kill_after_s: float | None = None) -> i
     return os.WTERMSIG(status)
 
 
-def killed_at_step(step: int) -> Callable[[], None]:
-    """In a child: die by SIGKILL at the `step`-th time that it opens, renames or removes anything."""
+def killed_at_step(step: int) -> None:
+    """In a child: from now on, die by SIGKILL at the `step`-th time that it opens, renames or removes anything."""
     left = [step]
 
     def count(event: str, _: object) -> None:
@@ -85,7 +85,7 @@ def killed_at_step(step: int) -> Callable[[], None]:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return lambda: sys.addaudithook(count)
+    sys.addaudithook(count)
 
 
 def run(path: Path, folder: Path, options: ReplayOptions = ANY_HOURS) -> Path:
