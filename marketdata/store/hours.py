@@ -13,6 +13,10 @@ from marketdata.feeds.port import FeedError
 
 STRETCH_S = 60 * 86_400  # traded seconds asked for at a time, about a quarter of a year
 BEFORE_NS = 7 * 86_400 * NANOS
+HOUR_NS = 3600 * NANOS
+# Until 2015-09-20 a regular session closed at 17:15 New York; the calendar's library gives today's 17:00 for all years.
+OLD_CLOSE_UNTIL_NS, OLD_CLOSE_LATER_NS = 1_442_786_400 * NANOS, 900 * NANOS
+REGULAR_CLOSES_NS = (21 * HOUR_NS, 22 * HOUR_NS)  # 17:00 New York as time of the UTC day
 GAP_NS = 300 * NANOS  # MES-DBN-09
 GAPS_MAX = 10_000  # told one by one
 
@@ -34,9 +38,10 @@ class Hours:
                 raise FeedError(
                     f"the sessions of this data are not known: {error}; give the option hours=any"
                 ) from None
+            at = int(found[-1, 1])
+            old = (found[:, 1] < OLD_CLOSE_UNTIL_NS) & np.isin(found[:, 1] % (24 * HOUR_NS), REGULAR_CLOSES_NS)
             self._open = np.concatenate((self._open, found[:, 0]))
-            self._close = np.concatenate((self._close, found[:, 1]))
-            at = int(self._close[-1])
+            self._close = np.concatenate((self._close, found[:, 1] + old * OLD_CLOSE_LATER_NS))
 
     def inside(self, start_ns: np.ndarray) -> np.ndarray:
         """(n,) sorted starts → (n,) bool: in a session, half-open."""
