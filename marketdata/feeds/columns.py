@@ -22,7 +22,8 @@ from marketdata.feeds.rawbars import OHLC, RawBars
 from marketdata.feeds.stored import data_set_files
 from marketdata.zones import ZoneError, utc_from_local
 
-BATCH_ROWS = 1 << 18
+BATCH_ROWS = 1 << 15
+READ_BYTES = 1 << 18
 LABEL_SEPARATOR = "|"
 NANOS_FLOAT_MAX = 9.0e9  # float points beyond this do not fit int64 of 1e-9
 
@@ -184,7 +185,7 @@ def contract_labels(symbols: pa.ChunkedArray | None, ids: pa.ChunkedArray | None
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)  # else whole row groups are held
     except (pa.ArrowException, OSError) as error:
         raise FeedError(f"{path} is cut or no Parquet file: {str(error).splitlines()[0]}; fetch it again") from None
 
@@ -202,7 +203,7 @@ def _volumes(column: pa.ChunkedArray) -> np.ndarray:
     """Whole numbers; missing or not finite → NO_TICK."""
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_finite(column), column, None)
-    return _integers(column)
+    return _integers(column).copy()  # Arrow's are read-only, for which the rules would be compiled once more
 
 
 def _integers(column: pa.ChunkedArray) -> np.ndarray:

@@ -20,6 +20,8 @@ from marketdata.memory.available import Available, available
 from marketdata.memory.estimate import load_bytes
 from marketdata.memory.guard import check, chunk_rows
 
+SLAB_ROWS = 1 << 19
+LOADED = 4  # columns of a load: all but the place in the file
 CHUNK_ROW_BYTES = 256  # of one row on its way: raw columns, prices, ticks, verdicts, and the bar itself
 
 
@@ -102,7 +104,7 @@ def load_bars(
     room: Available | None = None,
     skip_memory_check: str = "",
 ) -> Bars:
-    """All good bars at once, when they fit (MES-MEM-04).  `room`: what is available, found out when None.
+    """All good bars at once, without `row`, when they fit (MES-MEM-04).  `room`: what is available; None finds it out.
 
     Raises MemoryRefused with the numbers and the way that streams; FeedError for a file that cannot be used.
     """
@@ -114,9 +116,40 @@ def load_bars(
     check(f"loading {path}", load_bytes(path, options.delimiter), instead, room, skip=skip_memory_check)
     reader = BarReader(path, symbol, options, schema=schema, strict=False)
     try:
-        return join(list(reader.chunks()))
+        return _joined(list(_slabs(reader.chunks())))
     finally:
         reader.close()
+
+
+def _slabs(chunks: Iterator[Bars]) -> Iterator[Bars]:
+    """The same bars in large arrays, filled in place: thousands of small ones would leave the heap full of holes."""
+    slab, filled = _slab(), 0
+    for bars in chunks:
+        done, size = 0, bars.start_ns.size
+        while done < size:
+            count = min(size - done, SLAB_ROWS - filled)
+            for whole, part in zip(slab[:LOADED], bars[:LOADED], strict=True):
+                whole[filled : filled + count] = part[done : done + count]
+            done, filled = done + count, filled + count
+            if filled == SLAB_ROWS:
+                yield slab
+                slab, filled = _slab(), 0
+    yield Bars(*(column[:filled] for column in slab))
+
+
+def _slab() -> Bars:
+    n = SLAB_ROWS
+    return Bars(*(np.empty(shape, np.int64) for shape in (n, (n, 4), n, n)))
+
+
+def _joined(parts: list[Bars]) -> Bars:
+    """One after another; the widest column first, and each column's parts go as soon as they are copied."""
+    columns = dict(zip(Bars._fields, (list(column) for column in zip(*parts, strict=True)), strict=True))
+    parts.clear()
+    whole = {}
+    for name in sorted(columns, key=lambda name: -columns[name][0].ndim):
+        whole[name] = np.concatenate(columns.pop(name))
+    return Bars(**whole)
 
 
 def scan(path: Path) -> pl.LazyFrame:

@@ -15,7 +15,8 @@ from marketdata.feeds.options import ReplayOptions, parse_options
 from marketdata.feeds.stored import data_set_files
 from marketdata.feeds.tabular import Bars
 from marketdata.store.chunks import load_bars
-from marketdata.store.importing import file_hash, import_file
+from marketdata.store.importing import import_file
+from marketdata.store.partitions import file_hash
 from tests.feeds.recordings import SECOND, T0
 
 START = T0 // SECOND * SECOND

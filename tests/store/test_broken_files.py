@@ -207,7 +207,5 @@ def test_recorded_shares_and_contracts_are_stored_whole(tmp_path, sample_data):
     assert (report.rows, report.dropped, report.partitions, report.gaps) == (26_661, {}, 12, None)
     minutes = sample_data / "cme_lean" / "cme_minute_es_20131007_trade.zip"
     report = import_file(minutes, "ES", parse_options({}), tmp_path / "data")
-    assert (
-        report.rows == 1344 and report.dropped == {}
-    )  # 17:00 to 17:15 was traded in 2013
+    assert report.rows == 1344 and report.dropped == {}  # 17:00 to 17:15 was traded in 2013
     assert [(end - begin) // (60 * SECOND) for begin, end in report.gaps or []] == [15]  # the pause at 16:15

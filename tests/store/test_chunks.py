@@ -53,7 +53,8 @@ def flat(count: int) -> list[Row]:
 
 
 def equal(a: Bars, b: Bars) -> bool:
-    return all(x.tobytes() == y.tobytes() for x, y in zip(a, b, strict=True))
+    """All but the places in the file, which a load leaves out."""
+    return all(x.tobytes() == y.tobytes() for x, y in zip(a[:4], b[:4], strict=True))
 
 
 @pytest.mark.parametrize("groups", [[1300], [1], [7], [1, 999, 3, 48]])
@@ -70,6 +71,7 @@ def test_any_layout_any_size_gives_exactly_what_was_asked_for(tmp_path, monkeypa
     assert all(chunk.bars.start_ns.size == chunk.rows for chunk in chunks)
     assert seen == [(k + 1, reader.chunks) for k in range(reader.chunks)]
     assert equal(join([chunk.bars for chunk in chunks]), load_bars(path, "ES", OPTIONS))
+    assert np.concatenate([chunk.bars.row for chunk in chunks]).tolist() == list(range(1300))
 
 
 def test_the_size_is_found_from_the_free_memory(tmp_path):

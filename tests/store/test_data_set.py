@@ -17,7 +17,8 @@ from marketdata.feeds.stored import SCHEMA_VERSION, data_set_files, read_manifes
 from marketdata.memory.guard import MemoryRefused
 from marketdata.store import importing, partitions
 from marketdata.store.chunks import ChunkReader, load_bars, scan
-from marketdata.store.importing import file_hash, import_file
+from marketdata.store.importing import import_file
+from marketdata.store.partitions import file_hash
 from marketdata.store.report import ImportCancelled
 from tests.feeds.recordings import FAR, SECOND, open_file
 from tests.store.imports import ANY_HOURS, START, contents, months, run, visible, whole
@@ -161,7 +162,8 @@ def test_a_cancelled_import_shows_nothing_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(columns, "BATCH_ROWS", 100)
     source = months(tmp_path / "bars.parquet")
     want = contents(run(source, tmp_path / "other"))
-    folder, seen = tmp_path / "data", []
+    folder = tmp_path / "data"
+    seen: list[int] = []
     for stop_after in (700, 1900):
         stop = functools.partial(lambda limit: seen[-1] >= limit, stop_after)
         with pytest.raises(ImportCancelled, match="goes on from its last whole month"):
