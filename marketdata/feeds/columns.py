@@ -5,8 +5,9 @@ declared, or, for an import, every contract of the root, so that rolls are seen 
 `feeds.sources`; memory is one batch.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,16 +35,29 @@ class Contracts:
     def __init__(self, names: list[str] | None = None) -> None:
         self.names = names if names is not None else []
 
-    def codes(self, held: pa.ChunkedArray) -> np.ndarray:
-        """(n,) int64: the number of each name."""
-        if len(held) == 0:
-            return np.zeros(0, np.int64)
-        coded = pc.dictionary_encode(held).combine_chunks()
-        for name in coded.dictionary.to_pylist():
-            if name not in self.names:
-                self.names.append(name)
-        numbers = np.array([self.names.index(name) for name in coded.dictionary.to_pylist()], np.int64)
-        return numbers[np.asarray(coded.indices)]
+    def number(self, name: str) -> int:
+        """Its number, given when it is new."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+
+class Coded(NamedTuple):
+    """A column of names as codes."""
+
+    names: list[str]
+    codes: np.ndarray  # (n,) int64, index in `names`
+
+    def having(self, wanted: Callable[[str], bool]) -> np.ndarray:
+        """(n,) bool: rows whose name is wanted."""
+        chosen = np.array([wanted(name) for name in self.names], bool)
+        rows: np.ndarray = chosen[self.codes]
+        return rows
+
+    def counts(self) -> dict[str, int]:
+        """Rows of every name that has any."""
+        found = np.bincount(self.codes, minlength=len(self.names)).tolist()
+        return {name: count for name, count in zip(self.names, found, strict=True) if count}
 
 
 class ParquetBars:
@@ -58,7 +72,7 @@ class ParquetBars:
         self.path, self._symbol, self._place, self._options, self._series = path, symbol, place, options, series
         self.contracts = contracts
         self._files = data_set_files(path)
-        self._wanted: list[str] = []
+        self._wanted = ""
         self._root = ""
         with _opened(self._files[0]) as file:
             self._check_types(file.schema_arrow)
@@ -127,19 +141,32 @@ class ParquetBars:
             ) from None
 
     def _block(self, table: pa.Table, first_row: int) -> RawBars:
-        symbols = pc.fill_null(pc.cast(table["symbol"], pa.string()), "") if self._has_symbol else None
-        ids = pc.fill_null(pc.cast(table["instrument_id"], pa.string()), "") if self._has_id else None
-        mine = self._mine(symbols, ids, table.num_rows)
-        held = contract_labels(symbols, ids)
-        at = np.flatnonzero(mine)
-        if at.size < table.num_rows:
-            table, held = table.filter(pa.array(mine)), held.filter(pa.array(mine))
+        symbols = _coded(table["symbol"]) if self._has_symbol else None
+        ids = _coded(table["instrument_id"]) if self._has_id else None
+        at = np.flatnonzero(self._mine(symbols, ids, table.num_rows))
+        rows = table.num_rows
+        if at.size < rows:
+            table = table.take(pa.array(at))
         prices = np.stack([_nanos(table[name]) for name in OHLC], axis=1)
         times = _times(self.path, table["timestamp"], self._options.zone)
-        codes = self.contracts.codes(held) if self._series else np.zeros(at.size, np.int64)
-        return RawBars(times, prices, _volumes(table["volume"]), first_row, at, int(mine.size), codes)
+        contract = self._numbers(symbols, ids, at) if self._series else np.zeros(at.size, np.int64)
+        return RawBars(times, prices, _volumes(table["volume"]), first_row, at, rows, contract)
 
-    def _mine(self, symbols: pa.ChunkedArray | None, ids: pa.ChunkedArray | None, rows: int) -> np.ndarray:
+    def _numbers(self, symbols: Coded | None, ids: Coded | None, at: np.ndarray) -> np.ndarray:
+        """The number of the contract `symbol|id` of the rows `at`; either side may be empty."""
+        none = Coded([""], np.zeros(1, np.int64))
+        first, second = symbols or none, ids or none
+        left = first.codes[at] if symbols is not None else np.zeros(at.size, np.int64)
+        right = second.codes[at] if ids is not None else np.zeros(at.size, np.int64)
+        pairs = left * len(second.names) + right
+        numbers = np.zeros(len(first.names) * len(second.names), np.int64)
+        for pair in np.flatnonzero(np.bincount(pairs, minlength=numbers.size)).tolist():
+            symbol, number = divmod(pair, len(second.names))
+            numbers[pair] = self.contracts.number(f"{first.names[symbol]}{LABEL_SEPARATOR}{second.names[number]}")
+        found: np.ndarray = numbers[pairs]
+        return found
+
+    def _mine(self, symbols: Coded | None, ids: Coded | None, rows: int) -> np.ndarray:
         """(rows,) bool: which rows are asked for."""
         if self._series and not self._options.contract and not self._options.instrument_ids:
             return self._of_root(symbols, rows)
@@ -148,39 +175,37 @@ class ParquetBars:
         assert held is not None
         if not self._wanted:
             self._wanted = self._choose(held, by_id)
-        return np.asarray(pc.is_in(held, pa.array(self._wanted)).combine_chunks())
+        return held.having(lambda name: name == self._wanted)
 
-    def _of_root(self, symbols: pa.ChunkedArray | None, rows: int) -> np.ndarray:
+    def _of_root(self, symbols: Coded | None, rows: int) -> np.ndarray:
         """Rows of any contract of the root; all rows of a file that only numbers its contracts."""
         if symbols is None:
             return np.ones(rows, bool)
-        held = {str(name) for name in pc.unique(symbols).to_pylist()}
         if not self._root:
-            self._root = tape_root(str(self.path), self._symbol, self._options, {root_of(name) for name in held})
-        wanted = [name for name in held if root_of(name) == self._root]
-        return np.asarray(pc.is_in(symbols, pa.array(wanted, pa.string())).combine_chunks())
+            roots = {root_of(name) for name in symbols.counts()}
+            self._root = tape_root(str(self.path), self._symbol, self._options, roots)
+        return symbols.having(lambda name: root_of(name) == self._root)
 
-    def _choose(self, held: pa.ChunkedArray, by_id: bool) -> list[str]:
+    def _choose(self, held: Coded, by_id: bool) -> str:
         """The contract that is read: as declared, else the one of the root with most rows here."""
-        counts = {str(item["values"]): int(item["counts"]) for item in pc.value_counts(held).to_pylist()}
+        counts = held.counts()
         if by_id:
             if self._options.instrument_ids:
-                return [str(self._options.instrument_ids[self._place])]
-            return [self._options.contract or max(counts, key=lambda name: (counts[name], name))]
+                return str(self._options.instrument_ids[self._place])
+            return self._options.contract or max(counts, key=lambda name: (counts[name], name))
         if self._options.contract:
-            return [self._options.contract]
+            return self._options.contract
         root = tape_root(str(self.path), self._symbol, self._options, {root_of(name) for name in counts})
-        return [max((name for name in counts if root_of(name) == root), key=lambda name: (counts[name], name))]
+        return max((name for name in counts if root_of(name) == root), key=lambda name: (counts[name], name))
 
 
-def contract_labels(symbols: pa.ChunkedArray | None, ids: pa.ChunkedArray | None) -> pa.ChunkedArray:
-    """`symbol|id` of every row; either side may be empty, never both columns absent."""
-    none = pa.scalar("", pa.string())
-    held = symbols if symbols is not None else ids
-    assert held is not None
-    return pc.binary_join_element_wise(
-        symbols if symbols is not None else none, ids if ids is not None else none, LABEL_SEPARATOR
-    )
+def _coded(column: pa.ChunkedArray) -> Coded:
+    """Names as codes; a missing one is empty."""
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column)
+    array = column.combine_chunks()
+    names = [*("" if name is None else str(name) for name in array.dictionary.to_pylist()), ""]
+    return Coded(names, np.asarray(pc.fill_null(pc.cast(array.indices, pa.int64()), len(names) - 1)))
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import numpy as np
-import pyarrow as pa
 
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS
@@ -231,11 +230,9 @@ def _dbn_block(records: np.ndarray, ids: list[int], contracts: Contracts, first_
     taken = records[at]
     prices = np.stack([taken[name] for name in ("open", "high", "low", "close")], axis=1)
     prices[prices == np.iinfo(np.int64).max] = NO_TICK
-    labels = pa.chunked_array([[f"{LABEL_SEPARATOR}{number}" for number in ids]], pa.string())
-    codes = contracts.codes(labels)
     numbers = np.zeros(taken.size, np.int64)
-    for number, code in zip(ids, codes.tolist(), strict=True):
-        numbers[taken["instrument_id"] == number] = code
+    for number in ids:
+        numbers[taken["instrument_id"] == number] = contracts.number(f"{LABEL_SEPARATOR}{number}")
     return RawBars(taken["ts_event"].copy(), prices, taken["volume"].copy(), first_row, at, records.size, numbers)
 
 
