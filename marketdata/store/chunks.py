@@ -108,7 +108,8 @@ def load_bars(
 
     Raises MemoryRefused with the numbers and the way that streams; FeedError for a file that cannot be used.
     """
-    fitting = chunk_rows(None if room is None else room.bytes, CHUNK_ROW_BYTES)
+    room = room or available()
+    fitting = chunk_rows(room.bytes, CHUNK_ROW_BYTES)
     instead = (
         f"stream it: manage.py import_history {path} --symbol {symbol} needs the memory of one block, and"
         f" ChunkReader(rows={fitting}) reads the bars in chunks"
