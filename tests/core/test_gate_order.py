@@ -7,7 +7,7 @@ from marketdata.core.sessions import CLOSE_ONLY
 from risk.core import codes, gate
 from risk.core.asking import ASK_FIELDS, BOUNDS
 from risk.core.holds import BIT, ENTRY_MASK, HOLDS
-from risk.core.records import MES, MOEX
+from risk.core.records import MES, MOEX, SIZE_CAPS
 from risk.core.rules import held
 from tests.core.test_gate_table import LATER, ROWS, ask, limits
 from tests.kernel.desk import T0
@@ -121,6 +121,19 @@ def test_a_computed_size_has_its_limits_inside_mes_size_03() -> None:
     """One limit is one function: the tiers' own caps replace P-14, which would also count slippage and fees."""
     assert ask(limits(sizing=0), stop_ticks=16, qty=3) == codes.RISK_PER_TRADE
     assert ask(limits(sizing=1), stop_ticks=16, qty=3) == codes.APPROVED
+
+
+def test_lots_by_caps_keep_within_the_budget_of_the_day_p14() -> None:
+    """MOEX-SIZE-01 has no cap of the day: the rule is the gate's; its budget is the smaller of amount and share."""
+    shares = {"rules": MOEX, "sizing": SIZE_CAPS}
+    one = 8 * 1_250_000 + 1_250_000 + 2 * 420_000  # stop, slippage, both fees
+    assert ask(limits(**shares), day_net_micros=-(500_000_000 - one)) == codes.APPROVED
+    assert ask(limits(**shares), day_net_micros=-(500_000_000 - one + 1)) == codes.RISK_DAILY
+    assert ask(limits(**shares), open_risk_micros=500_000_000 - one + 1) == codes.RISK_DAILY
+    fraction = limits(**shares, loss_day_share_ppm_max=2_000)  # 0.2 % of 10 000: 20 dollars
+    assert ask(fraction, day_net_micros=-(20_000_000 - one)) == codes.APPROVED
+    assert ask(fraction, day_net_micros=-(20_000_000 - one + 1)) == codes.RISK_DAILY
+    assert ask(limits(**shares), reference_micros=11_000_000_000 - one + 1) == codes.RISK_DAILY
 
 
 @pytest.mark.parametrize("rules", [MES, MOEX])

@@ -15,17 +15,40 @@ SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_paus
 
 
 def test_daily_loss_counts_open_money_and_takes_the_smaller_moex_risk_05_moex_acc_108() -> None:
-    desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 1_000})  # 0.1 % = $10
+    desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 2_000})  # 0.2 % = $20
     desk.enter()
     for _ in range(3):
         desk.event(m.TRADE, price_tick=19_000, qty=1)
     assert standing(desk) == set(), "the mark is the mid of the last valid book (MOEX-RISK-01)"
     for _ in range(3):
-        desk.quote(19_992, 19_994)  # $10 and a fee
+        desk.quote(19_984, 19_986)  # $20 and a fee
     assert "DAILY_LOSS" in standing(desk)
     assert desk.position().closing == 0, "its effect here is NO_ENTRY"
     desk.command(r.RESUME)
     assert "DAILY_LOSS" in standing(desk)
+
+
+CAPS = {"sizing": 2, "gross_ppm_max": 10**8, "instrument_ppm_max": 10**8, "loss_stop_ppm_max": 10**6} | {
+    "participation_ppm_max": 10**6
+}
+
+
+def test_lots_by_caps_stop_at_the_budget_of_the_day_p14() -> None:
+    """Open money counts, as it does for DAILY_LOSS (MOEX-RISK-05); the position elsewhere eats the budget."""
+    desk = Desk(SHARES | CAPS | {"qty_max": 2, "loss_day_micros_max": 30 * USD}, ready=False)
+    desk.add_instrument(1)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    desk.event(r.TIMER)
+    desk.enter()  # $12.09 to its stop, with slippage and fees
+    for _ in range(2):
+        desk.quote(19_992, 19_994)  # $10.42 lost by the mark: $19.58 left, $10.42 of it at the first one's stop
+    assert standing(desk) == set()
+    desk.quote(20_000, 20_001, instrument=1)
+    assert decision(desk.score(instrument=1)) == codes.RISK_DAILY
 
 
 def test_the_third_loss_refuses_for_exactly_300_s_moex_acc_106_moex_risk_06() -> None:

@@ -221,10 +221,10 @@ def margin_elsewhere(d: "Desk", own: Instrument) -> int | None:
     return total
 
 
-def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has both inside it
-    if a.limits.sizing != 0:
+def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a size by tiers has both inside it
+    if a.limits.sizing == 1:
         return None
-    if a.risk() > a.limits.loss_trade_micros_max:
+    if a.limits.sizing == 0 and a.risk() > a.limits.loss_trade_micros_max:
         return "RISK_PER_TRADE"
     of_day = a.limits.loss_day_micros_max - max(0, -d.day_net)
     in_all = a.limits.loss_total_micros_max - max(0, d.reference - d.equity())
