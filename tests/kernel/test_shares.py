@@ -1,11 +1,11 @@
 """What the shares' rulebook does otherwise: loss, streak, index, connection, drift, bucket, exposure (MOEX-RISK)."""
 
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from marketdata.core.sessions import NORMAL
 from risk.core import codes
 from risk.core.holds import BIT
-from risk.core.records import MOEX
+from risk.core.records import MOEX, SPEC_INDEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at, phased
 from tests.kernel.test_limits import USD, clean, lose
@@ -150,6 +150,36 @@ def test_exposure_holds_until_96_percent_moex_risk_04_moex_risk_05() -> None:
     limits.gross_ppm_max = 2_700_000
     desk.event(r.TIMER)
     assert "EXPOSURE" not in standing(desk)
+
+
+def test_a_mid_between_two_ticks_is_rounded_against_us_moex_risk_04() -> None:
+    """Equity down, exposure up; a tick of an odd number of micros makes half of it no whole one."""
+    desk = Desk(SHARES | {"gross_ppm_max": 10**8}, ready=False)
+    desk.configure()
+    desk.event(r.CONFIG, instrument=0, code=SPEC_INDEX["tick_value_micros"], value=1_250_001)
+    desk.connect()
+    desk.command(r.START)
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    desk.enter(SELL, price=20_000)
+    desk.quote(20_000, 20_001)  # the mid is half a tick against a short position
+    assert desk.account.equity_micros == 10_000 * USD - 420_000 - 625_001
+    desk.kernel.params.limits[0].gross_ppm_max = 2_400_000
+    desk.event(r.TIMER)
+    assert "EXPOSURE" in standing(desk)
+    assert desk.kernel.state.holds[BIT["EXPOSURE"]].value == 20_000 * 1_250_001 + 625_001
+    desk.quote(20_000, 20_002)
+    assert desk.account.equity_micros == 10_000 * USD - 420_000 - 1_250_001
+
+
+def test_lots_are_valued_at_the_mid_rounded_up_moex_size_01() -> None:
+    """V = max(entry, ceil(mid)): of 25,000 RUB one lot of 20,000.5 ticks costs 20,001 ticks, so none fits in 25,000."""
+    share = 2_500_000  # ppm of 10,000: 25,000 = 20,000 ticks of 1.25
+    desk = Desk(SHARES | CAPS | {"instrument_ppm_max": share, "allow_short": 1, "confidence_ppm_min": 0})
+    at_bid = decision(desk.score(SELL, confidence=1_000_000))
+    assert at_bid == codes.CAP_INSTRUMENT
+    desk.quote(19_999, 20_001)
+    assert decision(desk.score(SELL, confidence=1_000_000)) == codes.APPROVED
 
 
 def test_the_capital_is_fixed_at_the_roll_and_capped_moex_risk_01() -> None:

@@ -154,6 +154,7 @@ def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
         p.quote_ts_ns = e.ts_ns
         if p.book_ok == 1 and (by_mid or p.last_tick == NO_TICK):
             p.mark_tick = (e.bid_tick + e.ask_tick) // 2
+            p.mark_half = (e.bid_tick + e.ask_tick) % 2
             p.mid_seen = 1
             return True
         return False
@@ -170,4 +171,5 @@ def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
     if by_mid and p.mid_seen == 1:
         return False
     p.mark_tick = price
+    p.mark_half = 0
     return True

@@ -115,7 +115,7 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     a = state.account[0]
     p = state.positions[asked.instrument]
     tick_value = params.specs[asked.instrument].tick_value_micros
-    entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick)
+    entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick + p.mark_half)
     loss = stop * tick_value + _ceil_share(price * tick_value, COSTS_PPM)
     gross, _ = exposure(state, params, asked.instrument, 0, 0)
     held = abs(p.qty) + _working_on(state, asked.instrument)
