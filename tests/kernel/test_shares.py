@@ -106,6 +106,35 @@ def test_a_slow_connection_halves_and_a_lost_one_stops_entries_moex_acc_113() ->
     assert decision(desk.score()) == codes.HOLD_BASE + BIT["NET_FAILOVER"]
 
 
+def test_a_watch_that_is_switched_off_takes_its_holds_along_moex_risk_05() -> None:
+    """A limit of 0 is a condition that is false: nothing else would ever end these holds."""
+    ms = 1_000_000
+    watched = {"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms, "rvi_max": 4000}
+    desk = Desk(SHARES | watched | {"rvi_clear_max": 3800, "rvi_age_ns_max": 60 * S, "gross_ppm_max": 10**8})
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=3000)
+    desk.enter()
+    desk.kernel.params.limits[0].gross_ppm_max = 1_000_000
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    for _ in range(2):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=101 * ms)
+    desk.quote(20_000, 20_001, wait_ns=61 * S)
+    desk.event(r.TIMER)
+    assert standing(desk) == {"NET_SLOW", "NET_FAILOVER", "RVI_STALE", "EXPOSURE"}
+    for name in ("probe_slow_ns", "rvi_max", "gross_ppm_max"):
+        setattr(desk.kernel.params.limits[0], name, 0)
+    desk.event(r.TIMER)
+    assert standing(desk) == set()
+
+
+def test_a_probe_of_a_connection_that_nobody_watches_ends_its_holds_moex_risk_05() -> None:
+    desk = Desk(SHARES | {"probe_slow_ns": 1, "probe_good_ns": 1, "probe_lost_ns": 1})
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert standing(desk) == {"NET_FAILOVER"}
+    desk.kernel.params.limits[0].probe_slow_ns = 0
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert standing(desk) == set()
+
+
 def test_drift_and_calibration_have_holds_of_their_own_moex_acc_112() -> None:
     desk = Desk(SHARES)
     desk.event(r.DRIFT, instrument=ACCOUNT_SCOPE, code=r.DRIFT_WARN)

@@ -42,6 +42,7 @@ _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
 _NEWS = BIT["NEWS"]
 _RVI_STALE = BIT["RVI_STALE"]
+_NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
 # holds that a timer may clear by itself
 WATCHED_MASK = sum(
     1 << BIT[code]
@@ -56,6 +57,8 @@ WATCHED_MASK = sum(
         "MIN_BALANCE",
         "PRESENCE",
         "RVI_STALE",
+        "NET_SLOW",
+        "NET_FAILOVER",
     )
 )
 NEVER_NS = 2**62
@@ -202,12 +205,21 @@ def watch_index(state: State, params: Params, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     limits = params.limits[0]
     if limits.rvi_max <= 0:
-        return n
+        return clear_hold(state, out, n, _RVI_STALE)  # nobody watches it any more
     stale = account.index_ts_ns == NO_TIME
     if not stale:
         age = account.now_ns - account.index_ts_ns
         stale = age > RVI_DEAD_NS or (account.phase == NORMAL and age > limits.rvi_age_ns_max)
     return set_condition(state, out, n, _RVI_STALE, stale, account.index_ts_ns, limits.rvi_age_ns_max)
+
+
+@inner
+def watch_probes(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """A connection that is not watched any more is neither slow nor lost: no probe would ever end these holds."""
+    if params.limits[0].probe_slow_ns > 0:
+        return n
+    n = clear_hold(state, out, n, _NET_SLOW)
+    return clear_hold(state, out, n, _NET_FAILOVER)
 
 
 @inner
@@ -268,5 +280,6 @@ def on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
     n = check_limits(state, params, out, n, False)
     if state.account[0].version != 0:
         n = watch_index(state, params, out, n)
+        n = watch_probes(state, params, out, n)
         n = watch_orders(state, params, out, n)
     return n

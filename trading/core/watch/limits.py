@@ -16,7 +16,7 @@ from risk.core.records import MES, MOEX, UNKNOWN
 from risk.core.sizing import share
 from trading.core import ledger
 from trading.core import orders as life
-from trading.core.effects import raise_hold, set_condition
+from trading.core.effects import clear_hold, raise_hold, set_condition
 from trading.core.records import ENTRY, Params, State
 
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
@@ -153,7 +153,7 @@ def check_limits(state: State, params: Params, out: np.ndarray, n: int, is_mark:
     n = _check_open(state, params, out, n, ON_DAY, _DAILY_LOSS, is_mark)
     if a.rules == MES:
         n = _check_open(state, params, out, n, ON_DAY_DRAWDOWN, _DAILY_DRAWDOWN, is_mark)
-    if a.rules == MOEX and limits.gross_ppm_max > 0:
+    if a.rules == MOEX:
         n = _check_exposure(state, params, out, n)
     return _check_streak(state, params, out, n)
 
@@ -186,7 +186,10 @@ def note_loss(a: np.record, limits: np.record) -> None:
 
 @inner
 def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """EXPOSURE follows the gross exposure, down to its lower mark; a limit of 0 is none."""
     a = state.account[0]
+    if params.limits[0].gross_ppm_max <= 0:
+        return clear_hold(state, out, n, _EXPOSURE)
     limit = share(max(0, a.capital_micros), params.limits[0].gross_ppm_max)
     gross, _ = exposure(state, params, -1, 0, 0)
     if gross > limit:

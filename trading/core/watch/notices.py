@@ -29,7 +29,7 @@ from trading.core.records import (
     Params,
     State,
 )
-from trading.core.watch.clock import watch_clock, watch_index
+from trading.core.watch.clock import watch_clock, watch_index, watch_probes
 
 _MODEL_BLOCKED = BIT["MODEL_BLOCKED"]
 _ERROR_STORM = BIT["ERROR_STORM"]
@@ -116,8 +116,11 @@ def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) 
     """NET_SLOW and NET_FAILOVER after three samples in a row; NET_SLOW ends after thirty good ones (MOEX-RISK-05)."""
     a = state.account[0]
     limits = params.limits[0]
-    if a.version == 0 or limits.probe_slow_ns <= 0:
+    if a.version == 0:
         return n
+    if limits.probe_slow_ns <= 0:
+        a.probe_slow, a.probe_lost, a.probe_good = 0, 0, 0
+        return watch_probes(state, params, out, n)
     lost = e.code == PROBE_LOST or e.value < 0
     a.probe_slow = a.probe_slow + 1 if lost or e.value > limits.probe_slow_ns else 0
     a.probe_lost = a.probe_lost + 1 if lost or e.value > limits.probe_lost_ns else 0
