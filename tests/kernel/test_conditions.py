@@ -39,6 +39,35 @@ def test_news_windows_hold_entries_mes_hold_news() -> None:
     assert decision(desk.score(wait_ns=0)) == codes.APPROVED
 
 
+def test_no_window_of_the_event_list_is_ever_forgotten_mes_hold_news() -> None:
+    """Sixteen have room, repeats take none, and one more holds entries from now until its end."""
+    desk = Desk()
+    first = desk.now_ns + 100 * S
+    windows = [(first + 100 * k * S, first + 100 * k * S + 10 * S) for k in range(17)]
+    for start, end in [*windows[:16], windows[3], windows[0]]:
+        desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=start, until_ns=end)
+    assert standing(desk) == set()
+    desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=windows[16][0], until_ns=windows[16][1])
+    assert standing(desk) == {"NEWS"}
+    assert desk.kernel.state.holds[BIT["NEWS"]].until_ns == windows[16][1]
+
+
+def test_a_window_that_is_over_makes_room_mes_hold_news() -> None:
+    desk = Desk()
+    first = desk.now_ns + 100 * S
+    windows = [(first + 100 * k * S, first + 100 * k * S + 10 * S) for k in range(17)]
+    for start, end in windows[:16]:
+        desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=start, until_ns=end)
+    at(desk, windows[0][1])
+    desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=windows[16][0], until_ns=windows[16][1])
+    assert standing(desk) == set()
+    for start, end in windows[1:]:
+        at(desk, start)
+        assert standing(desk) == {"NEWS"}
+        at(desk, end)
+        assert standing(desk) == set()
+
+
 def test_attended_operation_mes_hold_presence_moex_ops_10() -> None:
     desk = Desk({"presence_ns_max": 900 * S})
     assert standing(desk) == set(), "the start was an activity"

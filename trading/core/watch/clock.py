@@ -114,7 +114,7 @@ def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
             next_ns = min(next_ns, state.holds[bit].until_ns)
     n = _phase(state, params, out, n)
     next_ns = min(next_ns, next_window_ns(params.windows, account.window_count, account.now_ns))
-    for i in range(min(account.news, account.news_start_ns.shape[0])):
+    for i in range(account.news):
         if account.news_start_ns[i] <= account.now_ns < account.news_end_ns[i]:
             n = raise_hold(state, out, n, _NEWS, account.news_end_ns[i], i, 0)
             next_ns = min(next_ns, account.news_end_ns[i])
