@@ -9,6 +9,7 @@ from risk.core.records import MOEX, SPEC_INDEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at, phased
 from tests.kernel.test_limits import USD, clean, lose
+from trading.core import protect
 from trading.core import records as r
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_pause_ns": 300 * S, "streak_restarts": 1}
@@ -179,6 +180,16 @@ def test_exposure_holds_until_96_percent_moex_risk_04_moex_risk_05() -> None:
     limits.gross_ppm_max = 2_700_000
     desk.event(r.TIMER)
     assert "EXPOSURE" not in standing(desk)
+
+
+def test_shares_leave_after_more_than_their_time_moex_stop_05() -> None:
+    desk = Desk(SHARES | {"hold_ns_max": 300 * S})
+    desk.enter()
+    opened = int(desk.position().opened_ns)
+    at(desk, opened + 300 * S)
+    assert desk.position().closing == 0, "300 s are not more than 300 s"
+    at(desk, opened + 300 * S + 1)
+    assert desk.position().closing == 1 and desk.position().close_reason == protect.BY_TIME
 
 
 def test_a_mid_between_two_ticks_is_rounded_against_us_moex_risk_04() -> None:

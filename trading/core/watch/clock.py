@@ -19,7 +19,7 @@ from marketdata.core.sessions import (
     window_at,
 )
 from risk.core.holds import BIT, HOLD_CAPACITY, TIME_MASK, TRADING_DAY_MASK
-from risk.core.records import MES
+from risk.core.records import MES, MOEX
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_query, clear_hold, raise_hold, set_condition
 from trading.core.protect import BY_TIME, close, converge, watch_cover
@@ -240,11 +240,15 @@ def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 @inner
 def watch_position(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """After an event about this instrument: time exit, protection, cover."""
+    """After an event about this instrument: time exit, protection, cover.
+
+    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it (MOEX-STOP-05).
+    """
     p = state.positions[instrument]
     limits = params.limits[0]
     if p.qty != 0 and limits.hold_ns_max > 0:
-        if state.account[0].now_ns - p.opened_ns >= limits.hold_ns_max:
+        held_ns = state.account[0].now_ns - p.opened_ns
+        if held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX):
             p.rev_side = 0  # a time exit ends a reversal that waits for its exit's fill (MES-REV-02)
             close(p, BY_TIME)
     n = converge(state, params, out, n, instrument)
