@@ -6,7 +6,7 @@ from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, SELL
 from risk.core import codes
 from risk.core.holds import BIT
-from tests.kernel.desk import Desk, S, decision, sent, standing
+from tests.kernel.desk import NO_TICK, Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at
 from tests.kernel.test_limits import TIERS, USD, lose
 from trading.core import records as r
@@ -141,6 +141,19 @@ def test_a_mark_that_is_no_price_is_discarded_and_blocks_mes_risk_11() -> None:
         assert desk.position().mark_tick == 20_000
         assert decision(desk.score()) == codes.FEED_STALE
     assert desk.position().bad_marks == 3
+    desk.event(m.TRADE, price_tick=20_000, qty=1)
+    assert decision(desk.score()) == codes.APPROVED
+
+
+@pytest.mark.parametrize("trade", [{"price_tick": NO_TICK}, {"price_tick": 20_000, "flags": m.FLAG_INVALID}])
+def test_a_trade_without_a_price_is_a_bad_mark_mes_risk_11(trade: dict[str, int]) -> None:
+    """Unknown, or marked as not to be believed: counted, and nobody enters until a good one comes."""
+    desk = Desk()
+    desk.event(m.TRADE, qty=1, **trade)
+    assert desk.position().bad_marks == 1 and desk.position().last_tick == NO_TICK
+    assert decision(desk.score()) == codes.FEED_STALE
+    desk.event(m.BAR, close_tick=NO_TICK, value=S)
+    assert desk.position().bad_marks == 1, "a bar in which nothing traded is none"
     desk.event(m.TRADE, price_tick=20_000, qty=1)
     assert decision(desk.score()) == codes.APPROVED
 

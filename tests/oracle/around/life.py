@@ -124,7 +124,7 @@ class World:
             self.prices[k] = price = (i.stop if rng.random() < 0.5 or i.target is None else i.target) or price
         flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
         if rng.random() < 0.005:
-            return self._event(m.TRADE, instrument=k, price=rng.choice((0, -5, 2**31 + 1)), qty=1)
+            return self._event(m.TRADE, instrument=k, price=rng.choice((None, 0, -5, 2**31 + 1)), qty=1)
         dice = rng.random()
         if dice < (0.7 if self.limits["bar_mode"] == 1 else self.bars):
             return self._bar(k, price, flags)
