@@ -29,7 +29,7 @@ GATE, RULES, HOLDS = "risk/core/gate.py", "risk/core/rules.py", "risk/core/holds
 SIZING, STOPS, BREAKERS = "risk/core/sizing.py", "risk/core/stops.py", "risk/core/breakers.py"
 PLAN, POLICY, ANSWERS = "trading/core/entry/plan.py", "trading/core/entry/policy.py", "trading/core/answers.py"
 COMMANDS, PROTECT, MARKET = "trading/core/commands.py", "trading/core/protect.py", "trading/core/market.py"
-CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/schema.py", "trading/core/kernel.py"
+CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/contradictions.py", "trading/core/kernel.py"
 
 # id | one line | code, or "-" and what is missing
 TABLE = f"""

@@ -18,7 +18,8 @@ from pydantic_core import PydanticCustomError
 from marketdata.calendars import ALL_HOURS, MOEX
 from marketdata.calendars import SCHEDULES as FUTURES_SCHEDULES
 from marketdata.core.instruments import INSTRUMENTS
-from risk.schema import BY_KEY, CURRENCIES, RiskSection, contradictions
+from risk.contradictions import contradictions
+from risk.schema import BY_KEY, CURRENCIES, RiskSection
 
 SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
 LATENCY_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
