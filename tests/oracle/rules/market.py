@@ -70,11 +70,12 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
             return True
         return False
     price = e.close if e.kind == m.BAR else e.price
-    marked = price is not None and not e.flags & m.FLAG_INVALID
-    if e.kind == m.BAR and not marked:  # nothing traded in it
+    if e.flags & m.FLAG_INVALID:
+        price = None
+    if e.kind == m.BAR and price is None:  # nothing traded in it
         return False
-    i.bad_mark = not marked or not 0 < price <= PRICE_MOST  # type: ignore[operator]
-    if not i.bad_mark:
+    i.bad_mark = price is None or not 0 < price <= PRICE_MOST
+    if price is not None and not i.bad_mark:
         i.last = i.mark = i.exact = price
         i.last_ts = e.ts
     return not i.bad_mark
