@@ -23,4 +23,4 @@ def share_ceil(value: int, numerator: int, denominator: int) -> int:
 def value_at_half_ticks(lots: int, twice_tick: int, tick_value_micros: int) -> int:
     """Value of `lots` ≥ 0 at a price of twice_tick / 2 ticks (a mid may lie half a tick off the grid), rounded up to a
     micro (MOEX-RISK-04)."""
-    return (lots * twice_tick * tick_value_micros + 1) // 2
+    return lots * (twice_tick // 2) * tick_value_micros + (lots * (twice_tick % 2) * tick_value_micros + 1) // 2

@@ -1,8 +1,8 @@
 """The gate: every entry passes here, whoever asks.  The answer starts refused and has to be earned.
 
 RULES is the whole gate, one row a rule; the function stands in `risk.core.rules`.  A rulebook asks the rules that its
-document numbers in that order, then the others as they stand here (MES-RISK-20, MOEX-RISK-08, then P-…); the first
-refusing rule gives the reason.  Exits, cancels and flatten never come here.
+document numbers in that order, then the others by the number of their control (MES-RISK-20, MOEX-RISK-08, then P-…);
+the first refusing rule gives the reason.  Exits, cancels and flatten never come here.
 """
 
 from collections.abc import Callable
@@ -63,14 +63,14 @@ RULES = (
     Rule(r.value_limit, (c.VALUE_LIMIT,), "P-09", "order value"),
     Rule(r.collar, (c.COLLAR,), "P-10", "price collar around mid or a recent trade", moex=14),
     Rule(r.moved, (c.PRICE_MOVE,), "P-11", "price has not run away in the window"),
-    Rule(r.position_limit, (c.POSITION_LIMIT,), "P-12", "position with working orders", moex=13),
     Rule(r.gross_limit, (c.LIMIT_EXPOSURE, c.LIMIT_INSTRUMENT), "P-13 MOEX-RISK-04", "exposure", moex=13),
+    Rule(r.position_limit, (c.POSITION_LIMIT,), "P-12", "position with working orders", moex=13),
     Rule(r.margin, (c.MARGIN,), "P-13", "margin of all positions and working orders"),
     Rule(r.trade_risk, (c.RISK_PER_TRADE,), "P-14", "loss to the stop of this order"),
     Rule(r.day_risk, (c.RISK_DAILY,), "P-14 P-15", "loss budget of the day and in all"),
     Rule(r.not_duplicate, (c.DUPLICATE,), "P-16", "not the same order again"),
     Rule(r.message_rate, (c.MESSAGE_RATE,), "P-17", "message budget, reserve untouched", moex=16),
-    Rule(r.bucket, (c.RATE,), "MOEX-RISK-10", "the bucket of entry slices", moex=15),
+    Rule(r.bucket, (c.RATE,), "P-17 MOEX-RISK-10", "the bucket of entry slices", moex=15),
     Rule(r.open_orders, (c.OPEN_ORDERS,), "P-20", "open orders"),
     Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7),
 )
@@ -79,15 +79,25 @@ _OWN = {number: name for name, number in vars(c).items() if isinstance(number, i
 
 
 def order_of(rules: int) -> tuple[Rule, ...]:
-    """The rules as this rulebook asks them: by its document's numbers, then the rest as they stand in RULES."""
+    """The rules as this rulebook asks them: by its document's rows, then the rest by their controls' numbers.
+
+    Of one row or one control, as they stand in RULES.
+    """
     column = RULEBOOKS[rules]
-    return tuple(sorted(RULES, key=lambda rule: getattr(rule, column) or len(RULES)))
+
+    def place(rule: Rule) -> tuple[int, int]:
+        row = getattr(rule, column)
+        controls = [int(word[2:]) for word in rule.control.split() if word.startswith("P-")]
+        return (row, 0) if row else (len(RULES), min(controls, default=0))
+
+    return tuple(sorted(RULES, key=place))
 
 
 def code_names(rules: int) -> dict[int, str]:
     """Reason → name, every reason that a decision can carry under this rulebook: the gate's, and the policy's own."""
     names = {APPROVED: "APPROVED", REFUSED: "REFUSED", c.REVERSAL_LIMIT: "REVERSAL_LIMIT"}  # the last: MES-REV-03
     holds = {hold.bit: hold.code for hold in HOLDS[rules]}
+    held = set(_HELD) - {*_PHASE, *_MODEL}  # a rule of its own gives these last ones, hold or not
     for code in (code for rule in RULES for code in rule.codes):
         if code >= FIELD_BASE:
             names[code] = f"INPUT_INVALID:{ASK_FIELDS[code - FIELD_BASE]}"
@@ -95,6 +105,8 @@ def code_names(rules: int) -> dict[int, str]:
             names[code] = _OWN[code]
         elif code - HOLD_BASE in holds:
             names[code] = holds[code - HOLD_BASE]
+        elif code not in held:
+            names[code] = next(name for name, bit in BIT.items() if bit == code - HOLD_BASE)
     return names
 
 

@@ -10,8 +10,9 @@ from marketdata.core.sessions import AFTER_HOURS, NORMAL, REDUCED
 from marketdata.core.units import PPM
 from risk.core import codes
 from risk.core.codes import APPROVED, FIELD_BASE, HOLD_BASE
+from risk.core.exact import share_floor
 from risk.core.holds import BIT, ENTRY_MASK, strongest
-from risk.core.records import MES, MOEX, SIZE_FIXED, UNKNOWN
+from risk.core.records import MES, MOEX, SIZE_FIXED, SIZE_TIERS, UNKNOWN
 
 _EOD, _AFTER_HOURS = BIT["EOD"], BIT["AFTER_HOURS"]
 _MODEL_BLOCKED, _FEATURES_COLD = BIT["MODEL_BLOCKED"], BIT["FEATURES_COLD"]
@@ -257,12 +258,15 @@ def trade_risk(x, limits):
 
 @inner
 def day_risk(x, limits):
-    """P-14 and P-15 for a fixed size; a computed size has this limit inside it."""
-    if limits.sizing != SIZE_FIXED:
+    """P-14 and P-15 for a fixed size and for caps; of the sizes only tiers have this limit inside (MES-SIZE-02)."""
+    if limits.sizing == SIZE_TIERS:
         return APPROVED
+    of_day = limits.loss_day_micros_max
+    if limits.loss_day_share_ppm_max > 0:
+        of_day = min(of_day, share_floor(x.capital_micros, limits.loss_day_share_ppm_max, PPM))
     lost_today = max(0, -x.day_net_micros)
     lost_in_all = max(0, x.reference_micros - x.equity_micros)
-    left = min(limits.loss_day_micros_max - lost_today, limits.loss_total_micros_max - lost_in_all) - x.open_risk_micros
+    left = min(of_day - lost_today, limits.loss_total_micros_max - lost_in_all) - x.open_risk_micros
     return APPROVED if left > 0 and _to_stop(x, limits, left) else codes.RISK_DAILY
 
 

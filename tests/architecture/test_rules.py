@@ -6,7 +6,7 @@ from pathlib import Path
 from risk.core import codes, gate, rules
 from risk.core.holds import HOLDS
 from risk.core.records import MES
-from tests.architecture.rulebook import ALL, PAGE, named_by_tests, page
+from tests.architecture.rulebook import ALL, NUMBERED, PAGE, named_by_tests, page
 from tests.architecture.source import report, sources
 from tests.bootstrap import ROOT
 
@@ -19,8 +19,15 @@ def test_every_rule_that_is_done_has_a_test_that_names_it() -> None:
 
 def test_every_rule_names_a_file_that_exists_or_what_is_missing() -> None:
     assert len({rule.id for rule in ALL}) == len(ALL)
-    faults = [rule.id for rule in ALL if bool(rule.code) == bool(rule.missing) or not (ROOT / rule.code).exists()]
+    faults = [rule.id for rule in ALL if not (rule.code or rule.missing) or not (ROOT / rule.code).exists()]
     assert not faults, report(faults, "name the file, or say what is missing")
+
+
+def test_no_row_of_the_named_sections_is_left_out() -> None:
+    listed = {rule.id for rule in ALL}
+    faults = [number for number in NUMBERED if number not in listed]
+    assert not faults, report(faults, "add a row, with what is missing where it is not done")
+    assert len(NUMBERED) > 110
 
 
 def test_every_hold_of_the_futures_rulebook_is_a_rule() -> None:

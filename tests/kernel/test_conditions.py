@@ -6,7 +6,7 @@ from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, SELL
 from risk.core import codes
 from risk.core.holds import BIT
-from tests.kernel.desk import Desk, S, decision, sent, standing
+from tests.kernel.desk import NO_TICK, Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at
 from tests.kernel.test_limits import TIERS, USD, lose
 from trading.core import records as r
@@ -37,6 +37,35 @@ def test_news_windows_hold_entries_mes_hold_news() -> None:
     assert decision(desk.score(wait_ns=0)) == codes.HOLD_BASE + BIT["NEWS"]
     at(desk, start + 60 * S)
     assert decision(desk.score(wait_ns=0)) == codes.APPROVED
+
+
+def test_no_window_of_the_event_list_is_ever_forgotten_mes_hold_news() -> None:
+    """Sixteen have room, repeats take none, and one more holds entries from now until its end."""
+    desk = Desk()
+    first = desk.now_ns + 100 * S
+    windows = [(first + 100 * k * S, first + 100 * k * S + 10 * S) for k in range(17)]
+    for start, end in [*windows[:16], windows[3], windows[0]]:
+        desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=start, until_ns=end)
+    assert standing(desk) == set()
+    desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=windows[16][0], until_ns=windows[16][1])
+    assert standing(desk) == {"NEWS"}
+    assert desk.kernel.state.holds[BIT["NEWS"]].until_ns == windows[16][1]
+
+
+def test_a_window_that_is_over_makes_room_mes_hold_news() -> None:
+    desk = Desk()
+    first = desk.now_ns + 100 * S
+    windows = [(first + 100 * k * S, first + 100 * k * S + 10 * S) for k in range(17)]
+    for start, end in windows[:16]:
+        desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=start, until_ns=end)
+    at(desk, windows[0][1])
+    desk.event(r.NEWS, instrument=ACCOUNT_SCOPE, value=windows[16][0], until_ns=windows[16][1])
+    assert standing(desk) == set()
+    for start, end in windows[1:]:
+        at(desk, start)
+        assert standing(desk) == {"NEWS"}
+        at(desk, end)
+        assert standing(desk) == set()
 
 
 def test_attended_operation_mes_hold_presence_moex_ops_10() -> None:
@@ -112,6 +141,19 @@ def test_a_mark_that_is_no_price_is_discarded_and_blocks_mes_risk_11() -> None:
         assert desk.position().mark_tick == 20_000
         assert decision(desk.score()) == codes.FEED_STALE
     assert desk.position().bad_marks == 3
+    desk.event(m.TRADE, price_tick=20_000, qty=1)
+    assert decision(desk.score()) == codes.APPROVED
+
+
+@pytest.mark.parametrize("trade", [{"price_tick": NO_TICK}, {"price_tick": 20_000, "flags": m.FLAG_INVALID}])
+def test_a_trade_without_a_price_is_a_bad_mark_mes_risk_11(trade: dict[str, int]) -> None:
+    """Unknown, or marked as not to be believed: counted, and nobody enters until a good one comes."""
+    desk = Desk()
+    desk.event(m.TRADE, qty=1, **trade)
+    assert desk.position().bad_marks == 1 and desk.position().last_tick == NO_TICK
+    assert decision(desk.score()) == codes.FEED_STALE
+    desk.event(m.BAR, close_tick=NO_TICK, value=S)
+    assert desk.position().bad_marks == 1, "a bar in which nothing traded is none"
     desk.event(m.TRADE, price_tick=20_000, qty=1)
     assert decision(desk.score()) == codes.APPROVED
 

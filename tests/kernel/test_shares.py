@@ -1,31 +1,55 @@
 """What the shares' rulebook does otherwise: loss, streak, index, connection, drift, bucket, exposure (MOEX-RISK)."""
 
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from marketdata.core.sessions import NORMAL
 from risk.core import codes
 from risk.core.holds import BIT
-from risk.core.records import MOEX
+from risk.core.records import MOEX, SPEC_INDEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at, phased
 from tests.kernel.test_limits import USD, clean, lose
+from trading.core import protect
 from trading.core import records as r
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_pause_ns": 300 * S, "streak_restarts": 1}
 
 
 def test_daily_loss_counts_open_money_and_takes_the_smaller_moex_risk_05_moex_acc_108() -> None:
-    desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 1_000})  # 0.1 % = $10
+    desk = Desk(SHARES | {"loss_day_micros_max": 500 * USD, "loss_day_share_ppm_max": 2_000})  # 0.2 % = $20
     desk.enter()
     for _ in range(3):
         desk.event(m.TRADE, price_tick=19_000, qty=1)
     assert standing(desk) == set(), "the mark is the mid of the last valid book (MOEX-RISK-01)"
     for _ in range(3):
-        desk.quote(19_992, 19_994)  # $10 and a fee
+        desk.quote(19_984, 19_986)  # $20 and a fee
     assert "DAILY_LOSS" in standing(desk)
     assert desk.position().closing == 0, "its effect here is NO_ENTRY"
     desk.command(r.RESUME)
     assert "DAILY_LOSS" in standing(desk)
+
+
+CAPS = {"sizing": 2, "gross_ppm_max": 10**8, "instrument_ppm_max": 10**8, "loss_stop_ppm_max": 10**6} | {
+    "participation_ppm_max": 10**6
+}
+
+
+def test_lots_by_caps_stop_at_the_budget_of_the_day_p14() -> None:
+    """Open money counts, as it does for DAILY_LOSS (MOEX-RISK-05); the position elsewhere eats the budget."""
+    desk = Desk(SHARES | CAPS | {"qty_max": 2, "loss_day_micros_max": 30 * USD}, ready=False)
+    desk.add_instrument(1)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    desk.event(r.TIMER)
+    desk.enter()  # $12.09 to its stop, with slippage and fees
+    for _ in range(2):
+        desk.quote(19_992, 19_994)  # $10.42 lost by the mark: $19.58 left, $10.42 of it at the first one's stop
+    assert standing(desk) == set()
+    desk.quote(20_000, 20_001, instrument=1)
+    assert decision(desk.score(instrument=1)) == codes.RISK_DAILY
 
 
 def test_the_third_loss_refuses_for_exactly_300_s_moex_acc_106_moex_risk_06() -> None:
@@ -83,6 +107,35 @@ def test_a_slow_connection_halves_and_a_lost_one_stops_entries_moex_acc_113() ->
     assert decision(desk.score()) == codes.HOLD_BASE + BIT["NET_FAILOVER"]
 
 
+def test_a_watch_that_is_switched_off_takes_its_holds_along_moex_risk_05() -> None:
+    """A limit of 0 is a condition that is false: nothing else would ever end these holds."""
+    ms = 1_000_000
+    watched = {"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms, "rvi_max": 4000}
+    desk = Desk(SHARES | watched | {"rvi_clear_max": 3800, "rvi_age_ns_max": 60 * S, "gross_ppm_max": 10**8})
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=3000)
+    desk.enter()
+    desk.kernel.params.limits[0].gross_ppm_max = 1_000_000
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    for _ in range(2):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=101 * ms)
+    desk.quote(20_000, 20_001, wait_ns=61 * S)
+    desk.event(r.TIMER)
+    assert standing(desk) == {"NET_SLOW", "NET_FAILOVER", "RVI_STALE", "EXPOSURE"}
+    for name in ("probe_slow_ns", "rvi_max", "gross_ppm_max"):
+        setattr(desk.kernel.params.limits[0], name, 0)
+    desk.event(r.TIMER)
+    assert standing(desk) == set()
+
+
+def test_a_probe_of_a_connection_that_nobody_watches_ends_its_holds_moex_risk_05() -> None:
+    desk = Desk(SHARES | {"probe_slow_ns": 1, "probe_good_ns": 1, "probe_lost_ns": 1})
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert standing(desk) == {"NET_FAILOVER"}
+    desk.kernel.params.limits[0].probe_slow_ns = 0
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert standing(desk) == set()
+
+
 def test_drift_and_calibration_have_holds_of_their_own_moex_acc_112() -> None:
     desk = Desk(SHARES)
     desk.event(r.DRIFT, instrument=ACCOUNT_SCOPE, code=r.DRIFT_WARN)
@@ -127,6 +180,46 @@ def test_exposure_holds_until_96_percent_moex_risk_04_moex_risk_05() -> None:
     limits.gross_ppm_max = 2_700_000
     desk.event(r.TIMER)
     assert "EXPOSURE" not in standing(desk)
+
+
+def test_shares_leave_after_more_than_their_time_moex_stop_05() -> None:
+    desk = Desk(SHARES | {"hold_ns_max": 300 * S})
+    desk.enter()
+    opened = int(desk.position().opened_ns)
+    at(desk, opened + 300 * S)
+    assert desk.position().closing == 0, "300 s are not more than 300 s"
+    at(desk, opened + 300 * S + 1)
+    assert desk.position().closing == 1 and desk.position().close_reason == protect.BY_TIME
+
+
+def test_a_mid_between_two_ticks_is_rounded_against_us_moex_risk_04() -> None:
+    """Equity down, exposure up; a tick of an odd number of micros makes half of it no whole one."""
+    desk = Desk(SHARES | {"gross_ppm_max": 10**8}, ready=False)
+    desk.configure()
+    desk.event(r.CONFIG, instrument=0, code=SPEC_INDEX["tick_value_micros"], value=1_250_001)
+    desk.connect()
+    desk.command(r.START)
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    desk.enter(SELL, price=20_000)
+    desk.quote(20_000, 20_001)  # the mid is half a tick against a short position
+    assert desk.account.equity_micros == 10_000 * USD - 420_000 - 625_001
+    desk.kernel.params.limits[0].gross_ppm_max = 2_400_000
+    desk.event(r.TIMER)
+    assert "EXPOSURE" in standing(desk)
+    assert desk.kernel.state.holds[BIT["EXPOSURE"]].value == 20_000 * 1_250_001 + 625_001
+    desk.quote(20_000, 20_002)
+    assert desk.account.equity_micros == 10_000 * USD - 420_000 - 1_250_001
+
+
+def test_lots_are_valued_at_the_mid_rounded_up_moex_size_01() -> None:
+    """V = max(entry, ceil(mid)): of 25,000 RUB one lot of 20,000.5 ticks costs 20,001 ticks, so none fits in 25,000."""
+    share = 2_500_000  # ppm of 10,000: 25,000 = 20,000 ticks of 1.25
+    desk = Desk(SHARES | CAPS | {"instrument_ppm_max": share, "allow_short": 1, "confidence_ppm_min": 0})
+    at_bid = decision(desk.score(SELL, confidence=1_000_000))
+    assert at_bid == codes.CAP_INSTRUMENT
+    desk.quote(19_999, 20_001)
+    assert decision(desk.score(SELL, confidence=1_000_000)) == codes.APPROVED
 
 
 def test_the_capital_is_fixed_at_the_roll_and_capped_moex_risk_01() -> None:

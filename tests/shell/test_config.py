@@ -103,6 +103,53 @@ def test_all_faults_are_told_together_and_contradictions_are_found():
     assert "one trade may lose more than a day" in faults("risk.loss_trade_max", "600 USD")[0]  # MES-CONF-06
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("demo-moex", {"risk.rules": "mes"}, "risk.rules (mes) is not the rulebook of market.venue (moex)"),
+        ("demo-mes", {"risk.rules": "moex"}, "risk.rules (moex) is not the rulebook of market.venue (cme)"),
+        ("demo-mes", {"risk.sizing": "caps"}, "caps are the shares' own"),
+        ("moex-tinvest", {"risk.sizing": "tiers"}, "tiers are the futures' own"),
+        ("moex-tinvest", {"risk.participation_max": "0 %"}, "risk.participation_max (0 %) with risk.sizing caps"),
+        ("demo-moex", {"market.schedule": "topstep"}, "(topstep) does not belong to market.venue (moex)"),
+        ("demo-mes", {"market.schedule": "moex"}, "(moex) does not belong to market.venue (cme)"),
+        ("mes-topstep", {"market.schedule": "standard"}, "(standard) is not for live: it may end too late"),
+        ("mes-topstep", {"modes": ["live"], "market.schedule": "all_hours"}, "(all_hours) is not for live"),
+        ("moex-tinvest", {"market.schedule": "all_hours"}, "(all_hours) is not for live"),
+        ("demo-mes", {"risk.streak_hard": 2}, "risk.streak_soft (3) is more than risk.streak_hard (2)"),
+        ("demo-mes", {"risk.streak_hard_pause": "30 s"}, "the longer streak would pause for less"),
+        ("demo-moex", {"risk.streak_soft_pause": "0 s"}, "the pause after losses would end at once"),
+        ("mes-topstep", {"risk.reverse_confidence_min": "54 %"}, "a reversal is an exit, too"),
+        ("moex-tinvest", {"risk.rvi_clear_max": 9000}, "risk.rvi_clear_max (9000) is more than risk.rvi_max (4000)"),
+        ("moex-tinvest", {"risk.rvi_age_max": "0 s"}, "every value of the index would be too old"),
+        ("moex-tinvest", {"risk.probe_good": "51 ms"}, "risk.probe_good (51 ms) is more than risk.probe_slow (50 ms)"),
+        ("moex-tinvest", {"risk.probe_lost": "49 ms"}, "a round trip would be lost before it is slow"),
+        ("moex-tinvest", {"risk.bucket_refill": "0 s"}, "an empty bucket would never fill again"),
+        ("demo-moex", {"risk.instrument_max": "60 %"}, "one instrument may hold more than all of them"),
+        ("demo-mes", {"risk.messages_1s_max": 201}, "a second may carry more than a minute"),
+    ],
+)
+def test_a_profile_that_contradicts_itself_or_its_market_is_refused_mes_conf_06(name, values, words):
+    whole = changed("title", "contradicting", name)
+    for path, value in values.items():
+        section, _, key = path.rpartition(".")
+        (whole[section] if section else whole)[key] = value
+    with pytest.raises(configs.ConfigError) as error:
+        configs.parse_profile(whole)
+    assert any(words in fault and "\n" not in fault for fault in error.value.faults), error.value.faults
+
+
+def test_what_is_switched_off_contradicts_nothing():
+    for name, path, value in (
+        ("demo-mes", "risk.streak_hard", 0),
+        ("demo-mes", "risk.exit_confidence_min", "90 %"),  # no reversal is configured
+        ("demo-moex", "risk.rvi_clear_max", 9000),  # the index is not watched
+        ("demo-moex", "risk.gross_max", "0 %"),  # no such limit
+        ("demo-mes", "market.schedule", "standard"),  # on paper
+    ):
+        assert configs.parse_profile(changed(path, value, name)).profile == name
+
+
 def test_broken_files_name_their_line(tmp_path):
     for content, words in (
         ("version: 1\nrisk: [", "line"),

@@ -18,7 +18,8 @@ from pydantic_core import PydanticCustomError
 from marketdata.calendars import ALL_HOURS, MOEX
 from marketdata.calendars import SCHEDULES as FUTURES_SCHEDULES
 from marketdata.core.instruments import INSTRUMENTS
-from risk.schema import BY_KEY, CURRENCIES, RiskSection, contradictions
+from risk.contradictions import Market, contradictions
+from risk.schema import BY_KEY, CURRENCIES, RiskSection
 
 SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
 LATENCY_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -158,7 +159,8 @@ def parse_profile(values: object) -> Profile:
     except ValidationError as error:
         found = [_fault(fault) for fault in error.errors()]
         raise ConfigError([fault.sentence for fault in found], found) from None
-    if faults := contradictions(profile.limits(), profile.market.currency):
+    traded = Market(profile.market.venue, profile.market.schedule, tuple(profile.modes))
+    if faults := contradictions(profile.limits(), profile.market.currency, traded):
         raise ConfigError(faults, [_contradiction(text) for text in faults])
     return profile
 

@@ -154,12 +154,17 @@ def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
         p.quote_ts_ns = e.ts_ns
         if p.book_ok == 1 and (by_mid or p.last_tick == NO_TICK):
             p.mark_tick = (e.bid_tick + e.ask_tick) // 2
+            p.mark_half = (e.bid_tick + e.ask_tick) % 2
             p.mid_seen = 1
             return True
         return False
-    price = e.close_tick if e.kind == market.BAR else e.price_tick
-    if price == NO_TICK or e["flags"] & FLAG_INVALID:
-        return False
+    unpriced = e["flags"] & FLAG_INVALID != 0
+    if e.kind == market.BAR:
+        price = e.close_tick
+        if price == NO_TICK or unpriced:
+            return False  # no trade in it: no mark, and no bad one
+    else:
+        price = NO_TICK if unpriced else e.price_tick
     if not 0 < price <= TICK_MAX:
         p.bad_marks += 1
         p.mark_bad = 1
@@ -170,4 +175,5 @@ def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
     if by_mid and p.mid_seen == 1:
         return False
     p.mark_tick = price
+    p.mark_half = 0
     return True

@@ -196,6 +196,7 @@ POSITION = np.dtype(
             ("last_tick", "<i8"),
             ("last_ts_ns", "<i8"),
             ("mark_tick", "<i8"),
+            ("mark_half", "<i8"),  # 1: the mark is a mid half a tick above mark_tick
             ("move_tick", "<i8"),  # last mark that the P-11 window has seen; NO_TICK before the first
             ("move_ts_ns", "<i8"),  # start of the window's newest part
             ("move_low_tick", "<i8"),  # lowest and highest mark of the window

@@ -124,7 +124,7 @@ class World:
             self.prices[k] = price = (i.stop if rng.random() < 0.5 or i.target is None else i.target) or price
         flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
         if rng.random() < 0.005:
-            return self._event(m.TRADE, instrument=k, price=rng.choice((0, -5, 2**31 + 1)), qty=1)
+            return self._event(m.TRADE, instrument=k, price=rng.choice((None, 0, -5, 2**31 + 1)), qty=1)
         dice = rng.random()
         if dice < (0.7 if self.limits["bar_mode"] == 1 else self.bars):
             return self._bar(k, price, flags)
@@ -212,6 +212,11 @@ class World:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((0, 1, 1, 2, 9)))
         if kind == r.NEWS:
             start = self.now + rng.choice((-S, S, 10 * S))
+            if rng.random() < 0.02:  # a whole list, longer than the desk's memory, with a repeat
+                spans = [(start + k * 2 * S, start + k * 2 * S + S) for k in (*range(17), 3)]
+                rows = [self._event(kind, instrument=ACCOUNT_SCOPE, value=at, until=end) for at, end in spans]
+                self.agenda.extend(rows[1:])
+                return rows[0]
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
         if kind == r.TRANSFER:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((-50_000_000, 10_000_000, 700_000_001)))

@@ -149,7 +149,7 @@ def book(d: "Desk", i: Instrument, e: Event) -> None:
     if i.last is None:
         i.last = price
     if i.mark is None:
-        i.mark = price
+        i.mark = i.exact = price
     closing_fee = -(-e.fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
     if closed:
         i.exit_fill = d.now

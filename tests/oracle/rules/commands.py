@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
 MINUTE = 60 * S
+NEWS_KEPT = 16  # windows of the event list that the desk remembers
 # a larger value admits less
 LESS = frozenset(
     """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
@@ -128,8 +129,12 @@ def on_notice(d: "Desk", e: Event) -> None:
         if d.version != 0 and 0 < d.limits.errors_60s_max <= len(d.errors):
             d.raise_hold("ERROR_STORM")
     elif e.kind == r.NEWS:
-        if e.until > e.value:
-            d.news = [*d.news, (e.value, e.until)][-16:]
+        d.news = [window for window in d.news if window[1] > d.now]
+        if e.until > max(e.value, d.now) and (e.value, e.until) not in d.news:
+            if len(d.news) == NEWS_KEPT:  # what cannot be remembered holds at once, until its end
+                d.raise_hold("NEWS", e.until)
+            else:
+                d.news.append((e.value, e.until))
             clock(d, True)
     elif e.kind == r.TRANSFER:  # moves everything alike and is no part of the day (MES-RISK-01)
         d.balance += e.value

@@ -4,6 +4,7 @@
 Written from the rulebook's rules; the kernel is compared with it, event by event.
 """
 
+from math import ceil, floor
 from typing import Any
 
 from marketdata.core import records as m
@@ -191,7 +192,7 @@ class Desk:
         total = self.balance
         for i in self.instruments:
             if i.qty != 0 and i.mark is not None:
-                total += (i.qty * i.mark - i.cost) * (i.tick_value or 0)
+                total += floor((i.qty * i.exact - i.cost) * (i.tick_value or 0))
         return total
 
     def open_risk(self) -> int | None:
@@ -213,7 +214,7 @@ class Desk:
             if i.plan_stop <= 0:
                 return None
             ticks = i.plan_stop + self.limits.slip_ticks_assumed
-            total += o.left * (ticks * i.tick_value + 2 * fee_of_one(i, i.mark))
+            total += o.left * (ticks * i.tick_value + 2 * fee_of_one(i, ceil(i.exact)))
         return total
 
     def messages(self) -> tuple[int, int]:

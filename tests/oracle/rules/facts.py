@@ -4,6 +4,7 @@ Nothing here is shared with the kernel but the numbers of the journal's vocabula
 stand in the files beside this one, each re-stated from the rulebook's text, slowly and obviously.
 """
 
+from fractions import Fraction
 from typing import Any
 
 from tests.oracle.rules.grid import Grid
@@ -93,6 +94,7 @@ class Instrument:
         self.last: int | None = None
         self.last_ts: int | None = None
         self.mark: int | None = None
+        self.exact: Fraction | int = 0  # the mark without rounding: a mid may lie between two ticks
         self.parts: list[list[int]] = []  # lowest and highest mark of each eighth of the P-11 window, newest first
         self.part_start = self.moved_at = 0
         self.asked: int | None = None  # market time of the score behind the last entry

@@ -16,6 +16,7 @@ from tests.oracle.rules.facts import (
     NORMAL,
     OPEN,
     PPM,
+    PRICE_MOST,
     QUERYING,
     REDUCED,
     UNKNOWN,
@@ -74,8 +75,11 @@ def _fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its
         ("now_ns", d.now, 1, 2**62),
         ("side", e.side, -1, 1),
         ("qty", a.qty, 0, QTY_MOST),
+        ("price_tick", a.price or 0, a.price or 0, PRICE_MOST),  # one that is not known is row 5's
         ("score_ppm", e.score, -PPM, PPM),
         ("confidence_ppm", e.confidence, 0, PPM),
+        ("bid_tick", i.bid or 0, i.bid or 0, PRICE_MOST),
+        ("ask_tick", i.ask or 0, i.ask or 0, PRICE_MOST),
         ("position", i.qty, -QTY_MOST, QTY_MOST),
         ("tick_value_micros", i.tick_value, 1, 10**9),
         ("fee_per_unit_micros", a.plan.fee, 0, FEE_MOST),
@@ -221,10 +225,10 @@ def margin_elsewhere(d: "Desk", own: Instrument) -> int | None:
     return total
 
 
-def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a computed size has both inside it
-    if a.limits.sizing != 0:
+def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a size by tiers has both inside it
+    if a.limits.sizing == 1:
         return None
-    if a.risk() > a.limits.loss_trade_micros_max:
+    if a.limits.sizing == 0 and a.risk() > a.limits.loss_trade_micros_max:
         return "RISK_PER_TRADE"
     of_day = a.limits.loss_day_micros_max - max(0, -d.day_net)
     in_all = a.limits.loss_total_micros_max - max(0, d.reference - d.equity())

@@ -1,5 +1,7 @@
 """What prices do to the oracle's desk: marks, the grid of bars, the spread, a trailing stop, the feed's own state."""
 
+from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING
 
 from marketdata.core import records as m
@@ -63,15 +65,18 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
         i.book_ok = two_sided and not e.flags & m.FLAG_INVALID
         i.bid, i.ask, i.quote_ts = e.bid, e.ask, e.ts
         if i.book_ok and i.last is None:
-            i.mark = (e.bid + e.ask) // 2  # type: ignore[operator]
+            i.exact = Fraction(e.bid + e.ask, 2)  # type: ignore[operator]
+            i.mark = floor(i.exact)
             return True
         return False
     price = e.close if e.kind == m.BAR else e.price
-    if price is None or e.flags & m.FLAG_INVALID:
+    if e.flags & m.FLAG_INVALID:
+        price = None
+    if e.kind == m.BAR and price is None:  # nothing traded in it
         return False
-    i.bad_mark = not 0 < price <= PRICE_MOST
-    if not i.bad_mark:
-        i.last = i.mark = price
+    i.bad_mark = price is None or not 0 < price <= PRICE_MOST
+    if price is not None and not i.bad_mark:
+        i.last = i.mark = i.exact = price
         i.last_ts = e.ts
     return not i.bad_mark
 

@@ -18,7 +18,15 @@ from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import roll_messages
 from trading.core.records import ENTRY, MARKET, Params, State
-from trading.core.watch.limits import breached, exposure, margin_elsewhere, open_risk, remaining_day_risk
+from trading.core.watch.limits import (
+    ON_DAY,
+    breached,
+    exposure,
+    lost,
+    margin_elsewhere,
+    open_risk,
+    remaining_day_risk,
+)
 from trading.core.watch.moves import price_move
 
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
@@ -107,7 +115,7 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     a = state.account[0]
     p = state.positions[asked.instrument]
     tick_value = params.specs[asked.instrument].tick_value_micros
-    entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick)
+    entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick + p.mark_half)
     loss = stop * tick_value + _ceil_share(price * tick_value, COSTS_PPM)
     gross, _ = exposure(state, params, asked.instrument, 0, 0)
     held = abs(p.qty) + _working_on(state, asked.instrument)
@@ -220,6 +228,7 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
     x.instrument_micros = 0
     if x.limits_known == 1:
         x.holds |= breached(state, params)
+        x.day_net_micros = -lost(a, params.limits[0], ON_DAY, a.equity_micros)  # what DAILY_LOSS counts
         x.bucket_tokens = tokens(a, params.limits[0])
     if a.rules == MOEX:
         buys, sells = qty * (asked.side > 0), qty * (asked.side < 0)

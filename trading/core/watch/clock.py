@@ -19,7 +19,7 @@ from marketdata.core.sessions import (
     window_at,
 )
 from risk.core.holds import BIT, HOLD_CAPACITY, TIME_MASK, TRADING_DAY_MASK
-from risk.core.records import MES
+from risk.core.records import MES, MOEX
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_query, clear_hold, raise_hold, set_condition
 from trading.core.protect import BY_TIME, close, converge, watch_cover
@@ -42,6 +42,7 @@ _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
 _NEWS = BIT["NEWS"]
 _RVI_STALE = BIT["RVI_STALE"]
+_NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
 # holds that a timer may clear by itself
 WATCHED_MASK = sum(
     1 << BIT[code]
@@ -56,6 +57,8 @@ WATCHED_MASK = sum(
         "MIN_BALANCE",
         "PRESENCE",
         "RVI_STALE",
+        "NET_SLOW",
+        "NET_FAILOVER",
     )
 )
 NEVER_NS = 2**62
@@ -111,7 +114,7 @@ def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
             next_ns = min(next_ns, state.holds[bit].until_ns)
     n = _phase(state, params, out, n)
     next_ns = min(next_ns, next_window_ns(params.windows, account.window_count, account.now_ns))
-    for i in range(min(account.news, account.news_start_ns.shape[0])):
+    for i in range(account.news):
         if account.news_start_ns[i] <= account.now_ns < account.news_end_ns[i]:
             n = raise_hold(state, out, n, _NEWS, account.news_end_ns[i], i, 0)
             next_ns = min(next_ns, account.news_end_ns[i])
@@ -202,12 +205,21 @@ def watch_index(state: State, params: Params, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     limits = params.limits[0]
     if limits.rvi_max <= 0:
-        return n
+        return clear_hold(state, out, n, _RVI_STALE)  # nobody watches it any more
     stale = account.index_ts_ns == NO_TIME
     if not stale:
         age = account.now_ns - account.index_ts_ns
         stale = age > RVI_DEAD_NS or (account.phase == NORMAL and age > limits.rvi_age_ns_max)
     return set_condition(state, out, n, _RVI_STALE, stale, account.index_ts_ns, limits.rvi_age_ns_max)
+
+
+@inner
+def watch_probes(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """A connection that is not watched any more is neither slow nor lost: no probe would ever end these holds."""
+    if params.limits[0].probe_slow_ns > 0:
+        return n
+    n = clear_hold(state, out, n, _NET_SLOW)
+    return clear_hold(state, out, n, _NET_FAILOVER)
 
 
 @inner
@@ -228,11 +240,15 @@ def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 @inner
 def watch_position(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """After an event about this instrument: time exit, protection, cover."""
+    """After an event about this instrument: time exit, protection, cover.
+
+    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it (MOEX-STOP-05).
+    """
     p = state.positions[instrument]
     limits = params.limits[0]
     if p.qty != 0 and limits.hold_ns_max > 0:
-        if state.account[0].now_ns - p.opened_ns >= limits.hold_ns_max:
+        held_ns = state.account[0].now_ns - p.opened_ns
+        if held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX):
             p.rev_side = 0  # a time exit ends a reversal that waits for its exit's fill (MES-REV-02)
             close(p, BY_TIME)
     n = converge(state, params, out, n, instrument)
@@ -268,5 +284,6 @@ def on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
     n = check_limits(state, params, out, n, False)
     if state.account[0].version != 0:
         n = watch_index(state, params, out, n)
+        n = watch_probes(state, params, out, n)
         n = watch_orders(state, params, out, n)
     return n

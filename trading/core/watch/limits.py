@@ -10,12 +10,13 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
+from risk.core.exact import value_at_half_ticks
 from risk.core.holds import BIT
 from risk.core.records import MES, MOEX, UNKNOWN
 from risk.core.sizing import share
 from trading.core import ledger
 from trading.core import orders as life
-from trading.core.effects import raise_hold, set_condition
+from trading.core.effects import clear_hold, raise_hold, set_condition
 from trading.core.records import ENTRY, Params, State
 
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
@@ -40,7 +41,9 @@ def mark_equity(state: State, params: Params) -> None:
     for i in range(account.instruments):
         p = state.positions[i]
         if p.qty != 0 and p.mark_tick != NO_TICK:
-            equity += ledger.open_micros(p.qty, p.cost_ticks, p.mark_tick, params.specs[i].tick_value_micros)
+            tick_value = params.specs[i].tick_value_micros
+            equity += ledger.open_micros(p.qty, p.cost_ticks, p.mark_tick, tick_value)
+            equity += p.qty * p.mark_half * tick_value // 2  # half a tick, rounded down (MOEX-RISK-04)
     account.equity_micros = equity
     if equity > account.day_peak_micros:
         account.day_peak_micros = equity
@@ -150,7 +153,7 @@ def check_limits(state: State, params: Params, out: np.ndarray, n: int, is_mark:
     n = _check_open(state, params, out, n, ON_DAY, _DAILY_LOSS, is_mark)
     if a.rules == MES:
         n = _check_open(state, params, out, n, ON_DAY_DRAWDOWN, _DAILY_DRAWDOWN, is_mark)
-    if a.rules == MOEX and limits.gross_ppm_max > 0:
+    if a.rules == MOEX:
         n = _check_exposure(state, params, out, n)
     return _check_streak(state, params, out, n)
 
@@ -183,7 +186,10 @@ def note_loss(a: np.record, limits: np.record) -> None:
 
 @inner
 def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """EXPOSURE follows the gross exposure, down to its lower mark; a limit of 0 is none."""
     a = state.account[0]
+    if params.limits[0].gross_ppm_max <= 0:
+        return clear_hold(state, out, n, _EXPOSURE)
     limit = share(max(0, a.capital_micros), params.limits[0].gross_ppm_max)
     gross, _ = exposure(state, params, -1, 0, 0)
     if gross > limit:
@@ -197,7 +203,7 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
 def exposure(state: State, params: Params, instrument: int, buys: int, sells: int) -> tuple[int, int]:
     """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots.
 
-    Price = mark; an instrument with lots and no mark counts at its cost.
+    Price = mark; an instrument with lots and no mark counts at its cost.  Rounded up to a micro.
     """
     gross, own = 0, 0
     for i in range(state.account[0].instruments):
@@ -209,8 +215,11 @@ def exposure(state: State, params: Params, instrument: int, buys: int, sells: in
         lots = max(abs(p.qty + more), abs(p.qty - less))
         if lots == 0:
             continue
-        price = p.mark_tick if p.mark_tick != NO_TICK else abs(p.cost_ticks) // max(1, abs(p.qty))
-        term = lots * price * params.specs[i].tick_value_micros
+        if p.mark_tick != NO_TICK:
+            twice = 2 * p.mark_tick + p.mark_half
+        else:
+            twice = -(-2 * abs(p.cost_ticks) // max(1, abs(p.qty)))
+        term = value_at_half_ticks(lots, twice, params.specs[i].tick_value_micros)
         gross += term
         if i == instrument:
             own = term
@@ -270,7 +279,7 @@ def open_risk(state: State, params: Params) -> int:
         p = state.positions[order.instrument]
         if p.mark_tick == NO_TICK or p.stop_ticks <= 0:
             return UNKNOWN
-        fee = ledger.fee_per_unit(p.mark_tick, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm)
+        fee = ledger.fee_per_unit(p.mark_tick + p.mark_half, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm)
         lots = order.qty - order.filled
         total += lots * ((p.stop_ticks + limits.slip_ticks_assumed) * spec.tick_value_micros + 2 * fee)
     return total

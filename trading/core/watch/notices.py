@@ -29,7 +29,7 @@ from trading.core.records import (
     Params,
     State,
 )
-from trading.core.watch.clock import watch_clock, watch_index
+from trading.core.watch.clock import watch_clock, watch_index, watch_probes
 
 _MODEL_BLOCKED = BIT["MODEL_BLOCKED"]
 _ERROR_STORM = BIT["ERROR_STORM"]
@@ -37,6 +37,7 @@ _RVI_HIGH = BIT["RVI_HIGH"]
 _NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
 _DRIFT_WARN, _DRIFT_CRITICAL = BIT["DRIFT_WARN"], BIT["DRIFT_CRITICAL"]
 _CALIBRATION = BIT["CALIBRATION"]
+_NEWS = BIT["NEWS"]
 STORM_NS = 60 * NANOS
 PROBES_BAD, PROBES_GOOD = 3, 30
 
@@ -100,14 +101,29 @@ def _errors(state: State, params: Params, e: np.record, out: np.ndarray, n: int)
 
 @inner
 def _news(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """A window of the event list; the oldest gives way when the table is full."""
+    """A window of the event list.  One that is over is dropped, a repeat changes nothing.
+
+    One that finds no room is never forgotten: entries wait from now on until it ends.
+    """
     a = state.account[0]
-    if e.until_ns <= e.value:
+    if e.until_ns <= e.value or e.until_ns <= a.now_ns:
         return n
-    at = a.news % a.news_start_ns.shape[0]
-    a.news_start_ns[at] = e.value
-    a.news_end_ns[at] = e.until_ns
-    a.news += 1
+    kept = 0
+    for i in range(a.news):
+        if a.news_end_ns[i] > a.now_ns:
+            a.news_start_ns[kept] = a.news_start_ns[i]
+            a.news_end_ns[kept] = a.news_end_ns[i]
+            kept += 1
+    a.news = kept
+    for i in range(kept):
+        if a.news_start_ns[i] == e.value and a.news_end_ns[i] == e.until_ns:
+            return n
+    if kept < a.news_start_ns.shape[0]:
+        a.news_start_ns[kept] = e.value
+        a.news_end_ns[kept] = e.until_ns
+        a.news += 1
+    else:
+        n = raise_hold(state, out, n, _NEWS, e.until_ns, kept, kept)
     return watch_clock(state, params, out, n)
 
 
@@ -116,8 +132,11 @@ def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) 
     """NET_SLOW and NET_FAILOVER after three samples in a row; NET_SLOW ends after thirty good ones (MOEX-RISK-05)."""
     a = state.account[0]
     limits = params.limits[0]
-    if a.version == 0 or limits.probe_slow_ns <= 0:
+    if a.version == 0:
         return n
+    if limits.probe_slow_ns <= 0:
+        a.probe_slow, a.probe_lost, a.probe_good = 0, 0, 0
+        return watch_probes(state, params, out, n)
     lost = e.code == PROBE_LOST or e.value < 0
     a.probe_slow = a.probe_slow + 1 if lost or e.value > limits.probe_slow_ns else 0
     a.probe_lost = a.probe_lost + 1 if lost or e.value > limits.probe_lost_ns else 0

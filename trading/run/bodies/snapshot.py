@@ -184,7 +184,8 @@ def position_value(kernel: Kernel, i: int, symbol: str) -> dict[str, Any]:
     value |= {"mark_tick": tick(p.mark_tick), "since_us": us(p.opened_ns), "closing": bool(p.closing == 1)}
     tick_value = int(kernel.params.specs[i].tick_value_micros)
     known = p.qty != 0 and p.mark_tick != NO_TICK
-    value["open_micros"] = int(ledger.open_micros(p.qty, p.cost_ticks, p.mark_tick, tick_value)) if known else 0
+    half = int(p.qty) * int(p.mark_half) * tick_value // 2  # of a mid half a tick above the mark
+    value["open_micros"] = int(ledger.open_micros(p.qty, p.cost_ticks, p.mark_tick, tick_value)) + half if known else 0
     value |= {"fee_micros": int(p.trade_fee_micros) if p.qty != 0 else 0, "stop": None, "target": None}
     value["broker"] = {"qty": int(p.broker_qty), "agrees": bool(p.broker_qty == p.qty)}
     for order in kernel.state.orders:
