@@ -35,6 +35,7 @@ class Watch:
         self.desk = desk
         self.seen: Before
         self.naked: list[int | None] = [None, None]
+        self.refused = [0, 0]  # when an exit was last refused: nothing else may keep the next one waiting
 
     def before(self) -> None:
         d = self.desk
@@ -42,6 +43,9 @@ class Watch:
 
     def after(self, e: Event, outputs: list[Output]) -> None:
         d = self.desk
+        refused = next((o for o in d.orders if o is not None and o.number == e.number), None)
+        if e.kind == r.REJECT and refused is not None and refused.role == EXIT:
+            self.refused[e.instrument] = d.now
         for output in outputs:
             if output[0] == r.SUBMIT:
                 self._sent(output)
@@ -122,13 +126,15 @@ class Watch:
             if i.tradable != 1:
                 continue
             naked = d.now - self.naked[k]
-            leaving = self._cover(k, (EXIT,), None) >= abs(i.qty) or (i.retry is not None and d.now <= i.retry + S)
+            leaving = self._cover(k, (EXIT,), None) >= abs(i.qty) or d.now < self.refused[k] + S
             if naked > d.limits.naked_ns_max and not leaving:
                 raise Broken(f"uncovered for {naked} ns and not on its way out")
             if naked > 2 * d.limits.naked_ns_max and "NAKED_POSITION" not in d.holds:
                 raise Broken("uncovered for twice as long and no hold")
             if any(code in FLATTENS for code in d.holds) and not leaving:
                 raise Broken("a FLATTEN hold stands and nothing closes the position")
+            if not i.closing and self._cover(k, (STOP_LOSS,), None) == 0:
+                raise Broken("neither on its way out nor a stop on its way")
 
     def _cover(self, instrument: int, roles: tuple[int, ...], status: int | None) -> int:
         held = self.desk.instruments[instrument].qty

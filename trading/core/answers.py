@@ -21,6 +21,7 @@ from trading.core.records import (
     ACK,
     CANCELLED,
     ENTRY,
+    EXIT,
     FILL,
     INSTRUMENT_CAPACITY,
     ORDER_STATE,
@@ -95,12 +96,21 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
             order.modify_retry_ns = account.now_ns + RETRY_NS
         if asked != life.MODIFYING:
             order.cancel_retry_ns = account.now_ns + RETRY_NS
-    if e.kind == REJECT and was_open and not life.is_open(order.status) and order.role != ENTRY:
-        position.retry_ns = account.now_ns + RETRY_NS
-        if order.role == STOP_LOSS and position.qty != 0:
-            close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
-            position.retry_ns = account.now_ns
+    if e.kind == REJECT and was_open and not life.is_open(order.status):
+        _refused(account, position, order.role)
     return order_effect(state, out, n, ORDER_STATE, slot)
+
+
+@inner
+def _refused(account: np.record, position: np.record, role: int) -> None:
+    """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02)."""
+    if role == TARGET:
+        position.target_retry_ns = account.now_ns + RETRY_NS
+    elif role == EXIT:
+        position.exit_retry_ns = account.now_ns + RETRY_NS
+    elif role == STOP_LOSS and position.qty != 0:
+        close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
+        position.exit_retry_ns = account.now_ns
 
 
 @inner

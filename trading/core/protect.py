@@ -120,7 +120,7 @@ def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
         elif order.role == EXIT:
             leaving += order.qty - order.filled
     missing = abs(position.qty) - leaving
-    if missing > 0 and state.account[0].now_ns >= position.retry_ns:
+    if missing > 0 and state.account[0].now_ns >= position.exit_retry_ns:
         n = submit(state, out, n, instrument, side, MARKET, EXIT, missing, NO_TICK, NO_TIME, position.close_reason)
     return n
 
@@ -141,7 +141,7 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
         else:
             kept = slot
     if kept < 0:
-        if state.account[0].now_ns < position.retry_ns:
+        if role == TARGET and state.account[0].now_ns < position.target_retry_ns:
             return n
         return submit(state, out, n, instrument, side, order_type, role, held, tick, NO_TIME, 0)
     order = state.orders[kept]

@@ -204,7 +204,8 @@ POSITION = np.dtype(
             ("part_high_tick", "<i8", (MOVE_PARTS + 1,)),
             ("status", "<i8"),
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
-            ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
+            ("target_retry_ns", "<i8"),  # not before this time is a refused target sent again
+            ("exit_retry_ns", "<i8"),  # the same of a refused exit; a stop waits for nothing
             ("holds", "<i8"),  # standing instrument holds
             ("plan_tick", "<i8"),  # price of the decision that opened it (MES-STOP-04)
             ("trailed", "<i8"),  # 1: the stop has moved since the entry (MES-STOP-05)
@@ -349,7 +350,8 @@ def new_state() -> State:
         "last_ts_ns",
         "move_ts_ns",
         "opened_ns",
-        "retry_ns",
+        "target_retry_ns",
+        "exit_retry_ns",
         "rev_score_ns",
         "rev_exit_ns",
         "asked_ns",

@@ -11,6 +11,7 @@ from tests.oracle.rules.facts import (
     CANCELLED,
     CANCELLING,
     ENTRY,
+    EXIT,
     FILLED,
     MODIFYING,
     MUST_BE_FLAT,
@@ -86,11 +87,14 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
-    if e.kind == r.REJECT and o.status not in OPEN and o.role != ENTRY:
-        i.retry = d.now + S
-        if o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
+    if e.kind == r.REJECT and o.status not in OPEN:
+        if o.role == TARGET:
+            i.target_retry = d.now + S
+        elif o.role == EXIT:
+            i.exit_retry = d.now + S
+        elif o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
             close(i, BY_STOP)
-            i.retry = d.now
+            i.exit_retry = 0
 
 
 def rejected(o: Order, absent: bool) -> None:

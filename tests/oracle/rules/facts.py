@@ -104,7 +104,7 @@ class Instrument:
         self.entry_fill: int | None = None
         self.exit_fill: int | None = None
         self.naked_since: int | None = None
-        self.retry: int | None = None
+        self.target_retry = self.exit_retry = 0  # a refused order delays the next of its own role alone
         self.stop: int | None = None
         self.target: int | None = None
         self.closing = False

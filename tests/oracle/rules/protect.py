@@ -95,7 +95,7 @@ def leave(d: "Desk", i: Instrument) -> None:
             d.ask_cancel(o)
         elif o.role == EXIT:
             leaving += o.left
-    if abs(i.qty) > leaving and not waiting(d, i):
+    if abs(i.qty) > leaving and d.now >= i.exit_retry:
         d.submit(i, out, MARKET, EXIT, abs(i.qty) - leaving, None)
 
 
@@ -111,15 +111,10 @@ def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
         else:
             d.ask_cancel(o)
     if kept is None:
-        if not waiting(d, i):
+        if role == STOP_LOSS or d.now >= i.target_retry:  # no refusal withholds a stop
             d.submit(i, out, kind, role, abs(i.qty), price)
     elif kept.left != abs(i.qty) or kept.price != price:
         d.ask_modify(kept, kept.filled + abs(i.qty), price)
-
-
-def waiting(d: "Desk", i: Instrument) -> bool:
-    """A refused exit or leg is not sent again within a second."""
-    return i.retry is not None and d.now < i.retry
 
 
 def stop_or_flat(d: "Desk", i: Instrument) -> None:
