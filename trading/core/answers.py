@@ -16,7 +16,7 @@ from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
-from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, pace_exit
 from trading.core.records import (
     ACK,
     CANCELLED,
@@ -60,14 +60,14 @@ def on_answer(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     if e.kind == FILL:
         n = _fill(state, params, e, slot, out, n)
     elif slot >= 0:
-        n = _answer(state, e, slot, out, n)
+        n = _answer(state, params, e, slot, out, n)
     else:
         account.stale_answers += 1
     return n
 
 
 @inner
-def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
+def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     order = state.orders[slot]
     position = state.positions[order.instrument]
@@ -96,8 +96,11 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
             order.modify_retry_ns = account.now_ns + RETRY_NS
         if asked != life.MODIFYING:
             order.cancel_retry_ns = account.now_ns + RETRY_NS
-    if e.kind == REJECT and was_open and not life.is_open(order.status):
-        _refused(account, position, order.role)
+    if was_open and not life.is_open(order.status):
+        if order.role == EXIT:
+            pace_exit(params, position, order)
+        if e.kind == REJECT:
+            _refused(account, position, order.role)
     return order_effect(state, out, n, ORDER_STATE, slot)
 
 
@@ -106,8 +109,6 @@ def _refused(account: np.record, position: np.record, role: int) -> None:
     """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02)."""
     if role == TARGET:
         position.target_retry_ns = account.now_ns + RETRY_NS
-    elif role == EXIT:
-        position.exit_retry_ns = account.now_ns + RETRY_NS
     elif role == STOP_LOSS and position.qty != 0:
         close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
         position.exit_retry_ns = account.now_ns
@@ -186,6 +187,8 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.trade_entry_ticks = 0
     p.trade_entry_qty = 0
     p.naked_since_ns = state.account[0].now_ns
+    p.exit_since_ns = NO_TIME
+    p.exit_retry_ns = NO_TIME
     p.stop_tick = NO_TICK
     p.target_tick = NO_TICK
     p.trailed = 0
@@ -264,7 +267,7 @@ def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     elif e.code == RECON_ORDER:
         n = _recon_order(state, e, out, n)
     elif e.code == RECON_END:
-        n = _recon_end(state, e, out, n)
+        n = _recon_end(state, params, e, out, n)
     return n
 
 
@@ -286,7 +289,7 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     account.reconciled = 0
     if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled
@@ -295,6 +298,8 @@ def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
         order = state.orders[slot]
         if order.number > 0 and order.status == life.WORKING and order.seen == 0:
             if life.advance(order, life.ON_CANCELLED):
+                if order.role == EXIT:
+                    pace_exit(params, state.positions[order.instrument], order)
                 n = order_effect(state, out, n, ORDER_STATE, slot)
     agreed = True
     for i in range(INSTRUMENT_CAPACITY):

@@ -34,7 +34,7 @@ from tests.oracle.rules.facts import (
     average,
 )
 from tests.oracle.rules.limits import note_loss
-from tests.oracle.rules.protect import close
+from tests.oracle.rules.protect import attempt_failed, close
 from trading.core import records as r
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
+    if o.role == EXIT and o.status not in OPEN:
+        attempt_failed(d, i, o)
     if e.kind == r.REJECT and o.status not in OPEN:
         if o.role == TARGET:
             i.target_retry = d.now + S
-        elif o.role == EXIT:
-            i.exit_retry = d.now + S
         elif o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
             close(i, BY_STOP)
             i.exit_retry = 0
@@ -197,6 +197,7 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
 
 def trip_begins(d: "Desk", i: Instrument) -> None:
     i.opened = i.naked_since = d.now
+    i.leaving_since, i.exit_retry = None, 0
     i.trip_side = 1 if i.qty > 0 else -1
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
@@ -260,6 +261,8 @@ def recon_end(d: "Desk", e: Event) -> None:
     for o in d.orders:
         if o is not None and o.status == WORKING and not o.seen:
             o.status, o.request = CANCELLED, NOTHING
+            if o.role == EXIT:
+                attempt_failed(d, d.instruments[o.instrument], o)
     if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
         d.raise_hold("NOT_FLAT_AT_CUTOFF")
     differing = [i for i in d.instruments if i.broker_qty != i.qty]
