@@ -139,6 +139,62 @@ def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadabl
     assert desk.account.balance_micros == 10_000_000_000 + (20_000 - price) * 1_250_000 - 840_000, "exact even so"
 
 
+def state_of(desk: Desk) -> tuple[int, ...]:
+    a, p = desk.account, desk.position()
+    money = (a.balance_micros, a.equity_micros, a.peak_micros, a.fees_micros, a.day_net_micros)
+    return (*(int(value) for value in money), int(p.qty), int(p.cost_ticks))
+
+
+SENSELESS: list[dict[str, int]] = [
+    {"side": 0},
+    {"side": SELL},
+    {"side": 2},
+    {"instrument": 1},
+    {"instrument": ACCOUNT_SCOPE},
+    {"instrument": 40},
+    {"fee_micros": -1},
+    {"fee_micros": -(2**60)},
+    {"fee_micros": 20_001 * 1_250_000 + 1},
+    {"qty": 2**40},
+]
+
+
+@pytest.mark.parametrize("said", SENSELESS, ids=str)
+def test_a_fill_without_sense_is_not_booked_and_halts_p06(said: dict[str, int]) -> None:
+    """Side, instrument and fee must fit the order; if not, only the venue's truth says what is held."""
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    before = state_of(desk)
+    fill = {"side": BUY, "qty": 1, "price_tick": 20_001, "fee_micros": 420_000}
+    out = desk.answer(r.FILL, number, **(fill | said))
+    assert state_of(desk) == before and desk.order(number).filled == 0
+    assert "STATE_UNREADABLE" in standing(desk) and desk.account.reconciled == 0
+    assert [int(o.order_number) for o in sent(out, r.QUERY)] == [0], "the venue is asked for its truth"
+    assert decision(desk.score()) == codes.NOT_RECONCILED
+    desk.reconcile([(0, 1)])
+    assert "MISMATCH" in standing(desk) and desk.account.reconciled == 0
+
+
+@pytest.mark.parametrize(
+    "said", [{"side": 0}, {"instrument": 1}, {"instrument": ACCOUNT_SCOPE}, {"fee_micros": -1}, {"qty": 2**40}], ids=str
+)
+def test_a_senseless_fill_of_an_unknown_order_is_not_booked_either_p06(said: dict[str, int]) -> None:
+    desk = Desk()
+    before = state_of(desk)
+    desk.answer(r.FILL, 4_711, **({"side": BUY, "qty": 1, "price_tick": 20_001, "fee_micros": 420_000} | said))
+    assert state_of(desk) == before
+    assert "STATE_UNREADABLE" in standing(desk) and desk.account.reconciled == 0
+
+
+def test_the_dearest_fee_and_none_at_all_are_booked_p06() -> None:
+    for fee in (0, 20_001 * 1_250_000):
+        desk = Desk()
+        number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+        desk.answer(r.FILL, number, side=BUY, qty=1, price_tick=20_001, fee_micros=fee)
+        assert desk.position().qty == 1 and desk.account.fees_micros == fee
+
+
 @pytest.mark.parametrize("qty", [0, -1])
 def test_a_fill_of_nothing_is_not_booked_and_halts_mes_hold_state_unreadable(qty: int) -> None:
     desk = Desk()

@@ -9,7 +9,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import MUST_BE_FLAT
-from marketdata.core.units import TICK_MAX
+from marketdata.core.units import QTY_MAX, TICK_MAX
 from risk.core.holds import BIT
 from risk.core.records import ANCHOR_SIGNAL
 from risk.core.stops import target_ticks
@@ -119,6 +119,10 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     account = state.account[0]
     if e.qty <= 0:  # nothing was traded: not a fill, whatever it is
         return raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.qty, 1)
+    if not _sensible(state, params, e, slot):  # what it did to us is for the venue to say: no entry until it has
+        account.reconciled = 0
+        n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.order_number, 0)
+        return ask_missed_answers(state, out, n)
     priced = 0 < e.price_tick <= TICK_MAX
     if not priced:  # held is what the venue says; what it cost is in doubt
         n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.price_tick, TICK_MAX)
@@ -141,6 +145,20 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     if not priced and state.positions[e.instrument].qty != 0:  # no stop can be measured from it: out
         close(state.positions[e.instrument], BY_EXCESS)
     return n
+
+
+@inner
+def _sensible(state: State, params: Params, e: np.record, slot: int) -> bool:
+    """P-06: a fill is of a known instrument, on its order's side, and costs between nothing and what was traded."""
+    if not 0 <= e.instrument < state.account[0].instruments or abs(e.side) != 1 or e.qty > QTY_MAX:
+        return False
+    if slot >= 0 and (state.orders[slot].side != e.side or state.orders[slot].instrument != e.instrument):
+        return False
+    tick_value = params.specs[e.instrument].tick_value_micros
+    if tick_value <= 0 or e.fee_micros < 0:
+        return False
+    tick = e.price_tick if 0 < e.price_tick <= TICK_MAX else TICK_MAX
+    return -(-e.fee_micros // tick_value) <= e.qty * tick
 
 
 @inner

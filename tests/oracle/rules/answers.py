@@ -109,12 +109,17 @@ def rejected(o: Order, absent: bool) -> None:
 
 def fill(d: "Desk", e: Event, o: Order | None) -> None:
     """Booked whatever the state of its order says (W-09)."""
-    i = d.instruments[e.instrument]
     priced = e.price is not None and 0 < e.price <= PRICE_MOST
-    if e.qty <= 0 or not priced:  # nothing was traded, or at no price
+    sense = makes_sense(d, e, o)
+    if e.qty <= 0 or not priced or not sense:  # nothing was traded, at no price, or it cannot have been
         d.raise_hold("STATE_UNREADABLE")
     if e.qty <= 0:
         return
+    if not sense:  # not booked: only the venue can say what is held now
+        d.reconciled = False
+        d.ask_missed()
+        return
+    i = d.instruments[e.instrument]
     if o is not None:
         o.filled += e.qty
         if o.status in OPEN:
@@ -133,6 +138,19 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
         bracket(d, i)
     if not priced and i.qty != 0:  # no stop can be measured from it
         close(i, BY_EXCESS)
+
+
+def makes_sense(d: "Desk", e: Event, o: Order | None) -> bool:
+    """P-06: known instrument, bought or sold, as its order said; a fee of nothing up to all that was traded."""
+    if e.instrument not in range(len(d.instruments)) or e.side not in (1, -1) or e.qty > 1_000_000:
+        return False
+    if o is not None and (o.instrument, o.side) != (e.instrument, e.side):
+        return False
+    value = d.instruments[e.instrument].tick_value
+    if not value:
+        return False
+    price = e.price if e.price is not None and 0 < e.price <= PRICE_MOST else PRICE_MOST
+    return 0 <= e.fee <= e.qty * price * value
 
 
 def book(d: "Desk", i: Instrument, e: Event) -> None:
