@@ -6,7 +6,7 @@ from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, SELL
 from risk.core import codes
 from risk.core.holds import BIT
-from tests.kernel.desk import Desk, S, decision, sent, standing
+from tests.kernel.desk import NO_TICK, Desk, S, decision, sent, standing
 from tests.kernel.test_clock import at
 from tests.kernel.test_limits import TIERS, USD, lose
 from trading.core import records as r
@@ -124,7 +124,24 @@ def test_a_state_out_of_range_halts_mes_hold_state_unreadable() -> None:
     assert "STATE_UNREADABLE" in standing(desk)
 
 
-@pytest.mark.parametrize("price", [0, -8, 2**31 + 1])
+@pytest.mark.parametrize("asked", [0, 1 << BIT["STATE_UNREADABLE"], 1 << BIT["STATE_UNREADABLE"] | 1])
+def test_lost_figures_are_not_reset_while_nobody_states_them_mes_hold_state_unreadable(asked: int) -> None:
+    desk = Desk()
+    desk.event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=2**61)
+    desk.event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=-(2**61))
+    assert desk.command(r.RESET_HALT, value=asked)[-1].code == r.RECEIPT_REFUSED
+    assert standing(desk) == {"STATE_UNREADABLE"}
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT, value=1 << BIT["KILL_SWITCH"])[-1].code == r.RECEIPT_DONE
+    desk.command(r.RESUME)
+    assert standing(desk) == {"STATE_UNREADABLE"}, "who lifts a kill lifts nothing else"
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["STATE_UNREADABLE"]
+
+
+NO_PRICE = [0, -8, 2**31 + 1, NO_TICK]
+
+
+@pytest.mark.parametrize("price", NO_PRICE)
 def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadable(price: int) -> None:
     """The quantity is the venue's truth; what it cost is in doubt, so nobody enters until a person has looked."""
     desk = Desk()
@@ -136,7 +153,43 @@ def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadabl
     assert [int(o.qty) for o in exits] == [1], "no stop can be measured from it: out"
     desk.fill(int(exits[0].order_number), 20_000)
     assert desk.position().qty == 0 and desk.position().cost_ticks == 0
-    assert desk.account.balance_micros == 10_000_000_000 + (20_000 - price) * 1_250_000 - 840_000, "exact even so"
+    a = desk.account
+    assert a.balance_micros == a.equity_micros == 10_000_000_000 - 420_000, "the fee of the fill that has a price"
+    assert a.realised_micros == 0 and a.peak_micros == 10_000_000_000 and a.day_net_micros == -420_000
+    assert (a.trades, a.wins, a.losses, a.streak) == (1, 0, 0, 0), "nobody knows whether it won"
+
+
+@pytest.mark.parametrize("price", NO_PRICE)
+def test_an_exit_at_no_price_books_no_money_mes_hold_state_unreadable(price: int) -> None:
+    desk = Desk()
+    desk.enter()
+    paid = int(desk.account.balance_micros)
+    desk.fill(int(desk.live(r.STOP_LOSS)[0].number), price)
+    a = desk.account
+    assert desk.position().qty == 0 and standing(desk) == {"STATE_UNREADABLE"}
+    assert a.balance_micros == a.equity_micros == paid and (a.wins, a.losses) == (0, 0)
+
+
+def test_money_is_booked_again_in_the_round_trip_after_mes_hold_state_unreadable() -> None:
+    """The unknown ends with the position that it began with: what a priced fill turns it into has its price."""
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.fill(number, 0)
+    out = desk.live(r.EXIT)[0]
+    desk.answer(r.FILL, int(out.number), side=SELL, qty=2, price_tick=20_000, fee_micros=840_000)  # one too many
+    back = int(desk.live(r.EXIT)[0].number)
+    before = int(desk.account.balance_micros)
+    desk.fill(back, 19_990)
+    assert desk.account.balance_micros - before == 10 * 1_250_000 - 420_000
+
+
+def test_a_fill_of_an_unknown_order_at_no_price_before_any_mark_is_not_booked() -> None:
+    desk = Desk(ready=False)
+    desk.configure()
+    desk.connect()
+    desk.answer(r.FILL, 4_711, side=BUY, qty=1, price_tick=0)
+    assert desk.position().qty == 0 and desk.account.reconciled == 0
+    assert "STATE_UNREADABLE" in standing(desk)
 
 
 def state_of(desk: Desk) -> tuple[int, ...]:

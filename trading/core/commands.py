@@ -37,6 +37,7 @@ from trading.core.records import (
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
 _KILL = BIT["KILL_SWITCH"]
+_UNREADABLE = BIT["STATE_UNREADABLE"]
 _LOCK = BIT["OPERATOR_LOCK"]
 _PRESENCE = BIT["PRESENCE"]
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
@@ -58,7 +59,10 @@ def is_flat(state: State) -> bool:
 
 @inner
 def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all)."""
+    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all).
+
+    STATE_UNREADABLE needs balance, peak and reference stated: no event does, so a reset that asks for it is refused.
+    """
     account = state.account[0]
     done = True
     if e.ref != 0:  # a person gave it
@@ -97,7 +101,9 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == RESUME:
         n = _resume(state, e, out, n)
     elif e.code == RESET_HALT:
+        mask = _narrowed(RESET_MASK[account.rules], e.value)
         done = is_flat(state) and _index_is_calm(account, params)
+        done = done and account.holds & mask & 1 << _UNREADABLE == 0  # until somebody can state the figures
         if done:
             n = _reset_halt(state, e, out, n)
     else:

@@ -207,6 +207,7 @@ POSITION = np.dtype(
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
             ("target_retry_ns", "<i8"),  # not before this time is a refused target sent again
             ("exit_retry_ns", "<i8"),  # not before this time is the next exit after one that failed; a stop never waits
+            ("unpriced", "<i8"),  # 1: a fill of this round trip came without a price: its result is not known
             ("exit_since_ns", "<i8"),  # first attempt to leave this position, NO_TIME = none yet (MES-EOD-06)
             ("holds", "<i8"),  # standing instrument holds
             ("plan_tick", "<i8"),  # price of the decision that opened it (MES-STOP-04)

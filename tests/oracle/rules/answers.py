@@ -133,7 +133,7 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
             i.reason = BY_TRAIL if i.trailed else BY_STOP
         elif not i.closing and o.role == TARGET:
             i.reason = BY_TARGET
-    book(d, i, e)
+    book(d, i, e, priced)
     if o is not None and o.role == ENTRY:
         bracket(d, i)
     if not priced and i.qty != 0:  # no stop can be measured from it
@@ -149,50 +149,59 @@ def makes_sense(d: "Desk", e: Event, o: Order | None) -> bool:
     value = d.instruments[e.instrument].tick_value
     if not value:
         return False
-    price = e.price if e.price is not None and 0 < e.price <= PRICE_MOST else PRICE_MOST
-    return 0 <= e.fee <= e.qty * price * value
+    if e.price is None or not 0 < e.price <= PRICE_MOST:
+        return e.fee >= 0 and d.instruments[e.instrument].mark is not None  # else nobody knows what it is worth
+    return 0 <= e.fee <= e.qty * e.price * value
 
 
-def book(d: "Desk", i: Instrument, e: Event) -> None:
-    """Average price method: a partial close takes the floor of its share of the cost, the last close the rest."""
-    before, price = i.qty, e.price
+def book(d: "Desk", i: Instrument, e: Event, priced: bool) -> None:
+    """Average price method: a partial close takes the floor of its share of the cost, the last close the rest.
+
+    Of a fill without a price the position is known and no money: until that round trip is over no result is booked.
+    """
+    before, price, fee = i.qty, (e.price if priced else i.mark), (e.fee if priced else 0)
     assert price is not None
+    i.unpriced = i.unpriced or not priced
     closed = min(abs(before), e.qty) if before * e.side < 0 else 0
     share = (i.cost if before > 0 else -i.cost) * closed // abs(before) if closed else 0
     gained = (closed * price - share) if before > 0 else (share - closed * price)
-    gross = gained * (i.tick_value or 0) if closed else 0
+    gross = gained * (i.tick_value or 0) if closed and not i.unpriced else 0
     i.cost += (-share if before > 0 else share) + e.side * (e.qty - closed) * price
     i.qty += e.side * e.qty
     d.realised += gross
-    d.fees += e.fee
-    d.balance += gross - e.fee
+    d.fees += fee
+    d.balance += gross - fee
     d.peak = max(d.peak, d.balance)
-    d.day_net += gross - e.fee
+    d.day_net += gross - fee
     if i.last is None:
         i.last = price
     if i.mark is None:
         i.mark = price
-    closing_fee = -(-e.fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
+    closing_fee = -(-fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
     if closed:
         i.exit_fill = d.now
         i.trip_gross += gross
         i.trip_fee += closing_fee
     if before != 0 and before * i.qty <= 0:
-        trip_over(d, i, e)
+        trip_over(d, i, price)
+    if before * i.qty <= 0:  # what is held from now on is of this fill
+        i.unpriced = not priced and i.qty != 0
     if i.qty != 0 and before * i.qty <= 0:
         trip_begins(d, i)
     if closed < e.qty:
-        i.trip_fee += e.fee - closing_fee
+        i.trip_fee += fee - closing_fee
         i.trip_entry_ticks += (e.qty - closed) * price
         i.trip_entry_qty += e.qty - closed
     i.trip_qty = max(i.trip_qty, abs(i.qty))
 
 
-def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
-    """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak."""
+def trip_over(d: "Desk", i: Instrument, price: int) -> None:
+    """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak, nor does what nobody knows."""
     net = i.trip_gross - i.trip_fee
     d.trades += 1
-    if net > 0:
+    if i.unpriced:
+        pass
+    elif net > 0:
         d.wins, d.streak = d.wins + 1, 0
     elif net < 0:
         note_loss(d)
@@ -202,7 +211,7 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
         side=i.trip_side,
         code=i.reason,
         qty=i.trip_qty,
-        price=e.price,
+        price=price,
         until=i.opened,
         value=net,
     )

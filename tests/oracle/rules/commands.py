@@ -78,7 +78,8 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
-        done = d.is_flat()
+        unreadable = "STATE_UNREADABLE" in d.holds and (e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1)
+        done = d.is_flat() and not unreadable  # its clearing wants balance, peak and reference stated; nothing can
         if done:
             clear(d, BY_RESET, e.value)
     else:

@@ -105,6 +105,7 @@ class Instrument:
         self.exit_fill: int | None = None
         self.naked_since: int | None = None
         self.target_retry = self.exit_retry = 0  # a failed order delays the next of its own role alone
+        self.unpriced = False  # a fill of the round trip in progress came without a price
         self.leaving_since: int | None = None  # the first attempt to leave what is held
         self.stop: int | None = None
         self.target: int | None = None
