@@ -137,3 +137,20 @@ def test_the_capital_is_fixed_at_the_roll_and_capped_moex_risk_01() -> None:
     at(desk, phased(desk, [NORMAL]))
     assert desk.account.capital_micros == desk.account.equity_micros < capital
     assert desk.account.streak == 1, "the roll clears TRADING_DAY holds only (MOEX-RISK-03)"
+
+
+def test_resume_ends_a_pause_alone_the_others_by_name_moex_risk_06() -> None:
+    desk = Desk(SHARES)
+    for _ in range(10):
+        desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=1)
+    desk.reconcile([(0, 5)])
+    desk.command(r.PAUSE)
+    desk.reconcile()
+    others = {"RECON_MISMATCH", "RISK_ERROR_REPEAT"}
+    assert standing(desk) == others | {"OPERATOR_PAUSE"}
+    desk.command(r.RESUME)
+    assert standing(desk) == others
+    desk.command(r.RESUME, value=1 << BIT["RECON_MISMATCH"])
+    assert standing(desk) == {"RISK_ERROR_REPEAT"}
+    desk.command(r.RESUME, value=1 << BIT["RISK_ERROR_REPEAT"])
+    assert standing(desk) == set()

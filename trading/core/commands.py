@@ -116,6 +116,8 @@ def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13)."""
     account = state.account[0]
     mask = _narrowed(RESUME_MASK[account.rules], e.value)
+    if account.rules == MOEX and e.value == 0:
+        mask = 1 << _PAUSE  # the others are cleared by name only (MOEX-RISK-06)
     if account.holds >> _DRAWDOWN & 1 and mask >> _DRAWDOWN & 1:
         account.peak_micros = account.balance_micros
     return _clear(state, out, n, mask)
