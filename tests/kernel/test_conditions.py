@@ -105,6 +105,28 @@ def test_a_rolled_contract_admits_no_entry_mes_hold_contract_roll() -> None:
     assert decision(desk.score()) == codes.APPROVED
 
 
+def test_one_contract_never_vouches_for_another_mes_hold_contract_roll() -> None:
+    desk = Desk(ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    for instrument in (0, 1):
+        desk.event(r.LINK, instrument=instrument, code=r.LINK_CONTRACT, value=0)
+    desk.event(r.LINK, instrument=1, code=r.LINK_CONTRACT, value=1)
+    assert standing(desk) == {"CONTRACT_ROLL"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["CONTRACT_ROLL"]
+    desk.event(r.LINK, instrument=0, code=r.LINK_CONTRACT, value=1)
+    assert standing(desk) == set()
+    for instrument in (ACCOUNT_SCOPE, 0):  # one word about all of them, then about one
+        desk.event(r.LINK, instrument=instrument, code=r.LINK_CONTRACT, value=int(instrument == 0))
+    assert standing(desk) == {"CONTRACT_ROLL"}, "the other is still inactive"
+    desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1)
+    assert decision(desk.score()) == codes.APPROVED
+
+
 def test_a_mark_that_is_no_price_is_discarded_and_blocks_mes_risk_11() -> None:
     desk = Desk()
     for price in (0, -5, 2**40):

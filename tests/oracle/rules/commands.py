@@ -152,7 +152,9 @@ def on_link(d: "Desk", e: Event) -> None:
     elif e.code == r.LINK_LATCH:
         d.latched = e.value != 0
     elif e.code == r.LINK_CONTRACT:
-        d.follow("CONTRACT_ROLL", e.value != 1)
+        told = range(len(d.instruments)) if e.instrument == m.ACCOUNT_SCOPE else (e.instrument,)
+        d.inactive = d.inactive.difference(told) if e.value == 1 else d.inactive.union(told)
+        d.follow("CONTRACT_ROLL", len(d.inactive) > 0)
 
 
 def on_config(d: "Desk", e: Event) -> None:
