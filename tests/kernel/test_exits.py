@@ -1,10 +1,16 @@
 """Exits that nothing withholds, and that somebody hears of when they fail (K-02, MES-EOD-06, MES-LIVE-08)."""
 
+from collections.abc import Callable
+
 import pytest
 
 from marketdata.core import records as m
+from marketdata.core.records import SELL
+from risk.core.holds import HOLDS
+from risk.core.records import MES, MOEX
 from tests.kernel.desk import NO_TICK, Desk, S, sent, standing
 from trading.core import records as r
+from trading.run.replica import Kernel
 
 
 def refuse(desk: Desk, role: int) -> list:
@@ -149,3 +155,72 @@ def test_with_bars_an_exit_waits_for_the_next_bar() -> None:
     out = [o for _ in range(70) for o in desk.event(r.TIMER, wait_ns=S)]
     assert not sent(out, r.CANCEL, r.EXIT) and not sent(out, r.SUBMIT)
     assert "NAKED_POSITION" not in standing(desk)
+
+
+# --- every hold and every pair of holds against every way out ---------------------------------------------------------
+def flatten(desk: Desk) -> list:
+    return desk.command(r.FLATTEN_ALL)
+
+
+def kill(desk: Desk) -> list:
+    return desk.command(r.KILL)
+
+
+def stop_session(desk: Desk) -> list:
+    return desk.command(r.STOP_SESSION)
+
+
+def opposite_score(desk: Desk) -> list:
+    return desk.score(SELL)
+
+
+def time_exit(desk: Desk) -> list:
+    return desk.event(r.TIMER, wait_ns=HELD_MOST)
+
+
+def bracketed(desk: Desk) -> None:
+    """Both legs work."""
+    for order in desk.live():
+        desk.ack(int(order.number))
+
+
+def target_refused(desk: Desk) -> None:
+    refuse(desk, r.TARGET)
+
+
+def exit_refused(desk: Desk) -> None:
+    """An exit was refused, its attempt is over: the position is to leave, and nothing leaves yet."""
+    bracketed(desk)
+    opposite_score(desk)
+    desk.answer(r.CANCELLED, int(desk.live(r.TARGET)[0].number), code=r.CANCELLED_ON_REQUEST)
+    refuse(desk, r.EXIT)
+    desk.now_ns += 2 * S
+
+
+HELD_MOST = 20 * S
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+@pytest.mark.parametrize("before", [bracketed, target_refused, exit_refused])
+@pytest.mark.parametrize("way_out", [flatten, kill, stop_session, opposite_score, time_exit])
+def test_exits_are_never_refused_by_any_two_holds_mes_acc_10_19(
+    way_out: Callable[[Desk], list], before: Callable[[Desk], None], rules: int
+) -> None:
+    """Every hold and every pair of holds against every way out, from a clean state and after a refusal."""
+    desk = Desk({"rules": rules, "hold_ns_max": HELD_MOST})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001)
+    before(desk)
+    held, ref, now = desk.kernel.snapshot(), desk.ref, desk.now_ns
+    targets = [int(o.number) for o in desk.live(r.TARGET)]
+    rows = HOLDS[rules]
+    for i, first in enumerate(rows):
+        for second in rows[i:]:
+            desk.kernel, desk.ref, desk.now_ns = Kernel.restore(held), ref, now
+            desk.account.holds |= 1 << first.bit | 1 << second.bit
+            out = way_out(desk)
+            exits = sent(out, r.SUBMIT, r.EXIT)
+            assert [(int(o.side), int(o.qty)) for o in exits] == [(SELL, 1)], (first.code, second.code)
+            assert [int(o.order_number) for o in sent(out, r.CANCEL, r.TARGET)] == targets, (first.code, second.code)
+            assert not sent(out, r.CANCEL, r.STOP_LOSS), "the stop stays until the exit is filled"
