@@ -20,6 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME, new_events
+from risk.core.holds import BIT
 from trading.core import states
 from trading.core.records import COMMAND, COMMANDS
 from trading.leases import short_wait
@@ -360,7 +361,8 @@ def _write_kill(row: Command, report: KillReport) -> None:
 def unlock(by: str, reason: str) -> None:
     """Clear the latch: journaled commands first, then the file.
 
-    Every session is paused before its halt is reset: nothing trades by itself afterwards (K-05), a person resumes.
+    Every session is paused before its kill is lifted: nothing trades by itself afterwards (K-05), a person resumes.
+    Every other hold stays: who lifts a kill has not looked at an unreadable state or a naked position.
 
     Raises CommandRefused: no latch, too young, no real reason, flat not proved, or a session refused (K-05).
     """
@@ -368,7 +370,7 @@ def unlock(by: str, reason: str) -> None:
     def journal(by: str, reason: str) -> None:
         for spec in running_specs():
             _await_receipt(send_command(spec.id, "pause", by, reason))
-            _await_receipt(send_command(spec.id, "reset_halt", by, reason))
+            _await_receipt(send_command(spec.id, "reset_halt", by, reason, argument=1 << BIT["KILL_SWITCH"]))
 
     try:
         guard.unlock(var(), by, reason, journal)

@@ -71,7 +71,7 @@ MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS} | pre-flight a
 MES-EOD-03 | early closes shift the phases | {CALENDARS}
 MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
 MES-EOD-05 | data that end before the schedule | - the backtest command does not exist yet
-MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK} | an exit is sent again after a refusal, without a count of attempts, an alert after three, or a pace of its own
+MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK} | the alert is the hold on the screen; no message leaves the desk
 MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
@@ -95,7 +95,7 @@ MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
 MES-HOLD-SPREAD | a wide spread, for 60 s | {MARKET}
 MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | no page and no command holds an event list; nothing sends a window
-MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | nothing watches the contract's roll day; one bit for all instruments
+MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | nothing watches the contract's roll day
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}

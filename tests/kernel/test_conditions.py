@@ -134,6 +134,28 @@ def test_a_rolled_contract_admits_no_entry_mes_hold_contract_roll() -> None:
     assert decision(desk.score()) == codes.APPROVED
 
 
+def test_one_contract_never_vouches_for_another_mes_hold_contract_roll() -> None:
+    desk = Desk(ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    desk.quote(20_000, 20_001)
+    desk.event(r.TIMER)
+    for instrument in (0, 1):
+        desk.event(r.LINK, instrument=instrument, code=r.LINK_CONTRACT, value=0)
+    desk.event(r.LINK, instrument=1, code=r.LINK_CONTRACT, value=1)
+    assert standing(desk) == {"CONTRACT_ROLL"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["CONTRACT_ROLL"]
+    desk.event(r.LINK, instrument=0, code=r.LINK_CONTRACT, value=1)
+    assert standing(desk) == set()
+    for instrument in (ACCOUNT_SCOPE, 0):  # one word about all of them, then about one
+        desk.event(r.LINK, instrument=instrument, code=r.LINK_CONTRACT, value=int(instrument == 0))
+    assert standing(desk) == {"CONTRACT_ROLL"}, "the other is still inactive"
+    desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1)
+    assert decision(desk.score()) == codes.APPROVED
+
+
 def test_a_mark_that_is_no_price_is_discarded_and_blocks_mes_risk_11() -> None:
     desk = Desk()
     for price in (0, -5, 2**40):
@@ -166,7 +188,24 @@ def test_a_state_out_of_range_halts_mes_hold_state_unreadable() -> None:
     assert "STATE_UNREADABLE" in standing(desk)
 
 
-@pytest.mark.parametrize("price", [0, -8, 2**31 + 1])
+@pytest.mark.parametrize("asked", [0, 1 << BIT["STATE_UNREADABLE"], 1 << BIT["STATE_UNREADABLE"] | 1])
+def test_lost_figures_are_not_reset_while_nobody_states_them_mes_hold_state_unreadable(asked: int) -> None:
+    desk = Desk()
+    desk.event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=2**61)
+    desk.event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=-(2**61))
+    assert desk.command(r.RESET_HALT, value=asked)[-1].code == r.RECEIPT_REFUSED
+    assert standing(desk) == {"STATE_UNREADABLE"}
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT, value=1 << BIT["KILL_SWITCH"])[-1].code == r.RECEIPT_DONE
+    desk.command(r.RESUME)
+    assert standing(desk) == {"STATE_UNREADABLE"}, "who lifts a kill lifts nothing else"
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["STATE_UNREADABLE"]
+
+
+NO_PRICE = [0, -8, 2**31 + 1, NO_TICK]
+
+
+@pytest.mark.parametrize("price", NO_PRICE)
 def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadable(price: int) -> None:
     """The quantity is the venue's truth; what it cost is in doubt, so nobody enters until a person has looked."""
     desk = Desk()
@@ -178,7 +217,99 @@ def test_a_fill_at_no_price_is_counted_closed_and_halts_mes_hold_state_unreadabl
     assert [int(o.qty) for o in exits] == [1], "no stop can be measured from it: out"
     desk.fill(int(exits[0].order_number), 20_000)
     assert desk.position().qty == 0 and desk.position().cost_ticks == 0
-    assert desk.account.balance_micros == 10_000_000_000 + (20_000 - price) * 1_250_000 - 840_000, "exact even so"
+    a = desk.account
+    assert a.balance_micros == a.equity_micros == 10_000_000_000 - 420_000, "the fee of the fill that has a price"
+    assert a.realised_micros == 0 and a.peak_micros == 10_000_000_000 and a.day_net_micros == -420_000
+    assert (a.trades, a.wins, a.losses, a.streak) == (1, 0, 0, 0), "nobody knows whether it won"
+
+
+@pytest.mark.parametrize("price", NO_PRICE)
+def test_an_exit_at_no_price_books_no_money_mes_hold_state_unreadable(price: int) -> None:
+    desk = Desk()
+    desk.enter()
+    paid = int(desk.account.balance_micros)
+    desk.fill(int(desk.live(r.STOP_LOSS)[0].number), price)
+    a = desk.account
+    assert desk.position().qty == 0 and standing(desk) == {"STATE_UNREADABLE"}
+    assert a.balance_micros == a.equity_micros == paid and (a.wins, a.losses) == (0, 0)
+
+
+def test_money_is_booked_again_in_the_round_trip_after_mes_hold_state_unreadable() -> None:
+    """The unknown ends with the position that it began with: what a priced fill turns it into has its price."""
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.fill(number, 0)
+    out = desk.live(r.EXIT)[0]
+    desk.answer(r.FILL, int(out.number), side=SELL, qty=2, price_tick=20_000, fee_micros=840_000)  # one too many
+    back = int(desk.live(r.EXIT)[0].number)
+    before = int(desk.account.balance_micros)
+    desk.fill(back, 19_990)
+    assert desk.account.balance_micros - before == 10 * 1_250_000 - 420_000
+
+
+def test_a_fill_of_an_unknown_order_at_no_price_before_any_mark_is_not_booked() -> None:
+    desk = Desk(ready=False)
+    desk.configure()
+    desk.connect()
+    desk.answer(r.FILL, 4_711, side=BUY, qty=1, price_tick=0)
+    assert desk.position().qty == 0 and desk.account.reconciled == 0
+    assert "STATE_UNREADABLE" in standing(desk)
+
+
+def state_of(desk: Desk) -> tuple[int, ...]:
+    a, p = desk.account, desk.position()
+    money = (a.balance_micros, a.equity_micros, a.peak_micros, a.fees_micros, a.day_net_micros)
+    return (*(int(value) for value in money), int(p.qty), int(p.cost_ticks))
+
+
+SENSELESS: list[dict[str, int]] = [
+    {"side": 0},
+    {"side": SELL},
+    {"side": 2},
+    {"instrument": 1},
+    {"instrument": ACCOUNT_SCOPE},
+    {"instrument": 40},
+    {"fee_micros": -1},
+    {"fee_micros": -(2**60)},
+    {"fee_micros": 20_001 * 1_250_000 + 1},
+    {"qty": 2**40},
+]
+
+
+@pytest.mark.parametrize("said", SENSELESS, ids=str)
+def test_a_fill_without_sense_is_not_booked_and_halts_p06(said: dict[str, int]) -> None:
+    """Side, instrument and fee must fit the order; if not, only the venue's truth says what is held."""
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    before = state_of(desk)
+    fill = {"side": BUY, "qty": 1, "price_tick": 20_001, "fee_micros": 420_000}
+    out = desk.answer(r.FILL, number, **(fill | said))
+    assert state_of(desk) == before and desk.order(number).filled == 0
+    assert "STATE_UNREADABLE" in standing(desk) and desk.account.reconciled == 0
+    assert [int(o.order_number) for o in sent(out, r.QUERY)] == [0], "the venue is asked for its truth"
+    assert decision(desk.score()) == codes.NOT_RECONCILED
+    desk.reconcile([(0, 1)])
+    assert "MISMATCH" in standing(desk) and desk.account.reconciled == 0
+
+
+@pytest.mark.parametrize(
+    "said", [{"side": 0}, {"instrument": 1}, {"instrument": ACCOUNT_SCOPE}, {"fee_micros": -1}, {"qty": 2**40}], ids=str
+)
+def test_a_senseless_fill_of_an_unknown_order_is_not_booked_either_p06(said: dict[str, int]) -> None:
+    desk = Desk()
+    before = state_of(desk)
+    desk.answer(r.FILL, 4_711, **({"side": BUY, "qty": 1, "price_tick": 20_001, "fee_micros": 420_000} | said))
+    assert state_of(desk) == before
+    assert "STATE_UNREADABLE" in standing(desk) and desk.account.reconciled == 0
+
+
+def test_the_dearest_fee_and_none_at_all_are_booked_p06() -> None:
+    for fee in (0, 20_001 * 1_250_000):
+        desk = Desk()
+        number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+        desk.answer(r.FILL, number, side=BUY, qty=1, price_tick=20_001, fee_micros=fee)
+        assert desk.position().qty == 1 and desk.account.fees_micros == fee
 
 
 @pytest.mark.parametrize("qty", [0, -1])

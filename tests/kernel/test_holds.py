@@ -303,21 +303,6 @@ def test_an_unknown_command_is_refused() -> None:
 
 
 @pytest.mark.parametrize("rules", [MES, MOEX])
-def test_exits_are_never_refused_by_any_two_holds_mes_acc_10_19(rules: int) -> None:
-    """Every hold and every pair of holds against every reducing order: exit, stop, target and cancel always leave."""
-    desk = Desk({"rules": rules})
-    desk.enter()
-    held = desk.kernel.snapshot()
-    rows = HOLDS[rules]
-    for i, first in enumerate(rows):
-        for second in rows[i:]:
-            desk.kernel = Kernel.restore(held)
-            desk.account.holds |= 1 << first.bit | 1 << second.bit
-            out = desk.command(r.FLATTEN_ALL)
-            assert sent(out, r.SUBMIT, r.EXIT) and sent(out, r.CANCEL, r.TARGET), (first.code, second.code)
-
-
-@pytest.mark.parametrize("rules", [MES, MOEX])
 def test_protection_is_placed_under_every_hold_mes_live_08(rules: int) -> None:
     """An entry that fills under a hold gets its stop, or its exit where the hold demands flat."""
     desk = Desk({"rules": rules})

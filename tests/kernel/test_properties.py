@@ -54,7 +54,7 @@ class Watch:
             if kind != r.FILL or told[0] in self.entries:
                 assert exposure <= self.exposure
             elif desk.position().qty != 0:  # filled after its end, or both legs at once: protected or on the way out
-                assert desk.live(r.STOP_LOSS) or desk.live(r.EXIT) or desk.now_ns < desk.position().retry_ns
+                assert desk.live(r.STOP_LOSS) or desk.live(r.EXIT) or desk.now_ns < desk.position().exit_retry_ns
         self.entries = {int(o.number) for o in open_entries}
         self.exposure = exposure
 

@@ -127,6 +127,18 @@ def test_a_watch_that_is_switched_off_takes_its_holds_along_moex_risk_05() -> No
     assert standing(desk) == set()
 
 
+def test_a_reset_asks_of_the_index_only_where_it_concerns_it_moex_risk_05() -> None:
+    desk = Desk(SHARES | {"rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 60 * S})
+    desk.event(r.INDEX, instrument=ACCOUNT_SCOPE, value=4001)
+    desk.command(r.KILL)
+    assert desk.command(r.RESET_HALT, value=1 << BIT["KILL_SWITCH"])[-1].code == r.RECEIPT_DONE
+    assert "RVI_HIGH" in standing(desk) and "KILL_SWITCH" not in standing(desk)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_REFUSED
+    desk.kernel.params.limits[0].rvi_max = 0
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    assert "RVI_HIGH" not in standing(desk)
+
+
 def test_a_probe_of_a_connection_that_nobody_watches_ends_its_holds_moex_risk_05() -> None:
     desk = Desk(SHARES | {"probe_slow_ns": 1, "probe_good_ns": 1, "probe_lost_ns": 1})
     desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
@@ -230,3 +242,20 @@ def test_the_capital_is_fixed_at_the_roll_and_capped_moex_risk_01() -> None:
     at(desk, phased(desk, [NORMAL]))
     assert desk.account.capital_micros == desk.account.equity_micros < capital
     assert desk.account.streak == 1, "the roll clears TRADING_DAY holds only (MOEX-RISK-03)"
+
+
+def test_resume_ends_a_pause_alone_the_others_by_name_moex_risk_06() -> None:
+    desk = Desk(SHARES)
+    for _ in range(10):
+        desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=1)
+    desk.reconcile([(0, 5)])
+    desk.command(r.PAUSE)
+    desk.reconcile()
+    others = {"RECON_MISMATCH", "RISK_ERROR_REPEAT"}
+    assert standing(desk) == others | {"OPERATOR_PAUSE"}
+    desk.command(r.RESUME)
+    assert standing(desk) == others
+    desk.command(r.RESUME, value=1 << BIT["RECON_MISMATCH"])
+    assert standing(desk) == {"RISK_ERROR_REPEAT"}
+    desk.command(r.RESUME, value=1 << BIT["RISK_ERROR_REPEAT"])
+    assert standing(desk) == set()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from marketdata.core import records as m
 from tests.oracle.rules.desk import Desk, Output
-from tests.oracle.rules.facts import ENTRY, EXIT, OPEN, STOP_LOSS, WORKING, Event, S
+from tests.oracle.rules.facts import ENTRY, EXIT, NOTHING, OPEN, STOP_LOSS, WORKING, Event, S
 from tests.oracle.rules.holds import BY_RESET, BY_RESUME, FLATTENS, LABELS, STOPS_ENTRY, TABLE, strongest_label
 from trading.core import records as r
 
@@ -35,6 +35,9 @@ class Watch:
         self.desk = desk
         self.seen: Before
         self.naked: list[int | None] = [None, None]
+        # of what is held now: the first and the latest exit that was sent; nothing else keeps the next one waiting
+        self.first_exit: list[int | None] = [None, None]
+        self.latest_exit = [0, 0]
 
     def before(self) -> None:
         d = self.desk
@@ -42,6 +45,9 @@ class Watch:
 
     def after(self, e: Event, outputs: list[Output]) -> None:
         d = self.desk
+        for k, i in enumerate(d.instruments[:2]):
+            if i.qty == 0 or i.qty * self.seen.qty[k] < 0:
+                self.first_exit[k] = None
         for output in outputs:
             if output[0] == r.SUBMIT:
                 self._sent(output)
@@ -64,6 +70,10 @@ class Watch:
             leaving = sum(o.left for o in d.live(instrument) if o.role == EXIT and o.side == side)
             if side * held >= 0 or qty > abs(held) or leaving > abs(held):
                 raise Broken(f"a reducing order of {side * qty} against {held}, {leaving} leaving")
+            if role == EXIT:
+                self.latest_exit[instrument] = d.now
+                if self.first_exit[instrument] is None:
+                    self.first_exit[instrument] = d.now
             return
         if any(code in STOPS_ENTRY and code in d.holds for code in self.seen.holds):
             raise Broken("an entry under a hold")
@@ -111,24 +121,49 @@ class Watch:
         """
         d = self.desk
         for k, i in enumerate(d.instruments[:2]):
-            if i.qty == 0 or self._cover(k, (STOP_LOSS, EXIT), WORKING) >= abs(i.qty):
+            looks = e.kind == r.TIMER or (e.kind in MARKET_KINDS and e.instrument == k and not e.flags)
+            if i.qty != 0 and i.tradable == 1 and looks:
+                self._leaving(k)
+            # a stop covers; where bars fill an exit at the next one, so does that
+            cover = (STOP_LOSS, EXIT) if d.limits.bar_mode else (STOP_LOSS,)
+            if i.qty == 0 or self._cover(k, cover, WORKING) >= abs(i.qty):
                 self.naked[k] = None
                 continue
             turned = i.qty * self.seen.qty[k] < 0  # another position: its time begins with the fill that made it
             if self.naked[k] is None or turned:
                 self.naked[k] = d.now
-            if e.kind != r.TIMER and not (e.kind in MARKET_KINDS and e.instrument == k and not e.flags):
-                continue
-            if i.tradable != 1:
+            if not looks or i.tradable != 1:
                 continue
             naked = d.now - self.naked[k]
-            leaving = self._cover(k, (EXIT,), None) >= abs(i.qty) or (i.retry is not None and d.now <= i.retry + S)
-            if naked > d.limits.naked_ns_max and not leaving:
+            if naked > d.limits.naked_ns_max and self.first_exit[k] is None:
                 raise Broken(f"uncovered for {naked} ns and not on its way out")
             if naked > 2 * d.limits.naked_ns_max and "NAKED_POSITION" not in d.holds:
                 raise Broken("uncovered for twice as long and no hold")
-            if any(code in FLATTENS for code in d.holds) and not leaving:
+
+    def _leaving(self, k: int) -> None:
+        """MES-EOD-06: who must leave has an exit on its way, the last attempt 2 s ago or less (5 s after the third);
+        one that lasts longer is being cancelled; and 6 s after the first attempt somebody was told.  Else a stop is."""
+        d, i, first = self.desk, self.desk.instruments[k], self.first_exit[k]
+        attempt = 2 * d.limits.naked_ns_max // 3
+        if not i.closing:
+            if any(code in FLATTENS for code in d.holds):
                 raise Broken("a FLATTEN hold stands and nothing closes the position")
+            if self._cover(k, (STOP_LOSS,), None) == 0:
+                raise Broken("neither on its way out nor a stop on its way")
+            return
+        if first is None:
+            raise Broken("it must leave, and no exit was ever sent")
+        apart = attempt if self.latest_exit[k] - first < 2 * attempt else max(attempt, 5 * S)
+        if self._cover(k, (EXIT,), None) < abs(i.qty) and d.now >= self.latest_exit[k] + apart:
+            raise Broken("it must leave, and the next attempt is late")
+        if d.limits.bar_mode:
+            return
+        for o in d.live(k):
+            waits = o.role == EXIT and (o.status, o.request) == (WORKING, NOTHING) and d.now >= o.cancel_retry
+            if waits and d.now >= o.made + attempt:
+                raise Broken("an exit that does not fill is waited for")
+        if d.now - first >= 3 * attempt and "NAKED_POSITION" not in d.holds:
+            raise Broken("the attempts to leave are used up and nobody was told")
 
     def _cover(self, instrument: int, roles: tuple[int, ...], status: int | None) -> int:
         held = self.desk.instruments[instrument].qty

@@ -9,18 +9,19 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import MUST_BE_FLAT
-from marketdata.core.units import TICK_MAX
+from marketdata.core.units import QTY_MAX, TICK_MAX
 from risk.core.holds import BIT
 from risk.core.records import ANCHOR_SIGNAL
 from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
-from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, pace_exit
 from trading.core.records import (
     ACK,
     CANCELLED,
     ENTRY,
+    EXIT,
     FILL,
     INSTRUMENT_CAPACITY,
     ORDER_STATE,
@@ -59,14 +60,14 @@ def on_answer(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     if e.kind == FILL:
         n = _fill(state, params, e, slot, out, n)
     elif slot >= 0:
-        n = _answer(state, e, slot, out, n)
+        n = _answer(state, params, e, slot, out, n)
     else:
         account.stale_answers += 1
     return n
 
 
 @inner
-def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
+def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     order = state.orders[slot]
     position = state.positions[order.instrument]
@@ -95,12 +96,22 @@ def _answer(state: State, e: np.record, slot: int, out: np.ndarray, n: int) -> i
             order.modify_retry_ns = account.now_ns + RETRY_NS
         if asked != life.MODIFYING:
             order.cancel_retry_ns = account.now_ns + RETRY_NS
-    if e.kind == REJECT and was_open and not life.is_open(order.status) and order.role != ENTRY:
-        position.retry_ns = account.now_ns + RETRY_NS
-        if order.role == STOP_LOSS and position.qty != 0:
-            close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
-            position.retry_ns = account.now_ns
+    if was_open and not life.is_open(order.status):
+        if order.role == EXIT:
+            pace_exit(params, position, order)
+        if e.kind == REJECT:
+            _refused(account, position, order.role)
     return order_effect(state, out, n, ORDER_STATE, slot)
+
+
+@inner
+def _refused(account: np.record, position: np.record, role: int) -> None:
+    """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02)."""
+    if role == TARGET:
+        position.target_retry_ns = account.now_ns + RETRY_NS
+    elif role == STOP_LOSS and position.qty != 0:
+        close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
+        position.exit_retry_ns = account.now_ns
 
 
 @inner
@@ -108,8 +119,12 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     account = state.account[0]
     if e.qty <= 0:  # nothing was traded: not a fill, whatever it is
         return raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.qty, 1)
+    if not _sensible(state, params, e, slot):  # what it did to us is for the venue to say: no entry until it has
+        account.reconciled = 0
+        n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.order_number, 0)
+        return ask_missed_answers(state, out, n)
     priced = 0 < e.price_tick <= TICK_MAX
-    if not priced:  # held is what the venue says; what it cost is in doubt
+    if not priced:  # held is what the venue says; what it cost is not known, and no money is booked for it
         n = raise_hold(state, out, n, _UNREADABLE, NO_TIME, e.price_tick, TICK_MAX)
     account.fills += 1
     if slot >= 0:
@@ -124,7 +139,7 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
             position.close_reason = BY_TRAIL if position.trailed == 1 else BY_STOP
         elif position.closing == 0 and order.role == TARGET:
             position.close_reason = BY_TARGET
-    n = _book(state, params, e, out, n)
+    n = _book(state, params, e, priced, out, n)
     if slot >= 0 and state.orders[slot].role == ENTRY:
         _plan_bracket(state, params, e)
     if not priced and state.positions[e.instrument].qty != 0:  # no stop can be measured from it: out
@@ -133,34 +148,60 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
 
 
 @inner
-def _book(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """Position, money, and the round trip when it ends (MES-RISK-08, flat to flat)."""
+def _sensible(state: State, params: Params, e: np.record, slot: int) -> bool:
+    """P-06: a fill is of a known instrument, on its order's side, and costs between nothing and what was traded."""
+    if not 0 <= e.instrument < state.account[0].instruments or abs(e.side) != 1 or e.qty > QTY_MAX:
+        return False
+    if slot >= 0 and (state.orders[slot].side != e.side or state.orders[slot].instrument != e.instrument):
+        return False
+    tick_value = params.specs[e.instrument].tick_value_micros
+    if tick_value <= 0 or e.fee_micros < 0:
+        return False
+    if not 0 < e.price_tick <= TICK_MAX:  # it is held at the mark until it is gone; without one it is not held at all
+        return state.positions[e.instrument].mark_tick != NO_TICK
+    return -(-e.fee_micros // tick_value) <= e.qty * e.price_tick
+
+
+@inner
+def _book(state: State, params: Params, e: np.record, priced: bool, out: np.ndarray, n: int) -> int:
+    """Position, money, and the round trip when it ends (MES-RISK-08, flat to flat).
+
+    A fill without a price counts at the mark, for the position alone: neither its fee nor any further result of its
+    round trip is booked (MES-HOLD-STATE_UNREADABLE).
+    """
     account = state.account[0]
     p = state.positions[e.instrument]
     before = p.qty
-    qty, cost, realised, closed = ledger.fill(p.qty, p.cost_ticks, e.side, e.qty, e.price_tick)
+    tick = e.price_tick if priced else p.mark_tick
+    fee = e.fee_micros if priced else 0
+    if not priced:
+        p.unpriced = 1
+    qty, cost, realised, closed = ledger.fill(p.qty, p.cost_ticks, e.side, e.qty, tick)
     gross = realised * params.specs[e.instrument].tick_value_micros
-    closing_fee = (e.fee_micros * closed + e.qty - 1) // e.qty  # the opening share is the rest (MOEX-RISK-02)
+    if p.unpriced == 1:
+        gross = 0
+    closing_fee = (fee * closed + e.qty - 1) // e.qty  # the opening share is the rest (MOEX-RISK-02)
     account.realised_micros += gross
-    account.fees_micros += e.fee_micros
-    account.balance_micros += gross - e.fee_micros
+    account.fees_micros += fee
+    account.balance_micros += gross - fee
     account.peak_micros = max(account.peak_micros, account.balance_micros)
-    account.day_net_micros += gross - e.fee_micros
+    account.day_net_micros += gross - fee
     p.qty = qty
     p.cost_ticks = cost
-    p.last_tick = p.last_tick if p.last_tick != NO_TICK else e.price_tick
-    p.mark_tick = p.mark_tick if p.mark_tick != NO_TICK else e.price_tick
+    p.last_tick = p.last_tick if p.last_tick != NO_TICK else tick
+    p.mark_tick = p.mark_tick if p.mark_tick != NO_TICK else tick
     if closed > 0:
         p.exit_fill_ns = account.now_ns
         p.trade_gross_micros += gross
         p.trade_fee_micros += closing_fee
     if before != 0 and (qty == 0 or before * qty < 0):
-        n = _trade_closed(state, params, p, e, out, n)
+        n = _trade_closed(state, params, p, e.instrument, tick, out, n)
     if qty != 0 and before * qty <= 0:
         _start_trade(state, p, qty)
+        p.unpriced = 0 if priced else 1
     if closed < e.qty:
-        p.trade_fee_micros += e.fee_micros - closing_fee
-        p.trade_entry_ticks += (e.qty - closed) * e.price_tick
+        p.trade_fee_micros += fee - closing_fee
+        p.trade_entry_ticks += (e.qty - closed) * tick
         p.trade_entry_qty += e.qty - closed
     p.trade_qty = max(p.trade_qty, abs(qty))
     return n
@@ -176,37 +217,44 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.trade_entry_ticks = 0
     p.trade_entry_qty = 0
     p.naked_since_ns = state.account[0].now_ns
+    p.exit_since_ns = NO_TIME
+    p.exit_retry_ns = NO_TIME
     p.stop_tick = NO_TICK
     p.target_tick = NO_TICK
     p.trailed = 0
 
 
 @inner
-def _trade_closed(state: State, params: Params, p: np.record, e: np.record, out: np.ndarray, n: int) -> int:
-    """Classify the round trip by its net result; exactly 0 is neither and changes no streak (MES-RISK-08, -09)."""
+def _trade_closed(
+    state: State, params: Params, p: np.record, instrument: int, tick: int, out: np.ndarray, n: int
+) -> int:
+    """Classify the round trip by its net result; exactly 0 is neither and changes no streak (MES-RISK-08, -09).
+
+    Neither is a result that nobody knows.
+    """
     account = state.account[0]
     net = p.trade_gross_micros - p.trade_fee_micros
     account.trades += 1
     account.day_trades += 1
-    if net > 0:
+    if p.unpriced == 0 and net > 0:
         account.wins += 1
         account.day_wins += 1
         account.streak = 0
-    elif net < 0:
+    elif p.unpriced == 0 and net < 0:
         note_loss(account, params.limits[0])
     if p.close_reason == BY_REVERSAL:
         p.rev_exit_ns = account.now_ns
     else:
         p.rev_count = 0
         p.rev_side = 0
-    blank(out, n, TRADE_CLOSED, e.instrument, account.now_ns)
+    blank(out, n, TRADE_CLOSED, instrument, account.now_ns)
     o = out[n]
     o.side = p.trade_side
     o.code = p.close_reason
     o.qty = p.trade_qty
-    o.price_tick = e.price_tick
+    o.price_tick = tick
     o.open_tick = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty) if p.trade_entry_qty > 0 else NO_TICK
-    o.close_tick = e.price_tick
+    o.close_tick = tick
     o.value = net
     o.fee_micros = p.trade_fee_micros
     o.until_ns = p.opened_ns
@@ -254,7 +302,7 @@ def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     elif e.code == RECON_ORDER:
         n = _recon_order(state, e, out, n)
     elif e.code == RECON_END:
-        n = _recon_end(state, e, out, n)
+        n = _recon_end(state, params, e, out, n)
     return n
 
 
@@ -276,7 +324,7 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     account.reconciled = 0
     if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled
@@ -285,6 +333,8 @@ def _recon_end(state: State, e: np.record, out: np.ndarray, n: int) -> int:
         order = state.orders[slot]
         if order.number > 0 and order.status == life.WORKING and order.seen == 0:
             if life.advance(order, life.ON_CANCELLED):
+                if order.role == EXIT:
+                    pace_exit(params, state.positions[order.instrument], order)
                 n = order_effect(state, out, n, ORDER_STATE, slot)
     agreed = True
     for i in range(INSTRUMENT_CAPACITY):

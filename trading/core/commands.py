@@ -37,6 +37,7 @@ from trading.core.records import (
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
 _KILL = BIT["KILL_SWITCH"]
+_UNREADABLE = BIT["STATE_UNREADABLE"]
 _LOCK = BIT["OPERATOR_LOCK"]
 _PRESENCE = BIT["PRESENCE"]
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
@@ -58,7 +59,10 @@ def is_flat(state: State) -> bool:
 
 @inner
 def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all)."""
+    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all).
+
+    STATE_UNREADABLE needs balance, peak and reference stated: no event does, so a reset that asks for it is refused.
+    """
     account = state.account[0]
     done = True
     if e.ref != 0:  # a person gave it
@@ -97,7 +101,9 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == RESUME:
         n = _resume(state, e, out, n)
     elif e.code == RESET_HALT:
-        done = is_flat(state) and _index_is_calm(account, params)
+        mask = _narrowed(RESET_MASK[account.rules], e.value)
+        done = is_flat(state) and _index_is_calm(account, params, mask)
+        done = done and account.holds & mask & 1 << _UNREADABLE == 0  # until somebody can state the figures
         if done:
             n = _reset_halt(state, e, out, n)
     else:
@@ -110,6 +116,8 @@ def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13)."""
     account = state.account[0]
     mask = _narrowed(RESUME_MASK[account.rules], e.value)
+    if account.rules == MOEX and e.value == 0:
+        mask = 1 << _PAUSE  # the others are cleared by name only (MOEX-RISK-06)
     if account.holds >> _DRAWDOWN & 1 and mask >> _DRAWDOWN & 1:
         account.peak_micros = account.balance_micros
     return _clear(state, out, n, mask)
@@ -130,10 +138,13 @@ def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def _index_is_calm(account: np.record, params: Params) -> bool:
-    """RVI_HIGH is not cleared while the index is high or its last value is old (MOEX-RISK-05)."""
+def _index_is_calm(account: np.record, params: Params, mask: int) -> bool:
+    """RVI_HIGH is not cleared while the index is high or its last value is old (MOEX-RISK-05).
+
+    A reset that leaves it standing asks nothing of the index, nor does one while nobody watches it.
+    """
     limits = params.limits[0]
-    if account.holds >> _RVI_HIGH & 1 == 0:
+    if account.holds & mask & 1 << _RVI_HIGH == 0 or limits.rvi_max <= 0:
         return True
     old = account.index_ts_ns == NO_TIME or account.now_ns - account.index_ts_ns > limits.rvi_age_ns_max
     return not old and account.index_value <= limits.rvi_clear_max

@@ -181,6 +181,7 @@ def submit(
     order.seen = 0
     order.modify_retry_ns = NO_TIME
     order.cancel_retry_ns = NO_TIME
+    order.made_ns = account.now_ns
     account.next_order += 1
     account.submits += 1
     return order_effect(state, out, n, SUBMIT, slot)

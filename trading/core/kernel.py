@@ -10,6 +10,7 @@ from numba import njit
 
 from marketdata.core import records as market
 from marketdata.core.compiled import inner
+from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
@@ -165,8 +166,23 @@ def _on_link(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     elif e.code == LINK_LATCH:
         account.latched = e.value
     elif e.code == LINK_CONTRACT:
-        n = set_condition(state, out, n, _CONTRACT_ROLL, e.value != 1, np.int64(e.instrument), 0)
+        n = _on_contract(state, e, out, n)
     return n
+
+
+@inner
+def _on_contract(state: State, e: np.record, out: np.ndarray, n: int) -> int:
+    """One instrument's contract, or everyone's: CONTRACT_ROLL stands until the last inactive one is active again."""
+    inactive = False
+    for i in range(state.positions.shape[0]):
+        p = state.positions[i]
+        everyone = e.instrument == ACCOUNT_SCOPE and i < state.account[0].instruments
+        if e.value == 1 and (e.instrument == i or e.instrument == ACCOUNT_SCOPE):
+            p.holds &= ~(1 << _CONTRACT_ROLL)
+        elif e.value != 1 and (e.instrument == i or everyone):
+            p.holds |= 1 << _CONTRACT_ROLL
+        inactive = inactive or p.holds >> _CONTRACT_ROLL & 1 == 1
+    return set_condition(state, out, n, _CONTRACT_ROLL, inactive, np.int64(e.instrument), 0)
 
 
 @inner

@@ -29,7 +29,9 @@ CLOSE_REASONS = {
     BY_TRAIL: "trailing stop",
     BY_REVERSAL: "reversal",
 }
-RETRY_NS = 1 * NANOS  # a refused exit, target, modification or cancel is not sent again sooner
+RETRY_NS = 1 * NANOS  # a refused target, modification or cancel is not sent again sooner
+EXIT_ATTEMPTS = 3  # to leave a position, before a person is called (MES-EOD-06)
+EXIT_LATER_NS = 5 * NANOS  # between the attempts after those
 _NAKED = BIT["NAKED_POSITION"]
 
 
@@ -70,10 +72,10 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     if position.closing == 0 and not _well_formed(position):
         close(position, BY_EXCESS)
     if position.closing == 1:
-        return _exit(state, out, n, instrument)
+        return _exit(state, params, out, n, instrument)
     n = _leg(state, out, n, instrument, STOP_LOSS, STOP, position.stop_tick)
     if position.closing == 1:  # the stop was refused
-        return _exit(state, out, n, instrument)
+        return _exit(state, params, out, n, instrument)
     if position.target_tick != NO_TICK:
         n = _leg(state, out, n, instrument, TARGET, LIMIT, position.target_tick)
     return n
@@ -97,6 +99,8 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
                 n = ask_cancel(state, out, n, slot)
     position = state.positions[instrument]
     position.naked_since_ns = NO_TIME
+    position.exit_since_ns = NO_TIME
+    position.exit_retry_ns = NO_TIME
     if open_count == 0:
         position.closing = 0
         position.close_reason = 0
@@ -106,8 +110,28 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
 
 
 @inner
-def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
-    """Close at market.  The stop stays until the exit is filled; target and duplicate exits go (MES-LIVE-11)."""
+def attempt_ns(limits: np.record) -> int:
+    """How long one attempt to leave may take: three of them end when the position may no longer be naked (2 s of 6)."""
+    return 2 * limits.naked_ns_max // EXIT_ATTEMPTS
+
+
+@inner
+def pace_exit(params: Params, position: np.record, order: np.record) -> None:
+    """An exit ended unfilled: attempts follow each other `attempt_ns` apart, those after the third 5 s (MES-EOD-06)."""
+    apart_ns = attempt_ns(params.limits[0])
+    if position.exit_since_ns != NO_TIME and order.made_ns - position.exit_since_ns >= (EXIT_ATTEMPTS - 1) * apart_ns:
+        apart_ns = max(apart_ns, EXIT_LATER_NS)
+    position.exit_retry_ns = order.made_ns + apart_ns
+
+
+@inner
+def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
+    """Close at market.  The stop stays until the exit is filled; target and duplicate exits go (MES-LIVE-11).
+
+    An exit that works for longer than an attempt is cancelled; the next one leaves once the venue has proved it away,
+    so that no two of them can turn the position.  Bars fill an exit when the next one comes.
+    """
+    limits = params.limits[0]
     position = state.positions[instrument]
     side = -1 if position.qty > 0 else 1
     leaving = 0
@@ -119,8 +143,13 @@ def _exit(state: State, out: np.ndarray, n: int, instrument: int) -> int:
             n = ask_cancel(state, out, n, slot)
         elif order.role == EXIT:
             leaving += order.qty - order.filled
+            late = state.account[0].now_ns - order.made_ns >= attempt_ns(limits) and limits.bar_mode != 1
+            if late and order.status == life.WORKING:
+                n = ask_cancel(state, out, n, slot)
     missing = abs(position.qty) - leaving
-    if missing > 0 and state.account[0].now_ns >= position.retry_ns:
+    if missing > 0 and state.account[0].now_ns >= position.exit_retry_ns:
+        if position.exit_since_ns == NO_TIME:
+            position.exit_since_ns = state.account[0].now_ns
         n = submit(state, out, n, instrument, side, MARKET, EXIT, missing, NO_TICK, NO_TIME, position.close_reason)
     return n
 
@@ -141,7 +170,7 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
         else:
             kept = slot
     if kept < 0:
-        if state.account[0].now_ns < position.retry_ns:
+        if role == TARGET and state.account[0].now_ns < position.target_retry_ns:
             return n
         return submit(state, out, n, instrument, side, order_type, role, held, tick, NO_TIME, 0)
     order = state.orders[kept]
@@ -152,24 +181,36 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
 
 
 @inner
-def covered(state: State, instrument: int) -> bool:
-    """True when working stops (or a working exit) cover the whole position, by the venue's own word (N1, W-03)."""
+def covered(state: State, params: Params, instrument: int) -> bool:
+    """True when working stops cover the whole position, by the venue's own word (N1, W-03).
+
+    An exit protects nothing while it works; only with bars, which fill it at the next one, does it count.
+    """
     position = state.positions[instrument]
     cover = 0
     for slot in range(state.account[0].orders_used):
         order = state.orders[slot]
         if order.number == 0 or order.instrument != instrument or order.status != life.WORKING:
             continue
-        if (order.role == STOP_LOSS or order.role == EXIT) and order.side * position.qty < 0:
+        counts = order.role == STOP_LOSS or (order.role == EXIT and params.limits[0].bar_mode == 1)
+        if counts and order.side * position.qty < 0:
             cover += order.qty - order.filled
     return cover >= abs(position.qty)
 
 
 @inner
 def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """Stop or flat (MES-LIVE-08): uncovered for `naked_ns_max` → market exit; twice that → NAKED_POSITION."""
+    """Stop or flat (MES-LIVE-08): uncovered for `naked_ns_max` → market exit; twice that → NAKED_POSITION.
+
+    As long after the first attempt to leave the three attempts are used up, covered or not: a person must look.
+    """
     position = state.positions[instrument]
-    if position.qty == 0 or covered(state, instrument):
+    limit = params.limits[0].naked_ns_max
+    if position.qty != 0 and position.exit_since_ns != NO_TIME and params.limits[0].bar_mode != 1:
+        leaving_ns = state.account[0].now_ns - position.exit_since_ns
+        if leaving_ns >= EXIT_ATTEMPTS * attempt_ns(params.limits[0]):
+            n = raise_hold(state, out, n, _NAKED, NO_TIME, leaving_ns, limit)
+    if position.qty == 0 or covered(state, params, instrument):
         position.naked_since_ns = NO_TIME
         return n
     now_ns = state.account[0].now_ns
@@ -177,7 +218,6 @@ def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrumen
         position.naked_since_ns = now_ns
         return n
     naked_ns = now_ns - position.naked_since_ns
-    limit = params.limits[0].naked_ns_max
     if naked_ns > limit:
         close(position, BY_NAKED)
         n = converge(state, params, out, n, instrument)

@@ -161,6 +161,7 @@ ORDER = np.dtype(
             ("seen", "<i8"),  # named by the broker in the reconciliation in progress
             ("modify_retry_ns", "<i8"),  # not before this time is a refused modification asked for again
             ("cancel_retry_ns", "<i8"),  # the same of a refused cancel
+            ("made_ns", "<i8"),  # when it was submitted; `sent_ns` is the time of the last message about it
         ],
     )
 )
@@ -205,7 +206,10 @@ POSITION = np.dtype(
             ("part_high_tick", "<i8", (MOVE_PARTS + 1,)),
             ("status", "<i8"),
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
-            ("retry_ns", "<i8"),  # not before this time is a refused exit or stop sent again
+            ("target_retry_ns", "<i8"),  # not before this time is a refused target sent again
+            ("exit_retry_ns", "<i8"),  # not before this time is the next exit after one that failed; a stop never waits
+            ("unpriced", "<i8"),  # 1: a fill of this round trip came without a price: its result is not known
+            ("exit_since_ns", "<i8"),  # first attempt to leave this position, NO_TIME = none yet (MES-EOD-06)
             ("holds", "<i8"),  # standing instrument holds
             ("plan_tick", "<i8"),  # price of the decision that opened it (MES-STOP-04)
             ("trailed", "<i8"),  # 1: the stop has moved since the entry (MES-STOP-05)
@@ -350,7 +354,9 @@ def new_state() -> State:
         "last_ts_ns",
         "move_ts_ns",
         "opened_ns",
-        "retry_ns",
+        "target_retry_ns",
+        "exit_retry_ns",
+        "exit_since_ns",
         "rev_score_ns",
         "rev_exit_ns",
         "asked_ns",

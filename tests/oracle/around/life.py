@@ -220,8 +220,9 @@ class World:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
         if kind == r.TRANSFER:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((-50_000_000, 10_000_000, 700_000_001)))
-        self._ends(self._event(kind, wait=2 * S, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=1))
-        return self._event(kind, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=0)
+        which = rng.choice((ACCOUNT_SCOPE, 0, 1))
+        self._ends(self._event(kind, wait=2 * S, instrument=which, code=r.LINK_CONTRACT, value=1))
+        return self._event(kind, instrument=which, code=r.LINK_CONTRACT, value=0)
 
     def _bar(self, k: int, price: int, flags: int) -> Event:
         """A completed bar; its own clock runs ahead in jumps, so that minutes end within one life."""

@@ -153,11 +153,24 @@ class Venue:
         order.left = max(0, order.left - qty)
         order.works = order.works and order.left > 0
         self.qty[order.instrument] += order.side * qty
-        fee = 420_000 * qty if order.instrument == 0 else self.rng.choice((420_000 * qty, 1_000_003, 0))
-        self._write(r.FILL, order, side=order.side, qty=qty, price=price, fee=fee)
+        fee = 420_000 * qty
+        if order.instrument == 1:
+            fee = min(self.rng.choice((420_000 * qty, 1_000_003, 0)), 100_000 * qty * price)
+        said = {"side": order.side, "qty": qty, "price": price, "fee": max(0, fee)}
+        if self.rng.random() < 0.001:
+            said |= self.rng.choice(self._senseless(order))
+        self._write(r.FILL, order, **said)
+
+    @staticmethod
+    def _senseless(order: Resting) -> tuple[dict[str, int], ...]:
+        """What no venue could mean: another side or instrument than the order's, a fee beyond all that was traded."""
+        return (
+            {"side": 0}, {"side": -order.side}, {"side": 2}, {"instrument": 1 - order.instrument}, {"instrument": -1},
+            {"instrument": 40}, {"fee": -1}, {"fee": 2**60}, {"fee": -(2**60)}, {"qty": 2**50}, {"number": 77_777},
+        )  # fmt: skip
 
     def _write(self, kind: int, order: Resting, **fields: int) -> None:
-        self.log.append({"kind": kind, "number": order.number, "instrument": order.instrument, **fields})
+        self.log.append({"kind": kind, "number": order.number, "instrument": order.instrument} | fields)
 
     def _bare(self, kind: int, message: Message, now: int, **fields: int) -> Event:
         return Event(kind, now, number=message.number, instrument=message.instrument, **fields)

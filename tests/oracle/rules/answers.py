@@ -11,6 +11,7 @@ from tests.oracle.rules.facts import (
     CANCELLED,
     CANCELLING,
     ENTRY,
+    EXIT,
     FILLED,
     MODIFYING,
     MUST_BE_FLAT,
@@ -33,7 +34,7 @@ from tests.oracle.rules.facts import (
     average,
 )
 from tests.oracle.rules.limits import note_loss
-from tests.oracle.rules.protect import close
+from tests.oracle.rules.protect import attempt_failed, close
 from trading.core import records as r
 
 if TYPE_CHECKING:
@@ -86,11 +87,14 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
-    if e.kind == r.REJECT and o.status not in OPEN and o.role != ENTRY:
-        i.retry = d.now + S
-        if o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
+    if o.role == EXIT and o.status not in OPEN:
+        attempt_failed(d, i, o)
+    if e.kind == r.REJECT and o.status not in OPEN:
+        if o.role == TARGET:
+            i.target_retry = d.now + S
+        elif o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
             close(i, BY_STOP)
-            i.retry = d.now
+            i.exit_retry = 0
 
 
 def rejected(o: Order, absent: bool) -> None:
@@ -105,12 +109,17 @@ def rejected(o: Order, absent: bool) -> None:
 
 def fill(d: "Desk", e: Event, o: Order | None) -> None:
     """Booked whatever the state of its order says (W-09)."""
-    i = d.instruments[e.instrument]
     priced = e.price is not None and 0 < e.price <= PRICE_MOST
-    if e.qty <= 0 or not priced:  # nothing was traded, or at no price
+    sense = makes_sense(d, e, o)
+    if e.qty <= 0 or not priced or not sense:  # nothing was traded, at no price, or it cannot have been
         d.raise_hold("STATE_UNREADABLE")
     if e.qty <= 0:
         return
+    if not sense:  # not booked: only the venue can say what is held now
+        d.reconciled = False
+        d.ask_missed()
+        return
+    i = d.instruments[e.instrument]
     if o is not None:
         o.filled += e.qty
         if o.status in OPEN:
@@ -124,53 +133,75 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
             i.reason = BY_TRAIL if i.trailed else BY_STOP
         elif not i.closing and o.role == TARGET:
             i.reason = BY_TARGET
-    book(d, i, e)
+    book(d, i, e, priced)
     if o is not None and o.role == ENTRY:
         bracket(d, i)
     if not priced and i.qty != 0:  # no stop can be measured from it
         close(i, BY_EXCESS)
 
 
-def book(d: "Desk", i: Instrument, e: Event) -> None:
-    """Average price method: a partial close takes the floor of its share of the cost, the last close the rest."""
-    before, price = i.qty, e.price
+def makes_sense(d: "Desk", e: Event, o: Order | None) -> bool:
+    """P-06: known instrument, bought or sold, as its order said; a fee of nothing up to all that was traded."""
+    if e.instrument not in range(len(d.instruments)) or e.side not in (1, -1) or e.qty > 1_000_000:
+        return False
+    if o is not None and (o.instrument, o.side) != (e.instrument, e.side):
+        return False
+    value = d.instruments[e.instrument].tick_value
+    if not value:
+        return False
+    if e.price is None or not 0 < e.price <= PRICE_MOST:
+        return e.fee >= 0 and d.instruments[e.instrument].mark is not None  # else nobody knows what it is worth
+    return 0 <= e.fee <= e.qty * e.price * value
+
+
+def book(d: "Desk", i: Instrument, e: Event, priced: bool) -> None:
+    """Average price method: a partial close takes the floor of its share of the cost, the last close the rest.
+
+    Of a fill without a price the position is known and no money: until that round trip is over no result is booked.
+    """
+    before, price, fee = i.qty, (e.price if priced else i.mark), (e.fee if priced else 0)
     assert price is not None
+    i.unpriced = i.unpriced or not priced
     closed = min(abs(before), e.qty) if before * e.side < 0 else 0
     share = (i.cost if before > 0 else -i.cost) * closed // abs(before) if closed else 0
     gained = (closed * price - share) if before > 0 else (share - closed * price)
-    gross = gained * (i.tick_value or 0) if closed else 0
+    gross = gained * (i.tick_value or 0) if closed and not i.unpriced else 0
     i.cost += (-share if before > 0 else share) + e.side * (e.qty - closed) * price
     i.qty += e.side * e.qty
     d.realised += gross
-    d.fees += e.fee
-    d.balance += gross - e.fee
+    d.fees += fee
+    d.balance += gross - fee
     d.peak = max(d.peak, d.balance)
-    d.day_net += gross - e.fee
+    d.day_net += gross - fee
     if i.last is None:
         i.last = price
     if i.mark is None:
         i.mark = i.exact = price
-    closing_fee = -(-e.fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
+    closing_fee = -(-fee * closed // e.qty)  # rounded up; the opening share is the rest (MOEX-RISK-02)
     if closed:
         i.exit_fill = d.now
         i.trip_gross += gross
         i.trip_fee += closing_fee
     if before != 0 and before * i.qty <= 0:
-        trip_over(d, i, e)
+        trip_over(d, i, price)
+    if before * i.qty <= 0:  # what is held from now on is of this fill
+        i.unpriced = not priced and i.qty != 0
     if i.qty != 0 and before * i.qty <= 0:
         trip_begins(d, i)
     if closed < e.qty:
-        i.trip_fee += e.fee - closing_fee
+        i.trip_fee += fee - closing_fee
         i.trip_entry_ticks += (e.qty - closed) * price
         i.trip_entry_qty += e.qty - closed
     i.trip_qty = max(i.trip_qty, abs(i.qty))
 
 
-def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
-    """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak."""
+def trip_over(d: "Desk", i: Instrument, price: int) -> None:
+    """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak, nor does what nobody knows."""
     net = i.trip_gross - i.trip_fee
     d.trades += 1
-    if net > 0:
+    if i.unpriced:
+        pass
+    elif net > 0:
         d.wins, d.streak = d.wins + 1, 0
     elif net < 0:
         note_loss(d)
@@ -180,7 +211,7 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
         side=i.trip_side,
         code=i.reason,
         qty=i.trip_qty,
-        price=e.price,
+        price=price,
         until=i.opened,
         value=net,
     )
@@ -193,6 +224,7 @@ def trip_over(d: "Desk", i: Instrument, e: Event) -> None:
 
 def trip_begins(d: "Desk", i: Instrument) -> None:
     i.opened = i.naked_since = d.now
+    i.leaving_since, i.exit_retry = None, 0
     i.trip_side = 1 if i.qty > 0 else -1
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
@@ -256,6 +288,8 @@ def recon_end(d: "Desk", e: Event) -> None:
     for o in d.orders:
         if o is not None and o.status == WORKING and not o.seen:
             o.status, o.request = CANCELLED, NOTHING
+            if o.role == EXIT:
+                attempt_failed(d, d.instruments[o.instrument], o)
     if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
         d.raise_hold("NOT_FLAT_AT_CUTOFF")
     differing = [i for i in d.instruments if i.broker_qty != i.qty]

@@ -79,7 +79,8 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
-        done = d.is_flat()
+        unreadable = "STATE_UNREADABLE" in d.holds and (e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1)
+        done = d.is_flat() and not unreadable  # its clearing wants balance, peak and reference stated; nothing can
         if done:
             clear(d, BY_RESET, e.value)
     else:
@@ -156,7 +157,9 @@ def on_link(d: "Desk", e: Event) -> None:
     elif e.code == r.LINK_LATCH:
         d.latched = e.value != 0
     elif e.code == r.LINK_CONTRACT:
-        d.follow("CONTRACT_ROLL", e.value != 1)
+        told = range(len(d.instruments)) if e.instrument == m.ACCOUNT_SCOPE else (e.instrument,)
+        d.inactive = d.inactive.difference(told) if e.value == 1 else d.inactive.union(told)
+        d.follow("CONTRACT_ROLL", len(d.inactive) > 0)
 
 
 def on_config(d: "Desk", e: Event) -> None:

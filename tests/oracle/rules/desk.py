@@ -67,6 +67,7 @@ class Desk:
         self.streak_until: int | None = None
         self.present: int | None = None
         self.errors: list[int] = []
+        self.inactive: frozenset[int] = frozenset()  # instruments whose contract is past its roll or inactive
         self.next_look = 0  # when time alone next changes something
         self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0

@@ -55,8 +55,8 @@ class Order:
     """One order of ours.  `price` is its limit or stop; None for a market order."""
 
     __slots__ = (
-        "asked_price", "asked_qty", "cancel_retry", "filled", "instrument", "kind", "modify_retry", "number", "price",
-        "qty", "request", "role", "seen", "sent", "side", "status", "until",
+        "asked_price", "asked_qty", "cancel_retry", "filled", "instrument", "kind", "made", "modify_retry", "number",
+        "price", "qty", "request", "role", "seen", "sent", "side", "status", "until",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +65,7 @@ class Order:
     ) -> None:  # fmt: skip
         self.number, self.instrument, self.side, self.kind, self.role = number, instrument, side, kind, role
         self.qty, self.filled, self.price, self.until, self.sent = qty, 0, price, until, now
-        self.status, self.request = NEW, SUBMITTING
+        self.status, self.request, self.made = NEW, SUBMITTING, now
         self.asked_qty, self.asked_price = qty, price
         self.seen = False
         self.cancel_retry = self.modify_retry = 0  # a refused request is not asked again sooner
@@ -106,7 +106,9 @@ class Instrument:
         self.entry_fill: int | None = None
         self.exit_fill: int | None = None
         self.naked_since: int | None = None
-        self.retry: int | None = None
+        self.target_retry = self.exit_retry = 0  # a failed order delays the next of its own role alone
+        self.unpriced = False  # a fill of the round trip in progress came without a price
+        self.leaving_since: int | None = None  # the first attempt to leave what is held
         self.stop: int | None = None
         self.target: int | None = None
         self.closing = False

@@ -19,13 +19,15 @@ from tests.oracle.rules.facts import (
     TARGET,
     WORKING,
     Instrument,
+    Order,
+    S,
 )
 from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
-__all__ = ["BY_REVERSAL", "BY_SIGNAL", "close", "converge", "look_after"]
+__all__ = ["BY_REVERSAL", "BY_SIGNAL", "attempt_failed", "close", "converge", "look_after"]
 
 
 def close(i: Instrument, reason: int) -> None:
@@ -58,7 +60,8 @@ def converge(d: "Desk", i: Instrument) -> None:
         for o in live:
             if o.role != ENTRY:
                 d.ask_cancel(o)
-        i.naked_since = None
+        i.naked_since = i.leaving_since = None
+        i.exit_retry = 0
         if not live:
             i.closing, i.reason, i.stop, i.target = False, 0, None, None
         return
@@ -95,8 +98,22 @@ def leave(d: "Desk", i: Instrument) -> None:
             d.ask_cancel(o)
         elif o.role == EXIT:
             leaving += o.left
-    if abs(i.qty) > leaving and not waiting(d, i):
+            if o.status == WORKING and d.now - o.made >= attempt(d) and not d.limits.bar_mode:
+                d.ask_cancel(o)
+    if abs(i.qty) > leaving and d.now >= i.exit_retry:
+        i.leaving_since = d.now if i.leaving_since is None else i.leaving_since
         d.submit(i, out, MARKET, EXIT, abs(i.qty) - leaving, None)
+
+
+def attempt(d: "Desk") -> int:
+    """MES-EOD-06: 2 s, three of which are the 6 s after which nothing may be uncovered (MES-LIVE-08)."""
+    return d.limits.naked_ns_max * 2 // 3
+
+
+def attempt_failed(d: "Desk", i: Instrument, o: Order) -> None:
+    """At most 3 attempts, 2 s apart, then one every 5 s."""
+    tried = 0 if i.leaving_since is None else o.made - i.leaving_since
+    i.exit_retry = o.made + (attempt(d) if tried < 2 * attempt(d) else max(attempt(d), 5 * S))
 
 
 def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
@@ -111,22 +128,22 @@ def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
         else:
             d.ask_cancel(o)
     if kept is None:
-        if not waiting(d, i):
+        if role == STOP_LOSS or d.now >= i.target_retry:  # no refusal withholds a stop
             d.submit(i, out, kind, role, abs(i.qty), price)
     elif kept.left != abs(i.qty) or kept.price != price:
         d.ask_modify(kept, kept.filled + abs(i.qty), price)
 
 
-def waiting(d: "Desk", i: Instrument) -> bool:
-    """A refused exit or leg is not sent again within a second."""
-    return i.retry is not None and d.now < i.retry
-
-
 def stop_or_flat(d: "Desk", i: Instrument) -> None:
-    """N1: uncovered longer than allowed → out at market; twice as long → NAKED_POSITION."""
-    cover = sum(
-        o.left for o in d.live(i.index) if o.status == WORKING and o.role in (STOP_LOSS, EXIT) and o.side * i.qty < 0
-    )
+    """N1: uncovered longer than allowed → out at market; twice as long → NAKED_POSITION, as when attempts are used up.
+
+    Only a stop covers; where bars fill an exit at the next one, so does the exit.
+    """
+    bars = bool(d.limits.bar_mode)
+    roles = (STOP_LOSS, EXIT) if bars else (STOP_LOSS,)
+    cover = sum(o.left for o in d.live(i.index) if o.status == WORKING and o.role in roles and o.side * i.qty < 0)
+    if i.qty != 0 and i.leaving_since is not None and not bars and d.now - i.leaving_since >= 3 * attempt(d):
+        d.raise_hold("NAKED_POSITION")
     if i.qty == 0 or cover >= abs(i.qty):
         i.naked_since = None
         return
