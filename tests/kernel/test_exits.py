@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from marketdata.core import records as m
-from marketdata.core.records import SELL
+from marketdata.core.records import BUY, SELL
 from risk.core.holds import HOLDS
 from risk.core.records import MES, MOEX
 from tests.kernel.desk import NO_TICK, Desk, S, sent, standing
@@ -137,6 +137,28 @@ def test_more_to_leave_does_not_wait_for_the_first_exit_k02() -> None:
     desk.command(r.KILL)
     out = desk.fill(number, 20_001, qty=1)
     assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [1]
+
+
+def test_a_hold_that_goes_up_while_another_is_asked_for_closes_every_instrument_too() -> None:
+    """The second instrument's attempts are used up on an event that raises another hold: the first leaves with it."""
+    desk = Desk(ready=False)
+    desk.configure()
+    desk.add_instrument(1)
+    desk.connect()
+    desk.command(r.START)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    desk.event(r.TIMER)
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.fill(number, 20_001)
+    desk.answer(r.FILL, 4_711, instrument=1, side=BUY, qty=1, price_tick=20_001, fee_micros=0)  # nobody planned it
+    assert [int(o.instrument) for o in desk.live(r.EXIT)] == [1]
+    for order in desk.live():
+        desk.ack(int(order.number))
+    desk.now_ns += 6 * S
+    out = desk.event(m.TRADE, price_tick=20_100, qty=1)  # PRICE_MOVE
+    assert standing(desk) >= {"PRICE_MOVE", "NAKED_POSITION"}
+    assert [int(o.instrument) for o in sent(out, r.SUBMIT, r.EXIT)] == [0]
 
 
 def test_a_position_that_left_starts_its_attempts_anew_mes_eod_06() -> None:

@@ -74,9 +74,13 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
 
 @inner
 def _finish(state: State, params: Params, out: np.ndarray, n: int, held: int, seq: int) -> int:
-    """A hold that went up: what it asks for is asked everywhere, at once.  Outputs are numbered on from their input."""
+    """A hold that went up: what it asks for is asked everywhere, at once.  Outputs are numbered on from their input.
+
+    Another may go up while it is asked, after some instruments were looked at: each bit is asked for once at most.
+    """
     account = state.account[0]
-    if account.holds & ~held:
+    while account.holds & ~held:
+        held |= account.holds
         n = _settle(state, params, out, n)
     for k in range(n):
         out[k].seq = seq + 1 + k

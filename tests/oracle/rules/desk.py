@@ -97,7 +97,8 @@ class Desk:
         else:
             self._dispatch(e)
             self.settle()
-        if not self.holds.keys() <= before:  # what a hold asks for is asked everywhere, at once
+        while not self.holds.keys() <= before:  # what a hold asks for is asked everywhere, at once
+            before |= self.holds.keys()
             self.settle()
         return self.out
 
