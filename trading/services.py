@@ -5,6 +5,7 @@ flat.  The mode is chosen here, once, and nowhere in `core/`.  Commands, kill an
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
+from risk.core.holds import HOLDS, RESET_MASK
 from trading.configs import ConfigError, Profile, profile_of
 from trading.control import (
     CommandRefused,
@@ -48,10 +50,11 @@ from trading.selectors import positions
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
-    "resume", "send_command", "session_folder", "specs_found", "start_session", "stop_session", "store_session",
-    "unlock", "var",
+    "reset_halt", "resume", "send_command", "session_folder", "specs_found", "start_session", "stop_session",
+    "store_session", "unlock", "var",
 ]  # fmt: skip
 RECEIPT_WITHIN_S = 30.0
+REASON_MIN = 10  # characters, to lift a halt
 
 
 # making a session
@@ -154,6 +157,24 @@ def resume(session_id: int, by: str, reason: str) -> Command:
     if not reason.strip():
         raise CommandRefused("NO_REASON", "resume needs a reason")
     return send_command(session_id, "resume", by, reason)
+
+
+def reset_halt(session_id: int, codes: Sequence[str], by: str, reason: str) -> Command:
+    """Lift the named halts; the session is paused first and its kernel refuses while it is not flat (MES-RISK-13).
+
+    Raises CommandRefused: a short reason, a code that is no halt of its rulebook, the kill, which `unlock` lifts.
+    """
+    if len(reason.strip()) < REASON_MIN:
+        raise CommandRefused("NO_REASON", f"a reset needs a reason of {REASON_MIN} characters or more")
+    session = Session.objects.get(id=session_id)
+    halts = {hold.code: hold.bit for hold in HOLDS[session.rules] if int(RESET_MASK[session.rules]) >> hold.bit & 1}
+    del halts["KILL_SWITCH"]
+    if wrong := [code for code in codes if code not in halts] or not codes:
+        raise CommandRefused(
+            "UNKNOWN_HOLD", f"{wrong or 'nothing'} to reset; halts of this session: {', '.join(halts)}"
+        )
+    pause(session_id, by, reason)
+    return send_command(session_id, "reset_halt", by, reason, argument=sum(1 << halts[code] for code in set(codes)))
 
 
 def stop_session(session_id: int, by: str, reason: str = "", key: uuid.UUID | None = None) -> Session:

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from risk.core.holds import BIT
 from tests.shell.frames import Tape, context_of, make_session, shipped
 from trading import configs, control, services
 from trading.core import records as kinds
@@ -315,6 +316,27 @@ def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, 
     assert services.finish_if_flat(session.id) is False
     session.refresh_from_db()
     assert session.status == states.STOPPING, "no venue, no proof, no end"
+
+
+def test_a_reset_names_its_halts_and_pauses_first_mes_risk_13(redis_server, redis_client):
+    """MES-RISK-13: who lifts one halt lifts no other, the kill is unlock's, and nothing trades by itself afterwards."""
+    session = make_session(redis_url=redis_server)
+    inbox = ring(session, redis_client)
+    for codes, reason in (
+        (["NAKED_POSITION"], "short"),
+        ([], "looked at the broker"),
+        (["KILL_SWITCH"], "looked at it"),
+    ):
+        with pytest.raises(services.CommandRefused):
+            services.reset_halt(session.id, codes, "alice", reason)
+    assert inbox.length() == 0
+    call_command(
+        "sessions", "reset", str(session.id), "--hold", "NAKED_POSITION", "--hold", "EQUITY_KILL",
+        "--by", "alice", "--reason", "looked at the broker: flat",
+    )  # fmt: skip
+    sent = [entry.events[0] for entry in inbox.read(ZERO_ID, 0, 9)]
+    assert [kinds.COMMANDS[int(event["code"])] for event in sent] == ["pause", "reset_halt"]
+    assert int(sent[1]["value"]) == 1 << BIT["NAKED_POSITION"] | 1 << BIT["EQUITY_KILL"]
 
 
 def test_a_stopping_session_ends_only_with_a_flat_ledger():

@@ -20,7 +20,7 @@ VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
 
 
 class Command(BaseCommand):
-    help = "Sessions: list, show, new (make and start one), and the commands pause, resume, cancel_all, flatten, stop."
+    help = "Sessions: list, show, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -40,12 +40,16 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "start", *VERBS):
+        for name in ("show", "start", "reset", *VERBS):
             verb = verbs.add_parser(name, help=f"{name} one session")
             verb.add_argument("session", type=int)
             verb.add_argument("--by", default="operator")
             verb.add_argument("--reason", default="")
             verb.add_argument("--json", action="store_true")
+        reset = verbs.choices["reset"]
+        reset.add_argument(
+            "--hold", action="append", default=[], metavar="CODE", help="halt to lift, as the page names it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -74,7 +78,11 @@ class Command(BaseCommand):
             return self._start(options)
         if verb == "stop":
             return selectors.session_row(services.stop_session(options["session"], options["by"], options["reason"]).id)
-        command = services.send_command(options["session"], verb, options["by"], options["reason"])
+        target = options["session"], options["by"], options["reason"]
+        if verb == "reset":
+            command = services.reset_halt(target[0], options["hold"], *target[1:])
+        else:
+            command = services.send_command(target[0], verb, *target[1:])
         return {"command": str(command.key), "kind": command.kind, "state": command.state, "detail": command.detail}
 
     def _new(self, options: dict[str, Any]) -> Any:
