@@ -11,7 +11,7 @@ from trading.models import Session
 from trading.run.context import LoopContext
 from trading.run.journal.segment import FRAME
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, save_spec
-from trading.run.streams import make_client
+from trading.run.streams import INBOX, Stream, make_client
 
 SECOND = 1_000_000_000
 
@@ -132,3 +132,10 @@ def round_trip(tape: Tape, number: int = 1, ref: int = 1, command_ref: int = 0) 
     }
     tape.add(kinds.TRADE_CLOSED, ref=1, until_ns=5, value=net, **trade)
     return tape
+
+
+def ring(session: Session, redis_client) -> Stream:
+    """The session's inbox, opened as the risk loop would."""
+    stream = Stream(redis_client, session.key, INBOX)
+    stream.open((0, 0))
+    return stream

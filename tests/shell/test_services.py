@@ -9,20 +9,18 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from risk.core.holds import BIT
-from tests.shell.frames import Tape, context_of, make_session, shipped
+from tests.shell.frames import Tape, context_of, make_session, ring, shipped
 from trading import configs, control, services
 from trading.core import records as kinds
 from trading.core import states
-from trading.leases import want_loops
-from trading.models import Account, Command, Fill, LoopLease, Session
+from trading.models import Account, Command, LoopLease, Session
 from trading.preflight import planning
 from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.latch import clear_latch, read_latch, write_latch
 from trading.run.loops import StoreAway
 from trading.run.spec import FeedSpec, ScorerSpec, load_spec
-from trading.run.streams import INBOX, ZERO_ID, Stream
+from trading.run.streams import ZERO_ID
 from trading.sinks import LedgerFollower
 
 pytestmark = pytest.mark.django_db
@@ -146,13 +144,6 @@ def test_a_start_is_refused_while_the_latch_stands():
     session.refresh_from_db()
     assert session.status == states.CREATED
     clear_latch(services.var())
-
-
-def ring(session: Session, redis_client) -> Stream:
-    """The session's inbox, opened as the risk loop would."""
-    stream = Stream(redis_client, session.key, INBOX)
-    stream.open((0, 0))
-    return stream
 
 
 def test_a_command_goes_out_once_per_key_and_its_receipt_ends_it(redis_server, redis_client):
@@ -300,74 +291,6 @@ def test_unlock_is_refused_at_once_without_a_reason_and_without_a_latch():
 def test_a_stop_before_the_start_gives_the_session_up():
     session = make("demo-mes", FeedSpec("simulated", ["MES"]))
     assert services.stop_session(session.id, "alice").status == states.FAILED
-
-
-def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, redis_client):
-    """UI-13: with the venue away nothing is proved, and the session goes on stopping."""
-    session = make_session(redis_url=redis_server)
-    ring(session, redis_client)
-    spec = load_spec(services.session_folder(session.id))
-    services._tell_guard(spec, True)
-    want_loops(session.id, LOOPS, True)
-    services.stop_session(session.id, "alice", "enough")
-    session.refresh_from_db()
-    assert session.status == states.STOPPING
-    Command.objects.filter(kind="stop").update(state=states.DONE)
-    assert services.finish_if_flat(session.id) is False
-    session.refresh_from_db()
-    assert session.status == states.STOPPING, "no venue, no proof, no end"
-
-
-def test_a_reset_names_its_halts_and_pauses_first_mes_risk_13(redis_server, redis_client):
-    """MES-RISK-13: who lifts one halt lifts no other, the kill is unlock's, and nothing trades by itself afterwards."""
-    session = make_session(redis_url=redis_server)
-    inbox = ring(session, redis_client)
-    for codes, reason in (
-        (["NAKED_POSITION"], "short"),
-        ([], "looked at the broker"),
-        (["KILL_SWITCH"], "looked at it"),
-    ):
-        with pytest.raises(services.CommandRefused):
-            services.reset_halt(session.id, codes, "alice", reason)
-    assert inbox.length() == 0
-    call_command(
-        "sessions", "reset", str(session.id), "--hold", "NAKED_POSITION", "--hold", "EQUITY_KILL",
-        "--by", "alice", "--reason", "looked at the broker: flat",
-    )  # fmt: skip
-    sent = [entry.events[0] for entry in inbox.read(ZERO_ID, 0, 9)]
-    assert [kinds.COMMANDS[int(event["code"])] for event in sent] == ["pause", "reset_halt"]
-    assert int(sent[1]["value"]) == 1 << BIT["NAKED_POSITION"] | 1 << BIT["EQUITY_KILL"]
-
-
-def test_a_stopping_session_ends_only_with_a_flat_ledger():
-    """UI-13: the venue's proof may come before the ledger has the last fill."""
-    session = make_session(status=states.STOPPING)
-    Command.objects.create(
-        key=uuid.uuid4(),
-        ref=1,
-        session=session,
-        kind="stop",
-        by="alice",
-        state=states.DONE,
-        requested_at=timezone.now(),
-    )
-    fill = {
-        "order_number": 1,
-        "instrument": 0,
-        "symbol": "MES",
-        "qty": 1,
-        "price_tick": 20_000,
-        "fee_micros": 0,
-        "ts_ns": 1,
-    }
-    Fill.objects.create(session=session, seq=1, venue_ref=1, side=1, **fill)
-    services.finish_if_flat(session.id)
-    session.refresh_from_db()
-    assert session.status == states.STOPPING, "nothing is watched, so the venue is flat; the ledger holds one"
-    Fill.objects.create(session=session, seq=2, venue_ref=2, side=-1, **fill)
-    services.finish_if_flat(session.id)
-    session.refresh_from_db()
-    assert session.status == states.ENDED
 
 
 # tables of states

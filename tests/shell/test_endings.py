@@ -1,0 +1,88 @@
+"""How a session ends and how its halts are lifted: by the venue's proof, a flat ledger, names and a reason."""
+
+import uuid
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from risk.core.holds import BIT
+from tests.shell.frames import make_session, ring
+from trading import services
+from trading.core import records as kinds
+from trading.core import states
+from trading.leases import want_loops
+from trading.models import Command, Fill
+from trading.run.context import LOOPS
+from trading.run.spec import load_spec
+from trading.run.streams import ZERO_ID
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, redis_client):
+    """UI-13: with the venue away nothing is proved, and the session goes on stopping."""
+    session = make_session(redis_url=redis_server)
+    ring(session, redis_client)
+    spec = load_spec(services.session_folder(session.id))
+    services._tell_guard(spec, True)
+    want_loops(session.id, LOOPS, True)
+    services.stop_session(session.id, "alice", "enough")
+    session.refresh_from_db()
+    assert session.status == states.STOPPING
+    Command.objects.filter(kind="stop").update(state=states.DONE)
+    assert services.finish_if_flat(session.id) is False
+    session.refresh_from_db()
+    assert session.status == states.STOPPING, "no venue, no proof, no end"
+
+
+def test_a_reset_names_its_halts_and_pauses_first_mes_risk_13(redis_server, redis_client):
+    """MES-RISK-13: who lifts one halt lifts no other, the kill is unlock's, and nothing trades by itself afterwards."""
+    session = make_session(redis_url=redis_server)
+    inbox = ring(session, redis_client)
+    for codes, reason in (
+        (["NAKED_POSITION"], "short"),
+        ([], "looked at the broker"),
+        (["KILL_SWITCH"], "looked at it"),
+    ):
+        with pytest.raises(services.CommandRefused):
+            services.reset_halt(session.id, codes, "alice", reason)
+    assert inbox.length() == 0
+    call_command(
+        "sessions", "reset", str(session.id), "--hold", "NAKED_POSITION", "--hold", "EQUITY_KILL",
+        "--by", "alice", "--reason", "looked at the broker: flat",
+    )  # fmt: skip
+    sent = [entry.events[0] for entry in inbox.read(ZERO_ID, 0, 9)]
+    assert [kinds.COMMANDS[int(event["code"])] for event in sent] == ["pause", "reset_halt"]
+    assert int(sent[1]["value"]) == 1 << BIT["NAKED_POSITION"] | 1 << BIT["EQUITY_KILL"]
+
+
+def test_a_stopping_session_ends_only_with_a_flat_ledger():
+    """UI-13: the venue's proof may come before the ledger has the last fill."""
+    session = make_session(status=states.STOPPING)
+    Command.objects.create(
+        key=uuid.uuid4(),
+        ref=1,
+        session=session,
+        kind="stop",
+        by="alice",
+        state=states.DONE,
+        requested_at=timezone.now(),
+    )
+    fill = {
+        "order_number": 1,
+        "instrument": 0,
+        "symbol": "MES",
+        "qty": 1,
+        "price_tick": 20_000,
+        "fee_micros": 0,
+        "ts_ns": 1,
+    }
+    Fill.objects.create(session=session, seq=1, venue_ref=1, side=1, **fill)
+    services.finish_if_flat(session.id)
+    session.refresh_from_db()
+    assert session.status == states.STOPPING, "nothing is watched, so the venue is flat; the ledger holds one"
+    Fill.objects.create(session=session, seq=2, venue_ref=2, side=-1, **fill)
+    services.finish_if_flat(session.id)
+    session.refresh_from_db()
+    assert session.status == states.ENDED
