@@ -17,7 +17,7 @@ from trading.run.context import LOOPS
 from trading.run.spec import load_spec
 from trading.run.streams import ZERO_ID
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
 
 
 def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, redis_client):

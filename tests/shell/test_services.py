@@ -23,14 +23,7 @@ from trading.run.spec import FeedSpec, ScorerSpec, load_spec
 from trading.run.streams import ZERO_ID
 from trading.sinks import LedgerFollower
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, settings):
-    """Every test has a runtime folder of its own."""
-    settings.VAR = tmp_path
-    return tmp_path
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
 
 
 def make(profile: str, feed: FeedSpec, **changes: Any) -> Session:
