@@ -137,12 +137,6 @@ def test_all_faults_come_together_beside_their_fields() -> None:
 # into running sessions
 
 
-@pytest.fixture
-def own_folder(tmp_path, settings):
-    settings.VAR = tmp_path
-    return tmp_path
-
-
 def next_version(path: str, value: object) -> ConfigVersion:
     return configs.store(changed(path, value), author="alice", reason="as a test")
 
