@@ -10,3 +10,6 @@ urlpatterns = [
     path("", include("desk.ops.pages.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler403 = "desk.dashboard.pages.errors.refused"
+handler404 = "desk.dashboard.pages.errors.not_found"
