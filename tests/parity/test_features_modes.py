@@ -4,16 +4,13 @@ Rules: MES-FEAT-01, -02; the plain interpreter runs in a process of its own (NUM
 """
 
 import hashlib
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from marketdata.core import features_schema as f
 from marketdata.core import features_stream as stream
-from tests.bootstrap import ROOT
+from tests import plain
 from tests.learning.tapes import bar_tape, book_tape
 
 PROGRAM = "from tests.parity.test_features_modes import digest; print(digest())"
@@ -41,17 +38,7 @@ def digest() -> str:
 
 
 def test_compiled_equals_plain_interpreter():
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert answer.stdout.strip() == digest()
+    assert plain.answer_of(PROGRAM) == digest()
 
 
 def check_tape(name: str, symbol: str, path: str, options: dict[str, str], seconds: int) -> int:

@@ -4,16 +4,13 @@ Rules: MES-FEAT-01, -02, -03, MES-MEM-08, MES-ACC-10.17, MES-LABEL-02.
 """
 
 import hashlib
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from marketdata.core.barfeatures.records import TICK_MAX, VOLUME_MAX
-from tests.bootstrap import ROOT
+from tests import plain
 from tests.core.barfeatures.kit import Rows, in_chunks, one_at_a_time, whole
 from tests.core.barfeatures.tapes import SESSIONS, as_bars, tape
 
@@ -120,17 +117,7 @@ def digest() -> str:
 
 
 def test_compiled_equals_plain_interpreter():
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    assert answer.stdout.strip() == digest()
+    assert plain.answer_of(PROGRAM) == digest()
 
 
 def test_extreme_bars_stay_finite_and_exact():
