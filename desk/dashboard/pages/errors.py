@@ -6,17 +6,24 @@ would be used for ever, and every refusal would become a 500.
 
 from collections.abc import Callable
 
-from django.db import close_old_connections
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.views import defaults
 
 
+def _leave_stale_connections() -> None:
+    """As Django between requests, but never under a transaction that is open: who opened it goes on after the page."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
 def _drawn(page: Callable[..., HttpResponse], request: HttpRequest, exception: Exception) -> HttpResponse:
-    close_old_connections()
+    _leave_stale_connections()
     try:
         return page(request, exception)
     finally:
-        close_old_connections()
+        _leave_stale_connections()
 
 
 def refused(request: HttpRequest, exception: Exception) -> HttpResponse:
