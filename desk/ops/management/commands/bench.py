@@ -4,9 +4,9 @@ import getpass
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -77,6 +77,7 @@ class Command(BaseCommand):
         rows = kernel.measure(kernel.inputs_of(frames)) + barfeatures.measure()
         entries = hops.measure(frames)
         ring.stop(shipped)
+        floor_rows = self._floor()
         head["exits and kills"] = f"demo-mes with {ring.CHANGED}"
         brisk = ring.start(seed=11, changed=ring.CHANGED)
         found = hops.measure(ring.run_for(brisk, PART_SECONDS[size]))
@@ -86,7 +87,7 @@ class Command(BaseCommand):
         rows += quantiles("  of it: market event → score", found.market_to_score, "ms")
         rows += quantiles("  of it: sender → decision", found.inbox, "ms")
         rows += quantiles("  of it: decision → sent (journal, fsync, outbox)", found.outbox, "ms")
-        rows += quantiles("  of that: journal append with fsync", self._fsync(), "ms")
+        rows += floor_rows
         sent, flat = ring.kill_samples(brisk, KILLS[size])
         rows += quantiles("kill click → all cancels and closes sent", sent, "ms", None, 100.0)
         rows += quantiles("kill click → flat proved", flat, "ms")
@@ -103,29 +104,20 @@ class Command(BaseCommand):
         return as_json(rows, head)
 
     @staticmethod
+    def _floor() -> list[Row]:
+        """What two hops and a durable append cost here with nobody else at work."""
+        from desk.ops.bench import floor
+
+        hop, append = floor.hops(settings.REDIS_URL), floor.appends(settings.VAR)
+        least = 2 * float(np.median(hop)) + float(np.median(append))
+        note = "no desk by Redis and disk is faster on this machine"
+        return [
+            *quantiles("  bare hop by Redis, desk idle", hop, "ms"),
+            *quantiles("  journal append with fsync, desk idle", append, "ms"),
+            Row("  two bare hops and one append, p50", least, "ms", note=note),
+        ]
+
+    @staticmethod
     def _redis_pid() -> int:
         with redis.Redis.from_url(settings.REDIS_URL) as client:
             return int(client.info("server")["process_id"])
-
-    @staticmethod
-    def _fsync() -> Any:
-        """Milliseconds of the journal's own durable appends, 4 frames each, on this disk."""
-        import tempfile
-        import time
-
-        import numpy as np
-
-        from marketdata.core.records import new_events
-        from trading.run.journal.writer import JournalWriter
-
-        spent = []
-        with tempfile.TemporaryDirectory(dir=settings.VAR) as folder:
-            writer = JournalWriter(Path(folder), 1, 1, code_hash())
-            for i in range(300):
-                events = new_events(4)
-                events["seq"] = np.arange(4) + 1 + 4 * i
-                began = time.perf_counter_ns()
-                writer.append(events, np.zeros((4, 2), np.int64), np.zeros(4, np.int64), durable=True)
-                spent.append((time.perf_counter_ns() - began) / 1e6)
-            writer.close()
-        return np.array(spent)
