@@ -228,12 +228,15 @@ def test_windows_are_sorted_apart_and_name_their_day(day: date, minute: int, len
             assert (end - begin) % MINUTE_NS == 0
 
 
-def test_a_schedule_after_the_cutoff_is_refused() -> None:
+def test_a_schedule_after_the_cutoff_is_refused_mes_eod_02_mes_acc_x16() -> None:
     """MES-EOD-02: EOD_SCHEDULE_LATE names both times; the simulated venue's cut-off is the session's close."""
     noon = ns("2026-03-04T12:00:00-05:00")
     with pytest.raises(ScheduleLate, match=r"EOD_SCHEDULE_LATE.*16:15 New York.*16:10"):
         windows("standard", "cme", noon, 1, venue="platform")
     assert windows("topstep", "cme", noon, 1, venue="platform") == windows("topstep", "cme", noon, 1)
+    early = ns("2026-11-27T09:00:00-05:00")  # the day after Thanksgiving: both times come earlier
+    with pytest.raises(ScheduleLate, match=r"EOD_SCHEDULE_LATE.*20261127 is at .* New York.*12:25"):
+        windows("standard", "cme", early, 1, venue="platform")
     at_close = Schedule("own", "close", 30, 20, 10, 0)
     with pytest.raises(ScheduleLate, match=r"MUST_BE_FLAT of schedule own on 20260304 is at 17:00.*17:00"):
         windows(at_close, "cme", noon, 1)

@@ -1,5 +1,7 @@
 """What the shares' rulebook does otherwise: loss, streak, index, connection, drift, bucket, exposure (MOEX-RISK)."""
 
+import pytest
+
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, SELL
 from marketdata.core.sessions import NORMAL
@@ -259,3 +261,32 @@ def test_resume_ends_a_pause_alone_the_others_by_name_moex_risk_06() -> None:
     assert standing(desk) == {"RISK_ERROR_REPEAT"}
     desk.command(r.RESUME, value=1 << BIT["RISK_ERROR_REPEAT"])
     assert standing(desk) == set()
+
+
+@pytest.mark.parametrize("fills", [False, True])
+def test_ten_shares_together_stay_below_half_of_the_capital_moex_acc_109_moex_risk_04(fills: bool) -> None:
+    """Each is tried for 50 000 with a capital of 100 000; what works counts like what is held."""
+    half, lots_value = 50_000 * USD, 250 * USD  # a lot of 200 ticks at 1.25
+    desk = Desk(
+        SHARES | CAPS | {"capital_micros": 2 * half, "gross_ppm_max": 500_000, "margin_micros_max": half}, ready=False
+    )
+    desk.limits |= {"qty_max": 200, "position_max": 200, "instrument_ppm_max": 500_000, "cooldown_entry_ns": 0}
+    desk.limits |= dict.fromkeys(("loss_trade_micros_max", "loss_day_micros_max", "loss_total_micros_max"), half)
+    for instrument in range(1, 10):
+        desk.add_instrument(instrument)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    gross = 0
+    for instrument in range(10):
+        book = {"bid_tick": 199, "ask_tick": 201, "bid_qty": 1000, "ask_qty": 1000}
+        desk.event(m.QUOTE, instrument=instrument, **book)
+        desk.event(r.TIMER)
+        out = desk.score(instrument=instrument)
+        for order in sent(out, r.SUBMIT, r.ENTRY):
+            gross += int(order.qty) * lots_value
+            desk.ack(int(order.order_number))
+            if fills:
+                desk.fill(int(order.order_number), 201)
+        assert gross <= half
+    assert gross > half * 9 // 10, "and most of it was used"
