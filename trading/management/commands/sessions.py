@@ -14,13 +14,16 @@ from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.models import Account, Session
 from trading.preflight import checks
+from trading.reports import daily
+from trading.run.journal.recovery import ReplayDiffers
+from trading.run.journal.segment import JournalBroken
 from trading.run.spec import FeedSpec, ScorerSpec
 
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
 
 
 class Command(BaseCommand):
-    help = "Sessions: list, show, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset."
+    help = "Sessions: list, show, days, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -40,8 +43,9 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "start", "reset", *VERBS):
-            verb = verbs.add_parser(name, help=f"{name} one session")
+        for name in ("show", "days", "start", "reset", *VERBS):
+            text = "summary of each trading day, from the journal" if name == "days" else f"{name} one session"
+            verb = verbs.add_parser(name, help=text)
             verb.add_argument("session", type=int)
             verb.add_argument("--by", default="operator")
             verb.add_argument("--reason", default="")
@@ -74,6 +78,8 @@ class Command(BaseCommand):
             return self._new(options)
         if verb == "show":
             return selectors.session_row(options["session"])
+        if verb == "days":
+            return self._days(options["session"])
         if verb == "start":
             return self._start(options)
         if verb == "stop":
@@ -112,6 +118,12 @@ class Command(BaseCommand):
             plan = checks.Plan(f"{version.profile}@{version.number}", feed, scorer, account=account)
             made = checks.start(plan, _evidence(), by)
         return selectors.session_row(made.id)
+
+    def _days(self, session_id: int) -> list[dict[str, Any]]:
+        try:
+            return daily.days_of(session_id)
+        except (FileNotFoundError, JournalBroken, ReplayDiffers) as error:
+            raise CommandError(f"session {session_id}: {error}") from None
 
     def _start(self, options: dict[str, Any]) -> Any:
         session = Session.objects.select_related("version", "account").filter(id=options["session"]).first()
