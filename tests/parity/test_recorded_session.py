@@ -11,6 +11,7 @@ import pytest
 from tests.bootstrap import ROOT
 from tests.simulation.ring import Ring, settled
 from trading.core.records import FILL, KILL, START
+from trading.run.journal.daily import daily_summaries
 from trading.run.journal.verify import verify_journal
 from trading.run.spec import save_spec
 
@@ -41,6 +42,10 @@ def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None
         ring.close()
     compiled = verify_journal(ring.folder)
     assert compiled.ok, compiled
+    (day,) = daily_summaries(ring.folder)
+    fills = ring.events(FILL)
+    assert day.fee_micros == sum(int(fill["fee_micros"]) for fill in fills) > 0, "MES-BREAK-04: of the same fills"
+    assert day.trades >= 1 and day.net_micros == day.gross_micros - day.fee_micros
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(ring.folder)],
         cwd=ROOT,
