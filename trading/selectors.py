@@ -11,7 +11,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
 from risk.core.gate import code_name
-from risk.core.holds import CLEARINGS, EFFECTS, LABELS, hold_of
+from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, RESET_MASK, hold_of
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -330,6 +330,12 @@ def standing_holds(session_id: int) -> list[dict[str, Any]]:
     """Holds that stand by the ledger, strongest first."""
     rows = HoldEvent.objects.filter(session_id=session_id, cleared_seq=None).select_related("session")
     return sorted((hold_values(row) for row in rows), key=lambda h: (LABELS.index(h["label"]), h["code"]))
+
+
+def halt_bits(rules: int) -> dict[str, int]:
+    """Halts of a rulebook that a person may lift by name → bit; the kill is not one: `unlock` lifts it."""
+    mask = int(RESET_MASK[rules])
+    return {hold.code: hold.bit for hold in HOLDS[rules] if mask >> hold.bit & 1 and hold.code != "KILL_SWITCH"}
 
 
 def strip_values(session_id: int) -> dict[str, Any]:

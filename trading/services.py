@@ -13,7 +13,6 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
-from risk.core.holds import HOLDS, RESET_MASK
 from trading.configs import ConfigError, Profile, profile_of
 from trading.control import (
     CommandRefused,
@@ -46,7 +45,7 @@ from trading.run.spec import (
     save_spec,
 )
 from trading.run.versions import note_name
-from trading.selectors import positions
+from trading.selectors import halt_bits, positions
 
 __all__ = [
     "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
@@ -167,12 +166,11 @@ def reset_halt(session_id: int, codes: Sequence[str], by: str, reason: str) -> C
     if len(reason.strip()) < REASON_MIN:
         raise CommandRefused("NO_REASON", f"a reset needs a reason of {REASON_MIN} characters or more")
     session = Session.objects.get(id=session_id)
-    halts = {hold.code: hold.bit for hold in HOLDS[session.rules] if int(RESET_MASK[session.rules]) >> hold.bit & 1}
-    del halts["KILL_SWITCH"]
-    if wrong := [code for code in codes if code not in halts] or not codes:
-        raise CommandRefused(
-            "UNKNOWN_HOLD", f"{wrong or 'nothing'} to reset; halts of this session: {', '.join(halts)}"
-        )
+    halts = halt_bits(session.rules)
+    wrong = [code for code in codes if code not in halts]
+    if wrong or not codes:
+        what = f"{', '.join(wrong)} cannot be lifted by name" if wrong else "nothing was named"
+        raise CommandRefused("UNKNOWN_HOLD", f"{what}; halts of this rulebook: {', '.join(halts)}")
     pause(session_id, by, reason)
     return send_command(session_id, "reset_halt", by, reason, argument=sum(1 << halts[code] for code in set(codes)))
 

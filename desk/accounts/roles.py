@@ -13,6 +13,7 @@ RIGHTS = {
     "reduce": "Pause, cancel, flatten, stop and kill",
     "start": "Start paper sessions",
     "resume": "Resume after a pause, with step-up",
+    "reset": "Lift halts by name, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
     "loosen": "Activate a version that loosens, with step-up",
@@ -22,12 +23,12 @@ RIGHTS = {
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "draft", "tighten"),
+    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten"),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
-    OPERATOR: "reduces, starts paper sessions, resumes, writes drafts and tightens",
+    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts and tightens",
     ADMIN: "may do all: also loosen, unlock after a kill, and give roles",
 }
 

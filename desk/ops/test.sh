@@ -147,6 +147,8 @@ trap stop_postgres EXIT
 export CI="${CI:-1}"
 unset DESK_DATABASE_URL
 
+say "compiling the kernels, on every core"
+"$PYTHON" "$ROOT/manage.py" warm </dev/null
 suite "pytest, SQLite" "$@"
 start_postgres
 DESK_DATABASE_URL="$POSTGRES_URL" suite "pytest, PostgreSQL (what touches the database)" -m database "$@"

@@ -26,6 +26,7 @@ PAGES = {
     "not-found": "/sessions/77/",
     "kill": "/kill/",
     "unlock": "/kill/unlock/",
+    "reset": "/sessions/1/reset/",
     "account": "/account/",
     "confirm": "/account/confirm/?next=/desk/",
     "operations": "/ops/",

@@ -61,9 +61,18 @@ class Look(NamedTuple):
     faults: list[Any]
 
 
+HALT = """
+from risk.core.holds import BIT
+from trading.models import HoldEvent
+figures = {"instrument": -1, "value": 0, "limit": 0, "raised_ns": 1}
+for seq, code in enumerate(("EQUITY_KILL", "NAKED_POSITION"), 1):
+    HoldEvent.objects.create(session_id=1, seq=seq, bit=BIT[code], code=code, **figures)
+"""
+
+
 @pytest.fixture(scope="module")
 def filled(desk: Desk) -> Desk:
-    """A draft beside the active version, and a drill that waits for a worker: what the pages of both speak of."""
+    """A draft beside the active version, a drill that waits for a worker, a halt: what the pages of each speak of."""
     with desk.client() as alice:
         text = alice.get("/admin/trading/configversion/1/export/").text.replace("day_max: 500", "day_max: 400")
         form = {"text": text, "reason": "a smaller day"}
@@ -71,6 +80,7 @@ def filled(desk: Desk) -> Desk:
         assert answer.headers["location"].endswith(f"/{DRAFT}/change/"), answer.text
         answer = alice.post("/ops/drills/start/", data={"job": "rehearsal"}, headers=csrf(alice))
         assert answer.headers["location"] == "/ops/drills/1/", answer.text
+    desk.run("manage", "shell", "-v", "0", "-c", HALT)
     return desk
 
 
