@@ -33,6 +33,7 @@ from trading.models import Account, Command, ConfigVersion, LoopLease, Session, 
 from trading.preflight.inputs import inputs_of
 from trading.preflight.planning import StartRefused, plan_session
 from trading.run import guard
+from trading.run.clock import CLOCK_FILE
 from trading.run.context import LOOPS
 from trading.run.journal.reader import JournalReader
 from trading.run.latch import read_latch
@@ -48,9 +49,25 @@ from trading.run.versions import note_name
 from trading.selectors import halt_bits, positions
 
 __all__ = [
-    "CommandRefused", "KillReport", "StartRefused", "create_session", "finish_if_flat", "kill", "pause", "plan_session",
-    "reset_halt", "resume", "send_command", "session_folder", "specs_found", "start_session", "stop_session",
-    "store_session", "unlock", "var",
+    "CommandRefused",
+    "KillReport",
+    "StartRefused",
+    "create_session",
+    "finish_if_flat",
+    "give_up",
+    "kill",
+    "pause",
+    "plan_session",
+    "reset_halt",
+    "resume",
+    "send_command",
+    "session_folder",
+    "specs_found",
+    "start_session",
+    "stop_session",
+    "store_session",
+    "unlock",
+    "var",
 ]  # fmt: skip
 RECEIPT_WITHIN_S = 30.0
 REASON_MIN = 10  # characters, to lift a halt
@@ -195,6 +212,24 @@ def _note_stopping(session: Session) -> bool:
             return advance_session(session, "stop", stopping_at=timezone.now())
     except StoreAway:
         return session.status not in states.SESSION_OVER
+
+
+def give_up(session_id: int, loop: str, why: str) -> bool:
+    """A session that is still starting and whose tape or scorer cannot be used has failed, with the reason.
+
+    False for one that has run: its loop is tried again, for a position may depend on it, and entries wait meanwhile.
+    """
+    session = Session.objects.get(id=session_id)
+    if not advance_session(session, "refuse", reason=f"{loop}: {why}"[:500], ended_at=timezone.now()):
+        return False
+    want_loops(session_id, tuple(name for name in LOOPS if name != "sinks"), False)  # sinks reads the journal out
+    waiting = Command.objects.filter(session=session, state=states.REQUESTED)
+    for ref in list(waiting.values_list("ref", flat=True)):
+        advance_command(ref, "not_sent", detail="the session failed before it started")
+    never_traded = not (session_folder(session_id) / CLOCK_FILE).exists()  # no account was opened without a clock
+    if never_traded or session.key not in guard.look(var()):
+        _tell_guard(msgspec.convert(session.spec, SessionSpec), False)
+    return True
 
 
 def finish_if_flat(session_id: int) -> bool:

@@ -15,11 +15,14 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from marketdata.core.records import new_events
+from marketdata.feeds.port import FeedError
 from trading.brokers.paper import PaperBroker, PaperMarket, terms_of
 from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.brokers.wire import FENCED
 from trading.control import session_folder
 from trading.core.records import TIMER
+from trading.learning.artifacts import ArtifactError
+from trading.learning.scoring import ScorerError
 from trading.run.bodies.execution_loop import ExecutionLoop
 from trading.run.bodies.feed_loop import FeedLoop
 from trading.run.bodies.risk_loop import RiskLoop
@@ -31,6 +34,8 @@ from trading.run.loops import Runner
 from trading.run.replica import Kernel
 from trading.run.spec import load_spec
 from trading.run.streams import Board, make_client
+
+HOPELESS = (FeedError, ScorerError, ArtifactError)  # what a session was made with cannot be used: no later try helps
 
 
 def assemble(

@@ -47,7 +47,8 @@ class Holder:
         """Run one loop in this thread until it ends; returns how (see `Runner.run`).  Raises what the body raised."""
         from trading.leases import DatabaseLeases, lease_name
         from trading.run.loops import TTL_S, Lease, Runner, StoreAway
-        from trading.wiring import assemble
+        from trading.services import give_up
+        from trading.wiring import HOPELESS, assemble
 
         name = lease_name(key, loop)
         stop = threading.Event()
@@ -60,6 +61,10 @@ class Holder:
             lease = Lease(store, name, ttl_s=timing.get("ttl_s", TTL_S))
             body, make, show = assemble(session_id, loop, stop)
             return Runner(body, lease, make, stop=stop, show=show).run()
+        except HOPELESS as error:
+            if not give_up(session_id, loop, str(error)):
+                raise
+            return "given up"
         except StoreAway as error:
             log.warning("lease_not_asked", lease=name, error=str(error))
             return "away"

@@ -13,6 +13,7 @@ from trading.core import records as kinds
 from trading.core import states
 from trading.leases import want_loops
 from trading.models import Command, Fill
+from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.spec import load_spec
 from trading.run.streams import ZERO_ID
@@ -86,3 +87,29 @@ def test_a_stopping_session_ends_only_with_a_flat_ledger():
     services.finish_if_flat(session.id)
     session.refresh_from_db()
     assert session.status == states.ENDED
+
+
+@pytest.mark.parametrize(
+    ("status", "after"),
+    [(states.STARTING, states.FAILED), (states.RUNNING, states.RUNNING)],
+    ids=["starting", "running"],
+)
+def test_only_a_session_that_has_not_run_is_given_up(status: str, after: str):
+    """A position may depend on the loops of one that runs: they are tried again."""
+    session = make_session(status=status)
+    services._tell_guard(load_spec(services.session_folder(session.id)), True)
+    want_loops(session.id, LOOPS, True)
+    command = Command.objects.create(
+        key=uuid.uuid4(), ref=7, session=session, kind="start", by="alice", requested_at=timezone.now()
+    )
+    assert services.give_up(session.id, "inference", "the network is gone") is (after == states.FAILED)
+    session.refresh_from_db()
+    command.refresh_from_db()
+    assert session.status == after
+    wanted = set(session.leases.filter(desired=True).values_list("loop", flat=True))
+    watched = {target.key for target in guard.read_settings(services.var())}
+    if after == states.FAILED:
+        assert (session.reason, command.state) == ("inference: the network is gone", states.COMMAND_FAILED)
+        assert (wanted, watched) == ({"sinks"}, set()), "what the journal holds is still read"
+    else:
+        assert (wanted, watched, command.state) == (set(LOOPS), {session.key}, states.REQUESTED)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.bootstrap import ROOT
 from tests.web.kit import csrf
-from tests.web.pages.ring import FIRST_RUN, Ring, ring, sessions, until
+from tests.web.pages.ring import FIRST_RUN, Ring, ring, sessions, table, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 ROW = re.compile(r'<tr id="check-(\w+)" class="verdict-(\w+)">(.*?)</tr>', re.S)
@@ -254,3 +254,28 @@ def test_the_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
             assert "1000000000.0 GB at least" in rows(client)["disk"]["limit"]
     finally:
         found.stop()
+
+
+MAKE = """
+from trading import configs, services
+from trading.run.spec import FeedSpec
+version = configs.find("demo-mes")
+account = services.demo_account(configs.profile_of(version))
+feed = FeedSpec(name="simulated", symbols=["MES"], seed=7)
+session = services.create_session(account=account, version=version, feed=feed, by="alice")
+session.spec["feed"] |= {"name": "replay", "path": "/gone/es.mbo.dbn.zst", "schema": "mbo"}
+session.save()
+print("made", services.start_session(session.id, "alice").key)
+"""
+
+
+def test_a_session_that_cannot_open_its_tape_fails_with_the_reason(desk: Ring, alice: httpx.Client) -> None:
+    """What pre-flight saw may be gone when the loop opens it: no loop may try for ever, and nothing stays behind."""
+    said = desk.run("manage", "shell", "-v", "0", "-c", MAKE)
+    key = said.split()[-1]
+    until(lambda: sessions(alice)[key]["status"] == "failed", "failed")
+    page = alice.get(f"/sessions/{key.removeprefix('s')}/").text
+    assert "feed: " in page and "/gone/es.mbo.dbn.zst" in html.unescape(page)
+    assert [row["state"] for row in table(alice, int(key.removeprefix("s")), "commands")] == ["failed"]
+    watched = json.loads((desk.folder / "guard" / "settings.json").read_text())
+    assert key not in json.dumps(watched), "the guard watches an account that never was"
