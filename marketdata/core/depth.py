@@ -1,9 +1,10 @@
-"""Order book from market-by-order messages, and DEPTH records from any book.
+"""Order book from market-by-order messages or from level changes, and DEPTH records from any book.
 
 A Book holds every resting order (open-addressing table by order id) and the price levels that they add up to, one row
 per instrument and side, best level LAST: most changes are near the touch, so an insert moves few levels.  Arrays have
 a fixed size; a call that finds them full changes nothing and says so, and the caller grows them (`grow_*`).
-Called by `core.tape`.  It knows nothing of files, of time or of trading; prices are ticks, sizes contracts or lots.
+Called by `core.tape` and `core.books`.  It knows nothing of files, of time or of trading; prices are ticks, sizes
+contracts or lots.
 """
 
 from typing import NamedTuple
@@ -208,6 +209,28 @@ def reduce_order(book: Book, order_id: int, size: int) -> int:
     if book.orders[slot, ORDER_SIZE] == 0:
         _free(book, slot)
     return changed
+
+
+@njit(cache=True)
+def set_level(book: Book, row: int, tick: int, size: int) -> int:
+    """An L2 change: the level at `tick` now holds `size` in all, 0 takes it out.  For books that hold no orders.
+
+    Returns what happened; LEVELS_FULL: the book is as it was, grow it and repeat the call.
+    """
+    at = _find_level(book, row, tick)
+    held = 0
+    if at < book.level_count[row] and book.levels[row, at, TICK] == tick:
+        held = book.levels[row, at, SIZE]
+    if size == held:
+        return UNCHANGED
+    return _change_level(book, row, tick, size - held)
+
+
+@njit(cache=True)
+def order_size(book: Book, order_id: int) -> int:
+    """What is left of this order; 0 when it does not rest in the book."""
+    slot = _slot(book, order_id)
+    return book.orders[slot, ORDER_SIZE] if book.orders[slot, ROW] >= 0 else 0
 
 
 @njit(cache=True)
