@@ -68,13 +68,19 @@ class Command(BaseCommand):
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def _measure(self, size: str) -> dict[str, object]:
-        from desk.ops.bench import barfeatures, hops, kernel, ring  # they need the private desk's settings
+        from desk.ops.bench import (
+            barfeatures,
+            bookfeatures,
+            hops,
+            kernel,
+            ring,
+        )  # they need the private desk's settings
 
         head = {"code": code_hash(), "python": sys.version.split()[0], "size": size, "profile": "demo-mes, as shipped"}
         shipped = ring.start(seed=7)
         head["profile hash"] = str(shipped.version.hash)
         frames = ring.run_for(shipped, PART_SECONDS[size])
-        rows = kernel.measure(kernel.inputs_of(frames)) + barfeatures.measure()
+        rows = kernel.measure(kernel.inputs_of(frames)) + barfeatures.measure() + bookfeatures.measure()
         entries = hops.measure(frames)
         ring.stop(shipped)
         floor_rows = self._floor()
