@@ -64,7 +64,7 @@ def as_tape(events: Sequence[Event]) -> Tape:
             row.high_tick, row.low_tick, row.close_tick = event.high, event.low, event.close
         elif isinstance(event, Market):
             row.kind, row.code, row.instrument = FEED, FEED_BEAT, ACCOUNT_SCOPE
-            markets[known] = (event.ts, int(event.known), event.volatility, event.liquidity, event.index)
+            markets[known] = (event.ts, int(event.known), event.volatility, event.liquidity, event.market_index)
             market_of[i] = known
             known += 1
         else:

@@ -37,7 +37,7 @@ class Market(NamedTuple):
     known: bool
     volatility: float
     liquidity: float
-    index: float
+    market_index: float
 
 
 class Reset(NamedTuple):
@@ -114,7 +114,7 @@ class Oracle:
         if isinstance(event, Reset):
             self.forget()
         elif isinstance(event, Market):
-            numbers = (event.volatility, event.liquidity, event.index)
+            numbers = (event.volatility, event.liquidity, event.market_index)
             self.market = event if all(map(math.isfinite, numbers)) else event._replace(known=False)
         elif isinstance(event, Candle):
             if not self.candles or event.start > self.candles[-1].start:
@@ -176,7 +176,7 @@ class Oracle:
         known = self.market.known and t - self.market.ts <= 5 * S
         f["market_volatility"] = clip(self.market.volatility, 0, 10) if known else 0.0
         f["market_liquidity"] = clip(self.market.liquidity, 0, 10) if known else 1.0
-        f["market_index"] = clip(self.market.index, 0, 1) if known else 0.0
+        f["market_index"] = clip(self.market.market_index, 0, 1) if known else 0.0
         f["market_known"] = float(known)
         return f
 

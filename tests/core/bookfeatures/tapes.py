@@ -1,5 +1,7 @@
 """Made-up books with everything that breaks features: empty, one-sided, short and crossed ones, gaps, late stamps."""
 
+from functools import cache
+
 import numpy as np
 
 from tests.core.bookfeatures.oracle import Book, Candle, Event, Levels, Market, Reset, Trade
@@ -30,7 +32,8 @@ def step_ns(rng: np.random.Generator, gaps: bool) -> int:
     return int(rng.choice([0, 1, 30_000_000, 99_999_999, 100_000_000, 200_000_000, 1_000_000_000]))
 
 
-def tape(seed: int, count: int = 400) -> list[Event]:
+@cache
+def tape(seed: int, count: int = 400) -> tuple[Event, ...]:
     """About `count` events; which oddities it has depends on the seed."""
     rng = np.random.default_rng(seed)
     price = int(rng.choice([40, 400, 10_000, 250_000]))
@@ -71,4 +74,4 @@ def tape(seed: int, count: int = 400) -> list[Event]:
         elif odd and rng.random() < 0.3:
             events.append(Reset())
     events.append(Book(now, venue, *last))
-    return events
+    return tuple(events)

@@ -14,7 +14,7 @@ from marketdata.core.bookfeatures.engine import BookFeatures
 from marketdata.core.bookfeatures.records import VALID, new_book_states
 from marketdata.core.bookfeatures.schema import FEATURE_NAMES
 from tests.core.bookfeatures.kit import TICK_NANOS, as_tape
-from tests.core.bookfeatures.oracle import Book, Event, Oracle, Reset, S, Trade
+from tests.core.bookfeatures.oracle import Book, Oracle, Reset, S, Trade
 from tests.core.bookfeatures.tapes import tape
 
 
@@ -48,7 +48,7 @@ def slots(t: int, records: list[tuple[int, dict[str, float]]], trades: list[Trad
 
 @pytest.mark.parametrize("seed", range(3_000, 3_006))
 def test_sequences_and_windows_equal_a_plain_statement(seed):
-    events: list[Event] = tape(seed, 250)
+    events = tape(seed, 250)
     made = as_tape(events)
     engine = BookFeatures(TICK_NANOS, FEATURE_NAMES)
     oracle = Oracle(TICK_NANOS, [])

@@ -77,7 +77,7 @@ def test_the_past_does_not_depend_on_the_future(block):
     rng = np.random.default_rng(block)
     rows = 0
     for seed in range(2_000 + 10 * block, 2_010 + 10 * block):
-        events = tape(seed, 200)
+        events = list(tape(seed, 200))
         before = whole(as_tape(events), SESSIONS)
         for moment in rng.integers(1, len(events), 25).tolist():
             past = events[:moment]
@@ -92,7 +92,7 @@ def test_the_past_does_not_depend_on_the_future(block):
 
 def test_a_changed_book_changes_its_own_row():
     """The comparison above can fail: another size at the best bid of book k changes row k."""
-    events = tape(2_003, 200)
+    events = list(tape(2_003, 200))
     before = whole(as_tape(events), SESSIONS)
     at = next(i for i, e in enumerate(events) if i > 100 and isinstance(e, Book) and len(e.bids) > 1 and e.asks)
     book = events[at]

@@ -3,6 +3,8 @@
 Rules: MOEX-FEAT-01 … -05, MOEX-DATA-03, -12, MOEX-TERM-06, MOEX-ACC-201, -202.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ TOLERANCE = 1e-9  # MOEX-FEAT-07, for numbers above 1 of their size
 WORDS = {OLD: "OLD", EMPTY_BOOK: "EMPTY_BOOK"}
 
 
-def check(rows: Rows, events: list[Event], oracle: Oracle, told: str, every: int = 1) -> int:
+def check(rows: Rows, events: Sequence[Event], oracle: Oracle, told: str, every: int = 1) -> int:
     """Everything equal, every so manieth valid row in all its features; returns how many were compared."""
     compared = row = 0
     for event in events:

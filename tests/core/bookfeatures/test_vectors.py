@@ -4,6 +4,7 @@ Rules: MOEX-FEAT-02 … -05, section 12.5, MOEX-DATA-12, MOEX-ACC-202.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ EXAMPLE = {
 }  # fmt: skip
 
 
-def last(events: list[Event], **sessions: list[tuple[int, int]]) -> dict[str, float]:
+def last(events: Sequence[Event], **sessions: list[tuple[int, int]]) -> dict[str, float]:
     """The features of the last book."""
     rows: Rows = whole(as_tape(events), sessions.get("sessions", []))
     assert rows.verdict[-1] == VALID
@@ -160,8 +161,8 @@ def test_the_adaptive_pair_changes_over_exactly_at_its_threshold():
         found = last(events)
         loud.append(found["aggressive_imbalance"] != 0)
         assert loud[-1] == (found["volatility"] > 0.15)
-        pair = (found["aggressive_imbalance"], found["conservative_imbalance"])
-        assert pair == (pytest.approx(0.75), 0) if loud[-1] else pair == (0, pytest.approx(0.35))
+        assert found["aggressive_imbalance"] == pytest.approx(0.75 if loud[-1] else 0)
+        assert found["conservative_imbalance"] == pytest.approx(0 if loud[-1] else 0.35)
     assert loud == sorted(loud) and True in loud and False in loud
 
 

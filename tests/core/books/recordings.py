@@ -122,8 +122,7 @@ def lobster(folder: Path) -> Lobster:
         ts_ns = MIDNIGHT_NS + int(whole) * 10**9 + int(part.ljust(9, "0"))
         tick, rest = divmod(int(price), 100)
         action = LOBSTER_ACTIONS[int(kind)]
-        # a hidden execution may print between two cents: not on this grid
-        assert rest == 0 or action == orders.HIDDEN
+        assert rest == 0, f"{price} is no whole cent"
         rows.append((ts_ns, ts_ns, 0, action, int(direction), int(order_id), tick, int(size)))
     messages = np.array(rows, orders.MESSAGE)
     table = np.loadtxt(folder / "lobster" / name.format("orderbook"), np.int64, delimiter=",")
@@ -132,18 +131,18 @@ def lobster(folder: Path) -> Lobster:
     before = new_depths(1)
     first = messages[0]
     assert first.action == orders.ADD
-    for side, price_name, size_name, price, size in (
+    for side, tick_name, qty_name, tick_at, qty_at in (
         (SELL, "ask_tick", "ask_qty", 0, 1),
         (BUY, "bid_tick", "bid_qty", 2, 3),
     ):
         at = 0
         for level in published[0]:
-            left = level[size] - (first.qty if first.side == side and first.price_tick == level[price] else 0)
+            left = level[qty_at] - (first.qty if first.side == side and first.price_tick == level[tick_at] else 0)
             if left > 0:
-                before[price_name][0, at] = level[price]
-                before[size_name][0, at] = left
+                before[tick_name][0, at] = level[tick_at]
+                before[qty_name][0, at] = left
                 at += 1
-        assert at >= 9 and before[price_name][0, 10] == NO_TICK
+        assert at >= 9 and before[tick_name][0, 10] == NO_TICK
     return Lobster(messages, published, before)
 
 

@@ -90,12 +90,12 @@ def test_random_books_equal_the_rule_said_plainly():
             sums: dict[int, int] = {}
             for tick, qty in kept:
                 sums[tick] = sums.get(tick, 0) + qty
-            want.append(sorted(sums.items(), key=lambda level, sign=sign: -sign * level[0])[:LEVELS])
+            want.append(sorted(sums.items(), reverse=sign == 1)[:LEVELS])
         if not want[0] or not want[1]:
             faults |= HALF
         elif want[0][0][0] >= want[1][0][0]:
             faults |= CROSSED
-        assert taken(*sides) == (faults, *want, faults != 0)
+        assert taken(sides[0], sides[1]) == (faults, *want, faults != 0)
         sorted_books += faults & UNSORTED == 0
     assert sorted_books > 300
 
