@@ -91,20 +91,33 @@ def _no_change(state: Record) -> None:
 
 
 @inlined
-def _changes(state: Record, depth: Record, imbalance: float) -> None:
-    """What changed between the state's book and `depth`."""
-    flow, size2 = 0, 0
-    for i in range(LEVELS):
+def _flows(state: Record, depth: Record, start: int, stop: int) -> tuple[int, int]:
+    """Sums over levels [start, stop): e_i, and B_i + A_i + B_ip + A_ip."""
+    flow, lots = 0, 0
+    for i in range(start, stop):
         bid, ask = depth.bid_qty[i], depth.ask_qty[i]
         bid_before, ask_before = state.bid_qty[i], state.ask_qty[i]
         flow += _flow(depth.bid_tick[i], bid, state.bid_tick[i], bid_before)
         flow -= _flow(_ask(depth.ask_tick[i]), ask, _ask(state.ask_tick[i]), ask_before)
-        size2 += bid + ask + bid_before + ask_before
-        if i == 0:
-            state.cks_1 = clip(ratio(2 * flow, size2), -CKS_MAX, CKS_MAX)
-        elif i == 4:
-            state.cks_5 = clip(ratio(2 * flow, size2), -CKS_MAX, CKS_MAX)
-    state.cks_20 = clip(ratio(2 * flow, size2), -CKS_MAX, CKS_MAX)
+        lots += bid + ask + bid_before + ask_before
+    return flow, lots
+
+
+@inlined
+def _cks(flow: int, lots: int) -> float:
+    """Flow over half of the lots of both books."""
+    return clip(ratio(2 * flow, lots), -CKS_MAX, CKS_MAX)
+
+
+@inlined
+def _changes(state: Record, depth: Record, imbalance: float) -> None:
+    """What changed between the state's book and `depth`."""
+    flow_1, lots_1 = _flows(state, depth, 0, 1)
+    flow_5, lots_5 = _flows(state, depth, 1, 5)
+    flow_20, lots_20 = _flows(state, depth, 5, LEVELS)
+    state.cks_1 = _cks(flow_1, lots_1)
+    state.cks_5 = _cks(flow_1 + flow_5, lots_1 + lots_5)
+    state.cks_20 = _cks(flow_1 + flow_5 + flow_20, lots_1 + lots_5 + lots_20)
     change = imbalance - state.imbalance
     state.ofi = clip(change / (abs(state.imbalance) + SMALL), -OFI_MAX, OFI_MAX)
     state.gradient = clip(change / (abs(imbalance) + SMALL), -OFI_MAX, OFI_MAX)
@@ -114,25 +127,27 @@ def _changes(state: Record, depth: Record, imbalance: float) -> None:
 
 
 @inlined
-def _totals(state: Record, depth: Record) -> None:
-    """Sums over levels of the book itself."""
-    bids, asks, bid_slope, ask_slope = 0, 0, 0, 0
-    for i in range(LEVELS):
-        bid, ask = depth.bid_qty[i], depth.ask_qty[i]
-        bids += bid
-        asks += ask
-        if bid > 0:
-            bid_slope += bid * (depth.bid_tick[0] - depth.bid_tick[i])
-        if ask > 0:
-            ask_slope += ask * (depth.ask_tick[i] - depth.ask_tick[0])
-        if i == 0:
-            state.imbalance_1 = ratio(bids - asks, bids + asks)
-        elif i == 4:
-            state.imbalance_5 = ratio(bids - asks, bids + asks)
-        elif i == 9:
-            state.imbalance_10 = ratio(bids - asks, bids + asks)
-    state.bid_total = bids
-    state.ask_total = asks
+def _sum(values: np.ndarray, start: int, stop: int) -> int:
+    total = 0
+    for i in range(start, stop):
+        total += values[i]
+    return total
+
+
+@inlined
+def _share(bids: int, asks: int) -> float:
+    return ratio(bids - asks, bids + asks)
+
+
+@inlined
+def _slopes(state: Record, depth: Record, bids: int, asks: int) -> None:
+    """Lots times ticks away from the best price, of the present levels."""
+    bid_slope, ask_slope = 0, 0
+    best_bid, best_ask = depth.bid_tick[0], depth.ask_tick[0]
+    for i in range(1, bids):
+        bid_slope += depth.bid_qty[i] * (best_bid - depth.bid_tick[i])
+    for i in range(1, asks):
+        ask_slope += depth.ask_qty[i] * (depth.ask_tick[i] - best_ask)
     state.bid_slope = bid_slope
     state.ask_slope = ask_slope
 
@@ -163,18 +178,23 @@ def _mid2(state: Record, depth: Record, bids: int, asks: int) -> int:
 def observe(state: Record, depth: Record, bids: int, asks: int, has_before: bool) -> None:
     """Make `depth`, with that many levels a side, the newest book; `has_before`: the one before is young enough."""
     two_sided = bids > 0 and asks > 0
-    total_bid, total_ask = 0, 0
-    for i in range(LEVELS):
-        total_bid += depth.bid_qty[i]
-        total_ask += depth.ask_qty[i]
-    imbalance = ratio(total_bid - total_ask, total_bid + total_ask)
+    bid_1, ask_1 = depth.bid_qty[0], depth.ask_qty[0]
+    bid_5, ask_5 = bid_1 + _sum(depth.bid_qty, 1, 5), ask_1 + _sum(depth.ask_qty, 1, 5)
+    bid_10, ask_10 = bid_5 + _sum(depth.bid_qty, 5, 10), ask_5 + _sum(depth.ask_qty, 5, 10)
+    bid_20, ask_20 = bid_10 + _sum(depth.bid_qty, 10, LEVELS), ask_10 + _sum(depth.ask_qty, 10, LEVELS)
+    imbalance = _share(bid_20, ask_20)
     if has_before:
         _changes(state, depth, imbalance)
     else:
         _no_change(state)
     state.pair_ring[state.books & (PAIRS - 1)] = _pair_range(state, depth, two_sided, has_before)
-    _totals(state, depth)
+    _slopes(state, depth, bids, asks)
+    state.bid_total = bid_20
+    state.ask_total = ask_20
     state.imbalance = imbalance
+    state.imbalance_1 = _share(bid_1, ask_1)
+    state.imbalance_5 = _share(bid_5, ask_5)
+    state.imbalance_10 = _share(bid_10, ask_10)
     state.mid2 = _mid2(state, depth, bids, asks)
     state.spread_rel = 0.0
     if two_sided:

@@ -124,9 +124,12 @@ def _proxy2(state: Record) -> float:
     total, pairs = 0, 0
     for k in range(1, min(state.books, f.HISTORY - 1) + 1):
         pair = state.pair_ring[(state.books - k) & (PAIRS - 1)]
-        if pair >= 0 and pairs < f.ATR_PAIRS:
-            total += pair
-            pairs += 1
+        if pair < 0:
+            continue
+        total += pair
+        pairs += 1
+        if pairs == f.ATR_PAIRS:
+            break
     return ratio(total, pairs)
 
 

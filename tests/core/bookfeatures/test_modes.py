@@ -30,16 +30,16 @@ def assert_same(a: Rows, b: Rows, told: str) -> None:
 
 @pytest.mark.parametrize("block", range(4))
 def test_streaming_and_chunks_equal_the_batch_bit_for_bit(block):
-    """100 tapes with everything odd; every chunk size and room for rows comes up many times."""
+    """60 tapes with everything odd; every chunk size and room for rows comes up many times."""
     valid = 0
-    for seed in range(1_000 + 25 * block, 1_025 + 25 * block):
+    for seed in range(1_000 + 15 * block, 1_015 + 15 * block):
         made = as_tape(tape(seed))
         batch = whole(made, SESSIONS)
         assert_same(one_at_a_time(made, SESSIONS), batch, f"seed {seed}, one at a time")
         size, room = CHUNKS[seed % len(CHUNKS)], ROOMS[seed % len(ROOMS)]
         assert_same(in_chunks(made, size, SESSIONS, room), batch, f"seed {seed}, chunks of {size}, room {room}")
         valid += int((batch.verdict == VALID).sum())
-    assert valid > 4_000
+    assert valid > 2_400
 
 
 @pytest.mark.parametrize("load", RECORDED)

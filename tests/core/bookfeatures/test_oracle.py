@@ -53,18 +53,18 @@ def check(rows: Rows, events: Sequence[Event], oracle: Oracle, told: str, every:
 def test_random_tapes_equal_the_oracle(block):
     """Gaps, resets, late stamps, empty, one-sided, short and crossed books, unknown indicators, few candles."""
     compared = 0
-    for seed in range(12 * block, 12 * block + 12):
+    for seed in range(8 * block, 8 * block + 8):
         events = tape(seed)
         rows = whole(as_tape(events), SESSIONS)
         compared += check(rows, events, Oracle(TICK_NANOS, SESSIONS), f"seed {seed}")
         assert np.isfinite(rows.features[rows.verdict == VALID]).all()
-    assert compared > 1_800
+    assert compared > 1_200
 
 
 def test_the_tapes_hold_what_they_promise():
     """Every bound and degenerate case of the table occurs on a valid row of the tapes above."""
     found: set[str] = set()
-    for seed in range(60):
+    for seed in range(40):
         rows = whole(as_tape(tape(seed)), SESSIONS)
         good = rows.verdict == VALID
         c = {name: rows.features[good, i] for i, name in enumerate(FEATURE_NAMES)}
