@@ -41,9 +41,11 @@ def _insert(ticks: np.ndarray, qtys: np.ndarray, count: int, tick: int, qty: int
 @inlined
 def _side(ticks: np.ndarray, qtys: np.ndarray, sign: int, raw: np.ndarray, given: int) -> int:
     """Levels raw[:given] (tick, qty) of one side into that of a DEPTH; UNSORTED and UNBOUNDED where they apply."""
-    faults, count = 0, 0
-    before = 0
-    for i in range(given):
+    faults, count, before = 0, 0, 0
+    read = min(given, len(raw), DELIVERED_MAX)
+    if read < given:
+        faults = UNBOUNDED
+    for i in range(read):
         tick, qty = raw[i, 0], raw[i, 1]
         if tick <= 0 or qty <= 0:
             continue

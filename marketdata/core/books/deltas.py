@@ -170,6 +170,7 @@ def take_update(l2: L2, which: int, after_id: int, last_id: int, changes: np.nda
     Returns what happened: UNCHANGED, CHANGED_DEEP, CHANGED_TOP, LEVELS_FULL (grow and repeat), OLD, GAP, WAITING or
     REFUSED.  After GAP the update waits for the next snapshot.
     """
+    assert 0 <= which and which < len(l2.state)
     state = l2.state[which]
     if _cannot_be(changes, first, count, which) or last_id < after_id:
         state.refused += 1
@@ -222,6 +223,7 @@ def take_snapshot(l2: L2, which: int, last_id: int, changes: np.ndarray, first: 
     Returns CHANGED_TOP, LEVELS_FULL (grow and repeat), OLD (older than the book that stands: dropped), GAP (it does not
     reach the updates that waited: another is needed) or REFUSED.
     """
+    assert 0 <= which and which < len(l2.state)
     state = l2.state[which]
     if _cannot_be(changes, first, count, which):
         state.refused += 1

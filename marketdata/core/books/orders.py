@@ -23,14 +23,26 @@ from marketdata.core.depth import (
     order_size,
     reduce_order,
 )
-from marketdata.core.records import BOOK, FLAG_INVALID, LEVELS, NO_TICK, STATUS, STATUS_HALTED, STATUS_OPEN, TRADE
+from marketdata.core.records import (
+    BOOK,
+    BUY,
+    FLAG_INVALID,
+    LEVELS,
+    NO_TICK,
+    SELL,
+    STATUS,
+    STATUS_HALTED,
+    STATUS_OPEN,
+    TRADE,
+)
 
 # actions of MESSAGE
 ADD, TAKE, EXECUTE, HIDDEN, HALT, RESUME = 1, 2, 3, 4, 5, 6
+SIZE_MAX = 1 << 53
 # why `order_events` stopped
 DONE, OUTPUT_FULL, GROW_ORDERS, GROW_LEVELS = range(4)
 # indexes in counts
-NAMELESS, UNKNOWN, TOO_MUCH, REPEATED = range(4)
+NAMELESS, UNKNOWN, TOO_MUCH, REPEATED, REFUSED = range(5)
 
 MESSAGE = np.dtype(
     (
@@ -50,8 +62,8 @@ MESSAGE = np.dtype(
 
 
 def new_counts() -> np.ndarray:
-    """(4,) int64, see NAMELESS ..: messages about orders from before, about none known, too large, repeated."""
-    return np.zeros(4, np.int64)
+    """(5,) int64, see NAMELESS ..: messages about orders from before, about none known, too large, repeated, absurd."""
+    return np.zeros(5, np.int64)
 
 
 @njit(cache=True)
@@ -98,6 +110,19 @@ def _take(book: Book, counts: np.ndarray, row: int, order_id: int, tick: int, si
 
 
 @inner
+def _cannot_be(book: Book, message: np.record) -> bool:
+    """Whether a message that moves or prints lots has a side, id, price or quantity that is none."""
+    assert 0 <= message.instrument and 2 * message.instrument < book.level_count.size
+    if message.action == HALT or message.action == RESUME:
+        return False
+    if message.action < ADD or message.action > RESUME or (message.side != BUY and message.side != SELL):
+        return True
+    if message.order_id <= 0 and message.action != HIDDEN:
+        return True
+    return message.price_tick <= 0 or message.qty <= 0 or message.qty > SIZE_MAX
+
+
+@inner
 def _apply(book: Book, counts: np.ndarray, message: np.record) -> int:
     """One message to the book; a code of core.depth."""
     row = book_row(message.instrument, message.side)
@@ -115,7 +140,7 @@ def _apply(book: Book, counts: np.ndarray, message: np.record) -> int:
 @njit(cache=True)
 def doubtful(counts: np.ndarray) -> bool:
     """Whether a message did not fit what the book held: from then on its levels may be wrong."""
-    return counts[UNKNOWN] + counts[TOO_MUCH] + counts[REPEATED] > 0
+    return counts[UNKNOWN] + counts[TOO_MUCH] + counts[REPEATED] + counts[REFUSED] > 0
 
 
 @inner
@@ -148,6 +173,9 @@ def order_events(
         if at + 2 > len(events) or d == len(depths):
             return k, at, d, OUTPUT_FULL
         message = messages[k]
+        if _cannot_be(book, message):
+            counts[REFUSED] += 1
+            continue
         done = _apply(book, counts, message)
         if done == ORDERS_FULL:
             return k, at, d, GROW_ORDERS

@@ -27,13 +27,10 @@ FAULTS = {
     GAPPED: "updates are missing since the last snapshot",
 }
 # outcomes of a message to a kept book, beside UNCHANGED .. LEVELS_FULL of core.depth
-OLD, GAP, WAITING, REFUSED = 5, 6, 7, 8
-OUTCOMES = {
-    OLD: "not newer than the book: dropped",
-    GAP: "updates before it are missing: the book is withheld until the next snapshot",
-    WAITING: "no snapshot yet: kept until one comes",
-    REFUSED: "a price, quantity or side that cannot be: dropped, and the book is withheld until the next snapshot",
-}
+OLD = 5  # not newer than the book: dropped
+GAP = 6  # updates before it are missing: the book is withheld until the next snapshot
+WAITING = 7  # no snapshot yet: kept until one comes
+REFUSED = 8  # a price, size or side that cannot be: dropped, and the book is withheld until the next snapshot
 
 
 @njit(cache=True)

@@ -62,6 +62,15 @@ def test_each_rule(bids, asks, consistent, faults, shown_bids, shown_asks):
     assert taken(bids, asks, consistent) == (faults, shown_bids, shown_asks, faults != 0)
 
 
+def test_more_levels_than_a_venue_delivers_are_not_read():
+    """51 levels, and a count beyond the array: the book is flagged, nothing beyond is touched."""
+    many = [(1_000 - i, 1) for i in range(51)]
+    assert taken(many, [(2_000, 1)])[0] == UNBOUNDED and taken(many[:50], [(2_000, 1)])[0] == 0
+    depths, levels = new_depths(1), np.array(BIDS, np.int64)
+    faults = delivered.accept(NO_TIME, 9, 5, levels, 3, np.array(ASKS, np.int64), 2, True, depths, 0)
+    assert faults == UNBOUNDED and depths["bid_tick"][0, :3].tolist() == [100, 99, NO_TICK]
+
+
 def test_only_an_older_book_is_dropped():
     """MOEX-DATA-03: older by the venue's time; the same time is accepted."""
     assert taken(BIDS, ASKS, last_ns=6, venue_ns=5) == (delivered.DROPPED, [], [], False)

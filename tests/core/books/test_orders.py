@@ -100,7 +100,7 @@ def test_orders_from_before_are_taken_from_their_price():
     assert books["bid_tick"][-1][:2].tolist() == [100, NO_TICK]
     trade = made.events[made.events["kind"] == TRADE]
     assert (trade["side"][0], trade["price_tick"][0], trade["qty"][0]) == (SELL, 100, 10)  # a seller hit the bid
-    assert counts.tolist() == [2, 0, 0, 0] and not orders.doubtful(counts)
+    assert counts.tolist() == [2, 0, 0, 0, 0] and not orders.doubtful(counts)
     assert not (books["flags"] & FLAG_INVALID).any()
 
 
@@ -111,6 +111,12 @@ def test_orders_from_before_are_taken_from_their_price():
         ((orders.EXECUTE, SELL, 55, 104, 1), orders.UNKNOWN),
         ((orders.TAKE, BUY, 1, 100, 9), orders.TOO_MUCH),
         ((orders.ADD, BUY, 1, 101, 2), orders.REPEATED),
+        ((orders.ADD, 0, 9, 101, 2), orders.REFUSED),
+        ((orders.ADD, BUY, -9, 101, 2), orders.REFUSED),
+        ((orders.ADD, BUY, 9, 0, 2), orders.REFUSED),
+        ((orders.TAKE, BUY, 1, 100, -2), orders.REFUSED),
+        ((orders.HIDDEN, BUY, 0, 100, 0), orders.REFUSED),
+        ((77, BUY, 9, 101, 2), orders.REFUSED),
     ],
 )
 def test_a_message_that_does_not_fit_makes_the_book_doubtful(row, which):
@@ -127,7 +133,7 @@ def test_halts_and_hidden_executions_leave_the_book_alone():
     made, _, _ = through_orders(
         messages_of(
             (orders.ADD, BUY, 1, 100, 5),
-            (orders.HIDDEN, SELL, 0, 101, 40),
+            (orders.HIDDEN, SELL, 0, 101, 40),  # it has no number
             (orders.HALT, BUY, 0, 1, 0),
             (orders.RESUME, BUY, 0, 1, 0),
         ),
