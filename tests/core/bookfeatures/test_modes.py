@@ -8,10 +8,21 @@ import hashlib
 import numpy as np
 import pytest
 
-from marketdata.core.bookfeatures.records import LOTS_MAX, QTY_MAX, TICK_MAX, VALID
+from marketdata.core.bookfeatures import stream
+from marketdata.core.bookfeatures.records import (
+    BOOK_STATE,
+    LOTS_MAX,
+    QTY_MAX,
+    TICK_MAX,
+    VALID,
+    Tape,
+    new_book_states,
+    new_rows,
+    no_markets,
+)
 from marketdata.core.bookfeatures.schema import TRADES
 from tests import plain
-from tests.core.bookfeatures.kit import Rows, as_tape, in_chunks, one_at_a_time, whole
+from tests.core.bookfeatures.kit import TICK_NANOS, Rows, as_tape, in_chunks, intervals, one_at_a_time, whole
 from tests.core.bookfeatures.oracle import Book, Candle, Event, Market, Reset, Trade
 from tests.core.bookfeatures.recorded import RECORDED, Recorded
 from tests.core.bookfeatures.tapes import SESSIONS, START, S, tape
@@ -104,6 +115,37 @@ def test_a_changed_book_changes_its_own_row():
     assert (after.features[row] != before.features[row]).sum() > 5
 
 
+def test_instruments_do_not_mix():
+    """MOEX-FEAT-07: one state an instrument; a gap of one resets that one alone, a stranger's events nobody."""
+    kinds = (Book, Trade, Candle, Reset)
+    lists = [[e for e in tape(seed) if isinstance(e, kinds)] for seed in (1_001, 1_005, 1_009)]
+    lists[0] = [e for e in lists[0] if not isinstance(e, Reset)]
+    lists[1].insert(150, Reset())
+    tapes = [as_tape(events) for events in lists]
+    offsets = np.cumsum([0, *(len(made.depths) for made in tapes)])
+    for which, made in enumerate(tapes):
+        made.events["instrument"] = which if which < 2 else 7
+    order = np.argsort(np.concatenate([np.arange(len(made.events)) for made in tapes]), kind="stable")
+    depth_of = [np.where(t.depth_of >= 0, t.depth_of + offsets[k], -1) for k, t in enumerate(tapes)]
+    mixed = Tape(
+        np.concatenate([made.events for made in tapes])[order],
+        np.concatenate([made.depths for made in tapes]),
+        np.concatenate(depth_of)[order].astype(np.int32),
+        no_markets(),
+        np.full(len(order), -1, np.int32),
+    )
+    states, rows = new_book_states([TICK_NANOS, TICK_NANOS]), new_rows(2_000)
+    at, count = stream.batch(states, mixed, intervals(SESSIONS), 0, rows)
+    assert at == len(order)
+    of = mixed.events["instrument"][rows.event[:count]]
+    assert set(of.tolist()) == {0, 1}
+    for which in (0, 1):
+        alone = whole(as_tape(lists[which]), SESSIONS)
+        assert rows.features[:count][of == which].tobytes() == alone.features.tobytes()
+        assert np.array_equal(rows.verdict[:count][of == which], alone.verdict)
+        assert states[which].tobytes() == alone.state
+
+
 def digest() -> str:
     """Hash over rows and states of three tapes, whole and one at a time."""
     total = hashlib.sha256()
@@ -146,6 +188,4 @@ def test_more_trades_than_there_is_room_for_lose_the_oldest_and_say_so():
     rows = whole(made, SESSIONS)
     assert rows.column("trade_imbalance_60s")[0] == -1.0  # the ten buys were the oldest
     assert rows.column("trade_volume_10s")[0] == pytest.approx(np.log(1 + TRADES), abs=1e-12)
-    from marketdata.core.bookfeatures.records import BOOK_STATE
-
     assert np.frombuffer(rows.state, BOOK_STATE)["lost_trades"][0] == 10

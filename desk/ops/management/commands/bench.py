@@ -68,13 +68,8 @@ class Command(BaseCommand):
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
     def _measure(self, size: str) -> dict[str, object]:
-        from desk.ops.bench import (
-            barfeatures,
-            bookfeatures,
-            hops,
-            kernel,
-            ring,
-        )  # they need the private desk's settings
+        # here: they need the private desk's settings
+        from desk.ops.bench import barfeatures, bookfeatures, hops, kernel, ring
 
         head = {"code": code_hash(), "python": sys.version.split()[0], "size": size, "profile": "demo-mes, as shipped"}
         shipped = ring.start(seed=7)
