@@ -1,0 +1,1 @@
+"""Tests of what says whether a result is luck."""
