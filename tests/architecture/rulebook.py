@@ -30,6 +30,9 @@ SIZING, STOPS, BREAKERS = "risk/core/sizing.py", "risk/core/stops.py", "risk/cor
 PLAN, POLICY, ANSWERS = "trading/core/entry/plan.py", "trading/core/entry/policy.py", "trading/core/answers.py"
 COMMANDS, PROTECT, MARKET = "trading/core/commands.py", "trading/core/protect.py", "trading/core/market.py"
 CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/contradictions.py", "trading/core/kernel.py"
+METRICS, BASELINES = "trading/research/metrics.py", "trading/research/baselines.py"
+FOLDS, RESULTS = "trading/research/folds.py", "trading/research/fold_results.py"
+UNUSED = "no command calls it yet"
 
 # id | one line | code | what of it is missing; or id | one line | - what is missing, where nothing is done
 # ruff: noqa: E501
@@ -136,6 +139,45 @@ MES-COST-03 | published cost of a round trip | risk/core/costs.py
 MES-COST-04 | edge ceiling | risk/core/costs.py
 MES-COST-05 | break-even win rate after costs: the function | risk/core/costs.py | no screen shows it
 MES-COST-06 | conditional slippage: the function | risk/core/costs.py | the fill models use the fixed one
+MES-METRIC-01 | total return, CAGR, monthly mean | {METRICS} | {UNUSED}
+MES-METRIC-02 | Sharpe of daily returns | {METRICS} | {UNUSED}
+MES-METRIC-03 | Sortino over all sessions | {METRICS} | {UNUSED}
+MES-METRIC-04 | drawdown over every equity point | trading/research/equity.py | {UNUSED}
+MES-METRIC-05 | Calmar, recovery factor, average drawdown | {METRICS} | {UNUSED}
+MES-METRIC-06 | value at risk | {METRICS} | {UNUSED}
+MES-METRIC-07 | win rate | {METRICS} | {UNUSED}
+MES-METRIC-08 | profit factor | {METRICS} | {UNUSED}
+MES-METRIC-09 | expectancy in money and in R | {METRICS} | {UNUSED}
+MES-METRIC-10 | streaks; a zero neither extends nor breaks | {METRICS} | {UNUSED}
+MES-METRIC-11 | winning days, best and worst day | {METRICS} | {UNUSED}
+MES-METRIC-12 | costs a trade and of positive gross | {METRICS} | {UNUSED}
+MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py | {UNUSED}
+MES-WF-01 | calendar-month windows on session borders | {FOLDS} | {UNUSED}
+MES-WF-02 | purge and embargo at both borders; the tests add up | {FOLDS} | no fold is trained yet, no ledger proves one evaluation
+MES-WF-03 | a hold-out that no fold touches | {FOLDS} | nobody records its one opening
+MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS} | {UNUSED}
+MES-WF-05 | overfitting score and robustness | {RESULTS} | {UNUSED}
+MES-OPT-01 | parameters and their space | - no optimiser yet
+MES-OPT-02 | methods of search | - no optimiser yet
+MES-OPT-03 | objective, infeasible points, best of the history | - no optimiser yet
+MES-OPT-04 | results do not depend on workers | - no optimiser yet
+MES-OPT-05 | parameters combined over folds | - no optimiser yet
+MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py | {UNUSED}
+MES-GUARD-01 | registry of every trial | - not stored yet: its count and returns are handed in
+MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py | {UNUSED}
+MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py | {UNUSED}
+MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py | {UNUSED}
+MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | trading/research/luck/costs.py | on the same trades; no re-run of a backtest
+MES-SANE-01 | random directions | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
+MES-SANE-02 | oracle: labels as signals | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
+MES-SANE-03 | the oracle's mirror | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
+MES-SANE-04 | labels shuffled inside each day | {BASELINES} | no network is trained on them
+MES-SANE-05 | a known rule on a fixture | - needs the backtest command
+MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | nothing collects its evidence or asks it
+MES-GATE-02 | no edge is a valid result and is worded so | - no report page yet
+MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed
+MOEX-GATE-02 | missing evidence fails, at least 5 bps, per-trade Sharpe, intervals | trading/research/gate_moex.py | walk-forward results and paper-versus-live optimism are not in its report
+MOEX-GATE-03 | override for one trading day | - no override exists
 P-01 | authority | {RULES} | only whether the session was started: no matrix of people, accounts and modes is asked
 P-02 | trading state and holds | {RULES}
 P-03 | session and phase | {RULES}
@@ -202,12 +244,19 @@ SECTIONS = {
     "MES-EOD": range(1, 7),
     "MES-BREAK": range(1, 6),
     "MES-COST": range(1, 7),
+    "MES-METRIC": range(1, 14),
+    "MES-WF": range(1, 6),
+    "MES-OPT": range(1, 7),
+    "MES-GUARD": range(1, 6),
+    "MES-SANE": range(1, 6),
+    "MES-GATE": range(1, 3),
     "MOEX-RISK": range(1, 15),
     "MOEX-SIZE": range(1, 2),
     "MOEX-ROUTE": range(1, 5),
     "MOEX-STOP": range(1, 7),
     "MOEX-HEDGE": range(1, 6),
     "MOEX-LIQ": range(1, 2),
+    "MOEX-GATE": range(1, 4),
     "P": range(1, 28),
     "W": range(1, 10),
     "T": range(1, 11),
