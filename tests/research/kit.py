@@ -65,17 +65,18 @@ def some_trades(
     )
 
 
-def booked(nets: Sequence[Sequence[int]], start: int = 1_000 * DOLLAR, **kinds: int) -> tuple[Trades, Days]:
+def booked(
+    nets: Sequence[Sequence[int]], start: int = 1_000 * DOLLAR, commission: int = 840_000, risk: int = 0
+) -> tuple[Trades, Days]:
     """A run from the net results of each session's trades, in micros: trades an hour apart before the close."""
     equity, total = [], start
     for day in nets:
         total += sum(day)
         equity.append(total)
     days = some_days(equity, start)
-    commission = kinds.get("commission", 840_000)
     gross, exits = [], []
     for close, day in zip(days.close_ns.tolist(), nets, strict=True):
         for i, net in enumerate(day):
             gross.append(net + commission)
             exits.append(close - (len(day) - i) * HOUR_NS)
-    return some_trades(gross, exits, **kinds), days
+    return some_trades(gross, exits, commission, risk=risk), days

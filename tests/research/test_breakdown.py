@@ -55,11 +55,11 @@ def test_groups_add_up_to_the_whole() -> None:
         breakdown.by_weekday(trades, days),
         breakdown.by_exit_reason(trades, days),
     ):
-        assert sum(group.trades for group in groups) == whole.count
+        assert sum(group.trades for group in groups) == whole.trades
         assert sum(group.net_micros for group in groups) == whole.net_micros
         assert sum(group.wins for group in groups) == whole.wins
     cells = breakdown.by_hour_and_weekday(trades, days, "America/New_York")
-    assert int(cells[:, :, 0].sum()) == whole.net_micros and int(cells[:, :, 1].sum()) == whole.count
+    assert int(cells[:, :, 0].sum()) == whole.net_micros and int(cells[:, :, 1].sum()) == whole.trades
     by_day = {group.key: group.net_micros for group in breakdown.by_weekday(trades, days)}
     assert [by_day.get(name, 0) for name in breakdown.WEEKDAYS] == cells[:, :, 0].sum(axis=1).tolist()
 

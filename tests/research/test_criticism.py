@@ -1,5 +1,7 @@
 """The rows of criticism: what each says of a run made by hand, and that nothing left out is passed over (N11)."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from tests.research.kit import DOLLAR, booked, closes
 from trading.research.criticism import OVERFIT_ROWS, Search, Subject, criticise
 from trading.research.figures import FAILED, NO_DATA, NOT_APPLICABLE, PASSED, WARNING, Verdict, figure, judge, money
 from trading.research.gate import Candidate, evidence_of
-from trading.research.luck.plateau import Axis
+from trading.research.luck.plateau import Axis, Point
 from trading.research.records import ResearchError, daily_returns
 
 SESSIONS = 252
@@ -27,7 +29,7 @@ def searched(subject: Subject, trials: int = 9, keeps: float = 0.9) -> Subject:
     own, _ = daily_returns(subject.days)
     returns = np.column_stack([own, rng.normal(0, own.std(), (SESSIONS, trials - 1))])
     sharpes = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
-    scores = {(0,): keeps, (1,): 1.0, (2,): 1.0}
+    scores: dict[Point, float | None] = {(0,): keeps, (1,): 1.0, (2,): 1.0}
     return subject._replace(
         trial_sharpes=sharpes, trial_returns=returns, search=Search((Axis("stop", 3),), (1,), scores),
         random_nets_micros=np.arange(-500, 500, dtype=np.int64) * DOLLAR, possible_micros=90_000 * DOLLAR,
@@ -115,6 +117,8 @@ def test_inputs_that_contradict_are_refused() -> None:
         criticise(good_run()._replace(trial_sharpes=np.array([])))
     with pytest.raises(ResearchError, match="more trials have returns"):
         criticise(good_run()._replace(trial_returns=np.zeros((SESSIONS, 2))))
+    with pytest.raises(ResearchError, match="infinite"):
+        criticise(good_run()._replace(trial_sharpes=np.array([0.1, np.inf])))
 
 
 def test_a_row_becomes_evidence_for_the_gate() -> None:
@@ -136,3 +140,28 @@ def test_money_and_missing_values_in_sentences() -> None:
 def _empty() -> Subject:
     trades, days = booked([[]] * 30)
     return Subject(trades, days, closes(days), np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s._replace(trial_returns=s.trial_returns[:-1]), "were not handed in"),
+        (lambda s: s._replace(trial_returns=s.trial_returns[:, :1]), "were not handed in"),
+        (
+            lambda s: s._replace(trial_returns=s.trial_returns[:, :-1]),
+            "9 trials have a Sharpe ratio, the daily returns of 8",
+        ),
+        (lambda s: s._replace(trial_returns=-s.trial_returns), "not among the trials"),
+    ],
+)
+def test_returns_that_are_not_every_trials_prove_nothing(change: Callable[[Subject], Subject], says: str) -> None:
+    """Who may leave trials out chooses his own probability of overfitting."""
+    row = rows_of(change(searched(good_run())))["pbo"]
+    assert row.state == NO_DATA and row.blocks and says in row.sentence
+
+
+def test_a_trial_that_failed_has_no_returns_and_still_counts() -> None:
+    subject = searched(good_run())
+    failed = subject._replace(trial_sharpes=np.append(subject.trial_sharpes, [np.nan] * 3))
+    rows = rows_of(failed)
+    assert rows["pbo"].state == PASSED and "After 12 trials" in rows["deflated_sharpe"].sentence

@@ -119,10 +119,16 @@ def planned(draw: st.DrawFn) -> tuple[Sessions, Plan, int]:
     start = date(2023, 1, 2)
     without = tuple(f"{start + timedelta(days=i)}" for i in gone)
     sessions = sessions_of(start, date(2024, 12, 31), without)
-    sizes = {"train": draw(st.integers(1, 6)), "validation": draw(st.integers(1, 2)), "test": draw(st.integers(1, 2))}
-    shape = {"step": draw(st.integers(1, 3)), "expanding": draw(st.booleans())}
-    shape |= {"holdout": draw(st.integers(1, 3)), "embargo_sessions": draw(st.integers(1, 4))}
-    plan = month_folds(sessions, **sizes, **shape)
+    plan = month_folds(
+        sessions,
+        train=draw(st.integers(1, 6)),
+        validation=draw(st.integers(1, 2)),
+        test=draw(st.integers(1, 2)),
+        step=draw(st.integers(1, 3)),
+        holdout=draw(st.integers(1, 3)),
+        expanding=draw(st.booleans()),
+        embargo_sessions=draw(st.integers(1, 4)),
+    )
     return sessions, plan, draw(st.sampled_from([30, 3_600, 3 * 86_400])) * 1_000_000_000
 
 

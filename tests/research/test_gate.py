@@ -249,14 +249,14 @@ def test_a_record_that_cannot_be_charged_is_refused() -> None:
         ({"turnover_micros": int64(2**61, 1)}, "exactly"),
         ({"exit_ns": good.exit_ns[::-1].copy()}, "order"),
     ):
-        fields = {name: getattr(good, name) for name in PaperRecord.__slots__} | change  # type: ignore[attr-defined]
+        fields = {name: getattr(good, name) for name in PaperRecord.__slots__} | change
         with pytest.raises(ResearchError, match=says):
             moex_gate(PaperRecord(**fields), now_ns)
 
 
 def test_days_without_points_have_no_drawdown() -> None:
     good = record_of([[50], [60]])
-    fields = {name: getattr(good, name) for name in PaperRecord.__slots__}  # type: ignore[attr-defined]
+    fields = {name: getattr(good, name) for name in PaperRecord.__slots__}
     bare = PaperRecord(**(fields | {"curve": Curve(int64(), int64())}))
     assert judged(bare)["max_drawdown"].state == NO_DATA
     assert isinstance(bare.days, Days)

@@ -59,7 +59,7 @@ def test_trades_by_hand() -> None:
     trades, days = booked(nets, risk=10_000_000)
     found = metrics.measure(trades, days, closes(days))
     figures = found.trades
-    assert (figures.count, figures.wins, figures.losses, figures.zeros) == (9, 3, 4, 2)
+    assert (figures.trades, figures.wins, figures.losses, figures.zeros) == (9, 3, 4, 2)
     assert figures.net_micros == 6_480_000 == days.end_micros - days.start_micros
     assert value(figures.win_rate) == 3 / 9
     assert value(figures.profit_factor) == 23_410_000 / 16_930_000
@@ -203,7 +203,7 @@ def test_trades_that_contradict_themselves_are_refused(change: dict, says: str) 
     }  # fmt: skip
     assert len(Trades(**good)) == 2  # type: ignore[arg-type]
     with pytest.raises(ResearchError, match=says):
-        Trades(**(good | change))  # type: ignore[arg-type]
+        Trades(**(good | change))
 
 
 def test_days_and_points_that_contradict_themselves_are_refused() -> None:

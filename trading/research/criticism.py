@@ -80,6 +80,8 @@ def criticise(subject: Subject) -> tuple[Verdict, ...]:
         raise ResearchError("the result itself is a trial: the registry's count cannot be 0")
     if subject.trial_returns is not None and subject.trial_returns.shape[1] > len(subject.trial_sharpes):
         raise ResearchError("more trials have returns than the registry counts")
+    if bool(np.isinf(subject.trial_sharpes).any()):
+        raise ResearchError("a trial has an infinite Sharpe ratio: one that is undefined is NaN")
     session = session_of(subject.days, subject.trades.exit_ns)
     returns, why = daily_returns(subject.days)
     return (
@@ -96,7 +98,7 @@ def criticise(subject: Subject) -> tuple[Verdict, ...]:
 def overfit_rows(subject: Subject) -> tuple[Verdict, ...]:
     """The four rows of N11, in the order of OVERFIT_ROWS."""
     returns, why = daily_returns(subject.days)
-    return _deflated(subject, returns, why), _selection(subject), _plateau(subject), _dearer(subject)
+    return _deflated(subject, returns, why), _selection(subject, returns), _plateau(subject), _dearer(subject)
 
 
 def _books(subject: Subject) -> Verdict:
@@ -104,7 +106,7 @@ def _books(subject: Subject) -> Verdict:
     off = total(subject.trades.net_micros) - (subject.days.end_micros - subject.days.start_micros)
     text = "The trades' net and the account's change differ by {off}; they must be equal to the micro."
     n = len(subject.trades)
-    return judge("books_agree", figure(abs(off)), "<=", 0, n, "trades", text, off=text_from_micros(off))
+    return judge("books_agree", figure(abs(off)), "<=", 0, n, "trades", text, words={"off": text_from_micros(off)})
 
 
 def _sample(subject: Subject) -> Verdict:
@@ -124,10 +126,10 @@ def _deflated(subject: Subject, returns: np.ndarray, why: str) -> Verdict:
     found = deflated_sharpe(returns, subject.trial_sharpes)
     words = {"trials": f"{trials:,}", "hurdle": number(found.hurdle), "sharpe": number(found.sharpe)}
     words["share"] = percent(found.probability.value or 0.0)
-    return judge("deflated_sharpe", found.probability, ">=", CONFIDENCE_MIN, found.days, "days", text, **words)
+    return judge("deflated_sharpe", found.probability, ">=", CONFIDENCE_MIN, found.days, "days", text, words=words)
 
 
-def _selection(subject: Subject) -> Verdict:
+def _selection(subject: Subject, returns: np.ndarray) -> Verdict:
     text = (
         "In {share} of all ways to split the days in two the best of {n} trials on one half was among the worse on "
         "the other; more than {limit} means that choosing the best chooses luck."
@@ -137,12 +139,25 @@ def _selection(subject: Subject) -> Verdict:
         only = "One trial was run on these data, so nothing was chosen among several."
         return not_applicable("pbo", "<=", PBO_MAX, 1, "trials", only)
     words = {"share": "", "limit": percent(PBO_MAX)}
-    if subject.trial_returns is None or subject.trial_returns.shape[0] != len(subject.days):
-        missing = Figure(None, "The daily returns of all trials over these sessions were not handed in")
-        return judge("pbo", missing, "<=", PBO_MAX, trials, "trials", text, **words)
+    incomplete = _incomplete(subject, returns)
+    if subject.trial_returns is None or incomplete:
+        return judge("pbo", Figure(None, incomplete), "<=", PBO_MAX, trials, "trials", text, words=words)
     found = overfit_probability(subject.trial_returns)
     words["share"] = percent(found.pbo.value or 0.0)
-    return judge("pbo", found.pbo, "<=", PBO_MAX, found.trials, "trials", text, **words)
+    return judge("pbo", found.pbo, "<=", PBO_MAX, found.trials, "trials", text, words=words)
+
+
+def _incomplete(subject: Subject, returns: np.ndarray) -> str:
+    """Why the trials' returns are not those of every trial over these sessions; empty when they are."""
+    every = subject.trial_returns
+    if every is None or every.shape[0] != len(subject.days) or every.shape[1] < 2:
+        return "The daily returns of all trials over these sessions were not handed in"
+    defined = int(np.isfinite(subject.trial_sharpes).sum())
+    if every.shape[1] < defined:
+        return f"{defined} trials have a Sharpe ratio, the daily returns of {every.shape[1]} were handed in"
+    if len(returns) == 0 or not np.isclose(every, returns[:, None], rtol=1e-9, atol=1e-15).all(axis=0).any():
+        return "The result itself is not among the trials whose returns were handed in"
+    return ""
 
 
 def _plateau(subject: Subject) -> Verdict:
@@ -157,10 +172,10 @@ def _plateau(subject: Subject) -> Verdict:
         return not_applicable("plateau", ">=", KEPT_MIN, 1, "trials", only)
     if subject.search is None:
         missing = Figure(None, "The scores of the search were not handed in")
-        return judge("plateau", missing, ">=", KEPT_MIN, trials, "trials", text, **words)
+        return judge("plateau", missing, ">=", KEPT_MIN, trials, "trials", text, words=words)
     found = plateau(*subject.search)
     words |= {"share": percent(found.kept.value or 0.0), "neighbours": str(len(found.neighbours))}
-    return judge("plateau", found.kept, ">=", KEPT_MIN, trials, "trials", text, **words)
+    return judge("plateau", found.kept, ">=", KEPT_MIN, trials, "trials", text, words=words)
 
 
 def _dearer(subject: Subject) -> Verdict:
@@ -170,7 +185,7 @@ def _dearer(subject: Subject) -> Verdict:
     text = "With costs half as high again the same trades net {net}; they would bear {borne} times the assumed costs."
     measured = figure(net / 1_000_000) if len(trades) else Figure(None, NO_TRADES)
     words = {"net": money(net), "borne": number(borne.value)}
-    return judge("net_at_cost_1_5", measured, ">", 0, len(trades), "trades", text, **words)
+    return judge("net_at_cost_1_5", measured, ">", 0, len(trades), "trades", text, words=words)
 
 
 def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why: str) -> tuple[Verdict, ...]:
@@ -188,13 +203,13 @@ def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why:
     likely = "Had this been the only trial, its Sharpe would be above zero with a probability of {share}."
     return (
         judge("detectable_edge", surplus, ">=", 0, n, "trades", seen, WARNING,
-              edge=money(edge.value or 0.0), mean=money(mean.value or 0.0)),
+              words={"edge": money(edge.value or 0.0), "mean": money(mean.value or 0.0)}),
         _lowest("mean_net_low", per_trade, 1_000_000, n, "trades",
                 "The mean net per trade lies between {low} and {high} with 95 % confidence."),
         _lowest("sharpe_low", sharpe, 1, days, "days",
                 "The annual Sharpe ratio lies between {low} and {high} with 95 % confidence.", why),
         judge("probabilistic_sharpe", above_zero, ">=", CONFIDENCE_MIN, days, "days", likely, WARNING,
-              share=percent(above_zero.value or 0.0)),
+              words={"share": percent(above_zero.value or 0.0)}),
         judge("detectable_sharpe", detectable_sharpe(days), "", None, days, "days", short, REPORT),
         _record(subject, returns, why),
     )  # fmt: skip
@@ -210,7 +225,7 @@ def _lowest(name: str, found: Interval, unit: int, n: int, n_of: str, text: str,
     """A warning unless the whole interval lies above zero."""
     low = figure(found.low / unit) if found.low is not None else Figure(None, why or found.why)
     high = None if found.high is None else found.high / unit
-    return judge(name, low, ">", 0, n, n_of, text, WARNING, low=number(low.value), high=number(high))
+    return judge(name, low, ">", 0, n, n_of, text, WARNING, words={"low": number(low.value), "high": number(high)})
 
 
 def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdict, ...]:
@@ -224,7 +239,7 @@ def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdi
         fall = shuffled_trades(subject.trades.net_micros, start, seed=subject.seed).drawdown_micros
         words = {"p50": money(fall.p50), "p95": money(fall.p95)}
         at = figure(fall.p95 / 1_000_000)
-        rows.append(judge("drawdown_other_order", at, "", None, n, "trades", order, REPORT, **words))
+        rows.append(judge("drawdown_other_order", at, "", None, n, "trades", order, REPORT, words=words))
     if len(returns) == 0:
         missing = Figure(None, why or "There were no sessions")
         return (*rows, judge("risk_of_ruin", missing, "", None, 0, "days", ruin, REPORT))
@@ -232,7 +247,7 @@ def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdi
     for level, chance in lives.loss_chance.items():
         words = {"level": money(level), "share": percent(chance), "paths": f"{lives.paths:,}"}
         name = f"risk_of_losing_{level // 1_000_000}"
-        rows.append(judge(name, figure(chance), "", None, len(returns), "days", ruin, REPORT, **words))
+        rows.append(judge(name, figure(chance), "", None, len(returns), "days", ruin, REPORT, words=words))
     return tuple(rows)
 
 
@@ -242,10 +257,10 @@ def _against_random(subject: Subject) -> Verdict:
     nets = subject.random_nets_micros
     if nets is None or len(nets) == 0:
         missing = Figure(None, "No random strategies were run beside it")
-        return judge("random_as_good", missing, "<=", LUCK_MAX, 0, "runs", text, WARNING, share="")
+        return judge("random_as_good", missing, "<=", LUCK_MAX, 0, "runs", text, WARNING, words={"share": ""})
     as_good = ratio(1 + int((nets >= total(subject.trades.net_micros)).sum()), 1 + len(nets), "")
     share = percent(as_good.value or 0.0)
-    return judge("random_as_good", as_good, "<=", LUCK_MAX, len(nets), "runs", text, WARNING, share=share)
+    return judge("random_as_good", as_good, "<=", LUCK_MAX, len(nets), "runs", text, WARNING, words={"share": share})
 
 
 def _against_foresight(subject: Subject) -> Verdict:
@@ -253,6 +268,7 @@ def _against_foresight(subject: Subject) -> Verdict:
     n, possible = len(subject.trades), subject.possible_micros
     if possible is None:
         missing = Figure(None, "What perfect foresight could have made was not handed in")
-        return judge("share_of_possible", missing, "<=", 1, n, "trades", text, WARNING, share="")
+        return judge("share_of_possible", missing, "<=", 1, n, "trades", text, WARNING, words={"share": ""})
     share = ratio(total(subject.trades.net_micros), possible, "Perfect foresight makes nothing on these data")
-    return judge("share_of_possible", share, "<=", 1, n, "trades", text, WARNING, share=percent(share.value or 0.0))
+    words = {"share": percent(share.value or 0.0)}
+    return judge("share_of_possible", share, "<=", 1, n, "trades", text, WARNING, words=words)

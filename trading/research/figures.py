@@ -7,6 +7,7 @@ can translate them.  Used by every other file of this room.
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 PASSED, FAILED, NO_DATA, NOT_APPLICABLE, REPORTED = "passed", "failed", "no_data", "not_applicable", "reported"
@@ -19,6 +20,7 @@ STATES = {
 }
 REQUIRED, WARNING, REPORT = "required", "warning", "report"
 RELATIONS = (">", ">=", "<", "<=", "")
+NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Figure(NamedTuple):
@@ -89,26 +91,26 @@ def judge(
     text: str,
     weight: str = REQUIRED,
     n_min: int = 0,
-    **words: str,
+    words: Mapping[str, str] = NO_WORDS,
 ) -> Verdict:
     """The verdict on a figure: NO_DATA when it is undefined or `n` is below `n_min`, REPORTED without a bound.
 
-    `text` may name {value}, {bound} and {n} beside `words`; an undefined figure's sentence is its reason.
+    `text` may name {value}, {bound}, {n} and {n_of} beside `words`; an undefined figure's sentence is its reason.
     """
     assert relation in RELATIONS and (bound is None) == (relation == "")
-    words = {"value": number(measured.value), "bound": number(bound), "n": f"{n:,}", "n_of": n_of} | words
+    said = {"value": number(measured.value), "bound": number(bound), "n": f"{n:,}", "n_of": n_of, **words}
     value = measured.value
     if value is None or not math.isfinite(value):
         reason = measured.why or "The value is missing or not finite"
-        return Verdict(name, None, relation, bound, NO_DATA, n, n_of, "{why}.", words | {"why": reason}, weight)
+        return Verdict(name, None, relation, bound, NO_DATA, n, n_of, "{why}.", said | {"why": reason}, weight)
     if n < n_min:
         short = "Only {n} {n_of}, {n_min} are needed before this can be judged."
-        words |= {"n_min": f"{n_min:,}"}
-        return Verdict(name, value, relation, bound, NO_DATA, n, n_of, short, words, weight)
+        said |= {"n_min": f"{n_min:,}"}
+        return Verdict(name, value, relation, bound, NO_DATA, n, n_of, short, said, weight)
     if bound is None:
-        return Verdict(name, value, relation, bound, REPORTED, n, n_of, text, words, weight)
+        return Verdict(name, value, relation, bound, REPORTED, n, n_of, text, said, weight)
     state = PASSED if holds(value, relation, bound) else FAILED
-    return Verdict(name, value, relation, bound, state, n, n_of, text, words, weight)
+    return Verdict(name, value, relation, bound, state, n, n_of, text, said, weight)
 
 
 def not_applicable(name: str, relation: str, bound: float, n: int, n_of: str, text: str) -> Verdict:

@@ -136,5 +136,5 @@ def _reported(net: np.ndarray, returns: np.ndarray, seed: int) -> tuple[Verdict,
     return (
         judge("sharpe_per_trade", per_trade, "", None, len(net), "trades", text, REPORT),
         judge("sharpe_interval_low", low, "", None, len(returns), "days", between, REPORT,
-              low=number(found.low), high=number(found.high)),
+              words={"low": number(found.low), "high": number(found.high)}),
     )  # fmt: skip

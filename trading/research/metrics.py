@@ -44,7 +44,7 @@ class Risk(NamedTuple):
 class TradeFigures(NamedTuple):
     """MES-METRIC-07 .. -10.  Means in micros; streaks in trades."""
 
-    count: int
+    trades: int
     wins: int
     losses: int
     zeros: int
@@ -162,7 +162,7 @@ def trade_figures(trades: Trades) -> TradeFigures:
     won, lost = total(wins), total(losses)
     reasons = [str(reason) for reason in trades.exit_reason]
     return TradeFigures(
-        count=n,
+        trades=n,
         wins=len(wins),
         losses=len(losses),
         zeros=n - len(wins) - len(losses),

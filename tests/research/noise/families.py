@@ -97,7 +97,8 @@ def family(world: World, seed: int) -> Family:
     close = tape(world, seed)
     at = np.arange(LOOKBACKS[-1], LOOKBACKS[-1] + HOLD * DECISIONS, HOLD)
     later = close[:, at + HOLD] - close[:, at]
-    points, gross, traded = [], [], []
+    points: list[Point] = []
+    gross, traded = [], []
     for i, lookback in enumerate(LOOKBACKS):
         seen = close[:, at] - close[:, at - lookback]
         for j, threshold in enumerate(THRESHOLDS):
