@@ -47,6 +47,13 @@ def test_a_group_by_hand() -> None:
     assert (wednesday.key, wednesday.net_micros) == ("Wednesday", 1_000_000)
 
 
+def test_a_trade_over_the_hour_belongs_to_that_of_its_entry() -> None:
+    trades, days = booked([[3_000_000], [1_000_000]])  # a minute each, out at 21:00 UTC
+    (group,) = breakdown.by_hour(trades, days, "UTC")
+    assert (group.key, group.trades) == ("20", 2)
+    assert breakdown.by_hour_and_weekday(trades, days, "UTC")[0, 20].tolist() == [3_000_000, 1]
+
+
 def test_groups_add_up_to_the_whole() -> None:
     trades, days = some_run()
     whole = trade_figures(trades)

@@ -109,7 +109,8 @@ def test_a_weak_result_is_told_what_it_could_not_have_seen() -> None:
     rows = rows_of(good_run(mean=0.2))
     assert rows["detectable_edge"].state == FAILED and rows["detectable_edge"].weight == WARNING
     assert "cannot be told from luck" in rows["detectable_edge"].sentence
-    assert rows["mean_net_low"].state == FAILED
+    for name in ("mean_net_low", "sharpe_low", "probabilistic_sharpe"):
+        assert rows[name].state == FAILED and rows[name].weight == WARNING
 
 
 def test_inputs_that_contradict_are_refused() -> None:

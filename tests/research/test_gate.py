@@ -220,6 +220,18 @@ def test_a_lower_commission_is_made_up_to_five_basis_points_moex_gate_02() -> No
     assert not surcharge(dear).any()
 
 
+def test_what_a_commission_lacks_is_booked_at_the_entry_itself() -> None:
+    """A point at the entry's own time already holds it; one just before does not."""
+    record = record_of([[50], [60]], commission=0)
+    entry = int(record.entry_ns[1])
+    times = int64(entry - 1, entry, *record.curve.ts_ns[-2:].tolist())
+    flat = int64(*[CAPITAL + 50 * DOLLAR] * 2, *record.curve.equity_micros[-2:].tolist())
+    fields = {name: getattr(record, name) for name in PaperRecord.__slots__} | {"curve": Curve(times, flat)}
+    _, days, curve = charged(PaperRecord(**fields))
+    assert (curve.equity_micros // DOLLAR).tolist() == [500_040, 500_030, 500_090, 500_090]
+    assert (days.equity_micros // DOLLAR).tolist() == [500_040, 500_090]
+
+
 def test_no_losing_trade_passes_and_no_trade_fails() -> None:
     rows = judged(record_of([[50] * 25] * 20))
     assert rows["profit_factor"].passed and rows["profit_factor"].value is None

@@ -48,6 +48,13 @@ def test_one_trade_a_day_has_the_textbook_error() -> None:
     assert error == pytest.approx(net.std(ddof=1) / np.sqrt(300))
 
 
+def test_the_clustered_error_by_hand() -> None:
+    """Days of 1, 3 and 2 trades with sums 2, 24, 4 and a mean of 5: off by -3, 9, -6, so √(3/2 · 126) / 6."""
+    net, session = np.array([2, 7, 8, 9, 1, 3]), np.array([0, 1, 1, 1, 2, 2])
+    assert clustered_error(net, session, 3).value == pytest.approx(np.sqrt(1.5 * 126) / 6)
+    assert clustered_error(np.full(6, 5), session, 3).value == 0.0  # equal trades are sure, however many a day
+
+
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     """400 worlds with a true mean of $1: 95 % intervals hold it in 91 to 98 % of them (the sample is small)."""
     rng, held = np.random.default_rng(6), 0

@@ -74,6 +74,11 @@ def test_trades_by_hand() -> None:
     assert value(found.costs.of_positive_gross) == 9 * 2_090_000 / gross
 
 
+def test_a_day_whose_trades_cancel_out_is_not_a_winning_day_mes_metric_11() -> None:
+    trades, days = booked([[3_000_000, -3_000_000], [1_000_000], [], [-1_000_000]])
+    assert value(metrics.consistency(trades, days).winning_days) == 1 / 3
+
+
 def test_exit_reasons_are_counted_mes_bt_21() -> None:
     trades = some_trades([1, 2, 3], [10, 20, 30], reasons=["stop", "target", "stop"])
     assert metrics.trade_figures(trades).exit_reasons == {"stop": 2, "target": 1}

@@ -39,6 +39,11 @@ def test_five_trades_in_all_their_orders() -> None:
         assert (known < fall).mean() <= share + 0.01 and (known <= fall).mean() >= share - 0.01
 
 
+def test_a_loss_of_exactly_the_level_has_reached_it() -> None:
+    for loss, chance in ((200 * DOLLAR, 1.0), (200 * DOLLAR - 1, 0.0)):
+        assert shuffled_trades(int64(-loss), 1_000 * DOLLAR, paths=10).loss_chance[200 * DOLLAR] == chance
+
+
 def test_days_drawn_anew_end_as_the_normal_distribution_says() -> None:
     """Independent returns, blocks of one day: ln of the end has D x mean and sqrt(D) x deviation of ln(1 + r)."""
     returns = np.random.default_rng(2).normal(0.001, 0.01, 400)
