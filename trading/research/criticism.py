@@ -5,13 +5,15 @@ in is a row without data, never a row left out; the rows of OVERFIT_ROWS must al
 through.  Pure: the registry of trials, the search and the baselines' runs are handed in.  Called by reports and gates.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from marketdata.core.units import text_from_micros
+from marketdata.core.units import MICROS, text_from_micros
 from trading.research.figures import (
+    NO_WORDS,
     REPORT,
     WARNING,
     Figure,
@@ -104,7 +106,7 @@ def overfit_rows(subject: Subject) -> tuple[Verdict, ...]:
 def _books(subject: Subject) -> Verdict:
     """MES-BT-22: the trades explain the account's change to the micro."""
     off = total(subject.trades.net_micros) - (subject.days.end_micros - subject.days.start_micros)
-    text = "The trades' net and the account's change differ by {off}; they must be equal to the micro."
+    text = "The trades leave {off} of the account's change unexplained; they must explain it to the micro."
     n = len(subject.trades)
     return judge("books_agree", figure(abs(off)), "<=", 0, n, "trades", text, words={"off": text_from_micros(off)})
 
@@ -182,8 +184,10 @@ def _dearer(subject: Subject) -> Verdict:
     trades = subject.trades
     net = total(dearer_net(trades, GATE_FACTOR))
     borne = costs_borne(trades)
-    text = "With costs half as high again the same trades net {net}; they would bear {borne} times the assumed costs."
-    measured = figure(net / 1_000_000) if len(trades) else Figure(None, NO_TRADES)
+    text = "With costs half as high again the same trades net {net}."
+    if borne.value is not None:
+        text += " They would bear {borne} times the assumed costs."
+    measured = figure(net / MICROS) if len(trades) else Figure(None, NO_TRADES)
     words = {"net": money(net), "borne": number(borne.value)}
     return judge("net_at_cost_1_5", measured, ">", 0, len(trades), "trades", text, words=words)
 
@@ -196,7 +200,7 @@ def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why:
     mean = ratio(total(net), n, NO_TRADES)
     surplus = Figure(None, edge.why or mean.why)
     if edge.value is not None and mean.value is not None:
-        surplus = figure((mean.value - edge.value) / 1_000_000)
+        surplus = figure((mean.value - edge.value) / MICROS)
     above_zero = Figure(None, why) if why else probabilistic_sharpe(returns)
     seen = "With {n} trades an edge below {edge} per trade cannot be told from luck; the mean net is {mean}."
     short = "In {n} days an annual Sharpe ratio below {value} cannot be told from luck."
@@ -204,9 +208,9 @@ def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why:
     return (
         judge("detectable_edge", surplus, ">=", 0, n, "trades", seen, WARNING,
               words={"edge": money(edge.value or 0.0), "mean": money(mean.value or 0.0)}),
-        _lowest("mean_net_low", per_trade, 1_000_000, n, "trades",
+        _lowest("mean_net_low", per_trade, True, n, "trades",
                 "The mean net per trade lies between {low} and {high} with 95 % confidence."),
-        _lowest("sharpe_low", sharpe, 1, days, "days",
+        _lowest("sharpe_low", sharpe, False, days, "days",
                 "The annual Sharpe ratio lies between {low} and {high} with 95 % confidence.", why),
         judge("probabilistic_sharpe", above_zero, ">=", CONFIDENCE_MIN, days, "days", likely, WARNING,
               words={"share": percent(above_zero.value or 0.0)}),
@@ -218,14 +222,19 @@ def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why:
 def _record(subject: Subject, returns: np.ndarray, why: str) -> Verdict:
     text = "About {value} sessions like these would be needed to be sure of it after all trials; there are {n}."
     needed = Figure(None, why) if why else days_needed(returns, deflated_sharpe(returns, subject.trial_sharpes).hurdle)
+    if needed.value is not None:
+        needed = figure(math.ceil(needed.value))
     return judge("sessions_needed", needed, "", None, len(returns), "days", text, REPORT)
 
 
-def _lowest(name: str, found: Interval, unit: int, n: int, n_of: str, text: str, why: str = "") -> Verdict:
+def _lowest(name: str, found: Interval, in_money: bool, n: int, n_of: str, text: str, why: str = "") -> Verdict:
     """A warning unless the whole interval lies above zero."""
-    low = figure(found.low / unit) if found.low is not None else Figure(None, why or found.why)
-    high = None if found.high is None else found.high / unit
-    return judge(name, low, ">", 0, n, n_of, text, WARNING, words={"low": number(low.value), "high": number(high)})
+    low, words = Figure(None, why or found.why), NO_WORDS
+    if found.low is not None and found.high is not None:
+        low = figure(found.low / MICROS if in_money else found.low)
+        say = money if in_money else number
+        words = {"low": say(found.low), "high": say(found.high)}
+    return judge(name, low, ">", 0, n, n_of, text, WARNING, words=words)
 
 
 def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdict, ...]:
@@ -238,7 +247,7 @@ def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdi
     else:
         fall = shuffled_trades(subject.trades.net_micros, start, seed=subject.seed).drawdown_micros
         words = {"p50": money(fall.p50), "p95": money(fall.p95)}
-        at = figure(fall.p95 / 1_000_000)
+        at = figure(fall.p95 / MICROS)
         rows.append(judge("drawdown_other_order", at, "", None, n, "trades", order, REPORT, words=words))
     if len(returns) == 0:
         missing = Figure(None, why or "There were no sessions")
@@ -246,7 +255,7 @@ def _other_paths(subject: Subject, returns: np.ndarray, why: str) -> tuple[Verdi
     lives = bootstrapped_days(returns, start, seed=subject.seed)
     for level, chance in lives.loss_chance.items():
         words = {"level": money(level), "share": percent(chance), "paths": f"{lives.paths:,}"}
-        name = f"risk_of_losing_{level // 1_000_000}"
+        name = f"risk_of_losing_{level // MICROS}"
         rows.append(judge(name, figure(chance), "", None, len(returns), "days", ruin, REPORT, words=words))
     return tuple(rows)
 
