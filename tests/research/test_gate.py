@@ -7,7 +7,7 @@ import pytest
 
 from tests.research.kit import DAY_NS, DOLLAR, HOUR_NS, int64, some_days
 from trading.research.figures import FAILED, NO_DATA, NOT_APPLICABLE, PASSED, REQUIRED, WARNING, Verdict, holds
-from trading.research.gate import BUILD, MES_CHECKS, Candidate, Check, Evidence, decide
+from trading.research.gate import MES_CHECKS, NAMED, RESULT, Candidate, Check, Evidence, decide
 from trading.research.gate_moex import PaperRecord, charged, moex_gate, surcharge
 from trading.research.records import Curve, Days, ResearchError
 
@@ -52,10 +52,13 @@ def test_each_row_alone_stops_the_gate_unless_it_warns(check: Check) -> None:
         "stale": good._replace(measured_ns=NOW_NS - 30 * DAY_NS - 1),
         "from the future": good._replace(measured_ns=NOW_NS + 1),
         "no run": good._replace(run=""),
-        "another's": good._replace(code_hash="x") if check.scope == BUILD else good._replace(config_hash="x"),
+        "another configuration's": good._replace(config_hash="x"),
+        "another network's": good._replace(network_hash="x"),
     }
-    if check.scope != BUILD:
-        faults["another network's"] = good._replace(network_hash="x")
+    for name in NAMED[check.scope]:
+        faults[f"no {name}"] = good._replace(**{name: ""})  # type: ignore[arg-type]
+    if check.scope != RESULT:
+        faults["another build's"] = good._replace(code_hash="x")
     if check.n_min > 0:
         faults["small sample"] = good._replace(n=check.n_min - 1)
     for fault, evidence in faults.items():
@@ -71,6 +74,21 @@ def test_each_row_alone_stops_the_gate_unless_it_warns(check: Check) -> None:
 
 def test_evidence_of_exactly_thirty_days_counts() -> None:
     given = {name: found._replace(measured_ns=NOW_NS - 30 * DAY_NS) for name, found in all_passing().items()}
+    assert decide(MES_CHECKS, given, ME, NOW_NS).passed
+
+
+def test_a_failed_test_is_not_spoken_of_as_if_it_had_passed() -> None:
+    given = all_passing()
+    given["breakers"] = given["breakers"]._replace(value=0)
+    rows = decide(MES_CHECKS, given, ME, NOW_NS).rows
+    assert row(rows, "breakers").sentence == "The tests of the circuit breakers pass on this build: no."
+    assert row(rows, "eod_flatten").sentence.endswith("pass on this build: yes.")
+
+
+def test_evidence_of_a_build_need_not_name_a_network_nor_a_result_the_build() -> None:
+    given = all_passing()
+    given["code_coverage"] = given["code_coverage"]._replace(config_hash="", network_hash="")
+    given["sharpe"] = given["sharpe"]._replace(code_hash="an older one")
     assert decide(MES_CHECKS, given, ME, NOW_NS).passed
 
 
@@ -105,8 +123,9 @@ def test_one_trial_is_the_only_case_in_which_overfitting_does_not_block_mes_guar
 
 
 def test_a_candidate_without_a_name_passes_nothing() -> None:
-    for nameless in (ME._replace(config_hash=""), ME._replace(code_hash="")):
-        given = {name: found._replace(config_hash="", code_hash="") for name, found in all_passing().items()}
+    for name in Candidate._fields:
+        nameless = ME._replace(**{name: ""})
+        given = {row: found._replace(**{name: ""}) for row, found in all_passing().items()}  # type: ignore[arg-type]
         assert not decide(MES_CHECKS, given, nameless, NOW_NS).passed
 
 

@@ -22,7 +22,14 @@ from trading.research.records import ResearchError
 
 DAY_NS = 86_400_000_000_000
 STALE_NS = 30 * DAY_NS
-RESULT, BUILD = "result", "build"  # what a row's evidence must belong to: configuration and network, or the code
+# what a row's evidence must name as its own: configuration and network, the code, or all of them
+RESULT, BUILD, BOTH = "result", "build", "both"
+NAMED = {
+    RESULT: ("config_hash", "network_hash"),
+    BUILD: ("code_hash",),
+    BOTH: ("config_hash", "network_hash", "code_hash"),
+}
+SPOKEN = {"config_hash": "configuration", "network_hash": "network", "code_hash": "build"}
 
 
 class Check(NamedTuple):
@@ -73,7 +80,7 @@ class Decision(NamedTuple):
         return tuple(row for row in self.rows if row.blocks)
 
 
-_TEST = "The tests of {name} pass on this build."
+_TEST = "The tests of {name} pass on this build: {answer}."
 
 
 def _asks(name: str, n_of: str, n_min: int, text: str) -> Check:
@@ -111,17 +118,17 @@ MES_CHECKS = (
           "At 1.5 times all costs the net result is {value}; it must be above 0."),
     Check("calibration_error", "<=", 0.05, REQUIRED, RESULT, "rows", 10,
           "The calibration error on test rows is {value}; at most {bound} is allowed."),
-    Check("features_p99_ms", "<", 5, REQUIRED, BUILD, "calls", 1_000,
+    Check("features_p99_ms", "<", 5, REQUIRED, BOTH, "calls", 1_000,
           "Features take {value} ms at p99; below {bound} is needed."),
-    Check("inference_p99_ms", "<", 10, REQUIRED, BUILD, "calls", 1_000,
+    Check("inference_p99_ms", "<", 10, REQUIRED, BOTH, "calls", 1_000,
           "Inference takes {value} ms at p99; below {bound} is needed."),
-    Check("both_p99_ms", "<", 15, REQUIRED, BUILD, "calls", 1_000,
+    Check("both_p99_ms", "<", 15, REQUIRED, BOTH, "calls", 1_000,
           "Features and inference take {value} ms at p99; below {bound} is needed."),
-    Check("batch_streaming_difference", "<=", 1e-9, REQUIRED, BUILD, "rows", 1,
+    Check("batch_streaming_difference", "<=", 1e-9, REQUIRED, BOTH, "rows", 1,
           "Features in batch and streaming differ by at most {value}; {bound} is allowed."),
-    _asks("prefix_test", "rows", 1, "No feature changes when later data change."),
+    _asks("prefix_test", "rows", 1, "No feature changes when later data change: {answer}."),
     _asks("sanity_strategies", "strategies", 4,
-          "Random, oracle, mirrored oracle and shuffled labels behave as they must."),
+          "Random, oracle, mirrored oracle and shuffled labels behave as they must: {answer}."),
     Check("code_coverage", ">", 0.80, REQUIRED, BUILD, "lines", 1,
           "The tests run {value} of the code; above {bound} is needed."),
     _asks("risk_limits", "tests", 1, _TEST.replace("{name}", "the risk limits")),
@@ -176,8 +183,18 @@ def _row(check: Check, found: Evidence | None, candidate: Candidate, now_ns: int
     if check.optional_when_single and found.n == 1 and found.value is None:
         return not_applicable(check.name, check.relation, check.bound, 1, check.n_of, "One trial was all that was run.")
     measured = Figure(found.value, found.why)
+    answer = {"answer": "yes" if found.value is not None and found.value >= 1 else "no"}
     return judge(
-        check.name, measured, check.relation, check.bound, found.n, check.n_of, check.text, check.weight, check.n_min
+        check.name,
+        measured,
+        check.relation,
+        check.bound,
+        found.n,
+        check.n_of,
+        check.text,
+        check.weight,
+        check.n_min,
+        answer,
     )
 
 
@@ -190,12 +207,15 @@ def _distrust(check: Check, found: Evidence, candidate: Candidate, now_ns: int, 
     if now_ns - found.measured_ns > stale_ns:
         days, most = (now_ns - found.measured_ns) // DAY_NS, stale_ns // DAY_NS
         return f"The evidence is more than {days} days old, at most {most} are allowed"
-    if check.scope == BUILD:
-        same = candidate.code_hash and found.code_hash == candidate.code_hash
-        return "" if same else "The evidence is of another build"
-    if not candidate.config_hash or found.config_hash != candidate.config_hash:
-        return "The evidence is of another configuration"
-    return "" if found.network_hash == candidate.network_hash else "The evidence is of another network"
+    for name, word in SPOKEN.items():
+        named, own = getattr(found, name), getattr(candidate, name)
+        must = name in NAMED[check.scope]
+        if must and not (named and own):
+            return f"The evidence or the candidate names no {word}"
+        # a result outlives a build that changed nothing of it; another configuration or network never counts
+        if named != own and (must or (named and name != "code_hash")):
+            return f"The evidence is of another {word}"
+    return ""
 
 
 def _refused(check: Check, measured: Figure, n: int) -> Verdict:
