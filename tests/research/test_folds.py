@@ -70,6 +70,11 @@ def test_the_first_sessions_of_validation_and_test_are_left_out_mes_split_03() -
         assert fold.train.embargoed == 0
 
 
+def test_no_embargo_is_refused() -> None:
+    with pytest.raises(ResearchError, match="embargo of at least one session"):
+        month_folds(THREE_YEARS, embargo_sessions=0)
+
+
 def test_too_little_data_is_refused_with_the_numbers() -> None:
     with pytest.raises(ResearchError, match=r"9 months without the hold-out give 2 folds .* at least 3"):
         month_folds(sessions_of(date(2024, 1, 1), date(2024, 12, 31)))

@@ -81,10 +81,13 @@ def month_folds(
     months from the first session's to the last's less the hold-out.
 
     `expanding`: training always starts at the first month.  `embargo_sessions` >= 1: the first sessions of validation
-    and of test are left out (MES-SPLIT-03).  Raises ResearchError below three folds, or for a hold-out below a month.
+    and of test are left out (MES-SPLIT-03).  Raises ResearchError below three folds, for a
+    hold-out below a month, and without an embargo.
     """
     if holdout < 1:
         raise ResearchError("a hold-out of at least one month is needed: it is opened once, at the very end")
+    if embargo_sessions < 1:
+        raise ResearchError("an embargo of at least one session is needed before validation and test")
     first, last = _month(sessions, 0), _month(sessions, -1)
     borders = [_month_start(month) for month in range(first, last + 2)]
     return _plan(sessions, borders, (train, validation, test, step, holdout), expanding, embargo_sessions, "month")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from trading.research.figures import (
-    FAILED,
     NO_DATA,
     REQUIRED,
     WARNING,
@@ -220,5 +219,5 @@ def _distrust(check: Check, found: Evidence, candidate: Candidate, now_ns: int, 
 
 def _refused(check: Check, measured: Figure, n: int) -> Verdict:
     row = judge(check.name, measured, check.relation, check.bound, n, check.n_of, check.text, check.weight)
-    assert row.state in (NO_DATA, FAILED)
+    assert row.state == NO_DATA
     return row
