@@ -39,7 +39,7 @@ from trading.run.context import LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.journal.writer import JournalWriter
 from trading.run.spec import FeedSpec, ScorerSpec
-from trading.run.streams import MARKET, Stream
+from trading.run.streams import Stream
 
 RNG = np.random.default_rng(5)
 
@@ -72,15 +72,15 @@ def entries(count: int) -> list[int]:
 
 @pytest.mark.parametrize("block", range(4))
 def test_a_feed_of_recorded_bars_gives_the_rows_of_the_batch(block):
-    """MES-FEAT-01, -02: 60 random tapes with gaps, silences and session borders, in entries of any size."""
+    """MES-FEAT-01, -02: 24 random tapes with gaps, silences and session borders, in entries of any size."""
     moments = 0
-    for seed in range(1_000 + 15 * block, 1_015 + 15 * block):
+    for seed in range(1_000 + 6 * block, 1_006 + 6 * block):
         prints = tape(seed).assign(contract=0, outage=0)
         events = as_events(as_bars(prints))
         found = through(BarFeeding(["MES"]), events, entries(len(events)))
         assert found == in_batch(events), seed
         moments += len(found)
-    assert moments > 2_000
+    assert moments > 1_000
 
 
 MORNINGS = as_events(ten_days())
@@ -164,7 +164,7 @@ def test_a_bar_that_cannot_be_used_is_counted_and_ends_the_segment(field, value,
     feeding = BarFeeding(["MES"])
     found = through(feeding, events)
     assert feeding.counts[count] == 1
-    assert 0 < len(found) and found[-1][0] < events["ts_venue_ns"][at]
+    assert len(found) > 0 and found[-1][0] < events["ts_venue_ns"][at]
 
 
 def test_a_tape_outside_the_sessions_gives_nothing():
@@ -221,7 +221,7 @@ class Session:
         spec = spec_for(["MES"], ScorerSpec("network", str(network), {"edge_min": 0.0}))
         self.context = replace(context, spec=msgspec.structs.replace(spec, limits={"score_age_ns_max": NANOS}))
         self.market, self.start_ns = market, feed.start_ns
-        self.parts = [(before, 0), *((cut(tape, at, at + 20), at + 20) for at in range(0, len(tape.events), 20))]
+        self.parts = [(before, 0), *((cut(tape, at, at + 4), at + 4) for at in range(0, len(tape.events), 4))]
         self.events = np.concatenate([part.events for part, _ in self.parts])
         self._journal = JournalWriter(context.folder, 1, 1, "code")
 
@@ -260,7 +260,7 @@ def run(
     loop.open(replace(session.context, fence=fence))
     drain(loop)
     loop.close()
-    return loop, recorder.seen
+    return loop, recorder.seen[1:]  # the first is the rehearsal's, before any event
 
 
 def test_a_session_scores_the_rows_of_the_batch_over_its_recording(desk, bars_network, monkeypatch):  # noqa: F811
@@ -311,7 +311,7 @@ def test_a_lost_bar_makes_the_loop_cold_and_a_lost_quote_does_not(desk, bars_net
     context, market, _ = desk
     session = Session(context, market, bars_network)
     kinds = [(part.events["kind"] == BAR).any() for part, _ in session.parts]
-    quote = next(i for i in range(20, len(kinds)) if not kinds[i])
+    quote = next(i for i in range(5, len(kinds)) if not kinds[i])
     bar = next(i for i in range(len(kinds) // 2, len(kinds)) if kinds[i])
     session.play(0, quote)
     session.play(quote + 1, bar)
@@ -321,4 +321,4 @@ def test_a_lost_bar_makes_the_loop_cold_and_a_lost_quote_does_not(desk, bars_net
     lost = int(events["ts_venue_ns"][events["kind"] == BAR][0])
     known = [at for at, _ in in_batch(session.events) if session.start_ns < at]
     assert seen == session.expected()[: sum(at < lost for at in known)] and len(seen) > 20
-    assert loop.counts["missed_events"] == 40
+    assert loop.counts["missed_events"] == 8

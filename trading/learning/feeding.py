@@ -36,6 +36,7 @@ from trading.learning.scoring import THROTTLE_NS, ScorerError, scan
 
 BAR_NS = BAR_SECONDS * NANOS
 NO_DEPTHS = new_depths(1)
+PRINT_FIELDS = ("open_tick", "high_tick", "low_tick", "close_tick", "volume")
 
 log = structlog.get_logger("trading.inference")
 
@@ -199,9 +200,9 @@ class BarFeeding:
         engine = line.engine
         engine.days = self._days.cover(second, second)
         self._carry(line, which, second)
-        prices = (int(event[name]) for name in ("open_tick", "high_tick", "low_tick", "close_tick"))
+        opened, high, low, close, volume = (int(event[name]) for name in PRINT_FIELDS)
         try:
-            line.valid = engine.bar(second, *prices, int(event["volume"]), which, int(line.broken))
+            line.valid = engine.bar(second, opened, high, low, close, volume, which, int(line.broken))
             line.broken = False
         except BarRefused as error:
             self._refuse(which, "refused_bars", str(error))

@@ -169,7 +169,7 @@ def test_weights_of_all_labels_are_found_in_the_real_preparation() -> None:
 def test_an_empty_part_does_not_pass() -> None:
     honest = preparation()
     assert honest.prepare is not None
-    without = lambda bars: honest.prepare(bars)._replace(test=np.empty(0, np.int64))  # type: ignore[misc]  # noqa: E731
+    without = lambda bars: honest.prepare(bars)._replace(test=np.empty(0, np.int64))  # noqa: E731
     (finding,) = inspect(Pipeline("no test", honest.features, without), BARS, moments=2).findings
     assert finding.check == "split" and "the test part is empty" in finding.words
 

@@ -7,7 +7,7 @@ changed beyond `tolerance` of their column's range, and where one is NaN alone. 
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -275,7 +275,7 @@ class _Inspection:
 
 def _bytes(made: Matrix | Prepared) -> list[bytes]:
     """Every number of an answer."""
-    found: list[np.ndarray] = []
+    found: list[Any] = []
     for value in made:
         found += [value[name] for name in sorted(value)] if isinstance(value, dict) else [value]
     return [np.asarray(value).tobytes() for value in found]

@@ -1,8 +1,8 @@
 """Other futures: the same bars up to a moment, and something else after it.
 
-Each replaces every bar from an index on.  Two keep the times and go far up with heavy trade, or far down with none, so
-that what looks ahead sees another sign, size and volume whatever it looks at; the third has no future at all.  Random,
-from a generator that the caller seeds.
+Each replaces every bar from an index on.  Two keep the times and go far up with heavy trade, far down with hardly any:
+what looks ahead sees another sign, size and volume whatever it looks at; the third has no future at all.  Random, from
+a generator that the caller seeds.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from marketdata.core.barfeatures.records import TICK_MAX, Bars
 JUMP = (20, 400)  # ticks between the last bar that is kept and the first that is replaced
 STEP = 12  # largest move of a second
 SPREAD = 6  # largest wick
-VOLUME = (2_000, 60_000)
+HEAVY, THIN = (2_000, 60_000), (0, 3)  # contracts a second
 LOWEST = 50
 
 
 def _replaced(bars: Bars, cut: int, rng: np.random.Generator, direction: int) -> Bars:
-    """Bars from `cut` on walk away in one direction: +1 up with volume, -1 down without."""
+    """Bars from `cut` on walk away in one direction: +1 up with volume, -1 down almost without."""
     n = len(bars.second) - cut
     columns = [column.copy() for column in bars]
     _, opens, highs, lows, closes, volumes, _, _ = columns
@@ -30,7 +30,7 @@ def _replaced(bars: Bars, cut: int, rng: np.random.Generator, direction: int) ->
     closes[cut:], opens[cut:] = close, start
     highs[cut:] = np.maximum(start, close) + rng.integers(0, SPREAD, n)
     lows[cut:] = np.minimum(start, close) - rng.integers(0, SPREAD, n)
-    volumes[cut:] = rng.integers(*VOLUME, n) if direction > 0 else 0
+    volumes[cut:] = rng.integers(*(HEAVY if direction > 0 else THIN), n)
     return Bars(*columns)
 
 
@@ -40,7 +40,7 @@ def up(bars: Bars, cut: int, rng: np.random.Generator) -> Bars:
 
 
 def down(bars: Bars, cut: int, rng: np.random.Generator) -> Bars:
-    """From index `cut` on prices jump down and nobody trades; times, contracts and outages stay."""
+    """From index `cut` on prices jump down and hardly anybody trades; times, contracts and outages stay."""
     return _replaced(bars, cut, rng, -1)
 
 
