@@ -25,15 +25,18 @@ from marketdata.core.records import (
     new_events,
 )
 from marketdata.core.units import NANOS
+from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from tests.core.barfeatures.tapes import as_bars, tape
 from tests.learning.barsets import as_events, printed, ten_days
 from tests.learning.test_inference_loop import desk, drain, scores, spec_for  # noqa: F401 - `desk` is a fixture
 from trading.learning.artifacts import load
+from trading.learning.bar_rows import BarRows
 from trading.learning.feeding import NO_DEPTHS, BarFeeding, StreamFeeding, open_feeding
 from trading.learning.schemas import STREAM_SCHEMA, bars_schema
 from trading.learning.scoring import NetworkScorer, Score, ScorerError
+from trading.preflight.probes import FAIL, PASS, probe_scorer
 from trading.run.clock import TAPE, SessionClock, save_clock
 from trading.run.context import LoopContext
 from trading.run.inference_loop import InferenceLoop
@@ -81,6 +84,24 @@ def test_a_feed_of_recorded_bars_gives_the_rows_of_the_batch(block):
         assert found == in_batch(events), seed
         moments += len(found)
     assert moments > 1_000
+
+
+def test_an_order_level_recording_gives_live_what_training_had_from_its_bars(sample_data):
+    """Half an hour of ESH4: the rows from bars that the feed made of single orders are those of the bar file."""
+    folder = sample_data / "cme_es_mbo"
+    path = str(folder / "esh4_20231225_to2330.mbo.dbn.zst")
+    feed = open_feed(FeedSpec("replay", ["ES"], path=path, schema="mbo", speed=TAPE))
+    events = np.concatenate([feed.backfill().events, feed.read(np.iinfo(np.int64).max, 1 << 20).events])
+    feed.close()
+    live = through(BarFeeding(["ES"]), events, entries(len(events)))
+    assert live == in_batch(events)
+    rows = BarRows(folder / "esh4_20231225_to2330.ohlcv1s.csv", "ES", parse_options({}))
+    (chunk,) = rows
+    rows.close()
+    stored = [
+        (int(chunk.second[i] + 1) * NANOS, chunk.features[i].tobytes()) for i in np.flatnonzero(chunk.valid).tolist()
+    ]
+    assert len(stored) > 590 and live[: len(stored)] == stored
 
 
 MORNINGS = as_events(ten_days())
@@ -322,3 +343,11 @@ def test_a_lost_bar_makes_the_loop_cold_and_a_lost_quote_does_not(desk, bars_net
     known = [at for at, _ in in_batch(session.events) if session.start_ns < at]
     assert seen == session.expected()[: sum(at < lost for at in known)] and len(seen) > 20
     assert loop.counts["missed_events"] == 8
+
+
+def test_pre_flight_says_where_the_features_do_not_exist(bars_network):
+    """P-23: before the start, not by a loop that fails."""
+    spec = ScorerSpec("network", str(bars_network))
+    assert probe_scorer(spec, ["MES"]).verdict == PASS
+    found = probe_scorer(spec, ["SBER"])
+    assert found.verdict == FAIL and "cannot score SBER" in found.value
