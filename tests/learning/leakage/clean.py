@@ -125,10 +125,10 @@ CLEAN = [
         (
             returns, close_before, trailing_mean, z_score_so_far, share_of_range_so_far, rank_in_the_last_20,
             warm_up_left_open, last_point_kept, bucket_before, resampled_and_shifted, high_so_far, vwap_so_far,
-            label_that_is_known, encoded_by_known_labels, slope_of_the_last_12, since_the_last_print, since_the_roll,
-            clock_and_noise, plain_columns,
+            label_that_is_known, encoded_by_known_labels, slope_of_the_last_12, plain_columns,
         ),
     ),
+    *(pipeline_of(make, times_only=True) for make in (since_the_last_print, since_the_roll, clock_and_noise)),
     pipeline_of(stamped_late, early_s=-2),
     preparation(),
     preparation(robust=True),

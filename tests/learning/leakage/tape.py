@@ -50,14 +50,14 @@ def last_of(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return values[np.searchsorted(groups, groups, side="right") - 1]
 
 
-def pipeline_of(make: Callable[[Bars], Columns], early_s: int = 0) -> Pipeline:
+def pipeline_of(make: Callable[[Bars], Columns], early_s: int = 0, times_only: bool = False) -> Pipeline:
     """Features alone; `early_s`: rows are said to be known so much before their bar is complete."""
 
     def features(bars: Bars) -> Matrix:
         columns = make(bars)
         return Matrix(ends_ns(bars) - early_s * NANOS, np.column_stack(list(columns.values())), tuple(columns))
 
-    return Pipeline(make.__name__, features)
+    return Pipeline(make.__name__, features, times_only=times_only)
 
 
 def plain_columns(bars: Bars) -> Columns:

@@ -86,10 +86,16 @@ def test_what_cannot_be_checked_does_not_pass() -> None:
     def one_row(bars: Bars) -> np.ndarray:
         return closes(bars)[:1, None]
 
+    kept: dict[int, np.ndarray] = {}
+
+    def remembers(bars: Bars) -> dict[str, np.ndarray]:
+        return {"close": kept.setdefault(len(bars.second), closes(bars))}
+
     cases = [(pipeline_of(restless), "repeat", "two answers")]
     cases += [(pipeline_of(breaks), "failed", "have not seen"), (pipeline_of(empty), "failed", "nothing can be")]
     cases += [(Pipeline("b", backwards), "times", "stands behind")]
     cases += [(Pipeline("one row", one_row), "failed", "not one row for each")]
+    cases += [(pipeline_of(remembers), "failed", "an answer that was kept shows nothing")]
     for pipeline, check, words in cases:
         report = inspect(pipeline, BARS)
         assert [finding.check for finding in report.findings] == [check]
@@ -182,3 +188,16 @@ def test_the_command_names_the_leak_and_fails() -> None:
     assert "next_close: LEAKS: 1 found" in told.getvalue() and "column 1 (next)" in told.getvalue()
     with pytest.raises(CommandError, match="is no Pipeline"):
         call_command("leakage", pipeline="tests.learning.leakage.tape:tape")
+
+
+def test_a_preparation_that_was_kept_does_not_pass() -> None:
+    honest = preparation()
+    kept: list[Prepared] = []
+
+    def remembers(bars: Bars) -> Prepared:
+        assert honest.prepare is not None
+        kept[:] = kept or [honest.prepare(bars)]
+        return kept[0]
+
+    (finding,) = inspect(Pipeline("kept", honest.features, remembers), BARS, moments=2).findings
+    assert finding.check == "failed" and "a kept answer shows nothing" in finding.words

@@ -20,6 +20,7 @@ MOMENTS = 1_000
 LATER_MOMENTS = 40  # of the prepared rows and labels, which come after their features were checked
 TOLERANCE = 1e-9  # of a column's range: what rounding may do where a pipeline's sums depend on its length
 FINDINGS_MAX = 20
+CONTROLS = 10  # runs that show that the answer follows the bars at all
 CUT_OFF_FROM = 4  # a future that is gone needs a past: the last three quarters of the data
 
 Future = Callable[[Bars, int, np.random.Generator], Bars]
@@ -76,7 +77,8 @@ class _Inspection:
         self.rng = np.random.default_rng(seed)
         self.ends = ends_ns(bars)
         self.count = len(bars.second)
-        self.runs = 0
+        self.runs = self.controls = 0
+        self.moves = pipeline.times_only  # whether what comes after a moment follows the bars after it
         self.findings: dict[tuple[str, str], Finding] = {}
 
     def note(self, check: str, column: str, moment_ns: int, words: str) -> None:
@@ -126,6 +128,9 @@ class _Inspection:
             if self.full():
                 break
             self.progress(done + 1, len(cuts), f"{done + 1:,} of {len(cuts):,} moments")
+        if not self.moves and self.controls > 0:
+            words = "no feature moves with prices and volumes that were replaced: an answer that was kept shows nothing"
+            self.note("failed", "", int(self.ends[-1]), words)
         return base
 
     def _in_order(self, known_ns: np.ndarray) -> bool:
@@ -144,6 +149,10 @@ class _Inspection:
         if other.names != base.names or not np.array_equal(other.known_ns[:rows], base.known_ns[:rows]):
             self.note("rows", "", moment, f"the rows or columns known by {at(moment)} depend on later bars")
             return
+        if not self.moves and future is not cut_off and self.controls < CONTROLS:
+            self.controls += 1
+            rest, its = base.values[rows:], other.values[rows:]
+            self.moves = rest.shape != its.shape or bool(_differences(rest, its, slack))
         for place in _differences(base.values[:rows], other.values[:rows], slack):
             name = base.names[place.column]
             if ("future", name) not in self.findings and not self.full():
@@ -228,6 +237,11 @@ class _Inspection:
                 return
             if other.names != base.names or sorted(other.fitted) != sorted(base.fitted):
                 self.note("fit", "", end, f"which columns or numbers there are was {words}")
+                return
+            if base.y.tobytes() == other.y.tobytes():
+                self.note(
+                    "failed", "", end, "no label moves with the prices that were replaced: a kept answer shows nothing"
+                )
                 return
             for name in seen:
                 mine, theirs = base.part(name), other.part(name)

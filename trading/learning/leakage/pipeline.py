@@ -47,12 +47,14 @@ class Prepared(NamedTuple):
 class Pipeline(NamedTuple):
     """`features`: bars → Matrix, or an array (bars, k) whose rows are known at the ends of their bars.
 
-    `prepare`: bars → Prepared; None where there are features alone.
+    `prepare`: bars → Prepared; None where there are features alone.  `times_only`: no feature reads a price or
+    volume; without it an answer that none of them moves does not pass.
     """
 
     name: str
     features: Callable[[Bars], Matrix | np.ndarray]
     prepare: Callable[[Bars], Prepared] | None = None
+    times_only: bool = False
 
 
 def ends_ns(bars: Bars) -> np.ndarray:
