@@ -76,6 +76,13 @@ def warm_features() -> None:
     scorer.score(vector)
 
 
+def warm_bar_features() -> None:
+    from trading.learning.feeding import rehearse
+    from trading.learning.schemas import bars_schema
+
+    rehearse(bars_schema("MES"))
+
+
 def warm_venue() -> None:
     from trading.core.venue.warm import warm
 
@@ -85,6 +92,7 @@ def warm_venue() -> None:
 WARMERS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("kernel", warm_kernel),
     ("simulated market and features", warm_features),
+    ("bar features", warm_bar_features),
     ("venue", warm_venue),
 )
 

@@ -1,10 +1,11 @@
-"""One small artifact for all tests of this folder: 1-second bars from a CSV file, through the real replay feed."""
+"""One small artifact of each schema for all tests of this folder, trained through the real feed and feature file."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.learning.barsets import bar_request, ten_days, write, write_parquet
 from tests.learning.tapes import SECOND, bar_tape
 from trading.learning.dataset import Tape
 from trading.learning.training import TrainReport, TrainRequest, train
@@ -49,3 +50,25 @@ def trained(bars_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """(folder of the artifact, report)."""
     out = tmp_path_factory.mktemp("artifacts") / "first"
     return out, train(request_for(bars_file, out))
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten mornings of one-second bars as a Parquet file."""
+    return write_parquet(tmp_path_factory.mktemp("bars") / "mes.parquet", ten_days())
+
+
+@pytest.fixture(scope="session")
+def made(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of their features."""
+    out = tmp_path_factory.mktemp("features") / "rows.parquet"
+    write(source, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def bars_network(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an artifact that was trained on it."""
+    out = tmp_path_factory.mktemp("networks") / "bars"
+    train(bar_request(made, out))
+    return out

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from marketdata.core.features_schema import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_ID, schema_hash
 from trading.learning.forward import CLASSES, WIDTH_MAX, Network, fuse, probabilities
+from trading.learning.schemas import Schema, SchemaError, check_hash, check_names, schema_of
 
 FORMAT = 1
 MANIFEST_FILE, WEIGHTS_FILE = "manifest.json", "model.safetensors"
@@ -71,13 +71,14 @@ class Artifact(NamedTuple):
 
     manifest: Manifest
     network: Network
+    schema: Schema
     id: str
 
 
 def code_hash() -> str:
     """SHA-256 (hex) over the source that makes features, labels and training."""
     digest = hashlib.sha256()
-    for folder in ("marketdata/core", "trading/learning"):
+    for folder in ("marketdata/core", "marketdata/core/barfeatures", "trading/learning"):
         for path in sorted((BASE / folder).glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -88,13 +89,15 @@ def _require(truth: bool, words: str) -> None:
         raise ArtifactError(words)
 
 
-def _check_names(names: list[str], where: str) -> None:
-    """Names of the artifact against those of this code, the first difference named (MES-ACC-10.21)."""
-    for i, (theirs, ours) in enumerate(zip(names, FEATURE_NAMES, strict=False)):
-        _require(theirs == ours, f"{where}: feature {i} is {theirs!r}, this desk computes {ours!r} there")
-    missing, extra = FEATURE_NAMES[len(names) :], names[FEATURE_COUNT:]
-    _require(not missing, f"{where}: feature {len(names)} ({', '.join(missing[:1])}) is missing")
-    _require(not extra, f"{where}: feature {FEATURE_COUNT} ({', '.join(extra[:1])}) is one too many")
+def schema_of_manifest(manifest: Manifest, where: str) -> Schema:
+    """The features that it was trained on, as this desk computes them; names the first difference (MES-ACC-10.21)."""
+    try:
+        schema = schema_of(manifest.schema_id, manifest.symbol)
+        check_names(manifest.feature_names, schema)
+        check_hash(manifest.schema_hash, schema)
+    except SchemaError as error:
+        raise ArtifactError(f"{where}: {error}") from None
+    return schema
 
 
 def _check_manifest(manifest: Manifest, where: str) -> None:
@@ -103,15 +106,10 @@ def _check_manifest(manifest: Manifest, where: str) -> None:
         manifest.network in NETWORKS, f"{where}: network {manifest.network!r} is unknown; known: {', '.join(NETWORKS)}"
     )
     _require(manifest.classes == list(CLASSES), f"{where}: classes are {manifest.classes}, not {list(CLASSES)}")
-    _check_names(manifest.feature_names, where)
-    _require(manifest.schema_id == SCHEMA_ID, f"{where}: schema is {manifest.schema_id!r}, not {SCHEMA_ID!r}")
-    _require(
-        manifest.schema_hash == schema_hash(),
-        f"{where}: schema hash {manifest.schema_hash[:12]} is not this desk's {schema_hash()[:12]}: train it again",
-    )
+    width = schema_of_manifest(manifest, where).width
     for name, values, length in (
-        ("scaler mean", manifest.scaler_mean, FEATURE_COUNT),
-        ("scaler deviation", manifest.scaler_scale, FEATURE_COUNT),
+        ("scaler mean", manifest.scaler_mean, width),
+        ("scaler deviation", manifest.scaler_scale, width),
         ("class weight", manifest.class_weights, len(CLASSES)),
     ):
         _require(len(values) == length, f"{where}: {len(values)} values of the {name}, {length} are needed")
@@ -131,10 +129,10 @@ def _check_manifest(manifest: Manifest, where: str) -> None:
     )
 
 
-def tensor_shapes(hidden: list[int]) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(inputs: int, hidden: list[int]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a feed-forward network's tensors."""
     shapes: dict[str, tuple[int, ...]] = {}
-    width = FEATURE_COUNT
+    width = inputs
     for i, size in enumerate(hidden):
         shapes[f"hidden.{i}.linear.weight"] = (size, width)
         for name in ("linear.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"):
@@ -145,7 +143,7 @@ def tensor_shapes(hidden: list[int]) -> dict[str, tuple[int, ...]]:
 
 def network_of(manifest: Manifest, tensors: Mapping[str, np.ndarray], where: str = "artifact") -> Network:
     """The fused network: batch normalisation folded into its layers in float64, then float32."""
-    shapes = tensor_shapes(manifest.hidden)
+    shapes = tensor_shapes(len(manifest.feature_names), manifest.hidden)
     for name in sorted(set(shapes) | set(tensors)):
         _require(name in tensors, f"{where}: tensor {name} is missing")
         _require(name in shapes, f"{where}: tensor {name} is unknown")
@@ -178,7 +176,7 @@ def _check_golden(manifest: Manifest, network: Network, where: str) -> None:
     """The fused network must answer the stored rows as the trained one did (MES-ML-13)."""
     out = np.empty(len(CLASSES))
     for i, (features, expected) in enumerate(zip(manifest.golden_inputs, manifest.golden_outputs, strict=True)):
-        _require(len(features) == FEATURE_COUNT, f"{where}: golden row {i} has {len(features)} features")
+        _require(len(features) == len(manifest.feature_names), f"{where}: golden row {i} has {len(features)} features")
         _require(len(expected) == len(CLASSES), f"{where}: golden row {i} has {len(expected)} outputs")
         probabilities(network, np.array(features, np.float64), out)
         difference = float(np.abs(out - expected).max())
@@ -215,7 +213,7 @@ def load(folder: Path) -> Artifact:
         raise ArtifactError(f"{where}: {WEIGHTS_FILE} cannot be read: {error}") from None
     network = network_of(manifest, tensors, where)
     _check_golden(manifest, network, where)
-    return Artifact(manifest, network, hashlib.sha256(data).hexdigest())
+    return Artifact(manifest, network, schema_of_manifest(manifest, where), hashlib.sha256(data).hexdigest())
 
 
 def check_target(folder: Path) -> None:

@@ -17,12 +17,12 @@ from marketdata.core.features_schema import FEATURE_COUNT, RING
 from marketdata.core.features_stream import new_states, update, vector
 from marketdata.core.records import NO_TIME, new_depths
 from marketdata.feeds.port import Batch, Feed
+from trading.learning.schemas import STREAM_SCHEMA, Schema
 from trading.learning.scoring import due
 
 DOWN, FLAT, UP, NO_LABEL = 0, 1, 2, -1
 CHUNK = 20_000  # events read at a time
 FOREVER = np.iinfo(np.int64).max
-BYTES_A_ROW = FEATURE_COUNT * 8 + 8 + 1 + 2 * FEATURE_COUNT * 4  # raw, time, label, scaled with one copy
 BYTES_A_PRICE = 16
 
 
@@ -49,12 +49,13 @@ class Tape(msgspec.Struct, frozen=True):
 class Rows(NamedTuple):
     """Rows in time order.  `label` -1 where undefined; `label_ns` = time at which the label is known."""
 
-    features: np.ndarray  # (n, FEATURE_COUNT) float64
+    features: np.ndarray  # (n, schema.width) float64
     ts_ns: np.ndarray  # (n,) int64
     label: np.ndarray  # (n,) int8
     label_ns: np.ndarray  # (n,) int64
     step_ns: int
     events: int  # events of the tape that were read
+    schema: Schema = STREAM_SCHEMA
 
 
 class Split(NamedTuple):
@@ -67,10 +68,15 @@ class Split(NamedTuple):
     embargoed: int
 
 
+def row_bytes(width: int) -> int:
+    """Memory of one row of so many features while it is trained on: raw, time, label, scaled with one copy."""
+    return width * 8 + 8 + 1 + 2 * width * 4
+
+
 def estimate_bytes(seconds: int, every_ms: int, events_a_second: int = 100) -> tuple[int, int]:
     """(rows, bytes) that a tape of this length needs at most, before it is read; events a second are assumed."""
     rows = seconds * 1000 // max(1, every_ms) + 1
-    return rows, rows * BYTES_A_ROW + seconds * events_a_second * BYTES_A_PRICE
+    return rows, rows * row_bytes(FEATURE_COUNT) + seconds * events_a_second * BYTES_A_PRICE
 
 
 @njit(cache=True)
@@ -209,6 +215,25 @@ def split_rows(rows: Rows, embargo_ns: int, rows_min: int = 50) -> Split:
     labelled = np.flatnonzero(rows.label != NO_LABEL)
     n = len(labelled)
     parts = [labelled[: 6 * n // 10], labelled[6 * n // 10 : 8 * n // 10], labelled[8 * n // 10 :]]
+    return _purged(rows, parts, lambda part: rows.ts_ns[part] >= rows.ts_ns[part[0]] + embargo_ns, rows_min)
+
+
+def split_days(rows: Rows, trading_day: np.ndarray, embargo_days: int = 1, rows_min: int = 50) -> Split:
+    """The same by whole trading days: of n days the borders are floor(0.6 n) and floor(0.8 n) (MES-SPLIT-02); the first
+    `embargo_days` of validation and test are left out.  `trading_day`: (rows,) int64, YYYYMMDD.  Raises DataError."""
+    labelled = np.flatnonzero(rows.label != NO_LABEL)
+    days, place = np.unique(trading_day[labelled], return_inverse=True)
+    first, second = 6 * len(days) // 10, 8 * len(days) // 10
+    parts = [labelled[place < first], labelled[(place >= first) & (place < second)], labelled[place >= second]]
+
+    def late(part: np.ndarray) -> np.ndarray:
+        return np.isin(trading_day[part], np.unique(trading_day[part])[embargo_days:])
+
+    return _purged(rows, parts, late, rows_min)
+
+
+def _purged(rows: Rows, parts: list[np.ndarray], late: Callable[[np.ndarray], np.ndarray], rows_min: int) -> Split:
+    """The parts without rows whose label reaches into the next part, and from the second on only their `late` rows."""
     kept, purged, embargoed = [], 0, 0
     for i, part in enumerate(parts):
         keep = np.ones(len(part), np.bool_)
@@ -216,9 +241,9 @@ def split_rows(rows: Rows, embargo_ns: int, rows_min: int = 50) -> Split:
             keep &= rows.label_ns[part] < rows.ts_ns[parts[i + 1][0]]
         purged += int((~keep).sum())
         if i > 0 and len(part) > 0:
-            late = rows.ts_ns[part] >= rows.ts_ns[part[0]] + embargo_ns
-            embargoed += int((keep & ~late).sum())
-            keep &= late
+            after = late(part)
+            embargoed += int((keep & ~after).sum())
+            keep &= after
         kept.append(part[keep])
     for name, part in zip(("train", "validation", "test"), kept, strict=True):
         if len(part) < rows_min:

@@ -25,6 +25,7 @@ from marketdata.core.records import BAR, BOOK, FLAG_BACKFILL, FLAG_INVALID, NO_T
 from marketdata.core.units import PPM
 from trading.learning.artifacts import Artifact, load
 from trading.learning.forward import probabilities
+from trading.learning.schemas import STREAM_SCHEMA, Schema
 
 THROTTLE_NS = 100_000_000  # a quote or book is scored at most this often, by the venue's time; a closed bar always
 NEUTRAL_NS = 1_000_000_000  # a score without a side is sent at most this often
@@ -57,9 +58,10 @@ class Score(NamedTuple):
 
 
 class Scorer(Protocol):
-    """Scores one vector (FEATURE_COUNT,) float64 that is warm and finite."""
+    """Scores one vector (schema.width,) float64 that is warm and finite."""
 
     name: str
+    schema: Schema  # of the vectors that it reads
     step_ns: int  # grid step that the scorer was made for; 0 = any
 
     def score(self, features: np.ndarray) -> Score: ...
@@ -96,6 +98,7 @@ class BaselineScorer:
     """The documented formula on imbalance and momentum; see the head of this file."""
 
     name = "baseline"
+    schema = STREAM_SCHEMA
     step_ns = 0
 
     def __init__(self, options: Mapping[str, float]) -> None:
@@ -124,6 +127,7 @@ class NetworkScorer:
 
     def __init__(self, artifact: Artifact, options: Mapping[str, float]) -> None:
         self.artifact = artifact
+        self.schema = artifact.schema
         self.step_ns = artifact.manifest.step_ns
         self._edge_min = _options(NETWORK_OPTIONS, options, self.name)["edge_min"]
         self._net = artifact.network

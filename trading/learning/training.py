@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from marketdata.core.features_schema import FEATURE_COUNT, FEATURE_NAMES, SCHEMA_ID, schema_hash
+from marketdata.core.barfeatures.schema import LABEL_S, LABEL_TICKS
 from trading.learning import artifacts, calibration
 from trading.learning.dataset import (
     Cancelled,
@@ -25,7 +25,9 @@ from trading.learning.dataset import (
     Tape,
     estimate_bytes,
     read_rows,
+    row_bytes,
     rows_hash,
+    split_days,
     split_rows,
 )
 from trading.learning.forward import CLASSES
@@ -34,7 +36,10 @@ from trading.learning.networks import DROPOUT, HIDDEN, feed_forward, tensors_of
 if TYPE_CHECKING:
     import torch
 
+    from trading.learning.bar_file import BarFile
+
 NANOS, MILLI = 1_000_000_000, 1_000_000
+FEATURES = "features"  # name of a tape that is a file of bar features
 READ_SHARE = 0.4  # of the progress bar
 PROGRESS_TOTAL = 1000
 CLAIM = "These figures describe one data set; nothing is claimed about any other market or about profit."
@@ -85,7 +90,15 @@ class TrainReport(msgspec.Struct, frozen=True):
 
 
 def estimate(request: TrainRequest) -> tuple[int, int]:
-    """(rows, bytes) at most, before anything is read.  For a whole file (seconds 0) one day is assumed."""
+    """(rows, bytes) at most, before anything is read.  For a whole recording (seconds 0) one day is assumed.
+
+    A file of bar features knows its rows.  Raises DataError, SchemaError for one that cannot be used.
+    """
+    if request.tape.name == FEATURES:
+        file = _open_file(request)
+        file.close()
+        rows = -(-file.rows // _every_s(request))
+        return rows, rows * row_bytes(file.schema.width)
     return estimate_bytes(request.seconds if request.seconds > 0 else 86_400, request.every_ms)
 
 
@@ -115,7 +128,48 @@ def check_request(request: TrainRequest) -> None:
     artifacts.check_target(Path(request.out))
 
 
-def _read(request: TrainRequest, progress: Progress, cancelled: Cancel) -> Rows:
+def _every_s(request: TrainRequest) -> int:
+    return max(1, request.every_ms // 1000)
+
+
+def _open_file(request: TrainRequest) -> "BarFile":
+    """The file of bar features; its labels are those of the schema, so nothing else can be asked for."""
+    from trading.learning.bar_file import BarFile
+
+    if (request.horizon_s, request.cost_ticks) != (LABEL_S, LABEL_TICKS):
+        raise DataError(
+            f"the labels of {request.tape.path} look {LABEL_S} s ahead for more than {LABEL_TICKS} ticks:"
+            " no other horizon or cost can be asked for"
+        )
+    file = BarFile(Path(request.tape.path))
+    if file.symbol != request.symbol:
+        file.close()
+        raise DataError(f"{request.tape.path} holds {file.symbol}, not {request.symbol}")
+    return file
+
+
+def _read(request: TrainRequest, progress: Progress, cancelled: Cancel) -> tuple[Rows, Split]:
+    """Rows and parts: of a file of bar features by whole trading days, of a tape by rows."""
+
+    def report(done: int, share: float, what: str) -> None:
+        progress(int(share * READ_SHARE * PROGRESS_TOTAL), PROGRESS_TOTAL, f"read {done:,} {what}")
+
+    if request.tape.name == FEATURES:
+        from trading.learning.bar_file import read_bar_rows
+
+        file = _open_file(request)
+        try:
+            rows, days = read_bar_rows(
+                file, _every_s(request), lambda done, share: report(done, share, "rows"), cancelled
+            )
+        finally:
+            file.close()
+        return rows, split_days(rows, days)
+    rows = _read_tape(request, lambda done, share: report(done, share, "events"), cancelled)
+    return rows, split_rows(rows, round(request.embargo_s * NANOS))
+
+
+def _read_tape(request: TrainRequest, report: Callable[[int, float], None], cancelled: Cancel) -> Rows:
     from marketdata.feeds.registry import open_feed
 
     feed = open_feed(request.tape)
@@ -128,16 +182,14 @@ def _read(request: TrainRequest, progress: Progress, cancelled: Cancel) -> Rows:
             every_ns=request.every_ms * MILLI,
             horizon_ns=round(request.horizon_s * NANOS),
             cost_ticks=request.cost_ticks,
-            report=lambda events, share: progress(
-                int(share * READ_SHARE * PROGRESS_TOTAL), PROGRESS_TOTAL, f"read {events:,} events"
-            ),
+            report=report,
             cancelled=cancelled,
         )
     finally:
         feed.close()
 
 
-def _class_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def class_weights_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(counts, weights) of the train rows: weight total/(3 count), normalised to sum 3 (MES-ML-07)."""
     counts = np.bincount(labels, minlength=3)
     absent = [CLASSES[i] for i in range(3) if counts[i] == 0]
@@ -150,7 +202,7 @@ def _class_weights(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return counts, weights * 3.0 / weights.sum()
 
 
-def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def scaler_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population deviation of the train rows; deviation 0 becomes 1 (MES-SPLIT-04)."""
     scale = features.std(axis=0)
     scale[scale == 0] = 1.0
@@ -160,14 +212,14 @@ def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class _Fit:
     """One run of the recipe; holds torch's objects for as long as it lasts."""
 
-    def __init__(self, request: TrainRequest, class_weights: np.ndarray) -> None:
+    def __init__(self, request: TrainRequest, class_weights: np.ndarray, width: int) -> None:
         import torch
 
         torch.set_num_threads(1)  # the same bits on every machine with the same build, and no fight for cores
         torch.manual_seed(request.seed)
         self.torch = torch
         self.request = request
-        self.network = feed_forward(FEATURE_COUNT, request.hidden, request.dropout)
+        self.network = feed_forward(width, request.hidden, request.dropout)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=request.rate, weight_decay=request.weight_decay
         )
@@ -263,9 +315,9 @@ def _manifest(
         hidden=list(request.hidden),
         dropout=request.dropout,
         classes=list(CLASSES),
-        feature_names=list(FEATURE_NAMES),
-        schema_id=SCHEMA_ID,
-        schema_hash=schema_hash(),
+        feature_names=list(rows.schema.names),
+        schema_id=rows.schema.id,
+        schema_hash=rows.schema.hash,
         scaler_mean=mean.tolist(),
         scaler_scale=scale.tolist(),
         class_weights=fit.class_weights.tolist(),
@@ -296,14 +348,13 @@ def train(
 ) -> TrainReport:
     """Read, fit, calibrate, evaluate once, save.  `progress(done, total, words)`; `cancelled()` is asked per batch.
 
-    Raises DataError, ArtifactError, Cancelled, or the feed's FeedError; then nothing was written.
+    Raises DataError, SchemaError, ArtifactError, Cancelled, or the feed's FeedError; then nothing was written.
     """
     check_request(request)
-    rows = _read(request, progress, cancelled)
-    split = split_rows(rows, round(request.embargo_s * NANOS))
-    counts, class_weights = _class_weights(rows.label[split.train])
-    mean, scale = _scaler(rows.features[split.train])
-    fit = _Fit(request, class_weights)
+    rows, split = _read(request, progress, cancelled)
+    counts, class_weights = class_weights_of(rows.label[split.train])
+    mean, scale = scaler_of(rows.features[split.train])
+    fit = _Fit(request, class_weights, rows.schema.width)
     x = fit.torch.from_numpy(((rows.features - mean) / scale).astype(np.float32))
     y = fit.torch.from_numpy(rows.label[split.train].astype(np.int64))
     history = fit.run(x[split.train], y, x[split.validation], rows.label[split.validation], progress, cancelled)

@@ -212,7 +212,7 @@ def _asks(plan: Plan) -> list[tuple[str, Callable[[], Found]]]:
         ("workers", probes.probe_workers),
         ("venue", lambda: probes.probe_venue(var / "venue" / "venue.sock")),
         ("guard", lambda: probes.probe_guard(var)),
-        ("scorer", lambda: probes.probe_scorer(plan.scorer)),
+        ("scorer", lambda: probes.probe_scorer(plan.scorer, plan.feed.symbols)),
         ("disk", lambda: probes.probe_disk(var, settings.DISK_BYTES_MIN)),
     ]
 

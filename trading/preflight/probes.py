@@ -7,6 +7,7 @@ import ctypes
 import shutil
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from trading.brokers.paper_link import VenueLink
 from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.brokers.wire import UNKNOWN_ACCOUNT
 from trading.learning.artifacts import ArtifactError
+from trading.learning.feeding import open_feeding
 from trading.learning.scoring import NetworkScorer, ScorerError, open_scorer
 from trading.leases import short_wait
 from trading.models import Session
@@ -140,10 +142,12 @@ def probe_guard(var: Path) -> Found:
     return Found(PASS, _("answers in %s") % _ms(began))
 
 
-def probe_scorer(scorer: ScorerSpec) -> Found:
-    """P-23: the artifact is whole, and was trained on exactly this desk's features."""
+def probe_scorer(scorer: ScorerSpec, symbols: Sequence[str]) -> Found:
+    """P-23: the artifact is whole, of exactly this desk's features, and they exist for these instruments."""
     try:
         opened = open_scorer(scorer.name, scorer.artifact, scorer.options)
+        if opened is not None:
+            open_feeding(opened.schema, symbols)
     except (ScorerError, ArtifactError) as error:
         return Found(FAIL, str(error), _("Choose the baseline, or train again: manage.py train"))
     if opened is None:

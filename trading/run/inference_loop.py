@@ -1,8 +1,9 @@
 """The inference loop's body: market stream in, features moved by one jitted step, SCORE events out to the inbox.
 
 It never decides and never trades; a score that cannot be made or sent is counted and shown, never invented (MES-ML-15).
-Back-fill, and after a takeover everything that the holder before has scored, only warms the features up.  The market
-stream keeps its newest RETAIN entries for that; the cursor is a mark written together with the scores.  No torch here.
+Back-fill, and after a takeover everything that the holder before has scored, only warms the features up: the market
+stream keeps its newest RETAIN entries for that, and bars come again from the journal, which has all.  The cursor is a
+mark written together with the scores.  No torch here.
 """
 
 import time
@@ -12,14 +13,15 @@ from contextlib import ExitStack
 import numpy as np
 import structlog
 
-from marketdata.core.features_schema import FEATURE_COUNT
-from marketdata.core.features_stream import new_states, ready
-from marketdata.core.records import EVENT, NO_TIME, new_depths, new_events
+from marketdata.core.records import BAR, FEED, NO_TIME, new_events
 from trading.core.records import SCORE
-from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, Score, Scorer, ScorerError, open_scorer, scan
+from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
+from trading.learning.schemas import STREAM_SCHEMA
+from trading.learning.scoring import NEUTRAL_NS, Score, Scorer, ScorerError, open_scorer
 from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
+from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
 
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
@@ -28,17 +30,17 @@ READ_COUNT = 64
 SCORE_AGE_NS_MAX = 2_000_000_000  # where the limits name none: an older score would only be refused
 SHOW_S = 1.0
 SAMPLES = 4096
+FAR_NS = np.iinfo(np.int64).max
 
 log = structlog.get_logger("trading.inference")
 
 
 def warm_up(scorer: Scorer | None) -> None:
     """Compile (or load) everything that the first event needs, before there is one."""
-    events = np.zeros(1, EVENT)
-    depth_of = np.full(1, -1, np.int32)
-    scan(new_states(1), np.full(1, NO_TIME), events, new_depths(1), depth_of, 0, THROTTLE_NS, np.empty(FEATURE_COUNT))
+    schema = STREAM_SCHEMA if scorer is None else scorer.schema
+    rehearse(schema)
     if scorer is not None:
-        scorer.score(np.zeros(FEATURE_COUNT))
+        scorer.score(np.zeros(schema.width))
 
 
 class InferenceLoop:
@@ -50,19 +52,16 @@ class InferenceLoop:
         self.latency_ns: deque[int] = deque(maxlen=SAMPLES)  # features and score of each scored event
 
     def open(self, context: LoopContext) -> None:
-        """Raises ScorerError or ArtifactError for a scorer that cannot run, StreamAway without Redis."""
+        """Raises ScorerError or ArtifactError for a scorer that cannot run, StreamAway without Redis, JournalBroken."""
         spec = context.spec
         self._context = context
         self._symbols = [item.symbol for item in spec.instruments]
         self._age_max = spec.limits.get("score_age_ns_max", SCORE_AGE_NS_MAX)
         self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
         warm_up(self._scorer)
-        count = len(spec.instruments)
-        self._states = new_states(count)
-        self._scored_ns = np.full(count, NO_TIME)
-        self._sent: list[tuple[int, int] | None] = [None] * count  # side and time of the last score of each
-        self._features = np.empty(FEATURE_COUNT)
-        self._no_depth = new_depths(1)
+        schema = STREAM_SCHEMA if self._scorer is None else self._scorer.schema
+        self._feeding: Feeding = open_feeding(schema, self._symbols)
+        self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
         self._clock: SessionClock | None = None
         self._wait_ns: deque[int] = deque(maxlen=SAMPLES)  # from the sender's append to ours, per entry
         self._kept: deque[StreamId] = deque()
@@ -78,6 +77,8 @@ class InferenceLoop:
         mark = self._inbox.mark(MARK)
         self._done = ZERO_ID if mark is None else parse_id(mark)
         self._market.open(self._done)
+        if self._feeding.keeps_history:
+            self._read_history()
 
     def step(self) -> int:
         """One bounded batch of market entries; returns how many events it handled.  Raises StreamAway, Fenced."""
@@ -100,6 +101,20 @@ class InferenceLoop:
         """Let Redis go.  Features are not kept: the next holder makes them anew from the retained entries."""
         self._stack.close()
 
+    def _read_history(self) -> None:
+        """The session's bars so far, from its journal, up to the first market entry not yet scored (MES-FEAT-06)."""
+        waiting = self._market.read(self._done, 0, 1)
+        until_ns = int(waiting[0].events["ts_ns"][0]) if waiting else FAR_NS
+        reader, seq = JournalReader(self._context.folder), 0
+        while len(frames := reader.read(seq, CHUNK_FRAMES)) > 0:
+            seq += len(frames)
+            events = frames["event"]
+            events = events[((events["kind"] == BAR) | (events["kind"] == FEED)) & (events["ts_ns"] < until_ns)]
+            for _ in self._feeding.moments(events, NO_DEPTHS, np.full(len(events), -1, np.int32)):
+                self.counts["history"] += 1
+            self._context.beat({"state": "reading the journal", "history": self.counts["history"]})
+        self._feeding.missed()  # what lies between the journal and the stream, the next bar tells
+
     def _entry(self, entry: Entry) -> None:
         """Move the features by one entry, send its scores, advance the cursor."""
         repeated = 0 < entry.position <= self._position
@@ -121,21 +136,18 @@ class InferenceLoop:
         missed = entry.position - len(entry.events) - self._position
         if self._position > 0 and missed > 0:
             self.counts["missed_events"] += missed
-            self._states["book_ok"] = 0
+            self._feeding.missed()
         self._position = entry.position
 
     def _scores(self, entry: Entry) -> np.ndarray:
         """SCORE events of one entry; none for entries that the holder before has done."""
-        events = entry.events.copy()  # jitted code is compiled for writable arrays
-        depths = entry.depths.copy() if len(entry.depths) > 0 else self._no_depth
-        depth_of = entry.depth_of.astype(np.int32)
-        found: list[np.ndarray] = []
-        index, count = 0, len(events)
-        self.counts["events"] += count
-        while index < count:
+        events, found = entry.events, []
+        self.counts["events"] += len(events)
+        moments = self._feeding.moments(events, entry.depths, entry.depth_of)
+        while True:
             begin = time.perf_counter_ns()
-            index = scan(self._states, self._scored_ns, events, depths, depth_of, index, THROTTLE_NS, self._features)
-            if index == count:
+            index = next(moments, None)
+            if index is None:
                 break
             if entry.id > self._done and self._scorer is not None:
                 now_ns = self._now(int(events[index]["ts_ns"]))
@@ -143,7 +155,6 @@ class InferenceLoop:
                 self.latency_ns.append(time.perf_counter_ns() - begin)
                 if score is not None:
                     found.append(self._event(events[index], score, now_ns))
-            index += 1
         return gather(found)
 
     def _now(self, event_ns: int) -> int:
@@ -158,13 +169,13 @@ class InferenceLoop:
         return self._clock.now()
 
     def _score(self, event: np.record, now_ns: int) -> Score | None:
-        """The score of the vector in `_features`, or None with the reason counted."""
+        """The score of the vector of this moment, or None with the reason counted."""
         scorer, which = self._scorer, int(event["instrument"])
         assert scorer is not None
         if now_ns == NO_TIME or now_ns - int(event["ts_ns"]) > self._age_max:
             self.counts["stale"] += 1
             return None
-        step_ns = int(self._states[which]["step_ns"])
+        step_ns = self._feeding.step_ns(which)
         if scorer.step_ns not in (0, step_ns):
             if self.counts["wrong_step"] == 0:
                 steps = {"network_ns": scorer.step_ns, "tape_ns": step_ns}
@@ -172,7 +183,7 @@ class InferenceLoop:
             self.counts["wrong_step"] += 1
             return None
         try:
-            score = scorer.score(self._features)
+            score = scorer.score(self._feeding.vector)
         except ScorerError:
             if self.counts["errors"] == 0:
                 log.exception("no_score", symbol=self._symbols[which])
@@ -221,8 +232,9 @@ class InferenceLoop:
         if now - self._shown < SHOW_S:
             return
         self._shown = now
-        numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name, **self.counts}
-        numbers |= {"inbox_full": int(self._full), "warm": int(sum(ready(state) for state in self._states))}
+        numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name}
+        numbers |= {**self.counts, **self._feeding.counts}
+        numbers |= {"inbox_full": int(self._full), "warm": self._feeding.warm()}
         for name, samples in (("score_us", self.latency_ns), ("wait_us", self._wait_ns)):
             if len(samples) > 0:
                 p50, p99 = np.percentile(np.array(samples), (50, 99)) / 1000

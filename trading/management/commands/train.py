@@ -18,19 +18,23 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Train a feed-forward network to say down, flat or up at a horizon, from the simulated market or from --data, "
-        "and save it as safetensors with a JSON manifest.  No edge is claimed."
+        "Train a feed-forward network to say down, flat or up at a horizon, from the simulated market, a recording "
+        "(--data) or a file of bar features (--features), and save it as safetensors with a JSON manifest.  No edge is "
+        "claimed."
     )
 
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_tape_arguments(parser)
+        words = "file of bar features (manage.py features --schema bars) to train on instead of a tape"
+        parser.add_argument("--features", default="", metavar="FILE", help=words)
         parser.add_argument("--out", required=True, help="folder to make; it must not exist yet")
         parser.add_argument("--seed", type=int, default=42, help="seed of weights, order of rows and simulated tape")
         parser.add_argument("--horizon", type=float, default=30.0, help="seconds ahead that the label looks (30)")
         parser.add_argument("--cost", type=float, default=3.0, help="ticks a move must exceed to be up or down (3)")
-        parser.add_argument("--every-ms", type=int, default=500, help="one row at most per so many ms (500)")
+        words = "one row at most per so many ms (500); of --features the rows of every so many whole seconds"
+        parser.add_argument("--every-ms", type=int, default=500, help=words)
         parser.add_argument("--epochs", type=int, default=50, help="passes over the train rows at most (50)")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -38,10 +42,15 @@ class Command(BaseCommand):
         """Exit status 0 when the artifact stands, 1 for a refusal, 130 for Ctrl-C."""
         from marketdata.feeds.port import FeedError
         from trading.learning.artifacts import ArtifactError
-        from trading.learning.dataset import Cancelled, DataError
-        from trading.learning.training import TrainRequest, estimate, train
+        from trading.learning.dataset import Cancelled, DataError, Tape
+        from trading.learning.schemas import SchemaError
+        from trading.learning.training import FEATURES, TrainRequest, estimate, train
 
         tape, seconds = tape_from(options, options["seed"])
+        if options["features"]:
+            if options["data"] or options["seconds"] is not None:
+                raise CommandError("--features names the rows: give neither --data nor --seconds")
+            tape, seconds = Tape(name=FEATURES, symbols=[options["symbol"]], path=options["features"]), 0
         request = TrainRequest(
             tape=tape,
             symbol=options["symbol"],
@@ -53,8 +62,8 @@ class Command(BaseCommand):
             every_ms=options["every_ms"],
             epochs=options["epochs"],
         )
-        rows, size = estimate(request)
         try:
+            rows, size = estimate(request)
             if not options["json"]:
                 self.stdout.write(f"At most {rows:,} rows, about {size / 1e6:,.0f} MB of memory.")
             with Bar(quiet=options["json"]) as bar:
@@ -62,7 +71,7 @@ class Command(BaseCommand):
         except (KeyboardInterrupt, Cancelled):
             self.stderr.write("Cancelled; nothing was written.")
             sys.exit(130)
-        except (DataError, ArtifactError, FeedError) as error:
+        except (DataError, SchemaError, ArtifactError, FeedError) as error:
             raise CommandError(str(error)) from None
         if options["json"]:
             self.stdout.write(json.dumps(msgspec.to_builtins(report)))
