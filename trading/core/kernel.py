@@ -69,11 +69,11 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
             n = follow_market(state, params, e, out, n, wants)
     else:
         n = _dispatch(state, params, e, out, n)
-    return _finish(state, params, out, n, held, e.seq)
+    return finish(state, params, out, n, held, e.seq)
 
 
 @inner
-def _finish(state: State, params: Params, out: np.ndarray, n: int, held: int, seq: int) -> int:
+def finish(state: State, params: Params, out: np.ndarray, n: int, held: int, seq: int) -> int:
     """A hold that went up: what it asks for is asked everywhere, at once.  Outputs are numbered on from their input.
 
     Another may go up while it is asked, after some instruments were looked at: each bit is asked for once at most.
@@ -237,7 +237,7 @@ def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> in
             if wants != NOT_IDLE:
                 held = account.holds
                 n = follow_market(state, params, e, out, 0, wants)
-                total += _finish(state, params, out, n, held, seq)
+                total += finish(state, params, out, n, held, seq)
                 continue
             account.seq = seq - 1
         one[0] = e

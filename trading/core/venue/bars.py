@@ -14,6 +14,8 @@ from trading.core.venue.answers import cancel, fill, remaining
 from trading.core.venue.state import Venue
 
 OPEN_SHARE = 4  # an order that arrives within the first quarter of a bar takes part in it; a later one in the next
+EXITS, ENTRIES, STOPS, LIMITS = range(4)  # stages within one bar (MES-BT-02, steps 2 and 3)
+STAGES = 4
 
 
 @njit(cache=True)
@@ -68,28 +70,35 @@ def try_order(venue: Venue, out: np.ndarray, n: int, slot: int) -> int:
 
 
 @njit(cache=True)
-def _stage(order_type: int, role: int) -> int:
-    """Place of an order in the sequence within one bar (MES-BT-02, steps 2 and 3)."""
+def stage_of(order_type: int, role: int) -> int:
+    """Place of an order in the sequence within one bar."""
     if order_type == MARKET:
-        return 1 if role == ENTRY else 0
-    return 2 if order_type == STOP else 3
+        return ENTRIES if role == ENTRY else EXITS
+    return STOPS if order_type == STOP else LIMITS
+
+
+@njit(cache=True)
+def meet_stage(venue: Venue, instrument: int, stage: int, out: np.ndarray, n: int) -> int:
+    """The working orders of one stage and instrument against its last bar, in time priority."""
+    account = venue.account[0]
+    i = 0
+    while i < account.working_count:
+        slot = venue.working[i]
+        order = venue.orders[slot]
+        if order.instrument == instrument and stage_of(order.order_type, order.role) == stage:
+            n = try_order(venue, out, n, slot)
+        if i < account.working_count and venue.working[i] == slot:
+            i += 1  # still in line; else the next one has moved up
+    return n
 
 
 @njit(cache=True)
 def meet_bar(venue: Venue, instrument: int, out: np.ndarray, n: int) -> int:
     """All working orders of one instrument against its last bar."""
-    account = venue.account[0]
-    if account.working_count == 0:
+    if venue.account[0].working_count == 0:
         return n
-    for stage in range(4):
-        i = 0
-        while i < account.working_count:
-            slot = venue.working[i]
-            order = venue.orders[slot]
-            if order.instrument == instrument and _stage(order.order_type, order.role) == stage:
-                n = try_order(venue, out, n, slot)
-            if i < account.working_count and venue.working[i] == slot:
-                i += 1  # still in line; else the next one has moved up
+    for stage in range(STAGES):
+        n = meet_stage(venue, instrument, stage, out, n)
     return n
 
 
