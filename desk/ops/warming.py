@@ -89,11 +89,19 @@ def warm_venue() -> None:
     assert int(warm().account[0].ref) > 0, "the venue answers"
 
 
+def warm_backtest() -> None:
+    from desk.ops.bench.backtest import made_bars, once, plans
+
+    _, result = once(plans()["full"], made_bars(1000))
+    assert int(result.run.bars) == 1000, "every bar was driven"
+
+
 WARMERS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("kernel", warm_kernel),
     ("simulated market and features", warm_features),
     ("bar features", warm_bar_features),
     ("venue", warm_venue),
+    ("backtest", warm_backtest),
 )
 
 

@@ -1,0 +1,150 @@
+"""One random run through the compiled loop and through the oracle, and where they part.
+
+The loop gets the shipped profile `mes-topstep` with the drawn numbers put into it; the oracle gets the same numbers.
+"""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import trading
+from marketdata.core.instruments import INSTRUMENTS
+from risk.core.records import ANCHOR_FILL, ANCHOR_SIGNAL, MES, STOP_ATR, STOP_FIXED
+from tests.backtest.market import ALL_HOURS, STANDARD, TOPSTEP, bars_of, days_of, rules_of
+from tests.backtest.oracle import Oracle
+from tests.backtest.parts import Bar, Day, Rules, S
+from trading.config.schema import load_file
+from trading.core.history.records import Columns
+from trading.run.backtest.engine import Backtest, Result, reason_of
+from trading.run.backtest.plan import Calendar, Plan, plan_of
+
+PROFILES = Path(trading.__file__).parent / "profiles"
+DOLLAR = 1_000_000
+FAR_TICKS, MANY = 1_000_000, 100_000  # P-11 and P-17 are held by the kernel's own oracle
+SCHEDULES = (TOPSTEP, TOPSTEP, STANDARD, ALL_HOURS)
+
+
+def shipped(name: str = "mes-topstep", sample: str = "bar") -> Plan:
+    """The plan of a shipped profile, every row of the curve kept."""
+    return plan_of(load_file(PROFILES / f"{name}.yaml"), INSTRUMENTS["MES"], equity_sample=sample)
+
+
+def plan_with(rules: Rules, schedule: str) -> Plan:
+    """The shipped profile with these numbers in it."""
+    plan = shipped()
+    changed = {
+        "capital_micros": rules.capital * DOLLAR,
+        "move_ticks_max": FAR_TICKS,
+        "messages_1s_max": MANY,
+        "messages_60s_max": MANY,
+        "stop_ticks": rules.stop,
+        "stop_method": STOP_ATR if rules.atr else STOP_FIXED,
+        "target_ticks": rules.target,
+        "target_ratio_ppm": rules.ratio * 1_000_000,
+        "trail_ticks": rules.trail,
+        "hold_ns_max": rules.hold * S,
+        "bracket_anchor": ANCHOR_SIGNAL if rules.signal_anchor else ANCHOR_FILL,
+        "entry_ttl_ns": rules.ttl * S,
+        "cooldown_entry_ns": rules.cool_entry * S,
+        "cooldown_exit_ns": rules.cool_exit * S,
+        "streak_soft": rules.streak_soft,
+        "streak_hard": rules.streak_hard,
+        "reverse_confidence_ppm_min": 750_000 if rules.reverse else 0,
+        "loss_day_micros_max": rules.day_loss * DOLLAR,
+        "drawdown_day_micros_max": rules.day_drawdown * DOLLAR,
+        "drawdown_micros_max": rules.drawdown * DOLLAR,
+        "loss_total_micros_max": rules.kill * DOLLAR,
+        "half_keep_one": int(rules.keep_one),
+    }
+    assert set(changed) <= set(plan.limits)
+    return replace(
+        plan,
+        limits=plan.limits | changed,
+        schedule=schedule,
+        slip_ticks=rules.slip,
+        limit_fill="touch" if rules.touch else "through",
+        capital_micros=rules.capital * DOLLAR,
+    )
+
+
+def columns_of(bars: list[Bar]) -> Columns:
+    """Bars as the loop takes them."""
+    return Columns(
+        start_ns=np.array([b.start for b in bars], np.int64),
+        ticks=np.array([(b.o, b.h, b.low, b.c) for b in bars], np.int64).reshape(-1, 4),
+        volume=np.array([b.volume for b in bars], np.int64),
+        contract=np.array([b.contract for b in bars], np.int64),
+        side=np.array([b.side for b in bars], np.int8),
+        confidence_ppm=np.array([b.confidence for b in bars], np.int32),
+    )
+
+
+def through_loop(plan: Plan, bars: list[Bar], cuts: tuple[int, ...] = (), tape: int = 0) -> tuple[Backtest, Result]:
+    """The bars through the compiled loop, in chunks cut at these places."""
+    calendar = Calendar.between(bars[0].start, bars[-1].start)
+    run = Backtest(plan, calendar, S, bars[0].start, tape=tape)
+    edges = [0, *cuts, len(bars)]
+    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        run.feed(columns_of(bars[begin:end]))
+    return run, run.end()
+
+
+def through_oracle(rules: Rules, days: list[Day], bars: list[Bar]) -> Oracle:
+    """The same through the oracle, from the first bar's session on."""
+    first = next(k for k, day in enumerate(days) if day.opens <= bars[0].start < day.closes)
+    oracle = Oracle(rules, days[first:])
+    for b in bars:
+        oracle.bar(b)
+    oracle.end()
+    return oracle
+
+
+def loop_trades(result: Result) -> list[dict[str, object]]:
+    """Trades of the loop in the oracle's words."""
+    return [
+        {
+            "day": int(t.trading_day), "entry_ns": int(t.entry_ns), "exit_ns": int(t.exit_ns), "side": int(t.side),
+            "entry": int(t.entry_tick), "exit": int(t.exit_tick), "qty": int(t.qty), "gross": int(t.gross_micros),
+            "fees": int(t.fee_micros), "slip": int(t.slip_micros), "net": int(t.net_micros),
+            "reason": reason_of(t, MES), "confidence": int(t.confidence_ppm), "bars": int(t.bars_held),
+            "mfe": int(t.mfe_ticks), "mae": int(t.mae_ticks), "risk": int(t.risk_micros), "stop": int(t.stop_tick),
+            "target": int(t.target_tick),
+        }
+        for t in result.trades
+    ]  # fmt: skip
+
+
+def draw(seed: int, count: int) -> tuple[Rules, str, list[Day], list[Bar]]:
+    """One random run: rules, schedule, sessions, bars."""
+    rng = random.Random(seed)
+    schedule = rng.choice(SCHEDULES)
+    days = days_of(rng.randrange(6), schedule)
+    return rules_of(rng), schedule, days, bars_of(rng, days, count)
+
+
+def difference(seed: int, count: int = 600) -> tuple[str, Result]:
+    """What the two disagree about, empty when they agree; and the loop's result, for counting what was reached."""
+    rules, schedule, days, bars = draw(seed, count)
+    cuts = (count // 3, count // 3 + 1) if seed % 3 == 0 and len(bars) == count else ()
+    _, result = through_loop(plan_with(rules, schedule), bars, cuts)
+    oracle = through_oracle(rules, days, bars)
+    head = f"seed {seed}, {schedule}, {rules}"
+    for k, (ours, theirs) in enumerate(zip(loop_trades(result), oracle.trades, strict=False)):
+        if ours != theirs:
+            parts = {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+            return f"{head}: trade {k + 1} differs, loop and oracle: {parts} of {theirs}", result
+    if len(result.trades) != len(oracle.trades):
+        return f"{head}: {len(result.trades)} trades, the oracle has {len(oracle.trades)}", result
+    points = list(zip(*(result.points[n].tolist() for n in ("ts_ns", "equity_micros", "position")), strict=True))
+    for k, (point, own) in enumerate(zip(points, oracle.points, strict=False)):
+        if point != own:
+            return f"{head}: point {k} is {point}, the oracle's {own}", result
+    if len(points) != len(oracle.points) or int(result.run.all_points) != len(points):
+        return f"{head}: {len(points)} points of {result.run.all_points}, the oracle has {len(oracle.points)}", result
+    if result.days["equity_micros"].tolist() != oracle.closes or result.balance_micros != oracle.balance:
+        return f"{head}: closes {result.days['equity_micros'].tolist()}, the oracle's {oracle.closes}", result
+    if int(result.trades["net_micros"].sum()) != result.balance_micros - result.plan.capital_micros:
+        return f"{head}: the trades' net is not the change of the balance", result
+    return "", result

@@ -1,0 +1,177 @@
+"""What the slow oracle of backtests is made of: the rules of a run, bars, positions, one segment's grid.
+
+Plain Python, nothing of the product: see `oracle`.
+"""
+
+from dataclasses import dataclass, field
+
+S = 1_000_000_000
+MINUTE = 60 * S
+CARRY = 300 * S
+TICK = 1_250_000
+FEE = 420_000
+MARGIN = 50_000_000
+TABLE = (  # strongest first: what flattens, and what only stops entries
+    "EQUITY_KILL", "ACCOUNT_DRAWDOWN", "NOT_FLAT_AT_CUTOFF", "MIN_BALANCE", "DAILY_LOSS", "DAILY_DRAWDOWN", "EOD",
+    "CLOSE_ONLY", "LOSS_STREAK", "AFTER_HOURS",
+)  # fmt: skip
+FLATTENS = ("EQUITY_KILL", "ACCOUNT_DRAWDOWN", "NOT_FLAT_AT_CUTOFF", "DAILY_LOSS", "DAILY_DRAWDOWN", "EOD")
+REASONS = {"EOD": "eod_flatten", "DAILY_LOSS": "circuit_breaker", "ACCOUNT_DRAWDOWN": "circuit_breaker"}
+TIERS = ((700, 0, 0), (1000, 1, 20_000), (1500, 2, 20_000), (2000, 3, 20_000), (3000, 4, 20_000))
+
+
+@dataclass
+class Rules:
+    """What a run is asked to do.  Money in dollars, times in seconds."""
+
+    capital: int = 1000
+    slip: int = 1
+    touch: bool = False
+    stop: int = 8
+    atr: bool = False
+    target: int = 0
+    ratio: int = 2
+    trail: int = 0
+    hold: int = 0
+    signal_anchor: bool = False
+    ttl: int = 5
+    cool_entry: int = 5
+    cool_exit: int = 30
+    streak_soft: int = 3
+    streak_hard: int = 5
+    reverse: bool = True
+    day_loss: int = 50
+    day_drawdown: int = 75
+    drawdown: int = 200
+    kill: int = 300
+    keep_one: bool = True
+
+
+@dataclass
+class Day:
+    """One session: its number YYYYMMDD, open and close, and [(phase, start), …] to its last; times in ns."""
+
+    number: int
+    opens: int
+    closes: int
+    phases: list[tuple[str, int]]
+
+
+@dataclass
+class Bar:
+    """One printed bar with the decision made at its end."""
+
+    start: int
+    o: int
+    h: int
+    low: int
+    c: int
+    volume: int
+    contract: int = 0
+    side: int = 0
+    confidence: int = 1_000_000
+
+
+@dataclass
+class Position:
+    """What is held."""
+
+    side: int
+    qty: int
+    entry: int
+    entry_ns: int
+    stop: int
+    target: int
+    first_stop: int
+    confidence: int
+    day: int
+    placed: tuple[int, int] = (0, 0)  # stop and target at the entry
+    bars: int = 0
+    mfe: int = 0
+    mae: int = 0
+    trailed: bool = False
+    closing: str = ""  # why it is to be closed at the next open
+
+
+@dataclass
+class Pending:
+    """An entry that waits for its print.  Stop and target are distances."""
+
+    side: int
+    qty: int
+    stop: int
+    target: int
+    decided_ns: int
+    close: int
+    confidence: int
+
+
+@dataclass
+class Grid:
+    """One segment's rows (MES-BREAK-02, ATR)."""
+
+    ranges: list[int] = field(default_factory=list)
+    last: int | None = None
+    minute: int | None = None
+    full: bool = False
+    volume: int = 0
+    atrs: list[int] = field(default_factory=list)
+    volumes: list[int] = field(default_factory=list)
+    volatile: bool = False
+    quiet: bool = False
+
+    def row(self, start: int, high: int, low: int, close: int, volume: int) -> None:
+        """One row of a second, printed or carried."""
+        if self.minute is None:
+            self.full = start % MINUTE == 0
+        elif start // MINUTE != self.minute:
+            self._minute_ended()
+            self.full, self.volume = True, 0
+        self.minute = start // MINUTE
+        reach = high - low if self.last is None else max(high - low, abs(high - self.last), abs(low - self.last))
+        self.ranges.append(reach)
+        self.volume += volume
+        self.last = close
+
+    def _minute_ended(self) -> None:
+        self.volatile = self.quiet = False
+        if not self.full:
+            return
+        if (atr := self.atr()) is not None:
+            normal = self.atrs[-20:]
+            self.volatile = len(normal) >= 5 and atr >= 14 and atr * len(normal) > 3 * sum(normal)
+            self.atrs.append(atr)
+        normal = self.volumes[-20:]
+        self.quiet = len(normal) >= 5 and 10 * self.volume * len(normal) < sum(normal)
+        self.volumes.append(self.volume)
+
+    def atr(self) -> int | None:
+        """Σ14 TR in ticks."""
+        return sum(self.ranges[-14:]) if len(self.ranges) >= 14 else None
+
+
+def sized(
+    r: Rules, balance: int, left: int, atr: int | None, reduced: bool, scaled: bool, confidence: int
+) -> tuple[int, int, int] | None:
+    """(contracts, stop, target) of an entry (MES-STOP-01 to -03, MES-SIZE-02); None when no contract is left.
+
+    `left`: daily risk that remains, `atr`: Σ14 TR, `scaled`: a SCALE hold stands.
+    """
+    stop = r.stop if not r.atr or atr is None else atr * 3 // (2 * 14)
+    stop = min(max(stop, 4), 16)
+    if reduced:
+        stop = max(4, stop * 3 // 4)
+    target = r.target if r.target else max(4, stop * r.ratio)
+    if balance < TIERS[0][0] * 1_000_000:
+        return None
+    most, share = next(((m, s) for top, m, s in TIERS[1:] if balance <= top * 1_000_000), (10, 15_000))
+    budget, risk = share * balance // 1_000_000, stop * TICK
+    base = min(most, budget // risk)
+    halves = next(t for least, t in ((900, 4), (800, 3), (700, 2), (600, 1)) if confidence >= least * 1000)
+    size = min(most, base * halves // 2)
+    size = size // 2 if scaled else size
+    if base == 0 or (size == 0 and not r.keep_one):
+        return None
+    caps = (25_000_000 // risk, budget // risk, left // (risk + 2 * FEE), balance // MARGIN, 10)
+    size = min(max(size, 1), *caps)
+    return (size, stop, target) if size > 0 else None

@@ -1,0 +1,44 @@
+"""The compiled loop equals a slow oracle on random bars: gaps, jumps, session ends, half days, rolls, all rules.
+
+`python -m tests.backtest --sets 2000` is the long form.
+"""
+
+from collections import Counter
+from datetime import datetime
+
+from marketdata.calendars import SCHEDULES, cme_sessions, session_phases
+from marketdata.core.sessions import PHASES
+from risk.core.records import MES
+from tests.backtest.compare import difference
+from tests.backtest.market import STANDARD, TOPSTEP, WEEKS, days_of
+from trading.run.backtest.engine import reason_of
+
+SETS = 100
+MUST_REACH = {
+    "target", "stop", "trailing_stop", "time", "session_end", "contract_roll", "end_of_data", "signal", "reversal",
+    "eod_flatten", "circuit_breaker", "risk_limit",
+}  # fmt: skip
+
+
+def test_random_bars_give_the_oracles_trades_and_curve_mes_bt_02() -> None:
+    reached: Counter[str] = Counter()
+    for seed in range(SETS):
+        words, result = difference(seed)
+        assert words == ""
+        reached.update(reason_of(trade, MES) for trade in result.trades)
+    assert set(reached) == MUST_REACH
+    assert sum(reached.values()) > 10 * SETS
+
+
+def test_the_tests_table_of_sessions_is_the_products_mes_cal_01() -> None:
+    for week, (dates, _) in enumerate(WEEKS):
+        first, last = (datetime.fromisoformat(text).date() for text in (dates[0], dates[-1]))
+        sessions = cme_sessions(first, last)
+        for name in (STANDARD, TOPSTEP):
+            own = days_of(week, name)
+            assert [(s.trading_day, s.open_ns, s.close_ns) for s in sessions] == [
+                (d.number, d.opens, d.closes) for d in own
+            ]
+            for session, day in zip(sessions, own, strict=True):
+                phases = [(PHASES[phase], start) for phase, start, _ in session_phases(SCHEDULES[name], session)]
+                assert phases == [pair for pair in day.phases if pair[0] != "AFTER_HOURS"]

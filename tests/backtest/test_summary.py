@@ -1,0 +1,84 @@
+"""The figures of `summary.json` against the worked example, calculated here once more (MES-METRIC-01 to -12)."""
+
+from math import sqrt
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+
+from tests.backtest.compare import shipped, through_loop
+from tests.backtest.market import at
+from tests.backtest.parts import Bar, S
+from tests.backtest.test_hand import BARS, bars_of, example
+from trading.run.backtest import summary
+from trading.run.backtest.engine import Result
+
+CLOSES = (1000.0, 1008.69, 976.17, 972.83, 968.24)
+WON, LOST = 19.16 + 1.66 + 19.16, 71.74
+
+
+@pytest.fixture(scope="module")
+def worked() -> Result:
+    return through_loop(example(shipped()), bars_of(BARS))[1]
+
+
+@pytest.fixture(scope="module")
+def figures(worked: Result) -> dict[str, dict]:
+    return summary.metrics(worked)
+
+
+def returns() -> list[float]:
+    return [after / before - 1 for before, after in zip(CLOSES[:-1], CLOSES[1:], strict=True)]
+
+
+def test_daily_returns_over_every_session(worked: Result) -> None:
+    assert worked.trading_days.tolist() == [20260303, 20260304, 20260305, 20260306]
+    assert summary.daily_returns(worked).tolist() == pytest.approx(returns())
+
+
+def test_returns_and_risk(figures: dict[str, dict]) -> None:
+    r = returns()
+    found = figures["returns"]
+    assert found["total"] == pytest.approx(-0.03176)
+    assert found["cagr"] == pytest.approx(0.96824 ** (252 / 4) - 1)
+    assert found["monthly_mean"] == pytest.approx(mean(r) * 21)
+    assert found["sharpe"] == pytest.approx(mean(r) / stdev(r) * sqrt(252))
+    downside = sqrt(sum(min(value, 0) ** 2 for value in r) / 4)
+    assert found["sortino"] == pytest.approx(mean(r) / downside * sqrt(252))
+    assert figures["risk"]["calmar"] == pytest.approx(found["cagr"] / (42.54 / 1010.78))
+    assert figures["risk"]["recovery_factor"] == pytest.approx(-31.76 / 42.54)
+    assert figures["risk"]["var_95"] == pytest.approx(-float(np.quantile(r, 0.05)))
+
+
+def test_drawdown_over_every_point_mes_metric_04(figures: dict[str, dict]) -> None:
+    found = figures["drawdown"]
+    assert found["usd"] == "42.540000"
+    assert found["pct"] == pytest.approx(100 * 42.54 / 1010.78)
+    assert found["pct_from"] == "2026-03-03T20:50:01Z", "the last row at the peak"
+    assert found["pct_at"] == "2026-03-06T15:00:03Z"
+    assert found["recovered"] is False and found["duration_sessions"] == 4
+    assert found["duration_s"] == 2 * 86_400 + 18 * 3600 + 15 * 60
+
+
+def test_trades_consistency_and_costs(figures: dict[str, dict]) -> None:
+    trades = figures["trades"]
+    assert (trades["count"], trades["wins"], trades["losses"], trades["zeros"]) == (13, 3, 10, 0)
+    assert trades["profit_factor"] == pytest.approx(WON / LOST)
+    assert trades["expectancy"] == pytest.approx(-31.76 / 13)
+    assert trades["streaks"] == {"wins": 2, "losses": 5}
+    assert figures["consistency"]["winning_days"] == 0.25
+    assert (figures["consistency"]["best_day"], figures["consistency"]["worst_day"]) == ("8.690000", "-32.520000")
+    assert figures["consistency"]["worst_day_pct"] == pytest.approx(-100 * 32.52 / 1008.69)
+    costs = figures["costs"]
+    assert (costs["commission"], costs["slippage"], costs["cost"]) == ("11.760000", "32.500000", "44.260000")
+    assert costs["pct_of_gross"] == pytest.approx(100 * 44.26 / 42.5)
+
+
+def test_what_is_not_defined_is_null_with_its_reason() -> None:
+    """A run without a trade: no number stands in for one."""
+    flat = [Bar(at("2026-03-03", "10:00:00") + k * S, 10, 10, 10, 10, 1) for k in range(5)]
+    figures = summary.metrics(through_loop(shipped(), flat)[1])
+    assert figures["returns"]["sharpe"] is None and figures["trades"]["win_rate"] is None
+    assert figures["risk"]["calmar"] is None and figures["costs"]["per_trade"] is None
+    assert {"sharpe", "sortino", "calmar", "win_rate", "profit_factor", "expectancy"} <= set(figures["undefined"])
+    assert figures["drawdown"]["recovered"] is True and figures["drawdown"]["duration_s"] == 0

@@ -1,0 +1,201 @@
+"""The ring inside a backtest: what the kernel sends reaches the simulated venue, whose answers the kernel hears in turn.
+
+One event at a time, in one order: an input, its outputs, the venue's answers to them, each again an input.  No latency:
+bars say nothing about the time within them (MES-BT-02).  Called by the loop over bars and by its clock.
+"""
+
+import numpy as np
+
+from marketdata.core.compiled import inner
+from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_BEAT, NO_TICK, NO_TIME
+from risk.core.codes import APPROVED
+from risk.core.holds import FLATTEN_MASK, strongest
+from trading.core.effects import blank
+from trading.core.history import books
+from trading.core.history.records import Desk, Room
+from trading.core.kernel import step
+from trading.core.protect import BY_HOLD
+from trading.core.records import (
+    CANCEL,
+    CANCELLED_EXPIRED,
+    DECISION,
+    ENTRY,
+    EXIT,
+    FILL,
+    LIMIT,
+    MARKET,
+    MODIFY,
+    QUERY,
+    RECON,
+    RECON_BEGIN,
+    RECON_END,
+    RECON_ORDER,
+    RECON_POSITION,
+    STOP,
+    SUBMIT,
+    TRADE_CLOSED,
+)
+from trading.core.venue.answers import cancel, fill
+from trading.core.venue.engine import request
+from trading.core.venue.requests import free_slot, place
+from trading.core.venue.state import Venue
+
+
+@inner
+def keep_tape(run: np.record, tape: np.ndarray, e: np.record, out: np.ndarray, n: int) -> None:
+    """Input and outputs as a journal has them, where somebody wants to read them."""
+    if tape.shape[0] == 0:
+        return
+    assert run.tape + n < tape.shape[0]
+    tape[run.tape] = e
+    for k in range(n):
+        tape[run.tape + 1 + k] = out[k]
+    run.tape += n + 1
+
+
+@inner
+def send(desk: Desk, room: Room) -> None:
+    """The event in `room.one` through the kernel; its requests through the venue, whose answers wait in line."""
+    run = desk.run[0]
+    account = desk.state.account[0]
+    position = desk.state.positions[0]
+    e = room.one[0]
+    e.seq = account.seq + 1
+    if e.kind == FILL and e.role != ENTRY:
+        books.leaving(run, e)
+    n = step(desk.state, desk.params, room.one, 0, room.out)
+    keep_tape(run, room.tape, e, room.out, n)
+    if e.kind == FILL and e.role == ENTRY:
+        books.entered(run, position, e, account.trading_day)
+    heard(desk, room, n)
+
+
+@inner
+def heard(desk: Desk, room: Room, n: int) -> None:
+    """What the kernel said in `room.out`: noted, and its requests served by the venue."""
+    run = desk.run[0]
+    account = desk.state.account[0]
+    position = desk.state.positions[0]
+    for k in range(n):
+        o = room.out[k]
+        if o.kind == SUBMIT or o.kind == CANCEL or o.kind == MODIFY:
+            if o.kind == SUBMIT and o.role == EXIT:  # what is sent while a bar is met waits for the next one
+                o.ts_ns = max(o.ts_ns, run.meet_end_ns)
+            run.waiting += request(desk.venue, room.out, k, room.line[run.waiting :])
+        elif o.kind == DECISION:
+            room.decisions[o.code] += 1
+            if o.code == APPROVED:
+                run.asked_confidence_ppm = o.confidence_ppm
+        elif o.kind == TRADE_CLOSED:
+            books.closed(run, room.trades, o)
+        assert o.kind != QUERY  # every answer arrives
+    if position.closing == 1 and position.close_reason == BY_HOLD and run.exit_hold < 0:
+        run.exit_hold = strongest(account.rules, account.holds & FLATTEN_MASK[account.rules])
+
+
+@inner
+def settle(desk: Desk, room: Room) -> None:
+    """The kernel hears every answer that waits, and those to what it then asks."""
+    run = desk.run[0]
+    while run.told < run.waiting:
+        room.one[0] = room.line[run.told]
+        run.told += 1
+        send(desk, room)
+    run.told = 0
+    run.waiting = 0
+
+
+@inner
+def beat(desk: Desk, room: Room, code: int, ts_ns: int) -> None:
+    """The feed says that it lives, or that a segment ended: the grid's clock is the feed (MES-BT-04)."""
+    blank(room.one, 0, FEED, 0, ts_ns)
+    room.one[0].code = code
+    send(desk, room)
+    settle(desk, room)
+
+
+@inner
+def clock(desk: Desk, room: Room, ts_ns: int) -> None:
+    """A moment at which time alone changes something."""
+    beat(desk, room, FEED_BEAT, ts_ns)
+
+
+@inner
+def force(desk: Desk, room: Room, reason: int, ts_ns: int) -> bool:
+    """What is open ends at the last printed close, slipped, by the venue itself (MES-BT-16, -17, -19).
+
+    Returns whether anything was open.  Whatever was pending is cancelled by the kernel, which finds itself flat.
+    """
+    run = desk.run[0]
+    venue = desk.venue
+    held = venue.markets[0].qty
+    if held == 0:
+        return False
+    side = -1 if held > 0 else 1
+    tick = run.close_tick + side * run.slip_ticks
+    slot = free_slot(venue)
+    assert slot >= 0
+    venue.account[0].own_number -= 1
+    place(venue, slot, venue.account[0].own_number, 0, side, MARKET, EXIT, abs(held), NO_TICK, NO_TICK, NO_TIME, ts_ns)
+    run.waiting = fill(venue, room.line, run.waiting, slot, abs(held), tick, ts_ns)
+    run.forced = reason
+    settle(desk, room)
+    run.forced = 0
+    return True
+
+
+@inner
+def drop_entries(desk: Desk, room: Room, ts_ns: int) -> None:
+    """A segment has ended: an entry that waits for its next print has none (MES-BT-11)."""
+    run = desk.run[0]
+    venue = desk.venue
+    i = 0
+    while i < venue.account[0].working_count:
+        slot = venue.working[i]
+        if venue.orders[slot].role == ENTRY:
+            run.waiting = cancel(venue, room.line, run.waiting, slot, ts_ns, CANCELLED_EXPIRED)
+        else:
+            i += 1
+    settle(desk, room)
+
+
+@inner
+def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
+    """The venue's own books, told as a broker tells them (P-05)."""
+    venue = desk.venue
+    held = venue.markets[0].qty
+    _recon(desk, room, RECON_BEGIN, ACCOUNT_SCOPE, ts_ns, 0, 0)
+    if held != 0:
+        _recon(desk, room, RECON_POSITION, 0, ts_ns, held, 0)
+    for i in range(venue.account[0].working_count):
+        _recon(desk, room, RECON_ORDER, 0, ts_ns, 0, venue.orders[venue.working[i]].number)
+    _recon(desk, room, RECON_END, ACCOUNT_SCOPE, ts_ns, 0, 0)
+    settle(desk, room)
+
+
+@inner
+def _recon(desk: Desk, room: Room, code: int, instrument: int, ts_ns: int, held: int, number: int) -> None:
+    blank(room.one, 0, RECON, instrument, ts_ns)
+    e = room.one[0]
+    e.code = code
+    e.side = 1 if held > 0 else -1 if held < 0 else 0
+    e.qty = abs(held)
+    e.order_number = number
+    e.ref = desk.venue.account[0].ref if code == RECON_END else 0
+    send(desk, room)
+
+
+@inner
+def touched(venue: Venue, high: int, low: int) -> bool:
+    """Whether a bar of this range may fill anything that works: a market order always, a price that it reaches."""
+    for i in range(venue.account[0].working_count):
+        order = venue.orders[venue.working[i]]
+        if order.order_type == STOP:
+            near = high >= order.stop_tick if order.side > 0 else low <= order.stop_tick
+        elif order.order_type == LIMIT:
+            near = low <= order.price_tick if order.side > 0 else high >= order.price_tick
+        else:
+            near = True
+        if near:
+            return True
+    return False

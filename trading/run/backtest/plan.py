@@ -1,0 +1,183 @@
+"""What a backtest is, before its first bar: the profile's limits for bars, the costs, the calendar, a desk set up.
+
+The set-up of the kernel is that of every session (`trading.run.spec.setup_events`); only who fills the inbox differs.
+No network is asked for (MES-BT-03, check 7) and no person is demanded (MES-HOLD-PRESENCE is of live trading alone).
+Called by `engine`; it knows no database and no clock.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from marketdata.calendars import (
+    CME_CALENDAR,
+    DAY_NS,
+    NEW_YORK,
+    CalendarError,
+    Session,
+    cme_sessions,
+    local_date,
+    windows,
+)
+from marketdata.core.instruments import Instrument
+from risk.core.records import SPEC_FIELDS
+from trading.config.schema import Profile, bar_limits, profile_hash
+from trading.core.history.records import NEVER_NS, POINT, Desk, Tables, new_run
+from trading.core.records import (
+    COMMAND,
+    LINK,
+    LINK_DATABASE,
+    LINK_EXECUTION,
+    LINK_STREAM,
+    RECON,
+    RECON_BEGIN,
+    RECON_END,
+    START,
+)
+from trading.core.venue.state import new_venue
+from trading.run.journal.recovery import account_event
+from trading.run.replica import Kernel
+from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
+
+SAMPLES_NS = {"bar": 1, "minute": 60_000_000_000, "day": NEVER_NS}  # of the curve that is kept; "bar" = every row
+LIMIT_FILLS = ("through", "touch")  # MES-BT-13
+VENUE = "cme"
+
+
+class BacktestError(ValueError):
+    """A backtest that cannot be run: one sentence that says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides a result, but the bars and the decisions made on them."""
+
+    profile: str
+    config_hash: str
+    limits: dict[str, int]  # names = LIMIT_FIELDS, with bar_mode on
+    instrument: Instrument
+    schedule: str
+    slip_ticks: int
+    limit_fill: str = "through"
+    equity_sample: str = "minute"
+    capital_micros: int = 0
+
+
+def plan_of(
+    profile: Profile, instrument: Instrument, *, limit_fill: str = "through", equity_sample: str = "minute"
+) -> Plan:
+    """The plan of a shipped or stored profile.  Raises BacktestError for what bars cannot express."""
+    market = profile.market
+    if market.venue != VENUE:
+        raise BacktestError(
+            f"{profile.profile} trades at {market.venue}: bars are traded back for {VENUE} futures alone (MES-BT); a"
+            " market of books needs a session on a recorded tape"
+        )
+    if instrument.symbol not in market.instruments:
+        raise BacktestError(f"{profile.profile} trades {', '.join(market.instruments)}, not {instrument.symbol}")
+    if limit_fill not in LIMIT_FILLS or equity_sample not in SAMPLES_NS:
+        raise BacktestError(f"limit_fill is one of {', '.join(LIMIT_FILLS)}, equity_sample of {', '.join(SAMPLES_NS)}")
+    limits = bar_limits(profile.limits()) | {"presence_ns_max": 0}
+    return Plan(
+        profile=profile.profile,
+        config_hash=profile_hash(profile),
+        limits=limits,
+        instrument=instrument,
+        schedule=market.schedule,
+        slip_ticks=profile.paper.slip_ticks,
+        limit_fill=limit_fill,
+        equity_sample=equity_sample,
+        capital_micros=limits["capital_micros"],
+    )
+
+
+class Calendar:
+    """CME sessions in order.  Attributes: sessions, open_ns and close_ns (m,) int64."""
+
+    def __init__(self, sessions: list[Session]) -> None:
+        self.sessions = sessions
+        self.open_ns = np.array([session.open_ns for session in sessions], np.int64)
+        self.close_ns = np.array([session.close_ns for session in sessions], np.int64)
+
+    @classmethod
+    def between(cls, first_ns: int, last_ns: int) -> "Calendar":
+        """From the session that contains, or follows, `first_ns` to the one of `last_ns`.  Raises BacktestError."""
+        first, last = local_date(first_ns, NEW_YORK), local_date(last_ns, NEW_YORK)
+        try:
+            found = cme_sessions(first - timedelta(days=1), last + timedelta(days=7))
+        except CalendarError as error:
+            raise BacktestError(str(error)) from None
+        wanted = [session for session in found if session.close_ns > first_ns and session.open_ns <= last_ns]
+        if not wanted:
+            raise BacktestError(f"the calendar {CME_CALENDAR} has no session between {first} and {last}")
+        return cls(wanted)
+
+    def inside(self, start_ns: np.ndarray) -> np.ndarray:
+        """(n,) starts of bars → (n,) bool: within a session."""
+        at = np.searchsorted(self.open_ns, start_ns, side="right") - 1
+        found: np.ndarray = (at >= 0) & (start_ns < self.close_ns[np.maximum(at, 0)])
+        return found
+
+    def from_bar(self, start_ns: int) -> "Calendar":
+        """The same from the session of this bar on: days before the first bar are no part of a result."""
+        at = int(np.searchsorted(self.open_ns, start_ns, side="right")) - 1
+        return Calendar(self.sessions[at:])
+
+
+def tables_of(plan: Plan, calendar: Calendar) -> Tables:
+    """Windows and closes of a run.  Raises BacktestError where the schedule does not fit a date (MES-EOD-02)."""
+    first_ns, last_ns = int(calendar.open_ns[0]), int(calendar.close_ns[-1])
+    days = max(1, -(-(last_ns - first_ns) // DAY_NS))
+    try:
+        rows = windows(plan.schedule, VENUE, first_ns, days)
+    except CalendarError as error:
+        raise BacktestError(str(error)) from None
+    return Tables(
+        windows=np.array(rows, np.int64).reshape(-1, 4),
+        close_ns=calendar.close_ns.copy(),
+        days=np.zeros(len(calendar.close_ns), POINT),
+    )
+
+
+def setup_of(plan: Plan, ts_ns: int) -> np.ndarray:
+    """(n,) EVENTs of a fresh desk: limits, instrument, links, books that agree, START."""
+    values = {name: int(getattr(plan.instrument, name)) for name in SPEC_FIELDS if name != "tradable"}
+    spec = SessionSpec(
+        id=1,
+        key="backtest",
+        mode="paper",
+        profile=plan.profile,
+        version_id=1,
+        version_hash=plan.config_hash,
+        currency=plan.instrument.currency,
+        capital_micros=plan.capital_micros,
+        limits=plan.limits,
+        instruments=[InstrumentSpec(symbol=plan.instrument.symbol, values=values | {"tradable": 1})],
+        feed=FeedSpec(name="bars", symbols=[plan.instrument.symbol]),
+        venue=VenueSpec(fill_model="bar", slip_ticks=plan.slip_ticks),
+        scorer=ScorerSpec(name="none"),
+        windows=[],  # told as the bars go on: a session of years has more than the kernel keeps
+        created_ns=ts_ns,
+        venue_socket="",
+        redis_url="",
+    )
+    links = [account_event(LINK, code, ts_ns, value=1) for code in (LINK_EXECUTION, LINK_DATABASE, LINK_STREAM)]
+    agreed = [account_event(RECON, code, ts_ns) for code in (RECON_BEGIN, RECON_END)]
+    return np.concatenate([setup_events(spec, ts_ns), *links, *agreed, account_event(COMMAND, START, ts_ns)])
+
+
+def desk_of(plan: Plan, bar_ns: int, first_ns: int) -> tuple[Kernel, Desk, np.ndarray]:
+    """A kernel and a venue that have been set up, and the events that did it (in and out, as a journal has them)."""
+    kernel = Kernel()
+    journal = kernel.apply(setup_of(plan, first_ns))
+    terms = {name: int(getattr(plan.instrument, name)) for name in ("tick_value_micros", "fee_micros", "fee_ppm")}
+    venue = new_venue("bar", [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch")
+    run = new_run()
+    run["bar_ns"], run["slip_ticks"] = bar_ns, plan.slip_ticks
+    run["tick_value_micros"] = plan.instrument.tick_value_micros
+    run["sample_ns"] = max(SAMPLES_NS[plan.equity_sample], bar_ns)
+    for name in ("equity_micros", "balance_micros", "peak_micros"):
+        run[name] = plan.capital_micros
+    run["point_ns"] = first_ns
+    return kernel, Desk(kernel.state, kernel.params, venue, run), journal
