@@ -5,6 +5,7 @@ The loop gets the shipped profile `mes-topstep` with the drawn numbers put into 
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def through_loop(plan: Plan, bars: list[Bar], cuts: tuple[int, ...] = (), tape: 
     calendar = Calendar.between(bars[0].start, bars[-1].start)
     run = Backtest(plan, calendar, S, bars[0].start, tape=tape)
     edges = [0, *cuts, len(bars)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         run.feed(columns_of(bars[begin:end]))
     return run, run.end()
 

@@ -252,8 +252,8 @@ class Oracle:
         )  # fmt: skip
         self.position = None
         self._limits()
-        if net < 0 and self.rules.streak_soft and self.streak >= self.rules.streak_soft:
-            minutes = 30 if self.rules.streak_hard and self.streak >= self.rules.streak_hard else 15
+        minutes = 30 if self.streak >= self.rules.streak_hard else 15 if self.streak >= self.rules.streak_soft else 0
+        if net < 0 and minutes:
             self.holds["LOSS_STREAK"] = max(self.holds.get("LOSS_STREAK", 0), at + minutes * MINUTE)
 
     def _pay(self, gross: int, fee: int) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py backtest` from outside: files of a fixed form, the same bytes again, refusals in one sentence (MES-BT-26)."""
+"""`manage.py backtest` from outside: files of a fixed form, the same bytes, refusals in one sentence (MES-BT-26)."""
 
 import csv
 import json

@@ -31,7 +31,7 @@ BARS = """
 10:02:00   13  13  13  13  +1 .72
 10:02:01   13  15  13  15           in at 14, stop 6, target 30
 10:02:02   15  20  15  19           closes 5 in profit: the stop goes to 15, for the next bar (STOP-05)
-10:02:03   18  18  15  16           out at 15 - 1: nothing gained, fees paid, third loss in a row        3 trailing_stop
+10:02:03   18  18  15  16           out at 15 - 1: nothing gained, fees paid, third loss in a row  3 trailing_stop
 10:10:00   13  13  13  13  +1 .72   LOSS_STREAK until 10:17:04: refused
 10:20:00   13  13  13  13  -1 .72
 10:20:01   13  13  12  12           in at 12, stop 20, target -4
@@ -69,11 +69,11 @@ BARS = """
 2026-03-05
 11:00:00    0   0   0   0  -1 .72
 11:00:01    0   0  -1   0           in at -1
-11:00:02   50  50  50  50           another contract: out at the old one's last close, 0 + 1 (BT-17)    12 contract_roll
+11:00:02   50  50  50  50           another contract: out at the old one's last close, 0 + 1 (BT-17)  12 contract_roll
 2026-03-06
 10:00:00   50  50  50  50  -1 .72   972.83 USD: 37.95 below the highest balance
 10:00:01   50  50  49  50           in at 49; its 0.42 makes it 38.37: ACCOUNT_DRAWDOWN
-10:00:02   51  51  51  51           out at 51 + 1                                                       13 circuit_breaker
+10:00:02   51  51  51  51           out at 51 + 1  13 circuit_breaker
 10:05:00   51  51  51  51  +1 .72   an operator must look: refused
 """
 NIGHT = """

@@ -1,4 +1,4 @@
-"""The loop says to the kernel what the shell's own path says, bit for bit (MES-BT-01), however it is cut or compiled."""
+"""The loop says to the kernel what the ring's own path says, bit for bit (MES-BT-01), however it is compiled."""
 
 import hashlib
 

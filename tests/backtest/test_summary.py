@@ -1,5 +1,6 @@
 """The figures of `summary.json` against the worked example, calculated here once more (MES-METRIC-01 to -12)."""
 
+from itertools import pairwise
 from math import sqrt
 from statistics import mean, stdev
 
@@ -28,7 +29,7 @@ def figures(worked: Result) -> dict[str, dict]:
 
 
 def returns() -> list[float]:
-    return [after / before - 1 for before, after in zip(CLOSES[:-1], CLOSES[1:], strict=True)]
+    return [after / before - 1 for before, after in pairwise(CLOSES)]
 
 
 def test_daily_returns_over_every_session(worked: Result) -> None:

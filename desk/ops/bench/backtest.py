@@ -1,8 +1,8 @@
 """A bar through the backtest: the very kernel, the shipped profile `mes-topstep`, every rule active, venue included.
 
-The common work: one-second bars, an eighth of the seconds empty, a bracket of 6 and 8 ticks, a decision on about one bar
-in 120.  `full` is the profile as it is, whose daily limit leaves most bars idle; `busy` has its limits on loss and its
-pauses out of the way, so that it trades all day.  CPU time of the loop alone, bars in memory.
+The common work: one-second bars, an eighth of the seconds empty, a bracket of 6 and 8 ticks, a decision on about one
+bar in 120.  `full` is the profile as it is, whose daily limit leaves most bars idle; `busy` has its limits on loss and
+its pauses out of the way, so that it trades all day.  CPU time of the loop alone, bars in memory.
 """
 
 import time

@@ -125,6 +125,7 @@ def _stretch_end(run: np.record, ts_ns: int) -> int:
 def _measure(run: np.record, equity: int, first_ns: int) -> None:
     """Drawdown of a new equity, from the highest point so far (MES-METRIC-04)."""
     run.fall_share_sum += run.same * run.fall_share
+    run.all_points += run.same
     run.same = 0
     if equity < run.peak_micros and run.equity_micros == run.peak_micros:
         run.peak_ns = run.point_ns  # the last moment at the peak
@@ -183,4 +184,5 @@ def end_curve(run: np.record, points: np.ndarray) -> None:
     if run.unkept == 1:
         _keep(run, points, run.point_ns)
     run.fall_share_sum += run.same * run.fall_share
+    run.all_points += run.same
     run.same = 0

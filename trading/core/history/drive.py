@@ -1,8 +1,8 @@
 """The loop over recorded bars: the very kernel and the venue of the ring, bar after bar in compiled code (MES-BT-02).
 
-A bar that can fill nothing, on which nothing is decided and no moment of the clock falls, takes a short way; every other
-takes the five steps.  Both say the same to the kernel, bit for bit: the short way is `kernel.step` for a market event
-before the clock's next moment, without handing arrays about.  Called by `trading.run.backtest`.
+A bar that can fill nothing, on which nothing is decided and no moment of the clock falls, takes a short way; every
+other takes the five steps.  Both say the same to the kernel, bit for bit: the short way is `kernel.step` for a market
+event before the clock's next moment, without handing arrays about.  Called by `trading.run.backtest`.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The ring inside a backtest: what the kernel sends reaches the simulated venue, whose answers the kernel hears in turn.
+"""The ring inside a backtest: what the kernel sends reaches the simulated venue, and the kernel hears its answers.
 
 One event at a time, in one order: an input, its outputs, the venue's answers to them, each again an input.  No latency:
 bars say nothing about the time within them (MES-BT-02).  Called by the loop over bars and by its clock.

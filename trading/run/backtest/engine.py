@@ -25,13 +25,15 @@ from trading.core.protect import (
     BY_EXCESS,
     BY_HOLD,
     BY_NAKED,
-    BY_OPERATOR as BY_PERSON,
     BY_REVERSAL,
     BY_SIGNAL,
     BY_STOP,
     BY_TARGET,
     BY_TIME,
     BY_TRAIL,
+)
+from trading.core.protect import (
+    BY_OPERATOR as BY_PERSON,
 )
 from trading.run.backtest.plan import Calendar, Plan, desk_of, tables_of
 
@@ -100,6 +102,7 @@ class Backtest:
         self._calendar = calendar.from_bar(first_ns)
         self.kernel, self._desk, self.setup = desk_of(plan, bar_ns, first_ns)
         self._tables = tables_of(plan, self._calendar)
+        self._raised = self.kernel.state.holds["raised"].copy()  # by the set-up: links that were not there yet
         self.room: Room = new_room(tape)
         self._trades: list[np.ndarray] = []
         self._points: list[np.ndarray] = []
@@ -155,9 +158,9 @@ class Backtest:
         standing, rules = int(state.account[0].holds), int(state.account[0].rules)
         rows = [(hold, state.holds[hold.bit]) for hold in HOLDS[rules]]
         return [
-            HoldCount(hold, int(row.raised), bool(standing >> hold.bit & 1), int(row.since_ns))
+            HoldCount(hold, int(row.raised - self._raised[hold.bit]), bool(standing >> hold.bit & 1), int(row.since_ns))
             for hold, row in rows
-            if row.raised > 0
+            if row.raised > self._raised[hold.bit]
         ]
 
 

@@ -96,8 +96,8 @@ class SignalColumns:
         for name in self._names:
             if name not in kinds:
                 raise BacktestError(
-                    f"{path} has no column {name}: write it beside the bars (an imported data set keeps the bars alone),"
-                    " or give --strategy column:NAME or module:function"
+                    f"{path} has no column {name}: write it beside the bars (an imported data set keeps the bars"
+                    " alone), or give --strategy column:NAME or module:function"
                 )
             if not (pa.types.is_integer(kinds[name]) or pa.types.is_floating(kinds[name])):
                 raise BacktestError(f"{path}: its column {name} is of type {kinds[name]}, not a number")

@@ -83,12 +83,14 @@ class BarSource:
                 yield bar_ns, self._columns(bars, Decisions(*(column[at] for column in decisions)))
 
     def _at_once(self, calendar: Calendar, progress: Progress) -> Iterator[tuple[int, Columns]]:
-        parts, bar_ns = [], 0
-        for chunk, bar_ns in self._pass(progress):
+        parts: list[Bars] = []
+        bar_ns = 0
+        for chunk, length_ns in self._pass(progress):
             parts.append(self._kept(chunk.bars, calendar)[0])
-        bars = join(parts) if parts else None
-        if bars is None or bars.start_ns.size == 0:
+            bar_ns = length_ns
+        if not any(part.start_ns.size for part in parts):
             return
+        bars = join(parts)
         parts.clear()
         seen = StrategyBars(
             bars.start_ns,

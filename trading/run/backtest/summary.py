@@ -223,10 +223,8 @@ def warnings(result: Result, outside: int) -> list[str]:
         f"slippage is fixed, {result.plan.slip_ticks} ticks a market or stop fill (MES-COST-06)",
     ]
     if (stopped := result.stopped_by) is not None:
-        told.insert(
-            0,
-            f"{stopped.hold.code} ended trading at {utc(stopped.since_ns)}: only an operator clears it ({stopped.hold.trigger})",
-        )
+        why = f"only an operator clears it ({stopped.hold.trigger})"
+        told.insert(0, f"{stopped.hold.code} ended trading at {utc(stopped.since_ns)}: {why}")
     reasons = Counter(reason_of(trade, MES) for trade in result.trades)
     if closed := reasons["session_end"]:
         told.append(f"{closed} positions were open at a session's close and ended at its last print (MES-BT-16)")
