@@ -8,7 +8,7 @@ event before the clock's next moment, without handing arrays about.  Called by `
 import numpy as np
 from numba import njit
 
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import compact, inner
 from marketdata.core.records import BAR, NO_TIME
 from marketdata.core.units import PPM
 from trading.core.effects import blank
@@ -101,7 +101,13 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
         run.bars += 1
         i += 1
     if ends and i == n:
-        _conclude(desk, room, tables)
+        if run.on_grid == 1:  # what is open ends at its close (MES-BT-19), or by the session's, when that is there
+            at_close = tables.close_ns[run.session] <= run.end_ns
+            moments.end_session(desk, room, BY_SESSION_END if at_close else BY_DATA_END, run.end_ns)
+            ring.settle(desk, room)
+            while moments.ending(desk, room, tables):
+                ring.settle(desk, room)
+        books.end_curve(run, room.points)
     return i
 
 
@@ -132,7 +138,7 @@ def _row(run: np.record, account: np.record, position: int, start_ns: int, end_n
     return True
 
 
-@inner
+@compact  # see ring.settle
 def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, side: int, confidence_ppm: int) -> None:
     """The five steps of MES-BT-02 for the printed bar in `room.bar`."""
     run = desk.run[0]
@@ -140,8 +146,8 @@ def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, s
     position = desk.state.positions[0]
     e = room.bar[0]
     end_ns = start_ns + run.bar_ns
-    moments.advance(desk, room, tables, start_ns)
-    moments.new_segment(desk, room, start_ns, contract)
+    while moments.prepare(desk, room, tables, start_ns, contract):
+        ring.settle(desk, room)
     run.contract = contract
     run.high_tick = e.high_tick
     run.low_tick = e.low_tick
@@ -159,8 +165,8 @@ def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, s
     assert venue.markets[0].qty == position.qty
     if position.qty != 0:
         books.held(run)
-    room.one[0] = e
-    ring.send(desk, room)
+    room.line[0] = e
+    run.waiting = 1
     ring.settle(desk, room)
     run.start_ns = start_ns
     run.end_ns = end_ns
@@ -171,30 +177,18 @@ def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, s
     moments.note_points(desk, room, end_ns, end_ns)
     if _decides(position, side):
         _score(desk, room, end_ns, side, confidence_ppm)
+        ring.settle(desk, room)
 
 
 @inner
 def _score(desk: Desk, room: Room, ts_ns: int, side: int, confidence_ppm: int) -> None:
-    """Step 5: one decision.  The books are compared before it, when the gate would call the last comparison old."""
+    """Step 5: one decision in line, before it a comparison of the books when the gate would call the last one old."""
     account = desk.state.account[0]
     fresh_ns = desk.params.limits[0].recon_age_ns_max // _FRESH_PART
     if ts_ns - account.recon_ts_ns > fresh_ns:
         ring.reconcile(desk, room, ts_ns)
-    blank(room.one, 0, SCORE, 0, ts_ns)
-    e = room.one[0]
+    e = ring.say(desk, room, SCORE, 0, ts_ns)
     e.side = side
     e.score_ppm = PPM if side > 0 else -PPM
     e.confidence_ppm = confidence_ppm
     desk.run[0].scores += 1
-    ring.send(desk, room)
-    ring.settle(desk, room)
-
-
-@inner
-def _conclude(desk: Desk, room: Room, tables: Tables) -> None:
-    """Behind the last bar: what is open ends at its close (MES-BT-19), or by the session's, when that is there."""
-    run = desk.run[0]
-    if run.on_grid == 1:
-        at_close = tables.close_ns[run.session] <= run.end_ns
-        moments.end_session(desk, room, tables, BY_SESSION_END if at_close else BY_DATA_END, run.end_ns)
-    books.end_curve(run, room.points)

@@ -103,6 +103,8 @@ RUN = np.dtype(
             ("points", "<i8"),
             ("scores", "<i8"),
             ("meet_end_ns", "<i8"),  # while a bar is met: its end; NO_TIME else
+            ("stage", "<i8"),  # of what is due before a bar
+            ("ended_ns", "<i8"),  # close of the session that ends
             ("forced", "<i8"),  # reason of the exit that the venue makes now, 0
             # the trade in progress
             ("asked_confidence_ppm", "<i8"),  # of the latest approval

@@ -1,13 +1,14 @@
 """The ring inside a backtest: what the kernel sends reaches the simulated venue, and the kernel hears its answers.
 
-One event at a time, in one order: an input, its outputs, the venue's answers to them, each again an input.  No latency:
-bars say nothing about the time within them (MES-BT-02).  Called by the loop over bars and by its clock.
+One event at a time, in one order: an input, its outputs, the venue's answers to them, each again an input.  What the
+loop has to say goes into the same line, and `settle` empties it.  No latency: bars say nothing about the time within
+them (MES-BT-02).  Called by the loop over bars and by its clock.
 """
 
 import numpy as np
 
-from marketdata.core.compiled import inner
-from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_BEAT, NO_TICK, NO_TIME
+from marketdata.core.compiled import compact, inner
+from marketdata.core.records import ACCOUNT_SCOPE, FEED, NO_TICK, NO_TIME
 from risk.core.codes import APPROVED
 from risk.core.holds import FLATTEN_MASK, strongest
 from trading.core.effects import blank
@@ -54,23 +55,6 @@ def keep_tape(run: np.record, tape: np.ndarray, e: np.record, out: np.ndarray, n
 
 
 @inner
-def send(desk: Desk, room: Room) -> None:
-    """The event in `room.one` through the kernel; its requests through the venue, whose answers wait in line."""
-    run = desk.run[0]
-    account = desk.state.account[0]
-    position = desk.state.positions[0]
-    e = room.one[0]
-    e.seq = account.seq + 1
-    if e.kind == FILL and e.role != ENTRY:
-        books.leaving(run, e)
-    n = step(desk.state, desk.params, room.one, 0, room.out)
-    keep_tape(run, room.tape, e, room.out, n)
-    if e.kind == FILL and e.role == ENTRY:
-        books.entered(run, position, e, account.trading_day)
-    heard(desk, room, n)
-
-
-@inner
 def heard(desk: Desk, room: Room, n: int) -> None:
     """What the kernel said in `room.out`: noted, and its requests served by the venue."""
     run = desk.run[0]
@@ -93,44 +77,56 @@ def heard(desk: Desk, room: Room, n: int) -> None:
         run.exit_hold = strongest(account.rules, account.holds & FLATTEN_MASK[account.rules])
 
 
-@inner
+@compact  # the only function that calls the kernel's step: each one more would be compiled with the whole of it
 def settle(desk: Desk, room: Room) -> None:
-    """The kernel hears every answer that waits, and those to what it then asks."""
+    """The kernel hears everything that waits in line, and the venue's answers to what it then asks."""
     run = desk.run[0]
+    account = desk.state.account[0]
+    position = desk.state.positions[0]
     while run.told < run.waiting:
         room.one[0] = room.line[run.told]
         run.told += 1
-        send(desk, room)
+        e = room.one[0]
+        e.seq = account.seq + 1
+        if e.kind == FILL and e.role != ENTRY:
+            books.leaving(run, e)
+        n = step(desk.state, desk.params, room.one, 0, room.out)
+        keep_tape(run, room.tape, e, room.out, n)
+        if e.kind == FILL and e.role == ENTRY:
+            books.entered(run, position, e, account.trading_day)
+        heard(desk, room, n)
     run.told = 0
     run.waiting = 0
 
 
 @inner
+def say(desk: Desk, room: Room, kind: int, instrument: int, ts_ns: int) -> np.record:
+    """One more event in line, blank but for this; the caller fills in the rest."""
+    run = desk.run[0]
+    blank(room.line, run.waiting, kind, instrument, ts_ns)
+    run.waiting += 1
+    return room.line[run.waiting - 1]
+
+
+@inner
 def beat(desk: Desk, room: Room, code: int, ts_ns: int) -> None:
     """The feed says that it lives, or that a segment ended: the grid's clock is the feed (MES-BT-04)."""
-    blank(room.one, 0, FEED, 0, ts_ns)
-    room.one[0].code = code
-    send(desk, room)
-    settle(desk, room)
+    e = say(desk, room, FEED, 0, ts_ns)
+    e.code = code
 
 
 @inner
-def clock(desk: Desk, room: Room, ts_ns: int) -> None:
-    """A moment at which time alone changes something."""
-    beat(desk, room, FEED_BEAT, ts_ns)
-
-
-@inner
-def force(desk: Desk, room: Room, reason: int, ts_ns: int) -> bool:
+def force(desk: Desk, room: Room, reason: int, ts_ns: int) -> None:
     """What is open ends at the last printed close, slipped, by the venue itself (MES-BT-16, -17, -19).
 
-    Returns whether anything was open.  Whatever was pending is cancelled by the kernel, which finds itself flat.
+    `run.forced` names it until the caller has settled.  Whatever was pending is cancelled by the kernel, which finds
+    itself flat.
     """
     run = desk.run[0]
     venue = desk.venue
     held = venue.markets[0].qty
     if held == 0:
-        return False
+        return
     side = -1 if held > 0 else 1
     tick = run.close_tick + side * run.slip_ticks
     slot = free_slot(venue)
@@ -139,9 +135,6 @@ def force(desk: Desk, room: Room, reason: int, ts_ns: int) -> bool:
     place(venue, slot, venue.account[0].own_number, 0, side, MARKET, EXIT, abs(held), NO_TICK, NO_TICK, NO_TIME, ts_ns)
     run.waiting = fill(venue, room.line, run.waiting, slot, abs(held), tick, ts_ns)
     run.forced = reason
-    settle(desk, room)
-    run.forced = 0
-    return True
 
 
 @inner
@@ -156,7 +149,6 @@ def drop_entries(desk: Desk, room: Room, ts_ns: int) -> None:
             run.waiting = cancel(venue, room.line, run.waiting, slot, ts_ns, CANCELLED_EXPIRED)
         else:
             i += 1
-    settle(desk, room)
 
 
 @inner
@@ -164,25 +156,20 @@ def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
     """The venue's own books, told as a broker tells them (P-05)."""
     venue = desk.venue
     held = venue.markets[0].qty
-    _recon(desk, room, RECON_BEGIN, ACCOUNT_SCOPE, ts_ns, 0, 0)
+    e = say(desk, room, RECON, ACCOUNT_SCOPE, ts_ns)
+    e.code = RECON_BEGIN
     if held != 0:
-        _recon(desk, room, RECON_POSITION, 0, ts_ns, held, 0)
+        e = say(desk, room, RECON, 0, ts_ns)
+        e.code = RECON_POSITION
+        e.side = 1 if held > 0 else -1
+        e.qty = abs(held)
     for i in range(venue.account[0].working_count):
-        _recon(desk, room, RECON_ORDER, 0, ts_ns, 0, venue.orders[venue.working[i]].number)
-    _recon(desk, room, RECON_END, ACCOUNT_SCOPE, ts_ns, 0, 0)
-    settle(desk, room)
-
-
-@inner
-def _recon(desk: Desk, room: Room, code: int, instrument: int, ts_ns: int, held: int, number: int) -> None:
-    blank(room.one, 0, RECON, instrument, ts_ns)
-    e = room.one[0]
-    e.code = code
-    e.side = 1 if held > 0 else -1 if held < 0 else 0
-    e.qty = abs(held)
-    e.order_number = number
-    e.ref = desk.venue.account[0].ref if code == RECON_END else 0
-    send(desk, room)
+        e = say(desk, room, RECON, 0, ts_ns)
+        e.code = RECON_ORDER
+        e.order_number = venue.orders[venue.working[i]].number
+    e = say(desk, room, RECON, ACCOUNT_SCOPE, ts_ns)
+    e.code = RECON_END
+    e.ref = venue.account[0].ref
 
 
 @inner
