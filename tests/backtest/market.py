@@ -107,7 +107,7 @@ def bars_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
     found = []
     for start in sorted(starts)[:count]:
         if rng.random() < 0.03:
-            wild = rng.choice((1, 1, 2, 4, 9))
+            wild = rng.choice((0, 0, 1, 1, 2, 4, 9))  # 0: the price stands, a position lives on
         if rng.random() < 0.002:
             contract, price = contract + 1, price + rng.randrange(-60, 60)
         o = price + rng.choice((-1, 0, 0, 0, 1)) * rng.randrange(wild + 1)
