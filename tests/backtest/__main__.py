@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.backtest", description=__doc__)
     parser.add_argument("--sets", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first set")
-    parser.add_argument("--bars", type=int, default=600, help="bars of a set, at most")
+    parser.add_argument("--bars", type=int, default=500, help="bars of a set, about")
     asked = parser.parse_args()
     from desk.jitcache import set_jit_cache
 

@@ -93,7 +93,7 @@ def moments_of(days: list[Day]) -> list[int]:
 
 
 def bars_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
-    """`count` bars at most, in order, none outside a session; prices walk, jump, and now and then stand still."""
+    """About `count` bars, in order, none outside a session; prices walk, jump, and now and then stand still."""
     starts: set[int] = set()
     while len(starts) < count:
         t = rng.choice(moments_of(days)) if rng.random() < 0.8 else rng.choice(days).opens + rng.randrange(50_000) * S
@@ -102,10 +102,14 @@ def bars_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
             t += S if rng.random() >= silence else rng.choice((1, 2, 4, 6, 7, 299, 300, 301, 302)) * S
             if any(day.opens <= t < day.closes for day in days):
                 starts.add(t)
+    for day in days:  # what is open when entries end is still there when everything must go
+        for phase, start in day.phases:
+            if phase in ("CLOSE_ONLY", "AGGRESSIVE_EXIT") and rng.random() < 0.7:
+                starts |= {start + k * S for k in range(-12, 6)}
     price, contract, wild = 24_000, 0, 1
     busy = rng.choice((0.05, 0.15, 0.4))
     found = []
-    for start in sorted(starts)[:count]:
+    for start in sorted(starts):
         if rng.random() < 0.03:
             wild = rng.choice((0, 0, 1, 1, 2, 4, 9))  # 0: the price stands, a position lives on
         if rng.random() < 0.002:
