@@ -5,6 +5,7 @@ import json
 import re
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -67,10 +68,10 @@ def made(tmp_path: Path) -> Path:
     return path
 
 
-def run(made: Path, name: str = "out", **words: object) -> dict[str, object]:
+def run(made: Path, folder: str = "out", **words: Any) -> dict[str, Any]:
     """The command; its JSON."""
     told = StringIO()
-    given = {"config": "mes-topstep", "data": str(made), "out": made.parent / name, "json": True} | words
+    given = {"config": "mes-topstep", "data": str(made), "out": made.parent / folder, "json": True} | words
     call_command("backtest", stdout=told, **given)
     return dict(json.loads(told.getvalue()))
 
@@ -184,7 +185,7 @@ def test_a_bad_decision_refuses_the_load_and_names_its_row_mes_bt_03(
         ({"limit_fill": "hope"}, "limit_fill is one of through, touch"),
     ],
 )
-def test_what_cannot_be_run_is_refused_in_one_sentence(made: Path, words: dict[str, object], sentence: str) -> None:
+def test_what_cannot_be_run_is_refused_in_one_sentence(made: Path, words: dict[str, Any], sentence: str) -> None:
     with pytest.raises(CommandError, match=sentence):
         run(made, **words)
     assert not (made.parent / "out").exists()

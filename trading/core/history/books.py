@@ -129,7 +129,8 @@ def _measure(run: np.record, equity: int, first_ns: int) -> None:
     run.same = 0
     if equity < run.peak_micros and run.equity_micros == run.peak_micros:
         run.peak_ns = run.point_ns  # the last moment at the peak
-    run.peak_micros = max(run.peak_micros, equity)
+    if equity > run.peak_micros:
+        run.peak_micros = equity
     fall = run.peak_micros - equity
     run.fall_share = fall / run.peak_micros
     if fall > run.worst_micros:

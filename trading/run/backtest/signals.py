@@ -40,6 +40,11 @@ class StrategyBars(NamedTuple):
     contract: np.ndarray  # changes where a contract does: no price before is comparable
     tick_nanos: int
 
+    def first(self, count: int) -> "StrategyBars":
+        """The first `count` bars alone."""
+        cut = {name: getattr(self, name)[:count] for name in self._fields if name != "tick_nanos"}
+        return StrategyBars(**cut, tick_nanos=self.tick_nanos)
+
 
 class Decisions(NamedTuple):
     """One class and confidence per bar."""
@@ -198,7 +203,7 @@ def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions) -> No
         cut = n // part
         if cut == 0:
             continue
-        fewer = decide(strategy, StrategyBars(*(column[:cut] for column in bars[:-1]), bars.tick_nanos))
+        fewer = decide(strategy, bars.first(cut))
         differs = (fewer.side != whole.side[:cut]) | (fewer.confidence_ppm != whole.confidence_ppm[:cut])
         if differs.any():
             k = int(np.argmax(differs))

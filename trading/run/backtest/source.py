@@ -92,12 +92,10 @@ class BarSource:
             return
         bars = join(parts)
         parts.clear()
+        prices = dict(zip(("open", "high", "low", "close"), bars.ticks.T, strict=True))
+        tick_nanos = self._instrument.tick_nanos
         seen = StrategyBars(
-            bars.start_ns,
-            *(bars.ticks[:, k] for k in range(4)),
-            bars.volume,
-            bars.contract,
-            self._instrument.tick_nanos,
+            start_ns=bars.start_ns, **prices, volume=bars.volume, contract=bars.contract, tick_nanos=tick_nanos
         )
         decisions = decide(self.strategy, seen)
         check_prefix(self.strategy, seen, decisions)
