@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from tests.backtest.parts import Bar, Day, Rules, S
 
 NEW_YORK = ZoneInfo("America/New_York")
-WEEKS = (
+WEEKS: tuple[tuple[tuple[str, ...], dict[str, str]], ...] = (
     # (dates of a stretch of sessions, the early closes among them)
     (("2024-07-01", "2024-07-02", "2024-07-03"), {"2024-07-03": "13:15"}),
     (("2024-11-27", "2024-11-28", "2024-11-29"), {"2024-11-28": "13:00", "2024-11-29": "13:15"}),

@@ -101,13 +101,7 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
         run.bars += 1
         i += 1
     if ends and i == n:
-        if run.on_grid == 1:  # what is open ends at its close (MES-BT-19), or by the session's, when that is there
-            at_close = tables.close_ns[run.session] <= run.end_ns
-            moments.end_session(desk, room, BY_SESSION_END if at_close else BY_DATA_END, run.end_ns)
-            ring.settle(desk, room)
-            while moments.ending(desk, room, tables):
-                ring.settle(desk, room)
-        books.end_curve(run, room.points)
+        _conclude(desk, room, tables)
     return i
 
 
@@ -192,3 +186,16 @@ def _score(desk: Desk, room: Room, ts_ns: int, side: int, confidence_ppm: int) -
     e.score_ppm = PPM if side > 0 else -PPM
     e.confidence_ppm = confidence_ppm
     desk.run[0].scores += 1
+
+
+@compact  # see ring.settle
+def _conclude(desk: Desk, room: Room, tables: Tables) -> None:
+    """Behind the last bar: what is open ends at its close (MES-BT-19), or by the session's, when that is there."""
+    run = desk.run[0]
+    if run.on_grid == 1:
+        at_close = tables.close_ns[run.session] <= run.end_ns
+        moments.end_session(desk, room, BY_SESSION_END if at_close else BY_DATA_END, run.end_ns)
+        ring.settle(desk, room)
+        while moments.ending(desk, room, tables):
+            ring.settle(desk, room)
+    books.end_curve(run, room.points)
