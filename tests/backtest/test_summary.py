@@ -7,10 +7,12 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
-from tests.backtest.compare import shipped, through_loop
+from tests.backtest.compare import draw, plan_with, shipped, through_loop
 from tests.backtest.market import at
-from tests.backtest.parts import Bar, S
+from tests.backtest.parts import Bar, Day, Rules, S
 from tests.backtest.test_hand import BARS, bars_of, example
+from trading.research.metrics import measure
+from trading.research.records import Curve, daily_returns
 from trading.run.backtest import summary
 from trading.run.backtest.engine import Result
 
@@ -34,7 +36,7 @@ def returns() -> list[float]:
 
 def test_daily_returns_over_every_session(worked: Result) -> None:
     assert worked.trading_days.tolist() == [20260303, 20260304, 20260305, 20260306]
-    assert summary.daily_returns(worked).tolist() == pytest.approx(returns())
+    assert daily_returns(summary.arrays_of(worked)[1])[0].tolist() == pytest.approx(returns())
 
 
 def test_returns_and_risk(figures: dict[str, dict]) -> None:
@@ -57,7 +59,7 @@ def test_drawdown_over_every_point_mes_metric_04(figures: dict[str, dict]) -> No
     assert found["pct"] == pytest.approx(100 * 42.54 / 1010.78)
     assert found["pct_from"] == "2026-03-03T20:50:01Z", "the last row at the peak"
     assert found["pct_at"] == "2026-03-06T15:00:03Z"
-    assert found["recovered"] is False and found["duration_sessions"] == 4
+    assert found["recovered"] is False and found["duration_sessions"] == 3
     assert found["duration_s"] == 2 * 86_400 + 18 * 3600 + 15 * 60
 
 
@@ -68,7 +70,7 @@ def test_trades_consistency_and_costs(figures: dict[str, dict]) -> None:
     assert trades["expectancy"] == pytest.approx(-31.76 / 13)
     assert trades["streaks"] == {"wins": 2, "losses": 5}
     assert figures["consistency"]["winning_days"] == 0.25
-    assert (figures["consistency"]["best_day"], figures["consistency"]["worst_day"]) == ("8.690000", "-32.520000")
+    assert (figures["consistency"]["best_day"], figures["consistency"]["worst_day"]) == pytest.approx((8.69, -32.52))
     assert figures["consistency"]["worst_day_pct"] == pytest.approx(-100 * 32.52 / 1008.69)
     costs = figures["costs"]
     assert (costs["commission"], costs["slippage"], costs["cost"]) == ("11.760000", "32.500000", "44.260000")
@@ -82,4 +84,24 @@ def test_what_is_not_defined_is_null_with_its_reason() -> None:
     assert figures["returns"]["sharpe"] is None and figures["trades"]["win_rate"] is None
     assert figures["risk"]["calmar"] is None and figures["costs"]["per_trade"] is None
     assert {"sharpe", "sortino", "calmar", "win_rate", "profit_factor", "expectancy"} <= set(figures["undefined"])
-    assert figures["drawdown"]["recovered"] is True and figures["drawdown"]["duration_s"] == 0
+    assert figures["drawdown"]["recovered"] is True and figures["drawdown"]["pct"] is None
+
+
+def test_the_loops_drawdown_is_that_of_every_point_of_the_curve_mes_metric_04(worked: Result) -> None:
+    """The loop counts while it goes; research walks the whole curve afterwards."""
+    results = [
+        worked,
+        *(through_loop(plan_with(rules, name), bars)[1] for rules, name, _, bars in map(drawn, range(8))),
+    ]
+    for result in results:
+        trades, days = summary.arrays_of(result)
+        points = result.points
+        whole = measure(trades, days, Curve(points["ts_ns"].copy(), points["equity_micros"].copy()))
+        found = summary.drawdown_of(result, days)
+        assert found._replace(average=whole.drawdown.average) == whole.drawdown
+        if found.average.value is not None:
+            assert found.average.value == pytest.approx(whole.drawdown.average.value)
+
+
+def drawn(seed: int) -> tuple[Rules, str, list[Day], list[Bar]]:
+    return draw(seed, 400)

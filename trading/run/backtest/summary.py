@@ -1,35 +1,24 @@
-"""`summary.json`: what a backtest came to, in the definitions of MES-METRIC-01 to -12 and the order of MES-BT-26.
+"""`summary.json`: what a backtest came to, in the order of MES-BT-26.
 
-Money stays integer micros until it is written as text; ratios are floats.  What is not defined is null, and `undefined`
-says why, never a number in its place.  Confidence intervals and the criticism (MES-METRIC-13, MES-GUARD) are not made
-here.  Called by `outputs`.
+The figures are those of `trading.research.metrics`, the one place that defines them; the drawdown alone comes from the
+loop, which saw every point of the curve.  What is not defined is null, and `undefined` says why.  Called by `outputs`.
 """
 
 from collections import Counter
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from marketdata.core.records import NO_TIME
-from marketdata.core.units import NANOS, text_from_micros
+from marketdata.core.units import MICROS, NANOS, text_from_micros
 from risk.core.gate import code_name
 from risk.core.holds import CLEARINGS
 from risk.core.records import MES
+from trading.research.equity import NONE_FALLEN, Drawdown
+from trading.research.figures import Figure, figure
+from trading.research.metrics import consistency, costs, returns_of, risk_of, trade_figures
+from trading.research.records import Days, Trades, session_of
 from trading.run.backtest.engine import Result, reason_of
-
-YEAR, MONTH = 252, 21  # sessions
-
-
-class Undefined(dict[str, str]):
-    """Metrics that are null, with the reason; `value` notes one and gives None."""
-
-    def value(self, name: str, number: float | None, reason: str) -> float | None:
-        """The number, or None with its reason noted."""
-        if number is None:
-            self[name] = reason
-            return None
-        return number
 
 
 def utc(ts_ns: int) -> str | None:
@@ -37,25 +26,75 @@ def utc(ts_ns: int) -> str | None:
     return None if ts_ns == NO_TIME else f"{np.datetime64(int(ts_ns) // NANOS, 's')}Z"
 
 
-def daily_returns(result: Result) -> np.ndarray:
-    """(m,) float64, r_d = E_d / E_(d−1) − 1 over every session of the period; E_0 = starting capital."""
-    equity = np.concatenate([[result.plan.capital_micros], result.days["equity_micros"]]).astype(np.float64)
-    found: np.ndarray = equity[1:] / equity[:-1] - 1
-    return found
+def arrays_of(result: Result) -> tuple[Trades, Days]:
+    """A result as research reads it."""
+    rows, days = result.trades, result.days
+    trades = Trades(
+        gross_micros=rows["gross_micros"],
+        commission_micros=rows["fee_micros"],
+        slippage_micros=rows["slip_micros"],
+        entry_ns=rows["entry_ns"],
+        exit_ns=rows["exit_ns"],
+        bars_held=rows["bars_held"],
+        exit_reason=[reason_of(trade, MES) for trade in rows],
+        risk_micros=rows["risk_micros"],
+    )
+    start_micros = result.plan.capital_micros
+    return trades, Days(result.first_ns, start_micros, result.trading_days, days["ts_ns"], days["equity_micros"])
+
+
+def drawdown_of(result: Result, days: Days) -> Drawdown:
+    """MES-METRIC-04 and the average of -05 over every point of the curve, whatever of it is kept."""
+    run, start_ns = result.run, result.first_ns
+    if int(run.worst_micros) == 0:
+        none = Figure(None, NONE_FALLEN)
+        return Drawdown(none, start_ns, start_ns, 0, start_ns, start_ns, none, none, 0, True)
+    recovered = int(run.recovered_ns) != NO_TIME
+    peak_ns = int(run.deepest_peak_ns)
+    until_ns = int(run.recovered_ns) if recovered else int(run.point_ns)
+    passed = session_of(days, np.array([peak_ns, until_ns], np.int64))
+    return Drawdown(
+        share=figure(float(run.deepest_share)),
+        share_peak_ns=peak_ns,
+        share_trough_ns=int(run.deepest_ns),
+        micros=int(run.worst_micros),
+        micros_peak_ns=int(run.worst_peak_ns),
+        micros_trough_ns=int(run.worst_ns),
+        average=figure(float(run.fall_share_sum) / int(run.all_points)),
+        duration_s=figure((until_ns - peak_ns) / NANOS),
+        duration_sessions=int(passed[1] - passed[0]),
+        recovered=recovered,
+    )
+
+
+class _Undefined(dict[str, str]):
+    """Names of the figures that are null, with the reason."""
+
+    def of(self, name: str, found: Figure, times: float = 1.0) -> float | None:
+        """The value, or None with its reason noted."""
+        if found.value is None:
+            self[name] = found.why
+            return None
+        return found.value * times
+
+    def dollars(self, name: str, found: Figure) -> float | None:
+        return self.of(name, found, 1 / MICROS)
 
 
 def metrics(result: Result) -> dict[str, Any]:
     """returns, risk, drawdown, trades, consistency, costs, capital, and `undefined`."""
-    missing = Undefined()
-    returns = _returns(result, missing)
-    drawdown = _drawdown(result)
+    trades, days = arrays_of(result)
+    fall, returns = drawdown_of(result, days), returns_of(days)
+    missing = _Undefined()
+    risk = risk_of(days, returns.cagr, fall)
     return {
-        "returns": returns,
-        "risk": _risk(result, returns, drawdown, missing),
-        "drawdown": drawdown,
-        "trades": _trades(result, missing),
-        "consistency": _consistency(result, missing),
-        "costs": _costs(result, missing),
+        "returns": {name: missing.of(name, found) for name, found in returns._asdict().items()}
+        | {"source": "daily_equity"},
+        "risk": {name: missing.of(name, found) for name, found in risk._asdict().items()},
+        "drawdown": _drawdown(fall, missing),
+        "trades": _trades(trades, missing),
+        "consistency": _consistency(trades, days, missing),
+        "costs": _costs(trades, missing),
         "capital": {
             "start": text_from_micros(result.plan.capital_micros),
             "end": text_from_micros(result.balance_micros),
@@ -66,133 +105,66 @@ def metrics(result: Result) -> dict[str, Any]:
     }
 
 
-def _returns(result: Result, missing: Undefined) -> dict[str, Any]:
-    """MES-METRIC-01 to -03."""
-    r = daily_returns(result)
-    start, end, sessions = result.plan.capital_micros, result.balance_micros, len(r)
-    deviation = float(np.std(r, ddof=1)) if sessions >= 2 else 0.0
-    downside = sqrt(float(np.mean(np.minimum(r, 0.0) ** 2))) if sessions else 0.0
-    sharpe = float(np.mean(r)) / deviation * sqrt(YEAR) if deviation > 0 else None
-    sortino = float(np.mean(r)) / downside * sqrt(YEAR) if downside > 0 else None
-    cagr = None if sessions == 0 else -1.0 if end <= 0 else (end / start) ** (YEAR / sessions) - 1
+def _drawdown(fall: Drawdown, missing: _Undefined) -> dict[str, Any]:
+    """MES-METRIC-04; percent of the peak, and money."""
+    fell = fall.micros > 0
     return {
-        "total": end / start - 1,
-        "cagr": missing.value("cagr", cagr, "no session"),
-        "monthly_mean": missing.value("monthly_mean", float(np.mean(r)) * MONTH if sessions else None, "no session"),
-        "sharpe": missing.value("sharpe", sharpe, "fewer than 2 sessions, or all alike"),
-        "sortino": missing.value("sortino", sortino, "no losing session"),
-        "source": "daily_equity",
+        "pct": missing.of("drawdown_pct", fall.share, 100),
+        "pct_from": utc(fall.share_peak_ns) if fell else None,
+        "pct_at": utc(fall.share_trough_ns) if fell else None,
+        "usd": text_from_micros(fall.micros),
+        "usd_from": utc(fall.micros_peak_ns) if fell else None,
+        "usd_at": utc(fall.micros_trough_ns) if fell else None,
+        "average": missing.of("drawdown_average", fall.average, 100),
+        "duration_s": missing.of("drawdown_duration_s", fall.duration_s),
+        "duration_sessions": fall.duration_sessions,
+        "recovered": fall.recovered,
     }
 
 
-def _risk(result: Result, returns: dict[str, Any], drawdown: dict[str, Any], missing: Undefined) -> dict[str, Any]:
-    """MES-METRIC-05 and -06."""
-    r = daily_returns(result)
-    fall, share = int(result.run.worst_micros), float(result.run.deepest_share)
-    net = result.balance_micros - result.plan.capital_micros
-    calmar = returns["cagr"] / share if share > 0 and returns["cagr"] is not None else None
-    tails = {part: max(0.0, -float(np.quantile(r, part))) if len(r) else None for part in (0.05, 0.01)}
+def _trades(trades: Trades, missing: _Undefined) -> dict[str, Any]:
+    """MES-METRIC-07 to -10; money in dollars."""
+    found = trade_figures(trades)
     return {
-        "calmar": missing.value("calmar", calmar, "no drawdown"),
-        "recovery_factor": missing.value("recovery_factor", net / fall if fall > 0 else None, "no drawdown"),
-        "var_95": missing.value("var_95", tails[0.05], "no session"),
-        "var_99": missing.value("var_99", tails[0.01], "no session"),
+        "count": found.trades,
+        "wins": found.wins,
+        "losses": found.losses,
+        "zeros": found.zeros,
+        "win_rate": missing.of("win_rate", found.win_rate),
+        "profit_factor": missing.of("profit_factor", found.profit_factor),
+        "expectancy": missing.dollars("expectancy", found.expectancy_micros),
+        "expectancy_r": missing.of("expectancy_r", found.expectancy_r),
+        "mean_win": missing.dollars("mean_win", found.mean_win_micros),
+        "mean_loss": missing.dollars("mean_loss", found.mean_loss_micros),
+        "streaks": {"wins": found.longest_wins, "losses": found.longest_losses},
+        "exit_reasons": found.exit_reasons,
+        "net": text_from_micros(found.net_micros),
+        "gross": text_from_micros(found.gross_micros),
     }
 
 
-def _drawdown(result: Result) -> dict[str, Any]:
-    """MES-METRIC-04, over every point of the curve, whatever is sampled."""
-    run = result.run
-    points = int(run.all_points)
-    fell = int(run.deepest_ns) != NO_TIME
-    end_ns = int(run.recovered_ns) if int(run.recovered_ns) != NO_TIME else int(run.point_ns)
-    start_ns = int(run.deepest_peak_ns)
-    inside = (result.days["ts_ns"] > start_ns) & (result.days["ts_ns"] <= end_ns)
-    return {
-        "pct": 100 * float(run.deepest_share),
-        "pct_from": utc(start_ns) if fell else None,
-        "pct_at": utc(int(run.deepest_ns)),
-        "usd": text_from_micros(int(run.worst_micros)),
-        "usd_from": utc(int(run.worst_peak_ns)) if int(run.worst_micros) > 0 else None,
-        "usd_at": utc(int(run.worst_ns)),
-        "average": 100 * float(run.fall_share_sum) / points if points else None,
-        "duration_s": (end_ns - start_ns) // NANOS if fell else 0,
-        "duration_sessions": int(inside.sum()) if fell else 0,
-        "recovered": (not fell) or int(run.recovered_ns) != NO_TIME,
-        "recovered_at": utc(int(run.recovered_ns)),
-    }
-
-
-def _runs(net: np.ndarray) -> dict[str, int]:
-    """Longest runs of wins and of losses; a zero neither extends nor breaks one (MES-METRIC-10)."""
-    best = {1: 0, -1: 0}
-    sign, length = 0, 0
-    for value in np.sign(net[net != 0]).tolist():
-        length = length + 1 if value == sign else 1
-        sign = int(value)
-        best[sign] = max(best[sign], length)
-    return {"wins": best[1], "losses": best[-1]}
-
-
-def _trades(result: Result, missing: Undefined) -> dict[str, Any]:
-    """MES-METRIC-07 to -10."""
-    net = result.trades["net_micros"]
-    count, wins, losses = len(net), net[net > 0], net[net < 0]
-    shares = net / result.trades["risk_micros"] if count else net
-    lost = abs(int(losses.sum()))
-
-    def mean(values: np.ndarray, name: str) -> float | None:
-        return missing.value(name, float(np.mean(values)) / 1e6 if len(values) else None, "no such trade")
-
-    return {
-        "count": count,
-        "wins": len(wins),
-        "losses": len(losses),
-        "zeros": count - len(wins) - len(losses),
-        "win_rate": missing.value("win_rate", len(wins) / count if count else None, "no trade"),
-        "profit_factor": missing.value("profit_factor", int(wins.sum()) / lost if lost else None, "no losing trade"),
-        "expectancy": mean(net, "expectancy"),
-        "expectancy_r": missing.value("expectancy_r", float(np.mean(shares)) if count else None, "no trade"),
-        "mean_win": mean(wins, "mean_win"),
-        "mean_loss": mean(losses, "mean_loss"),
-        "streaks": _runs(net),
-        "exit_reasons": dict(sorted(Counter(reason_of(trade, MES) for trade in result.trades).items())),
-        "net": text_from_micros(int(net.sum())),
-        "gross": text_from_micros(int(result.trades["gross_micros"].sum())),
-    }
-
-
-def _consistency(result: Result, missing: Undefined) -> dict[str, Any]:
+def _consistency(trades: Trades, days: Days, missing: _Undefined) -> dict[str, Any]:
     """MES-METRIC-11."""
-    traded = np.isin(result.trading_days, result.trades["trading_day"])
-    equity = np.concatenate([[result.plan.capital_micros], result.days["equity_micros"]])
-    moves, returns = np.diff(equity), daily_returns(result)
-    none = len(moves) == 0
-    share = float(np.mean(moves[traded] > 0)) if traded.any() else None
+    found = consistency(trades, days)
     return {
-        "winning_days": missing.value("winning_days", share, "no day with trades"),
-        "days_with_trades": int(traded.sum()),
-        "best_day": None if none else text_from_micros(int(moves.max())),
-        "best_day_pct": missing.value("best_day_pct", None if none else 100 * float(returns.max()), "no session"),
-        "worst_day": None if none else text_from_micros(int(moves.min())),
-        "worst_day_pct": missing.value("worst_day_pct", None if none else 100 * float(returns.min()), "no session"),
+        "winning_days": missing.of("winning_days", found.winning_days),
+        "days_with_trades": found.days_with_trades,
+        "best_day": missing.dollars("best_day", found.best_day_micros),
+        "best_day_pct": missing.of("best_day_pct", found.best_day, 100),
+        "worst_day": missing.dollars("worst_day", found.worst_day_micros),
+        "worst_day_pct": missing.of("worst_day_pct", found.worst_day, 100),
     }
 
 
-def _costs(result: Result, missing: Undefined) -> dict[str, Any]:
+def _costs(trades: Trades, missing: _Undefined) -> dict[str, Any]:
     """MES-METRIC-12."""
-    fees = int(result.trades["fee_micros"].sum())
-    slips = int(result.trades["slip_micros"].sum())
-    gross = result.trades["gross_micros"]
-    won = int(gross[gross > 0].sum())
-    count = len(gross)
-    cost = fees + slips
+    found = costs(trades)
     return {
-        "commission": text_from_micros(fees),
-        "slippage": text_from_micros(slips),
-        "cost": text_from_micros(cost),
-        "per_trade": missing.value("cost_per_trade", cost / count / 1e6 if count else None, "no trade"),
-        "pct_of_gross": missing.value("cost_pct_of_gross", 100 * cost / won if won else None, "no gross profit"),
+        "commission": text_from_micros(found.commission_micros),
+        "slippage": text_from_micros(found.slippage_micros),
+        "cost": text_from_micros(found.cost_micros),
+        "per_trade": missing.dollars("cost_per_trade", found.per_trade_micros),
+        "pct_of_gross": missing.of("cost_pct_of_gross", found.of_positive_gross, 100),
     }
 
 
