@@ -33,6 +33,8 @@ CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/contradictions.py",
 METRICS, BASELINES = "trading/research/metrics.py", "trading/research/baselines.py"
 FOLDS, RESULTS = "trading/research/folds.py", "trading/research/fold_results.py"
 UNUSED = "no command calls it yet"
+BACKTEST = "trading/run/backtest"
+DRIVE, MOMENTS = "trading/core/history/drive.py", "trading/core/history/moments.py"
 
 # id | one line | code | what of it is missing; or id | one line | - what is missing, where nothing is done
 # ruff: noqa: E501
@@ -73,13 +75,13 @@ MES-EOD-01 | phases and schedules as data | {CALENDARS}
 MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS} | pre-flight asks with the simulated venue's cut-off alone; nobody asks for a platform's, or again at the roll
 MES-EOD-03 | early closes shift the phases | {CALENDARS}
 MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
-MES-EOD-05 | data that end before the schedule | - the backtest command does not exist yet
+MES-EOD-05 | data that end before the schedule | - no option `data_close`
 MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK} | the alert is the hold on the screen; no message leaves the desk
 MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
 MES-BREAK-04 | summary of a trading day | trading/run/journal/daily.py | written on demand (`manage.py sessions days`), over one session: figures of the last 20 days do not reach into earlier sessions
-MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | - needs the backtest command
+MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | trading/run/backtest/summary.py | days beyond the daily limit are listed, the slippage of their last exits is not taken off; falls from the peak balance are not listed
 MES-HOLD-EQUITY_KILL | equity lost from the reference | {LIMITS}
 MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}
 MES-HOLD-NAKED_POSITION | no stop covers the position | {PROTECT}
@@ -139,18 +141,40 @@ MES-COST-03 | published cost of a round trip | risk/core/costs.py
 MES-COST-04 | edge ceiling | risk/core/costs.py
 MES-COST-05 | break-even win rate after costs: the function | risk/core/costs.py | no screen shows it
 MES-COST-06 | conditional slippage: the function | risk/core/costs.py | the fill models use the fixed one
-MES-METRIC-01 | total return, CAGR, monthly mean | {METRICS} | {UNUSED}
-MES-METRIC-02 | Sharpe of daily returns | {METRICS} | {UNUSED}
-MES-METRIC-03 | Sortino over all sessions | {METRICS} | {UNUSED}
-MES-METRIC-04 | drawdown over every equity point | trading/research/equity.py | {UNUSED}
-MES-METRIC-05 | Calmar, recovery factor, average drawdown | {METRICS} | {UNUSED}
-MES-METRIC-06 | value at risk | {METRICS} | {UNUSED}
-MES-METRIC-07 | win rate | {METRICS} | {UNUSED}
-MES-METRIC-08 | profit factor | {METRICS} | {UNUSED}
-MES-METRIC-09 | expectancy in money and in R | {METRICS} | {UNUSED}
-MES-METRIC-10 | streaks; a zero neither extends nor breaks | {METRICS} | {UNUSED}
-MES-METRIC-11 | winning days, best and worst day | {METRICS} | {UNUSED}
-MES-METRIC-12 | costs a trade and of positive gross | {METRICS} | {UNUSED}
+MES-BT-01 | the backtest drives the kernel; same inputs, same bytes | {DRIVE} | operator actions cannot be scripted
+MES-BT-02 | the five steps of a bar | {DRIVE}
+MES-BT-03 | decisions from columns of the data | {BACKTEST}/signals.py
+MES-BT-04 | times of fills and of the clock | {MOMENTS} | the clock is looked at with the bar's end, not in the next row: names of exits may differ, money does not
+MES-BT-05 | approval is asked without a position, or against it | {DRIVE} | a decision against a position leaves a row IN_POSITION
+MES-BT-10 | a market entry fills at the next open | trading/core/venue/bars.py
+MES-BT-11 | an entry waits for its print so long, in its segment | {MOMENTS}
+MES-BT-12 | a stop fills at the worse of stop and open, slipped | trading/core/venue/bars.py
+MES-BT-13 | a target fills at its price, traded through or touched | trading/core/venue/bars.py
+MES-BT-14 | stop and target in one bar is the stop | trading/core/venue/bars.py
+MES-BT-15 | the end of the day fills at the first open | {MOMENTS}
+MES-BT-16 | open at the session's close | {MOMENTS}
+MES-BT-17 | open when the contract changes | {MOMENTS}
+MES-BT-18 | a gap inside the session leaves position and bracket | {MOMENTS}
+MES-BT-19 | open at the end of the data; a prefix has the same trades | {DRIVE}
+MES-BT-20 | whole orders fill | trading/core/venue/bars.py
+MES-BT-21 | why a trade ended | {BACKTEST}/engine.py | `manual` does not occur without operator actions
+MES-BT-22 | nets are the change of equity, to the micro | trading/core/history/books.py
+MES-BT-23 | MFE and MAE | trading/core/history/books.py
+MES-BT-24 | flat outside sessions; a point for every row of the grid | {MOMENTS}
+MES-BT-25 | speed | - `make bench` measures a bar; folds and optimisation do not exist
+MES-BT-26 | trades.csv, equity.csv, summary.json | {BACKTEST}/outputs.py
+MES-METRIC-01 | total return, CAGR, monthly mean | {METRICS}
+MES-METRIC-02 | Sharpe of daily returns | {METRICS}
+MES-METRIC-03 | Sortino over all sessions | {METRICS}
+MES-METRIC-04 | drawdown over every equity point | trading/research/equity.py
+MES-METRIC-05 | Calmar, recovery factor, average drawdown | {METRICS}
+MES-METRIC-06 | value at risk | {METRICS}
+MES-METRIC-07 | win rate | {METRICS}
+MES-METRIC-08 | profit factor | {METRICS}
+MES-METRIC-09 | expectancy in money and in R | {METRICS}
+MES-METRIC-10 | streaks; a zero neither extends nor breaks | {METRICS}
+MES-METRIC-11 | winning days, best and worst day | {METRICS}
+MES-METRIC-12 | costs a trade and of positive gross | {METRICS}
 MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py | {UNUSED}
 MES-WF-01 | calendar-month windows on session borders | {FOLDS} | {UNUSED}
 MES-WF-02 | purge and embargo at both borders; the tests add up | {FOLDS} | no fold is trained yet, no ledger proves one evaluation
@@ -172,7 +196,7 @@ MES-SANE-01 | random directions | {BASELINES} | shown on a small engine of the t
 MES-SANE-02 | oracle: labels as signals | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
 MES-SANE-03 | the oracle's mirror | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
 MES-SANE-04 | labels shuffled inside each day | {BASELINES} | no network is trained on them
-MES-SANE-05 | a known rule on a fixture | - needs the backtest command
+MES-SANE-05 | a known rule on a fixture | - no profile `sanity`; the worked example is on mes-topstep
 MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | nothing collects its evidence or asks it
 MES-GATE-02 | no edge is a valid result and is worded so | - no report page yet
 MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed
@@ -244,6 +268,7 @@ SECTIONS = {
     "MES-EOD": range(1, 7),
     "MES-BREAK": range(1, 6),
     "MES-COST": range(1, 7),
+    "MES-BT": (*range(1, 6), *range(10, 27)),
     "MES-METRIC": range(1, 14),
     "MES-WF": range(1, 6),
     "MES-OPT": range(1, 7),

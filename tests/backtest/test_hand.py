@@ -1,4 +1,6 @@
-"""Fifteen trades worked by hand, to the cent: every way out that needs no operator (MES-BT-10 to -23, MES-COST).
+"""Fifteen trades worked by hand, to the cent: every way out that needs no operator.
+
+MES-BT-10, MES-BT-12, MES-BT-15, MES-BT-17, MES-BT-20, MES-BT-23, MES-COST-01.
 
 The shipped profile `mes-topstep` with three numbers changed for the example: the stop trails at 4 ticks, a trade lasts
 15 minutes at most, and the limits on drawdown are near enough to be met (30 USD of the day's peak, 38.20 of the

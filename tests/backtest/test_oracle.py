@@ -1,5 +1,7 @@
 """The compiled loop equals a slow oracle on random bars: gaps, jumps, session ends, half days, rolls, all rules.
 
+MES-BT-04, MES-BT-05, MES-BT-18, MES-BT-24: times, approvals, brackets over gaps, a point for every row of the grid.
+
 `python -m tests.backtest --sets 2000` is the long form.
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.backtest.compare import draw, plan_with, shipped, through_loop
 from tests.backtest.market import at
-from tests.backtest.parts import Bar, Day, Rules, S
+from tests.backtest.parts import Bar, S
 from tests.backtest.test_hand import BARS, bars_of, example
 from trading.research.metrics import measure
 from trading.research.records import Curve, daily_returns
@@ -89,11 +89,7 @@ def test_what_is_not_defined_is_null_with_its_reason() -> None:
 
 def test_the_loops_drawdown_is_that_of_every_point_of_the_curve_mes_metric_04(worked: Result) -> None:
     """The loop counts while it goes; research walks the whole curve afterwards."""
-    results = [
-        worked,
-        *(through_loop(plan_with(rules, name), bars)[1] for rules, name, _, bars in map(drawn, range(8))),
-    ]
-    for result in results:
+    for result in [worked, *map(drawn, range(8))]:
         trades, days = summary.arrays_of(result)
         points = result.points
         whole = measure(trades, days, Curve(points["ts_ns"].copy(), points["equity_micros"].copy()))
@@ -103,5 +99,17 @@ def test_the_loops_drawdown_is_that_of_every_point_of_the_curve_mes_metric_04(wo
             assert found.average.value == pytest.approx(whole.drawdown.average.value)
 
 
-def drawn(seed: int) -> tuple[Rules, str, list[Day], list[Bar]]:
-    return draw(seed, 400)
+def drawn(seed: int) -> Result:
+    rules, schedule, _, bars = draw(seed, 400)
+    return through_loop(plan_with(rules, schedule), bars)[1]
+
+
+def test_a_day_beyond_its_limit_is_listed_mes_break_05() -> None:
+    bars = """
+    2026-03-03
+    10:00:00    0   0   0   0  +1 .72
+    10:00:01    0   0   0   0
+    10:00:02  -60 -60 -60 -60
+    """
+    told = summary.warnings(through_loop(shipped(), bars_of(bars))[1], 0)
+    assert "20260303 lost 78.340000, more than the daily limit of 50.000000" in told
