@@ -81,7 +81,7 @@ MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
 MES-BREAK-04 | summary of a trading day | trading/run/journal/daily.py | written on demand (`manage.py sessions days`), over one session: figures of the last 20 days do not reach into earlier sessions
-MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | trading/run/backtest/summary.py | days beyond the daily limit are listed, the slippage of their last exits is not taken off; falls from the peak balance are not listed
+MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | trading/run/backtest/summary.py | days beyond it are listed; falls from the peak balance are not
 MES-HOLD-EQUITY_KILL | equity lost from the reference | {LIMITS}
 MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}
 MES-HOLD-NAKED_POSITION | no stop covers the position | {PROTECT}

@@ -207,11 +207,14 @@ def warnings(result: Result, outside: int) -> list[str]:
 
 
 def _excesses(result: Result) -> list[str]:
-    """Days that lost more than the daily limit (MES-BREAK-05)."""
+    """Days that lost more than the daily limit and the slippage of their last exit (MES-BREAK-05)."""
     limit = result.plan.limits["loss_day_micros_max"]
+    slip = result.plan.slip_ticks * result.plan.instrument.tick_value_micros
     told = []
     for day in np.unique(result.trades["trading_day"]).tolist():
-        net = int(result.trades["net_micros"][result.trades["trading_day"] == day].sum())
-        if net < -limit:
-            told.append(f"{day} lost {text_from_micros(-net)}, more than the daily limit of {text_from_micros(limit)}")
+        rows = result.trades[result.trades["trading_day"] == day]
+        lost = -int(rows["net_micros"].sum())
+        if lost > limit + slip * int(rows["qty"][-1]):
+            what = f"more than the daily limit of {text_from_micros(limit)} and the last exit's slippage"
+            told.append(f"{day} lost {text_from_micros(lost)}, {what}")
     return told
