@@ -27,6 +27,7 @@ app.conf.update(
         "trading.tasks.run_loop": {"queue": "loops"},
         "trading.tasks.train": {"queue": "batch"},
         "desk.ops.tasks.run_drill": {"queue": "batch"},
+        "desk.config.tasks.run_impact": {"queue": "batch"},
     },
     timezone="UTC",
 )

@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
 
-from desk.config import views
+from desk.config import impact_pages, views
 from trading.admin import ReadOnlyAdmin
 from trading.core import states
 from trading.models import ConfigVersion
@@ -72,6 +72,10 @@ class ConfigVersionAdmin(ReadOnlyAdmin):
             "<int:version_id>/export/": (views.export, "config_export"),
             "<int:version_id>/activate/": (views.activate, "config_activate"),
             "<int:version_id>/roll-back/": (views.roll_back, "config_roll_back"),
+            "<int:version_id>/impact/": (impact_pages.page, "config_impact"),
+            "<int:version_id>/impact/ask/": (impact_pages.ask, "config_impact_ask"),
+            "<int:version_id>/impact/cancel/": (impact_pages.cancel, "config_impact_cancel"),
+            "<int:version_id>/impact/rows.csv": (impact_pages.export, "config_impact_csv"),
             "<int:version_id>/hand-over/<int:session_id>/": (views.hand_over, "config_hand_over"),
             "diff/": (views.diff, "config_diff"),
             "import/": (views.upload, "config_import"),

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from desk.accounts import stepup
 from desk.accounts.forms import StepUpForm, filled
 from desk.accounts.roles import may
-from desk.config import selectors
+from desk.config import previews, selectors
 from desk.config.forms import DraftForm, ImportForm
 from desk.dashboard.rights import require
 from trading import configs
@@ -25,6 +25,7 @@ from trading.config import fields, running
 from trading.config.changes import Line, raises_risk
 from trading.core import states
 from trading.models import ConfigVersion, Session
+from trading.reports.impact import preview as impact
 
 
 def find(version_id: int) -> ConfigVersion:
@@ -219,6 +220,10 @@ def _ask(
         "faults": form.errors,
         "sessions": running.running(row.profile),
         "ticket_s": stepup.TICKET_S,
+        "impact": previews.latest_done(row),
+        "impact_run": previews.latest(row),
+        "may_ask": may(request.user, "draft"),
+        "usual": impact.SESSIONS_USUAL,
     }
     title = _("Activate %(version)s") % {"version": row}
     return show(request, "activate", title, 422 if form.errors else 200, **context)

@@ -4,7 +4,7 @@ from django.urls import path
 
 from desk.dashboard import api, kill, views
 from desk.dashboard.live import chart, replay
-from desk.dashboard.pages import reports, starting
+from desk.dashboard.pages import reports, starting, why
 
 urlpatterns = [
     path("", views.root, name="root"),
@@ -17,6 +17,8 @@ urlpatterns = [
     path("sessions/new/", starting.new_session, name="new-session"),
     path("sessions/<int:session_id>/", reports.report, name="session"),
     path("sessions/<int:session_id>/replay/", replay.replay, name="session-replay"),
+    path("sessions/<int:session_id>/why/", why.page, name="session-why"),
+    path("sessions/<int:session_id>/why/rules.csv", why.rules_csv, name="session-why-csv"),
     path("sessions/<int:session_id>/command/", views.session_command, name="session-command"),
     path("sessions/<int:session_id>/trades/<int:seq>/", reports.trade, name="trade"),
     path("sessions/<int:session_id>/<slug:name>.csv", reports.session_csv, name="session-csv"),

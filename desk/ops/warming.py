@@ -52,12 +52,17 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 def warm_kernel() -> None:
     from marketdata.core.records import new_events
+    from risk.margins import Form, measure
     from trading.core.records import TIMER
+    from trading.run.journal.follow import follow
     from trading.run.replica import Kernel
 
     events = new_events(1)
     events["kind"] = TIMER
-    Kernel().apply(events)
+    kernel = Kernel()
+    kernel.apply(events)
+    follow(kernel, events)
+    measure(Form(kernel.params.asking, kernel.params.limits))
 
 
 def warm_features() -> None:

@@ -152,6 +152,16 @@ ORDER = np.array([[RULES.index(rule) for rule in order_of(rules)] for rules in (
 
 
 @njit(cache=True)
+def ask_alone(number: int, x: np.record, values: np.ndarray, limits: np.record) -> int:
+    """What the rule RULES[number] says by itself, whatever stands before it: to explain a decision, never to make one.
+
+    Arguments as of `approve`.  Only for a form whose fields, as far as the rule reads them, are within their bounds.
+    """
+    x.bad_field = first_bad(values)
+    return _ask(number, x, limits)
+
+
+@njit(cache=True)
 def approve(x: np.record, values: np.ndarray, limits: np.record) -> int:
     """APPROVED, or the reason of the first refusing rule.  `x`: one ASK record and `values` its memory as int64,
     `limits`: one LIMITS record.

@@ -38,7 +38,7 @@ function start({ session, texts, stored, rows, rail: sessions, replay, until_us:
   const depth = ladder(store, view);
   const list = rail(store, view, sessions);
   const places = panes(store);
-  const panels = [strip(store), mode(store), position(store), risk(store), depth, decisions(store, texts), holds(store, texts), blotter(store, texts), loops(store), list, places];
+  const panels = [strip(store), mode(store), position(store), risk(store), depth, decisions(store, texts, session), holds(store, texts), blotter(store, texts, session), loops(store), list, places];
   const commands = by("commands") ? new Commands(store) : null;
   const say = new Say(store);
   const socket = new Socket(store, session, { frame: arrived, state: changed });

@@ -3,8 +3,9 @@ import { dress, hint, make, put } from "./dom.js";
 import { fill, ngettext } from "./texts.js";
 
 /**
- * columns: [{name, cls?, cell(row) → text | {text, cls, title}}].  Rows keep their node while their key stays, so a
- * pointer or a reader never loses its place; while pointer or focus is inside, new rows wait behind "3 new".
+ * columns: [{name, cls?, cell(row) → text | {text, cls, title, href}}].  A link is for the pointer: it is no stop of Tab, the
+ * panel has one link of its own.  Rows keep their node while their key stays, so a pointer or a reader never loses its
+ * place; while pointer or focus is inside, new rows wait behind "3 new".
  */
 export class Table {
   constructor(parent, columns, { caption, empty, key, fresh = false, still = false }) {
@@ -96,9 +97,17 @@ export class Table {
       const value = column.cell(row);
       const it = typeof value === "object" && value !== null ? value : { text: value };
       const cell = node.children[i];
-      put(cell, String(it.text));
+      put(it.href ? link(cell, it.href) : cell, String(it.text));
       dress(cell, [column.cls, it.cls].filter(Boolean).join(" "));
       hint(cell, it.title ?? "");
     });
   }
+}
+
+/** The link inside a cell, made when it is not there yet. */
+function link(cell, href) {
+  const node = cell.querySelector("a") ?? make("a", { tabindex: "-1" });
+  if (!node.parentNode) cell.replaceChildren(node);
+  if (node.getAttribute("href") !== href) node.setAttribute("href", href);
+  return node;
 }

@@ -10,7 +10,10 @@ import pytest
 
 from tests.bootstrap import ROOT
 from tests.simulation.ring import Ring, settled
-from trading.core.records import FILL, KILL, START
+from trading.core.records import DECISION, FILL, KILL, START
+from trading.reports.impact.preview import impact
+from trading.reports.impact.replay import Version
+from trading.reports.why.answer import why
 from trading.run.journal.daily import daily_summaries
 from trading.run.journal.verify import verify_journal
 from trading.run.spec import save_spec
@@ -25,6 +28,17 @@ from trading.run.journal.verify import verify_journal
 report = verify_journal(Path(sys.argv[1]))
 print(json.dumps([bool(config.DISABLE_JIT), report.ok, report.frames, report.state_sha256]))
 """
+
+
+def check_every_decision_is_explained(ring: Ring) -> None:
+    """N6 and N8 on what the real loops recorded: each reason is the rules' own, and nothing differs from itself."""
+    decisions = ring.events(DECISION)
+    for seq in decisions["seq"][:60]:
+        found = why(ring.folder, seq=int(seq)).decided
+        assert found is not None and found.same and found.proven, int(seq)
+    row = impact(ring.folder, Version(ring.spec.limits, 9, ring.spec.version_hash))
+    assert row.ran == row.would and (row.blocked, row.added) == (0, 0)
+    assert row.recorded_orders >= 1 and row.ran.orders >= 1  # the simulated fills may differ from the venue's
 
 
 def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None:
@@ -46,6 +60,7 @@ def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None
     fills = ring.events(FILL)
     assert day.fee_micros == sum(int(fill["fee_micros"]) for fill in fills) > 0, "MES-BREAK-04: of the same fills"
     assert day.trades >= 1 and day.net_micros == day.gross_micros - day.fee_micros
+    check_every_decision_is_explained(ring)
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(ring.folder)],
         cwd=ROOT,

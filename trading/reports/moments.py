@@ -155,3 +155,12 @@ def why(session_id: int, seq: int) -> dict[str, Any]:
         "fills": [fill_values(row) for row in fills],
         "version": version,
     }
+
+
+def same_decisions(session_id: int, seq: int, symbol: str) -> dict[str, Any] | None:
+    """How often, and from when to when, the ledger counts what the decision `seq` said; None while it has no row."""
+    rows = Decision.objects.filter(session_id=session_id, symbol=symbol, seq__lte=seq, last_seq__gte=seq)
+    row = rows.order_by("-seq").first()
+    if row is None:
+        return None
+    return {"same": row.same, "first_us": us(row.ts_ns), "last_us": us(row.last_ns), "last_seq": row.last_seq}

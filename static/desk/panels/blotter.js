@@ -5,7 +5,7 @@ import { NONE, count, exact, known, money, price, side, time, tone, words } from
 
 const NAMES = ["orders", "fills", "trades"];
 
-export function blotter(store, texts) {
+export function blotter(store, texts, session) {
   const tabs = NAMES.map((name) => by(`tab-${name}`));
   tabs.forEach((tab, i) => {
     tab.addEventListener("click", () => open(i));
@@ -30,7 +30,7 @@ export function blotter(store, texts) {
   const symbol = { name: "inst", cell: (row) => inst(row)?.symbol ?? String(row.inst) };
   const direction = { name: "side", cell: (row) => ({ text: side(row.side), cls: tone(row.side) }) };
   const orders = new Table(by("list-orders"), [
-    { name: "no.", cls: "n", cell: (row) => row.oid ?? row.number },
+    { name: "no.", cls: "n", cell: (row) => ({ text: row.oid ?? row.number, href: row.role === "entry" && row.sent_us ? `/sessions/${session}/why/?at=${row.sent_us}` : undefined }) },
     when, symbol, direction,
     { name: "qty", cls: "n", cell: (row) => `${row.filled} / ${row.qty}` },
     { name: "type", cell: (row) => (row.role === row.type ? row.role : `${row.role} ${row.type}`) },
@@ -52,7 +52,7 @@ export function blotter(store, texts) {
     { name: "exit", cls: "n", cell: (row) => price(row.exit_tick, inst(row)) },
     { name: "fee", cls: "n", cell: (row) => money(row.fee_micros, store.currency, { sign: false }) },
     { name: "net", cls: "n", cell: (row) => ({ text: money(row.net_micros, store.currency), cls: tone(row.net_micros), title: exact(row.net_micros, store.currency) }) },
-    { name: "why", cell: (row) => texts.exits[row.code] ?? words(row.code) },
+    { name: "why", cell: (row) => ({ text: texts.exits[row.code] ?? words(row.code), href: row.seq ? `/sessions/${session}/trades/${row.seq}/` : undefined, title: "why it was entered and left" }) },
   ], { caption: "Trades", empty: "No round trip yet.", key: (row) => row.rowId, fresh: true, still: true });
 
   /** Working orders first (the server's list), then the stream's newest. */

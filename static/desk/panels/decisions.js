@@ -6,7 +6,7 @@ import { gettext as _ } from "../texts.js";
 
 const SHOWN = 60;
 
-export function decisions(store, texts) {
+export function decisions(store, texts, session) {
   const body = by("decisions").querySelector(".body");
   let which = "all";
   choices(by("verdicts"), [["all", _("all")], ["taken", _("taken")], ["refused", _("refused")]], which, (chosen) => {
@@ -17,7 +17,7 @@ export function decisions(store, texts) {
     { name: _("time"), cls: "num", cell: (row) => (row.gap ? "…" : { text: time(row.ts_us, store.zone, { tenths: true }), title: `journal ${row.seq}` }) },
     { name: _("inst"), cls: "wide-only", cell: (row) => (row.gap ? "" : (store.instrument(row.inst)?.symbol ?? String(row.inst))) },
     { name: _("side"), cell: (row) => (row.gap ? "" : { text: row.side ? side(row.side) : "none", cls: tone(row.side) }) },
-    { name: _("verdict"), cls: "grow", cell: (row) => verdict(row, texts) },
+    { name: _("verdict"), cls: "grow", cell: (row) => ({ ...verdict(row, texts), href: row.gap ? undefined : `/sessions/${session}/why/?seq=${row.seq}` }) },
     { name: "×", cls: "n", cell: (row) => (row.same > 1 ? `× ${count(row.same)}` : "") },
     { name: _("score"), cls: "n", cell: (row) => (row.gap ? "" : score(row.score_ppm)) },
     { name: _("conf"), cls: "n", cell: (row) => (row.gap ? "" : score(row.conf_ppm).replace("+", "")) },

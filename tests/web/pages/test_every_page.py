@@ -33,6 +33,7 @@ ADMIN = {
     "version": f"/admin/trading/configversion/{DRAFT}/change/",
     "edit": "/admin/trading/configversion/1/edit/",
     "activate": f"/admin/trading/configversion/{DRAFT}/activate/",
+    "impact": f"/admin/trading/configversion/{DRAFT}/impact/",
     "compare": f"/admin/trading/configversion/diff/?a=1&b={DRAFT}",
     "import": "/admin/trading/configversion/import/",
     "ledger-row": "/admin/trading/session/1/change/",
@@ -81,6 +82,7 @@ def filled(desk: Desk) -> Desk:
         answer = alice.post("/ops/drills/start/", data={"job": "rehearsal"}, headers=csrf(alice))
         assert answer.headers["location"] == "/ops/drills/1/", answer.text
     desk.run("manage", "shell", "-v", "0", "-c", HALT)
+    desk.run("tests.why.recorded", "1")  # a journal, for the pages that read one
     return desk
 
 

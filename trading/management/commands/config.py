@@ -9,7 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from trading import configs
 from trading.config import running
-from trading.models import ConfigVersion
+from trading.management.progress import Bar
+from trading.models import ConfigVersion, Session
+from trading.reports.impact import preview as impact
 
 
 class Command(BaseCommand):
@@ -28,6 +30,7 @@ class Command(BaseCommand):
             "export": ("write a profile as YAML", ("profile",)),
             "import": ("store a file as a draft version", ("profile",)),
             "activate": ("make a version the one that new sessions take", ("profile",)),
+            "impact": ("replay the last sessions of a profile under it: orders, profit, holds (N8)", ("profile",)),
             "ship": ("store and activate the shipped profiles where they are missing", ()),
         }
         for name, (text, places) in rows.items():
@@ -39,6 +42,11 @@ class Command(BaseCommand):
             if name in ("import", "activate"):
                 verb.add_argument("--by", default="operator", help="who")
                 verb.add_argument("--reason", required=True, help="why")
+            if name == "impact":
+                verb.add_argument(
+                    "--last", type=int, default=impact.SESSIONS_USUAL, help="how many sessions, 20 at most"
+                )
+                verb.add_argument("--session", type=int, action="append", default=[], help="this one; may be repeated")
             verb.add_argument("--json", action="store_true", help="JSON instead of words")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -103,6 +111,16 @@ class Command(BaseCommand):
             "hash": version.hash,
             "handovers": [h._asdict() for h in handovers],
         }
+
+    def _impact(self, options: dict[str, Any]) -> tuple[str, object]:
+        profile = configs.resolve(options["profile"])
+        sessions = impact.last_sessions(profile.profile, options["last"])
+        if options["session"]:
+            rows = Session.objects.filter(id__in=options["session"], version__profile=profile.profile)
+            sessions = list(rows.select_related("version").order_by("-id"))
+        with Bar(quiet=options["json"]) as bar:
+            found = impact.preview(profile, 0, sessions, bar.show)
+        return "\n".join(impact.lines(found)), impact.values(found)
 
     def _ship(self, options: dict[str, Any]) -> tuple[str, object]:
         versions = configs.ship()

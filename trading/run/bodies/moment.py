@@ -48,7 +48,7 @@ def moment(folder: Path, *, at_us: int | None = None, seq: int | None = None) ->
     if last_seq < FIRST_SEQ:
         raise NoJournal(f"{folder.name} has no journal")
     if seq is None:
-        seq = last_seq if at_us is None else _seq_at(reader, last_seq, at_us)
+        seq = last_seq if at_us is None else seq_at(reader, last_seq, at_us)
     seq = min(max(seq, FIRST_SEQ), last_seq)
     spec = msgspec.structs.replace(load_spec(folder), mode="replay")
     start = load_snapshot(folder, reader, seq)
@@ -62,24 +62,24 @@ def moment(folder: Path, *, at_us: int | None = None, seq: int | None = None) ->
         rows.note(events)
         same = same and replayer.feed(events) is None
         at += len(events)
-    now_us = _time_us(reader, at)
+    now_us = time_us(reader, at)
     picture = build(replayer.kernel, rows, spec, {}, {}, 0)
     values = page_values(picture, Streams(), spec, PageClock(now_us, 0), "", 0)
     found = {name: msgspec.json.decode(value) for name, value in values.items()}
-    return Moment(found, at, now_us, _time_us(reader, FIRST_SEQ), _time_us(reader, last_seq), last_seq, same)
+    return Moment(found, at, now_us, time_us(reader, FIRST_SEQ), time_us(reader, last_seq), last_seq, same)
 
 
-def _time_us(reader: JournalReader, seq: int) -> int:
+def time_us(reader: JournalReader, seq: int) -> int:
     """Session time of one event in µs."""
     return int(reader.read(seq - 1, 1)["event"]["ts_ns"][0]) // 1000
 
 
-def _seq_at(reader: JournalReader, last_seq: int, at_us: int) -> int:
+def seq_at(reader: JournalReader, last_seq: int, at_us: int) -> int:
     """The last event at or before a time: the journal is in the order of its session clock."""
     low, high = FIRST_SEQ, last_seq
     while low < high:
         middle = (low + high + 1) // 2
-        if _time_us(reader, middle) <= at_us:
+        if time_us(reader, middle) <= at_us:
             low = middle
         else:
             high = middle - 1

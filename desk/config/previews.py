@@ -1,0 +1,138 @@
+"""Impact previews as batch jobs: ask, run, cancel, look (N8).  The row is the job's only voice; the page polls it.
+
+One open run a version.  Whoever holds a run shows a sign of life; a run without one is closed by the next who looks.
+Called by the configuration pages and by the Celery task.
+"""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from redis import RedisError
+
+from desk.config.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImpactRun
+from trading import configs
+from trading.models import ConfigVersion
+from trading.reports.impact import preview as impact
+from trading.run.streams import make_client
+
+BEAT_S = 0.5
+LOST_S = 60  # a run without a sign of life for so long has lost its process
+QUEUE_S = 1800  # a drill may be before it in the queue
+
+
+class Ended(RuntimeError):
+    """The run was closed while it was at work: cancelled, or given up."""
+
+
+def latest(version: ConfigVersion) -> ImpactRun | None:
+    """The newest run of a version; one that lost its process is shown as failed.  Nothing is written."""
+    run = ImpactRun.objects.filter(version=version).order_by("-id").first()
+    if run is not None and (why := _lost(run)):
+        run.state, run.detail = FAILED, why
+    return run
+
+
+def latest_done(version: ConfigVersion) -> ImpactRun | None:
+    """The newest run that came to its end."""
+    return ImpactRun.objects.filter(version=version, state=DONE).order_by("-id").first()
+
+
+def _lost(run: ImpactRun) -> str:
+    """Why nobody has an open run any more; empty while somebody does, or may yet."""
+    now = timezone.now()
+    if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
+        return "its process ended without a result"
+    if run.state == WAITING and run.asked_at < now - timedelta(seconds=QUEUE_S):
+        return "no batch worker took it"
+    return ""
+
+
+def _close_lost() -> None:
+    for run in ImpactRun.objects.filter(state__in=OPEN):
+        if why := _lost(run):
+            _end(run.pk, FAILED, detail=why)
+
+
+def ask(version: ConfigVersion, sessions: int, by: str) -> ImpactRun:
+    """A new run, queued; the one that is open already, where there is one.  A queue that is away fails it at once."""
+    _close_lost()
+    now = timezone.now()
+    count = min(max(1, sessions), impact.SESSIONS_MAX)
+    try:
+        with transaction.atomic():
+            run = ImpactRun.objects.create(
+                version=version, sessions=count, by=by, asked_at=now, beat_at=now, code=settings.CODE_HASH
+            )
+    except IntegrityError:
+        return ImpactRun.objects.get(version=version, state__in=OPEN)
+    if fault := _queue(run.pk):
+        _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
+        run.refresh_from_db()
+    return run
+
+
+def _queue(run_id: int) -> str:
+    """Put the job into the queue; why it could not be.  Asked first whether anybody is there: Celery's own client
+    waits for seconds before it gives up."""
+    from kombu.exceptions import OperationalError
+
+    from desk.celery import app  # the web does not load Celery before somebody queues a job
+
+    try:
+        with make_client(settings.REDIS_URL) as client:
+            client.ping()
+        app.send_task("desk.config.tasks.run_impact", kwargs={"run_id": run_id}, retry=False)
+    except (RedisError, OperationalError) as error:
+        return str(error)
+    return ""
+
+
+def cancel(run_id: int, by: str) -> bool:
+    """End a run; its job notices at its next sign of life.  False: it is over."""
+    return _end(run_id, CANCELLED, detail=f"cancelled by {by}")
+
+
+def _end(run_id: int, state: str, **fields: Any) -> bool:
+    fields["detail"] = fields.get("detail", "")[:500]
+    rows = ImpactRun.objects.filter(id=run_id, state__in=OPEN)
+    return bool(rows.update(state=state, finished_at=timezone.now(), step="", **fields))
+
+
+def run(run_id: int) -> str:
+    """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
+    now = timezone.now()
+    if not ImpactRun.objects.filter(id=run_id, state=WAITING).update(state=RUNNING, beat_at=now, step="starting"):
+        return ""
+    row = ImpactRun.objects.select_related("version").get(id=run_id)
+    try:
+        profile = configs.profile_of(row.version)
+        sessions = impact.last_sessions(row.version.profile, row.sessions)
+        found = impact.preview(profile, row.version.pk, sessions, _Beat(run_id).show)
+    except Ended:
+        return CANCELLED
+    except Exception as error:
+        _end(run_id, FAILED, detail=f"{type(error).__name__}: {error}")
+        raise
+    return DONE if _end(run_id, DONE, result=impact.values(found)) else CANCELLED
+
+
+class _Beat:
+    """Progress into the row, now and then; it ends the work when somebody closed the run."""
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        self._shown = (-1, 0.0)
+
+    def show(self, done: int, total: int, what: str) -> None:
+        """Raises Ended."""
+        now = time.monotonic()
+        if done == self._shown[0] and now - self._shown[1] < BEAT_S:
+            return
+        self._shown = (done, now)
+        rows = ImpactRun.objects.filter(id=self.run_id, state=RUNNING)
+        if not rows.update(beat_at=timezone.now(), done=done, total=total, step=what[:100]):
+            raise Ended(f"run {self.run_id} was closed")

@@ -1,0 +1,246 @@
+"""The page "why, or why not", and the impact preview's pages and job, over Django's own client."""
+
+import csv
+import io
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from desk.config import previews
+from desk.config.models import CANCELLED, DONE, FAILED, RUNNING, ImpactRun
+from tests.kernel.desk import Desk, S
+from tests.shell.frames import make_session
+from tests.why.recorded import shown_session, write_frames
+from trading import configs, services
+from trading.core import records as r
+from trading.models import ConfigVersion, Decision, Session
+from trading.run.replica import Kernel
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def reader(client: Client) -> Client:
+    """Victor, who may only read."""
+    client.force_login(User.objects.create_user("victor"))
+    return client
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    olga = User.objects.create_user("olga")
+    olga.groups.add(Group.objects.get(name="operator"))
+    client.force_login(olga)
+    return client
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session with the journal of `shown_session`."""
+    made = make_session(status="ended")
+    write_frames(services.session_folder(made.id), frames())
+    return made
+
+
+def frames() -> np.ndarray:
+    return Kernel().apply(np.concatenate(shown_session()))
+
+
+def decisions() -> np.ndarray:
+    rows = frames()
+    return rows[rows["kind"] == r.DECISION]
+
+
+def test_the_page_answers_by_number_and_by_time(reader: Client, session: Session) -> None:
+    """N6: the refusal in words, every rule, gauges, what was held; the next decision one link away."""
+    seqs = [int(seq) for seq in decisions()["seq"]]
+    text = reader.get(f"/sessions/{session.id}/why/?seq={seqs[-1]}").content.decode()
+    assert "Refused: operator pause" in text and "would refuse" in text
+    assert f"?seq={seqs[-2]}" in text and "No later decision near" in text
+    assert "Spread ticks max" in text and "5 ticks over" in text
+    assert text.count('<th scope="row" class="asks">') == 34
+    at = int(decisions()["ts_ns"][0]) // 1000
+    first = reader.get(f"/sessions/{session.id}/why/?at={at}").content.decode()
+    assert "Taken" in first and "Every rule of the gate passed." in first
+    assert f"?seq={seqs[1]}" in first and "No earlier decision near" in first
+
+
+def test_a_folded_row_of_the_ledger_says_how_often(reader: Client, session: Session) -> None:
+    seqs = [int(seq) for seq in decisions()["seq"]]
+    shared = {"symbol": "MES", "instrument": 0, "side": 1, "score_ppm": 1, "confidence_ppm": 1}
+    Decision.objects.create(
+        session=session, seq=seqs[1], last_seq=seqs[3], same=3, ts_ns=10**18, last_ns=10**18 + S, code=13, **shared
+    )
+    text = reader.get(f"/sessions/{session.id}/why/?seq={seqs[2]}").content.decode()
+    assert "The same was said 3 times in a row" in text and f"?seq={seqs[3]}" in text
+
+
+def test_a_silence_is_explained(reader: Client, session: Session) -> None:
+    last = int(frames()["ts_ns"][-1]) // 1000
+    text = reader.get(f"/sessions/{session.id}/why/?at={last}").content.decode()
+    assert "NO DECISION WITHIN A MINUTE" in text and "The feed was silent for" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("?at=soon", 422, "is not a time like"),
+        ("?seq=1", 404, "is no decision"),
+        ("?seq=99999999", 404, "is no decision"),
+        ("?at=2026-03-04T05:00:00&zone=venue", 200, "NO DECISION"),
+        ("", 200, "Refused"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(
+    reader: Client, session: Session, query: str, status: int, words: str
+) -> None:
+    answer = reader.get(f"/sessions/{session.id}/why/{query}")
+    assert answer.status_code == status
+    assert words in answer.content.decode()
+    file = reader.get(f"/sessions/{session.id}/why/rules.csv{query}")
+    assert file.status_code == (200 if status == 200 else 404)
+
+
+def test_a_session_that_never_ran_and_one_that_does_not_exist(reader: Client) -> None:
+    made = make_session(status="created")
+    answer = reader.get(f"/sessions/{made.id}/why/")
+    assert answer.status_code == 404 and "has not run" in answer.content.decode()
+    assert reader.get("/sessions/99999/why/").status_code == 404
+
+
+def test_a_damaged_journal_shows_nothing_of_it(reader: Client, session: Session) -> None:
+    path = next(services.session_folder(session.id).glob("journal-*.seg"))
+    data = bytearray(path.read_bytes())
+    data[256 * 30] ^= 1
+    path.write_bytes(data)
+    seq = int(decisions()["seq"][0])
+    answer = reader.get(f"/sessions/{session.id}/why/?seq={seq}")
+    text = answer.content.decode()
+    assert answer.status_code == 500 and "cannot be read to the end" in text and "SHA-256 of everything" not in text
+
+
+def test_the_rules_as_csv(reader: Client, session: Session) -> None:
+    seq = int(decisions()["seq"][-1])
+    answer = reader.get(f"/sessions/{session.id}/why/rules.csv?seq={seq}")
+    assert answer["Content-Type"] == "text/csv; charset=utf-8" and f"why-{seq}.csv" in answer["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [row["reason"] for row in rows if row["verdict"] == "refuses" and row["reached"] == "true"] == [
+        "OPERATOR_PAUSE"
+    ]
+
+
+def test_the_report_and_its_rows_lead_there(reader: Client, session: Session) -> None:
+    seq = int(decisions()["seq"][0])
+    Decision.objects.create(
+        session=session, seq=seq, last_seq=seq, ts_ns=10**18, last_ns=10**18, code=0, symbol="MES", instrument=0,
+        side=1, score_ppm=1, confidence_ppm=1,
+    )  # fmt: skip
+    text = reader.get(f"/sessions/{session.id}/?list=decisions").content.decode()
+    assert f'href="/sessions/{session.id}/why/"' in text and f'href="/sessions/{session.id}/why/?seq={seq}"' in text
+
+
+# impact
+
+
+@pytest.fixture
+def draft(session: Session) -> ConfigVersion:
+    """A tighter draft of the session's profile; the session has run."""
+    Session.objects.filter(id=session.id).update(started_at=timezone.now())
+    active = ConfigVersion.objects.get(id=session.version_id)
+    text = configs.to_yaml(configs.profile_of(active)).replace("spread_ticks_max: ", "spread_ticks_max: 1 # ")
+    return configs.store(configs.parse_yaml(text, "draft"), author="olga", reason="a tighter spread")
+
+
+def ask(version: ConfigVersion, sessions: int = 3) -> ImpactRun:
+    """A waiting run, as the page makes one, without a queue."""
+    now = timezone.now()
+    return ImpactRun.objects.create(version=version, sessions=sessions, by="olga", asked_at=now, beat_at=now, code="c")
+
+
+def test_a_run_goes_from_waiting_to_its_result(operator: Client, draft: ConfigVersion, session: Session) -> None:
+    """N8: asked, watched, done; the activation page shows it, the CSV holds it, a second message finds it taken."""
+    run = ask(draft)
+    address = f"/admin/trading/configversion/{draft.id}/impact/"
+    page = operator.get(address).content.decode()
+    assert "Waits for the batch worker" in page and 'http-equiv="refresh"' in page
+    assert previews.run(run.pk) == DONE
+    assert previews.run(run.pk) == "", "a message that comes twice"
+    run.refresh_from_db()
+    assert (run.state, run.done, run.total) == (DONE, 1, 1) and run.finished_at is not None
+    assert [row["key"] for row in run.result["rows"]] == [session.key]
+    page = operator.get(address).content.decode()
+    assert "Would have blocked" in page and 'http-equiv="refresh"' not in page and session.key in page
+    activation = operator.get(f"/admin/trading/configversion/{draft.id}/activate/").content.decode()
+    assert "Would have blocked" in activation and "simulated venue" in activation
+    rows = list(csv.DictReader(io.StringIO(operator.get(f"{address}rows.csv").content.decode())))
+    assert [row["session"] for row in rows] == [session.key]
+
+
+def test_before_a_preview_the_activation_page_offers_one(operator: Client, draft: ConfigVersion) -> None:
+    text = operator.get(f"/admin/trading/configversion/{draft.id}/activate/").content.decode()
+    assert "Not replayed yet" in text and f"/admin/trading/configversion/{draft.id}/impact/ask/" in text
+    assert operator.get(f"/admin/trading/configversion/{draft.id}/impact/rows.csv").status_code == 404
+
+
+def test_a_queue_that_is_away_fails_the_run_at_once(operator: Client, draft: ConfigVersion) -> None:
+    """No Redis runs in this test: the row says so, and nothing waits for ever."""
+    answer = operator.post(f"/admin/trading/configversion/{draft.id}/impact/ask/", {"sessions": "2"}, follow=True)
+    run = ImpactRun.objects.get(version=draft)
+    assert run.state == FAILED and "queue does not answer" in run.detail
+    assert "queue does not answer" in answer.content.decode()
+
+
+@pytest.mark.parametrize("sessions", ["0", "21", "many", ""])
+def test_the_number_of_sessions_is_bounded(operator: Client, draft: ConfigVersion, sessions: str) -> None:
+    answer = operator.post(f"/admin/trading/configversion/{draft.id}/impact/ask/", {"sessions": sessions}, follow=True)
+    assert "Ask for 1 to 20 sessions." in answer.content.decode()
+    assert not ImpactRun.objects.exists()
+
+
+def test_one_open_run_a_version_and_a_cancelled_one_stops(
+    operator: Client, draft: ConfigVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ask(draft)
+    again = previews.ask(draft, 5, "olga")
+    assert again.pk == run.pk and ImpactRun.objects.count() == 1
+    monkeypatch.setattr(previews, "BEAT_S", 0.0)
+    ImpactRun.objects.filter(id=run.pk).update(state=RUNNING)
+    beat = previews._Beat(run.pk)
+    beat.show(0, 1, "s1")
+    operator.post(f"/admin/trading/configversion/{draft.id}/impact/cancel/")
+    with pytest.raises(previews.Ended):
+        beat.show(0, 1, "s1")
+    run.refresh_from_db()
+    assert run.state == CANCELLED and run.detail == "cancelled by olga"
+    assert not previews.cancel(run.pk, "olga")
+
+
+def test_a_run_that_lost_its_process_is_not_waited_for(draft: ConfigVersion) -> None:
+    run = ask(draft)
+    long_ago = timezone.now() - timedelta(seconds=previews.QUEUE_S + 1)
+    ImpactRun.objects.filter(id=run.pk).update(asked_at=long_ago)
+    shown = previews.latest(draft)
+    assert shown is not None and (shown.state, shown.detail) == (FAILED, "no batch worker took it")
+    ImpactRun.objects.filter(id=run.pk).update(state=RUNNING, beat_at=long_ago)
+    shown = previews.latest(draft)
+    assert shown is not None and (shown.state, shown.detail) == (FAILED, "its process ended without a result")
+    assert ImpactRun.objects.get(id=run.pk).state == RUNNING, "looking writes nothing"
+    previews._close_lost()
+    assert ImpactRun.objects.get(id=run.pk).state == FAILED
+
+
+def test_a_reader_may_look_and_not_ask(reader: Client, draft: ConfigVersion) -> None:
+    assert reader.get(f"/admin/trading/configversion/{draft.id}/impact/").status_code == 200
+    assert reader.post(f"/admin/trading/configversion/{draft.id}/impact/ask/", {"sessions": "1"}).status_code == 403
+    assert reader.post(f"/admin/trading/configversion/{draft.id}/impact/cancel/").status_code == 403
+    assert not ImpactRun.objects.exists()
+
+
+def test_a_live_desk_of_this_kernel_is_what_the_pages_read(session: Session) -> None:
+    """The journal of these tests is the kernel's own, not made up."""
+    desk = Desk()
+    assert desk.enter() == 1 and int(frames()["seq"][-1]) == len(frames())
