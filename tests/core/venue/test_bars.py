@@ -87,6 +87,20 @@ def test_stop_wins_when_both_are_met_in_one_bar(stop_first: bool) -> None:
     assert floor.working() == [3]
 
 
+@pytest.mark.parametrize("reversed_", [False, True])
+def test_a_position_that_left_at_the_open_has_no_stop_in_that_bar(reversed_: bool) -> None:
+    """MES-BT-02, -14: nobody could cancel it between the open and the price that it waits for."""
+    floor = long_one()
+    floor.stop(11, 2, -1, 95, role=STOP_LOSS)
+    floor.market(11, 3, -1, role=EXIT)
+    if reversed_:
+        floor.market(11, 4, -1, role=ENTRY)
+    left = [(3, 1, 100), (4, 1, 100)][: 1 + reversed_]
+    assert fills(floor.bar(11, 100, 101, 90, 91)) == left
+    assert floor.held() == -int(reversed_), "the stop of what was held opens nothing"
+    assert floor.working() == [2], "it works until it is cancelled"
+
+
 def test_bracket_is_live_in_the_entry_bar() -> None:
     """MES-BT-02, step 3: what answers a fill at the open meets the same bar."""
     floor = Floor("bar")

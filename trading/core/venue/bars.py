@@ -1,15 +1,16 @@
 """Fills on bars, and on single prints as one-price bars (MES-BT-10 … MES-BT-14, MES-BT-20, MES-LIVE-13).
 
 Market orders take the open, slipped against them; stops the worse of stop and open, slipped; limits their own price.
-Whole orders fill.  Within one bar: market exits, market entries, stops, then limits, each in time priority; a target
-fills only while the account still holds what it reduces, so a bar that reaches stop and target is the stop's.
+Whole orders fill.  Within one bar: market exits, market entries, stops, then limits, each in time priority; a stop or
+target fills only while the account still holds what it reduces: a bar that reaches both is the stop's, and one at whose
+open the position was closed opens no other.
 """
 
 import numpy as np
 from numba import njit
 
 from marketdata.core.records import NO_TIME
-from trading.core.records import CANCELLED_EXPIRED, ENTRY, LIMIT, MARKET, STOP, TARGET
+from trading.core.records import CANCELLED_EXPIRED, ENTRY, LIMIT, MARKET, STOP, STOP_LOSS, TARGET
 from trading.core.venue.answers import cancel, fill, remaining
 from trading.core.venue.state import Venue
 
@@ -59,13 +60,14 @@ def try_order(venue: Venue, out: np.ndarray, n: int, slot: int) -> int:
     if order.order_type == MARKET:
         tick = market.bar_open + order.side * account.slip_ticks
         return fill(venue, out, n, slot, qty, tick, max(start_ns, order.arrive_ns))
+    if (order.role == TARGET or order.role == STOP_LOSS) and market.qty * order.side >= 0:
+        return n  # what it protects has gone within this bar: by an exit at the open, or by the stop (MES-BT-14)
     if order.order_type == STOP:
         if _reached(order.side, STOP, order.stop_tick, market.bar_high, market.bar_low, 0):
             tick = _stop_price(order.side, order.stop_tick, market.bar_open, account.slip_ticks)
             n = fill(venue, out, n, slot, qty, tick, end_ns)
-    elif order.role != TARGET or market.qty * order.side < 0:  # MES-BT-14: the stop came first
-        if _reached(order.side, LIMIT, order.price_tick, market.bar_high, market.bar_low, account.touch):
-            n = fill(venue, out, n, slot, qty, order.price_tick, end_ns)
+    elif _reached(order.side, LIMIT, order.price_tick, market.bar_high, market.bar_low, account.touch):
+        n = fill(venue, out, n, slot, qty, order.price_tick, end_ns)
     return n
 
 
