@@ -157,10 +157,8 @@ def start_session(session_id: int, by: str) -> Session:
 
 def _tell_guard(spec: SessionSpec, watched: bool) -> None:
     """The guard's own list of what may be trading; it reads the file at every action."""
-    targets = [target for target in guard.read_settings(var()) if target.session != spec.id]
-    if watched:
-        targets.append(guard.Target(session=spec.id, key=spec.key, account=spec.key, venue_socket=spec.venue_socket))
-    guard.write_settings(var(), targets)
+    target = guard.Target(session=spec.id, key=spec.key, account=spec.key, venue_socket=spec.venue_socket)
+    guard.watch(var(), target, watched)
 
 
 def pause(session_id: int, by: str, reason: str = "") -> Command:
@@ -188,7 +186,14 @@ def reset_halt(session_id: int, codes: Sequence[str], by: str, reason: str) -> C
     if wrong or not codes:
         what = f"{', '.join(wrong)} cannot be lifted by name" if wrong else "nothing was named"
         raise CommandRefused("UNKNOWN_HOLD", f"{what}; halts of this rulebook: {', '.join(halts)}")
-    pause(session_id, by, reason)
+    paused = pause(session_id, by, reason)
+    if paused.state not in (
+        states.ACCEPTED,
+        states.DONE,
+    ):  # the inbox keeps their order: a pause that is in comes first
+        raise CommandRefused(
+            "NOT_PAUSED", f"the session could not be paused first ({paused.detail}): nothing was lifted"
+        )
     return send_command(session_id, "reset_halt", by, reason, argument=sum(1 << halts[code] for code in set(codes)))
 
 
@@ -214,21 +219,26 @@ def _note_stopping(session: Session) -> bool:
         return session.status not in states.SESSION_OVER
 
 
-def give_up(session_id: int, loop: str, why: str) -> bool:
-    """A session that is still starting and whose tape or scorer cannot be used has failed, with the reason.
+def give_up(session_id: int, why: str) -> bool:
+    """A session whose tape cannot be opened and which has no clock yet has failed, with the reason.
 
-    False for one that has run: its loop is tried again, for a position may depend on it, and entries wait meanwhile.
+    Without a clock there is no kernel, no account at the venue and no order: nothing can be held.  False for one with a
+    clock: its loop is tried again, for a position may depend on it, and entries wait meanwhile.  May be repeated.
     """
-    session = Session.objects.get(id=session_id)
-    if not advance_session(session, "refuse", reason=f"{loop}: {why}"[:500], ended_at=timezone.now()):
+    if (session_folder(session_id) / CLOCK_FILE).exists():
         return False
-    want_loops(session_id, tuple(name for name in LOOPS if name != "sinks"), False)  # sinks reads the journal out
-    waiting = Command.objects.filter(session=session, state=states.REQUESTED)
-    for ref in list(waiting.values_list("ref", flat=True)):
-        advance_command(ref, "not_sent", detail="the session failed before it started")
-    never_traded = not (session_folder(session_id) / CLOCK_FILE).exists()  # no account was opened without a clock
-    if never_traded or session.key not in guard.look(var()):
-        _tell_guard(msgspec.convert(session.spec, SessionSpec), False)
+    session = Session.objects.get(id=session_id)
+    with transaction.atomic():
+        fields = {"reason": f"feed: {why}"[:500], "ended_at": timezone.now()}
+        if not (advance_session(session, "refuse", **fields) or advance_session(session, "fail", **fields)):
+            session.refresh_from_db()
+            if session.status != states.FAILED:
+                return False
+        want_loops(session_id, LOOPS, False)
+        waiting = Command.objects.filter(session=session, state=states.REQUESTED)
+        for ref in list(waiting.values_list("ref", flat=True)):
+            advance_command(ref, "not_sent", detail="the session failed before it started")
+    _tell_guard(msgspec.convert(session.spec, SessionSpec), False)
     return True
 
 

@@ -21,8 +21,6 @@ from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreacha
 from trading.brokers.wire import FENCED
 from trading.control import session_folder
 from trading.core.records import TIMER
-from trading.learning.artifacts import ArtifactError
-from trading.learning.scoring import ScorerError
 from trading.run.bodies.execution_loop import ExecutionLoop
 from trading.run.bodies.feed_loop import FeedLoop
 from trading.run.bodies.risk_loop import RiskLoop
@@ -35,7 +33,7 @@ from trading.run.replica import Kernel
 from trading.run.spec import load_spec
 from trading.run.streams import Board, make_client
 
-HOPELESS = (FeedError, ScorerError, ArtifactError)  # what a session was made with cannot be used: no later try helps
+HOPELESS = FeedError  # of a tape that was never opened: no later try helps
 
 
 def assemble(

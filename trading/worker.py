@@ -62,7 +62,7 @@ class Holder:
             body, make, show = assemble(session_id, loop, stop)
             return Runner(body, lease, make, stop=stop, show=show).run()
         except HOPELESS as error:
-            if not give_up(session_id, loop, str(error)):
+            if not give_up(session_id, str(error)):
                 raise
             return "given up"
         except StoreAway as error:

@@ -63,6 +63,9 @@ def reset(request: HttpRequest, session_id: int) -> HttpResponse:
         else:
             name, detail = request.user.get_username(), {"session": session.key, "halts": ticked, "reason": reason}
             audit.append(category="control", action="halts_reset", actor=name, detail=detail)
+            if command.state == states.COMMAND_FAILED:
+                messages.error(request, _("Not lifted: {why}").format(why=command.detail))
+                return redirect("session", session_id=session_id)
             words = _("Asked to lift {names}: {state}. The session stays paused until somebody resumes it.")
             messages.success(request, words.format(names=", ".join(ticked), state=command.state))
             return redirect("session", session_id=session_id)

@@ -6,6 +6,7 @@ alone.  Nothing in here sleeps, and no rule in `core/` knows which clock it is g
 """
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class SessionClock:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a whole file or nothing: temporary file beside it, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}.tmp")  # workers have threads
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

@@ -4,6 +4,7 @@ It needs files under `var/guard` and the venue's socket, and no Django, Redis, d
 process (`trading.run.panic`) runs the sequence; `guard_kill` asks it, and runs the sequence itself when it is dead.
 """
 
+import fcntl
 import hashlib
 import os
 import socket
@@ -55,6 +56,14 @@ def write_settings(var: Path, targets: list[Target]) -> None:
     path = guard_folder(var) / SETTINGS_FILE
     write_atomic(path, msgspec.json.format(msgspec.json.encode(targets)))
     path.chmod(0o600)
+
+
+def watch(var: Path, target: Target, watched: bool) -> None:
+    """Put one account on the guard's list, or take it off; one writer at a time, in whatever process."""
+    with open(guard_folder(var) / "settings.lock", "a") as lock:  # closing it lets go
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        others = [other for other in read_settings(var) if other.session != target.session]
+        write_settings(var, [*others, target] if watched else others)
 
 
 class Road:
