@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from marketdata.core.instruments import INSTRUMENTS
-from marketdata.core.quality import OFF_SECOND, OUT_OF_RANGE, OUTSIDE_SESSION, VERDICTS
+from marketdata.core.quality import OUTSIDE_SESSION
 from marketdata.core.units import NANOS
 from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
 from marketdata.feeds.options import ReplayOptions, check_symbols
@@ -29,11 +29,11 @@ from marketdata.feeds.stored import MANIFEST_FORMAT, SCHEMA_VERSION, read_manife
 from marketdata.feeds.tabular import BarReader, Bars, join
 from marketdata.feeds.tapes import RecordTape
 from marketdata.memory.guard import check
+from marketdata.store.dropped import DROPPED_SHARE_MAX, bad_rows, by_reason
 from marketdata.store.hours import Gaps, Hours
 from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, sync, write_whole
 from marketdata.store.report import BARS, ImportCancelled, ImportReport
 
-DROPPED_SHARE_MAX = 0.001  # MES-DATA-04
 BLOCK_BYTES = 192 << 20  # what one block takes on its way through an import; measured, see tests/store
 CME = "cme"  # the calendar whose past sessions are known
 
@@ -218,12 +218,8 @@ class _BarImport:
         """Counts and reasons; refuses a file of which too much was bad (MES-DATA-04), or that changed meanwhile."""
         reader, report = self._reader, self._report
         report.rows_read, report.bar_ns, report.examples = reader.rows, reader.bar_ns, reader.examples
-        report.dropped = {VERDICTS[verdict]: count for verdict, count in sorted(reader.dropped.items())}
-        bad = sum(
-            count
-            for verdict, count in reader.dropped.items()
-            if verdict <= OFF_SECOND or verdict in (OUTSIDE_SESSION, OUT_OF_RANGE)
-        )
+        report.dropped = by_reason(reader.dropped)
+        bad = bad_rows(reader.dropped)
         if bad > reader.rows * DROPPED_SHARE_MAX:
             named = "; ".join(f"{count} rows: {why}" for why, count in report.dropped.items())
             first = f", the first in row {reader.examples[0][0]}" if reader.examples else ""

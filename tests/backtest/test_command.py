@@ -34,6 +34,15 @@ def peeks(bars):
     side[:-10] = np.sign(bars.close[10:] - bars.close[:-10])
     return side
 
+def next_bar(bars):
+    """Seldom decides, and then knows one bar more than it may."""
+    after = np.append(bars.close[1:], bars.close[-1])
+    return np.where((after - bars.close == 2) & (bars.close % 97 == 0), 1, 0)
+
+def writes(bars):
+    bars.high[:] = np.maximum.accumulate(bars.high)
+    return np.zeros(len(bars.close))
+
 def short(bars):
     return np.zeros(len(bars.close) - 1)
 
@@ -137,6 +146,8 @@ def test_a_function_decides_on_whole_columns(made: Path) -> None:
     ("strategy", "words"),
     [
         ("own_rules:peeks", "looks ahead: its decision on bar"),
+        ("own_rules:next_bar", "looks ahead: its decision on bar"),
+        ("own_rules:writes", "own_rules:writes failed: ValueError: assignment destination is read-only"),
         ("own_rules:short", "must give one of −1, 0, \\+1 for each of the 3600 bars"),
         ("own_rules:odd", "it gave 3600 values, among them 3"),
         ("own_rules:none", "has no function none"),
@@ -169,6 +180,23 @@ def test_a_bad_decision_refuses_the_load_and_names_its_row_mes_bt_03(
     pq.write_table(table.set_column(table.schema.names.index(column), column, pa.array(values, pa.float64())), made)
     with pytest.raises(CommandError, match=words):
         run(made)
+
+
+@pytest.mark.parametrize(("bad", "refused"), [(3, False), (4, True)])
+def test_rows_that_are_no_bars_are_told_and_too_many_refuse_mes_data_04(made: Path, bad: int, refused: bool) -> None:
+    """0.1 % of 3,600 rows are 3: a stop inside a bar that is left out would never be met."""
+    table = pq.read_table(made)
+    lows = table["low"].to_pylist()
+    for k in range(bad):
+        lows[100 + k] = 0
+    low = pa.array(lows, table["low"].type)
+    pq.write_table(table.set_column(table.schema.names.index("low"), "low", low), made)
+    if refused:
+        with pytest.raises(CommandError, match=r"4 of 3600 rows are bad, more than 0.1 %"):
+            run(made)
+        assert not (made.parent / "out").exists()
+    else:
+        assert any(text.startswith("3 rows of the data were left out: ") for text in run(made)["warnings"])
 
 
 @pytest.mark.parametrize(

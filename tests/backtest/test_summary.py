@@ -111,5 +111,5 @@ def test_a_day_beyond_its_limit_is_listed_mes_break_05() -> None:
     10:00:01    0   0   0   0
     10:00:02  -60 -60 -60 -60
     """
-    told = summary.warnings(through_loop(shipped(), bars_of(bars))[1], 0)
+    told = summary.warnings(through_loop(shipped(), bars_of(bars))[1], 0, {})
     assert "20260303 lost 78.340000, more than the daily limit of 50.000000 and the last exit's slippage" in told

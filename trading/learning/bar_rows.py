@@ -14,13 +14,13 @@ from marketdata.bardays import BarDays
 from marketdata.core.barfeatures.engine import BLOCK_ROWS, BarFeatures, BarRefused, Block
 from marketdata.core.barfeatures.records import BAR_DAY, Bars
 from marketdata.core.barfeatures.schema import BAR_SECONDS, FEATURE_COUNT, FEATURE_NAMES, LABEL_S
-from marketdata.core.quality import OFF_SECOND, OUT_OF_RANGE, OUTSIDE_SESSION, VERDICTS
 from marketdata.core.units import NANOS
 from marketdata.feeds import tabular
 from marketdata.feeds.options import ReplayOptions
 from marketdata.memory.available import available
 from marketdata.memory.guard import check, chunk_rows
 from marketdata.store.chunks import CHUNK_ROW_BYTES, ChunkReader
+from marketdata.store.dropped import by_reason, dropped_fault
 from trading.learning.dataset import Cancelled, DataError
 from trading.learning.schemas import bars_schema
 
@@ -28,7 +28,6 @@ CHUNK_ROWS = 1 << 16  # rows that are given out at a time
 CHUNK_BARS_MAX = 1 << 18  # bars that are read at a time
 ROW_BYTES = FEATURE_COUNT * 8 + 10
 WORK_BYTES = 128 << 20  # what reading, computing and writing take beside the chunks; measured on 3 million bars
-DROPPED_SHARE_MAX = 0.001  # MES-DATA-04
 
 
 class RowChunk(NamedTuple):
@@ -115,7 +114,7 @@ class BarRows:
     @property
     def dropped(self) -> dict[str, int]:
         """Rows of the source that were left out, by the reason."""
-        return {VERDICTS[verdict]: count for verdict, count in sorted(self._reader.reader.dropped.items())}
+        return by_reason(self._reader.reader.dropped)
 
     @property
     def contracts(self) -> list[str]:
@@ -170,14 +169,8 @@ class BarRows:
     def _check_dropped(self) -> None:
         """MES-DATA-04, as an import holds it."""
         reader = self._reader.reader
-        counted = (OUTSIDE_SESSION, OUT_OF_RANGE)
-        bad = sum(count for verdict, count in reader.dropped.items() if verdict <= OFF_SECOND or verdict in counted)
-        if bad > reader.rows * DROPPED_SHARE_MAX:
-            named = "; ".join(f"{count} rows: {why}" for why, count in self.dropped.items())
-            raise DataError(
-                f"{self.path}: {bad} of {reader.rows} rows are bad, more than 0.1 % ({named}): is it the right symbol,"
-                " zone and format?"
-            )
+        if fault := dropped_fault(self.path, reader.rows, reader.dropped):
+            raise DataError(fault)
 
     def close(self) -> None:
         """Close the file."""

@@ -64,7 +64,7 @@ class Command(BaseCommand):
         except (BacktestError, FeedError, MemoryRefused, CalendarError, ConfigError) as error:
             raise CommandError(str(error)) from None
         except OSError as error:
-            raise CommandError(f"{options['out']} cannot be written: {error.strerror or error}") from None
+            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from None
         if options["json"]:
             self.stdout.write(json.dumps(values, ensure_ascii=False))
         else:
@@ -127,6 +127,7 @@ class Command(BaseCommand):
                 "code_hash": settings.CODE_HASH,
             },
             source.outside,
+            source.dropped,
         )
         outputs.write(options["out"], result, source.contracts, values)
         return values

@@ -99,11 +99,11 @@ def equity_csv(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary_of(result: Result, inputs: dict[str, Any], outside: int) -> dict[str, Any]:
+def summary_of(result: Result, inputs: dict[str, Any], outside: int, dropped: dict[str, int]) -> dict[str, Any]:
     """`summary.json` as values.  `inputs`: hashes and words that name data, decisions and code."""
     plan, run = result.plan, result.run
     return {
-        "warnings": summary.warnings(result, outside),
+        "warnings": summary.warnings(result, outside, dropped),
         "run": {
             "config": plan.profile,
             "config_hash": plan.config_hash,

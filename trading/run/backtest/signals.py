@@ -24,7 +24,9 @@ from trading.run.backtest.plan import BacktestError
 
 SIGNAL, CONFIDENCE = "signal", "confidence"
 COLUMN = "column"
-CUTS = (3, 2)  # a function is given a third and a half of the bars again
+CUTS = (3, 2)  # a function is given a third and a half of the bars again,
+EARLY_CUTS = 40  # and the bars up to as many of its decisions, among the first EARLY_ROWS where there are enough
+EARLY_ROWS = 50_000
 BATCH_ROWS = 1 << 16
 
 
@@ -169,7 +171,10 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
 def decide(strategy: Strategy, bars: StrategyBars) -> Decisions:
     """Ask the function, and check its answer.  Raises BacktestError."""
     assert strategy.function is not None
-    answer = strategy.function(bars)
+    try:
+        answer = strategy.function(bars)
+    except Exception as error:  # it is somebody's own: whatever it raises, the run is refused with it
+        raise BacktestError(f"{strategy.words} failed: {type(error).__name__}: {error}") from error
     side, confidence = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     sides = np.asarray(side)
     n = bars.start_ns.size
@@ -196,13 +201,21 @@ def _shape(values: np.ndarray) -> str:
     return f"{values.size} values{f', among them {odd[0]}' if odd.size else ''}"
 
 
+def _cuts(side: np.ndarray) -> list[int]:
+    """How many bars a function is given again: a decision that knows the next bar shows where that bar is missing."""
+    n = side.size
+    decided = np.flatnonzero(side)
+    early = decided[decided < EARLY_ROWS]
+    if early.size < EARLY_CUTS:
+        early = decided[:EARLY_CUTS]
+    chosen = early[np.linspace(0, early.size - 1, min(EARLY_CUTS, early.size)).astype(np.int64)]
+    return sorted({n // part for part in CUTS} | {int(k) + 1 for k in chosen} - {0})
+
+
 def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions) -> None:
     """A decision may not change when later bars are taken away.  Raises BacktestError naming the first that does."""
     n = bars.start_ns.size
-    for part in CUTS:
-        cut = n // part
-        if cut == 0:
-            continue
+    for cut in _cuts(whole.side):
         fewer = decide(strategy, bars.first(cut))
         differs = (fewer.side != whole.side[:cut]) | (fewer.confidence_ppm != whole.confidence_ppm[:cut])
         if differs.any():

@@ -20,6 +20,7 @@ from marketdata.memory.available import Available, available
 from marketdata.memory.estimate import load_bytes
 from marketdata.memory.guard import Verdict, check, chunk_rows
 from marketdata.store.chunks import CHUNK_ROW_BYTES, Chunk, ChunkReader
+from marketdata.store.dropped import by_reason, dropped_fault
 from marketdata.store.partitions import file_hash
 from trading.core.history.records import Columns
 from trading.run.backtest.plan import BacktestError, Calendar
@@ -32,7 +33,9 @@ Progress = Callable[[int, int], None]  # rows of the source done, of how many
 
 
 class BarSource:
-    """Bars of one file or data set between two moments.  Attributes after a pass: read, outside (rows in no session).
+    """Bars of one file or data set between two moments.
+
+    Attributes after a pass: read, outside (rows in no session), dropped (rows left out by reason).
 
     Raises BacktestError, FeedError, MemoryRefused.
     """
@@ -53,6 +56,7 @@ class BarSource:
         self._from_ns, self._to_ns = from_ns, to_ns
         self._room = room or available()
         self.read = self.outside = 0
+        self.dropped: dict[str, int] = {}  # rows left out for what they are, by reason
         self.contracts: list[str] = []
         self._signals = hashlib.sha256()
 
@@ -97,6 +101,8 @@ class BarSource:
         seen = StrategyBars(
             start_ns=bars.start_ns, **prices, volume=bars.volume, contract=bars.contract, tick_nanos=tick_nanos
         )
+        for column in seen[:-1]:
+            column.setflags(write=False)  # what is traded is what was recorded
         decisions = decide(self.strategy, seen)
         check_prefix(self.strategy, seen, decisions)
         for begin in range(0, bars.start_ns.size, ROWS_MAX):
@@ -112,6 +118,9 @@ class BarSource:
                 self.contracts = [name.strip("|") for name in reader.reader.contracts.names]
                 yield chunk, reader.reader.bar_ns
                 progress(self.read, reader.source_rows)
+            if fault := dropped_fault(self.path, reader.reader.rows, reader.reader.dropped):
+                raise BacktestError(fault)
+            self.dropped = by_reason(reader.reader.dropped)
         finally:
             reader.close()
 

@@ -188,7 +188,7 @@ def account(result: Result) -> dict[str, Any]:
     }
 
 
-def warnings(result: Result, outside: int) -> list[str]:
+def warnings(result: Result, outside: int, dropped: dict[str, int]) -> list[str]:
     """What a reader must know before believing a figure."""
     told = [
         "bars carry no quotes: the spread counts as 1 tick (MES-BREAK-03); whole orders fill (MES-BT-20)",
@@ -202,6 +202,7 @@ def warnings(result: Result, outside: int) -> list[str]:
         told.append(f"{closed} positions were open at a session's close and ended at its last print (MES-BT-16)")
     if outside:
         told.append(f"{outside} bars lie in no session of the calendar and were left out")
+    told += [f"{count} rows of the data were left out: {why}" for why, count in dropped.items()]
     told += _excesses(result)
     return told
 
