@@ -54,7 +54,7 @@ def ask(request: HttpRequest, version_id: int) -> HttpResponse:
     if fault := selectors.fault_of(row):
         messages.error(request, fault)
         return redirect(address(row))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= impact.SESSIONS_MAX):
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= impact.SESSIONS_MAX):
         words = _("Ask for 1 to %(most)s sessions.") % {"most": impact.SESSIONS_MAX}
         messages.error(request, words)
     else:

@@ -37,8 +37,9 @@ def latest(version: ConfigVersion) -> ImpactRun | None:
 
 
 def latest_done(version: ConfigVersion) -> ImpactRun | None:
-    """The newest run that came to its end."""
-    return ImpactRun.objects.filter(version=version, state=DONE).order_by("-id").first()
+    """The newest run that came to its end, by the code that would trade now: another code's says nothing of it."""
+    runs = ImpactRun.objects.filter(version=version, state=DONE, code=settings.CODE_HASH)
+    return runs.order_by("-id").first()
 
 
 def _lost(run: ImpactRun) -> str:

@@ -3,15 +3,18 @@
 import csv
 import io
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
+from django import conf
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
 from desk.config import previews
 from desk.config.models import CANCELLED, DONE, FAILED, RUNNING, ImpactRun
+from desk.dashboard.pages import why as why_page
 from tests.kernel.desk import Desk, S
 from tests.shell.frames import make_session
 from tests.why.recorded import shown_session, write_frames
@@ -93,6 +96,7 @@ def test_a_silence_is_explained(reader: Client, session: Session) -> None:
         ("?seq=99999999", 404, "is no decision"),
         ("?at=2026-03-04T05:00:00&zone=venue", 200, "NO DECISION"),
         ("", 200, "Refused"),
+        ("?at=9999-12-31T23:59:59-05:00", 422, "is beyond the calendar"),
     ],
 )
 def test_what_cannot_be_answered_says_why(
@@ -103,6 +107,17 @@ def test_what_cannot_be_answered_says_why(
     assert words in answer.content.decode()
     file = reader.get(f"/sessions/{session.id}/why/rules.csv{query}")
     assert file.status_code == (200 if status == 200 else 404)
+
+
+def test_two_moments_are_looked_up_at_once(reader: Client, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far moment replays for seconds in the process that serves KILL: a third one is asked to wait."""
+    monkeypatch.setattr(why_page, "WAIT_S", 0.01)
+    address = f"/sessions/{session.id}/why/"
+    with why_page.AT_ONCE, why_page.AT_ONCE:
+        for path in (address, f"{address}rules.csv"):
+            answer = reader.get(path)
+            assert answer.status_code == 503 and "Ask again in a few seconds" in answer.content.decode()
+    assert reader.get(address).status_code == 200
 
 
 def test_a_session_that_never_ran_and_one_that_does_not_exist(reader: Client) -> None:
@@ -157,8 +172,8 @@ def draft(session: Session) -> ConfigVersion:
 
 def ask(version: ConfigVersion, sessions: int = 3) -> ImpactRun:
     """A waiting run, as the page makes one, without a queue."""
-    now = timezone.now()
-    return ImpactRun.objects.create(version=version, sessions=sessions, by="olga", asked_at=now, beat_at=now, code="c")
+    now, code = timezone.now(), conf.settings.CODE_HASH
+    return ImpactRun.objects.create(version=version, sessions=sessions, by="olga", asked_at=now, beat_at=now, code=code)
 
 
 def test_a_run_goes_from_waiting_to_its_result(operator: Client, draft: ConfigVersion, session: Session) -> None:
@@ -176,6 +191,10 @@ def test_a_run_goes_from_waiting_to_its_result(operator: Client, draft: ConfigVe
     assert "Would have blocked" in page and 'http-equiv="refresh"' not in page and session.key in page
     activation = operator.get(f"/admin/trading/configversion/{draft.id}/activate/").content.decode()
     assert "Would have blocked" in activation and "simulated venue" in activation
+    ImpactRun.objects.update(code="another")
+    activation = operator.get(f"/admin/trading/configversion/{draft.id}/activate/").content.decode()
+    assert "Would have blocked" not in activation, "what other code found is not what would happen"
+    ImpactRun.objects.update(code=conf.settings.CODE_HASH)
     rows = list(csv.DictReader(io.StringIO(operator.get(f"{address}rows.csv").content.decode())))
     assert [row["session"] for row in rows] == [session.key]
 
@@ -186,8 +205,11 @@ def test_before_a_preview_the_activation_page_offers_one(operator: Client, draft
     assert operator.get(f"/admin/trading/configversion/{draft.id}/impact/rows.csv").status_code == 404
 
 
-def test_a_queue_that_is_away_fails_the_run_at_once(operator: Client, draft: ConfigVersion) -> None:
-    """No Redis runs in this test: the row says so, and nothing waits for ever."""
+def test_a_queue_that_is_away_fails_the_run_at_once(
+    operator: Client, draft: ConfigVersion, settings: Any, free_port: int
+) -> None:
+    """No Redis runs there: the row says so, and nothing waits for ever."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port}/0"
     answer = operator.post(f"/admin/trading/configversion/{draft.id}/impact/ask/", {"sessions": "2"}, follow=True)
     run = ImpactRun.objects.get(version=draft)
     assert run.state == FAILED and "queue does not answer" in run.detail

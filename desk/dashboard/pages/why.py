@@ -6,6 +6,7 @@ answer comes from the journal alone (`trading.reports.why`); rows of the ledger 
 
 import csv
 import io
+import threading
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -27,6 +28,8 @@ from trading.run.journal.segment import JournalBroken
 from trading.run.spec import SpecError, load_spec
 
 SEQ_DIGITS_MAX = 15
+AT_ONCE = threading.BoundedSemaphore(2)  # a far moment replays for seconds, in the process that also serves KILL
+WAIT_S = 3.0
 
 
 class Unanswered(Exception):
@@ -65,6 +68,8 @@ def rules_csv(request: HttpRequest, session_id: int) -> HttpResponse:
     try:
         found = _answer(request, session_id)
     except Unanswered as refusal:
+        if refusal.status == 503:
+            return HttpResponse(str(refusal), status=503, content_type="text/plain; charset=utf-8")
         raise Http404(str(refusal)) from None
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(why_table.table(found))
@@ -84,6 +89,15 @@ def _session(session_id: int) -> dict[str, Any]:
 
 def _answer(request: HttpRequest, session_id: int) -> Why:
     """Raises Unanswered."""
+    if not AT_ONCE.acquire(timeout=WAIT_S):
+        raise Unanswered(_("Other moments are being looked up. Ask again in a few seconds."), 503)
+    try:
+        return _looked_up(request, session_id)
+    finally:
+        AT_ONCE.release()
+
+
+def _looked_up(request: HttpRequest, session_id: int) -> Why:
     folder = services.session_folder(session_id)
     at, seq = request.GET.get("at", "").strip(), request.GET.get("seq", "")
     try:
@@ -96,6 +110,8 @@ def _answer(request: HttpRequest, session_id: int) -> Why:
         return why(folder, at_us=moment_us(at, zone, journal.first_us, journal.last_us))
     except (NoJournal, SpecError):
         raise Unanswered(_("This session has not run: it has no journal, and nothing was decided."), 404) from None
+    except IndexError:  # the journal is being taken over: what was there a moment ago is there in a moment
+        raise Unanswered(_("The journal is changing hands. Ask again in a few seconds."), 503) from None
     except LookupError:
         raise Unanswered(_("This number of the journal is no decision."), 404) from None
     except JournalBroken as error:

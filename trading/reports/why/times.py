@@ -38,7 +38,11 @@ def moment_us(text: str, zone: str, first_us: int, last_us: int) -> int:
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not a time like {EXAMPLES}") from None
     if moment.tzinfo is not None:
-        return _us(moment.astimezone(UTC).replace(tzinfo=None))
+        try:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError(f"{text[:40]!r} is beyond the calendar; a time is like {EXAMPLES}") from None
+        return _us(moment)
     return _utc(_us(moment), zone)
 
 
