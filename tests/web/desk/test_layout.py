@@ -189,16 +189,9 @@ def test_a_page_is_light(open_page: Opener, desk: Any) -> None:
     assert weights.foreign(desk.url) == []
 
 
-VISITS, VISITS_MAX = 5, 12
-
-
 @pytest.mark.parametrize(("width", "height"), [(1600, 900), (390, 844)])
 def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, height: int) -> None:
-    """UI-26: something meaningful within 1 s, live numbers within 1.5 s (median of 5), layout shift at most 0.02.
-
-    Of visits during which every loop lived: that one died is told in a banner, which moves what is below it by design,
-    and on a busy machine the producer of this test may miss its beats.
-    """
+    """UI-26: something meaningful within 1 s, live numbers within 1.5 s (median of 5), layout shift at most 0.02."""
     paint, numbers, shifts = [], [], []
     page = open_page("/desk/1/", viewport={"width": width, "height": height})
     page.add_init_script(
@@ -207,12 +200,10 @@ def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, 
         "const look = () => { const seen = globalThis.desk?.socket?.connected && desk.store.painted;"
         " if (seen) globalThis.liveAt = performance.now(); else requestAnimationFrame(look); };"
         " requestAnimationFrame(look);"
-        "const watch = () => { globalThis.died ||= document.querySelector('.loop.dead') !== null;"
-        " requestAnimationFrame(watch); }; requestAnimationFrame(watch);"
     )
     charted(page)  # the producer has come up
     until(page, "document.querySelector('.loop.dead') === null")
-    for _ in range(VISITS_MAX):
+    for _ in range(5):
         page.goto(f"{desk.url}/desk/1/")
         charted(page)
         until(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
@@ -220,11 +211,7 @@ def test_the_first_picture_comes_soon(open_page: Opener, desk: Any, width: int, 
         until(page, "globalThis.liveAt > 0")
         numbers.append(page.evaluate("globalThis.liveAt"))
         page.wait_for_timeout(300)
-        if not page.evaluate("globalThis.died"):
-            shifts.append(page.evaluate("globalThis.shift"))
-        if len(shifts) == VISITS:
-            break
-    assert len(shifts) == VISITS, "the producer does not live"
+        shifts.append(page.evaluate("globalThis.shift"))
     print(f"UI-26: paint {sorted(map(round, paint))} ms, live {sorted(map(round, numbers))} ms, shift {shifts}")
     assert max(shifts) <= 0.02, shifts
     assert statistics.median(paint) <= 1000, paint
