@@ -32,6 +32,8 @@ SOCKETS_MAX = 8  # of one person in one web process
 ACK_S = 5.0
 SOON_S = 0.005  # a frame that is due within this time goes with the picture that is there now
 STRIP_HZ = 4  # a page with nothing but the strip
+SLOW_HZ = 5
+BATCH_S = 0.05  # the publisher's own rhythm while the market moves
 BEAT_S = 0.25  # a frame at least so often: the page tells a dead web process by their absence
 HIDDEN_S = 1.0
 RECHECK_S = 30.0
@@ -172,8 +174,7 @@ class DeskConsumer(AsyncWebsocketConsumer):
             pause = due - loop.time()
             if pause > SOON_S:
                 await asyncio.sleep(pause)
-            await self._wake.wait(BEAT_S)
-            self._wake.clear()
+            await something_new(self._wake, self._hz)
             self._acked.clear()
             frame = cursor.frame(wire.hops(cursor.picture, this_hub().heard_us, boot_us()))
             self._waiting_for = cursor.n
@@ -229,6 +230,20 @@ class DeskConsumer(AsyncWebsocketConsumer):
             if task is not asyncio.current_task():
                 task.cancel()
         await self.close(code)
+
+
+async def something_new(wake: Signal, hz: int) -> None:
+    """Until there is something to send at `hz` frames a second, or it is time for a beat.  Lowers the flag.
+
+    A slow page goes with the batch that is about to come: what follows that one is a batch younger at the next turn,
+    so nothing is much older than the page's period when it leaves.
+    """
+    if hz <= SLOW_HZ and wake.raised:
+        wake.clear()
+        await wake.wait(BATCH_S)
+    else:
+        await wake.wait(BEAT_S)
+    wake.clear()
 
 
 def _rate(hz: object) -> int:

@@ -73,6 +73,11 @@ class Signal:
         self._set = False
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def raised(self) -> bool:
+        """Whether the flag is up."""
+        return self._set
+
     def set(self) -> None:
         """Raise the flag and wake the waiter."""
         self._set = True
