@@ -67,17 +67,37 @@ def lease(session: Session, loop: str) -> LoopLease:
     return LoopLease.objects.get(session=session, loop=loop)
 
 
+def owner_pid(held_by: LoopLease) -> int:
+    """The worker that holds a loop."""
+    return int(held_by.owner.rpartition("#")[2])
+
+
+def owner_lives(held_by: LoopLease) -> bool:
+    """Whether that worker is there: a lease outlives its owner by the time that others grant it."""
+    try:
+        os.kill(owner_pid(held_by), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def kill_owner(session: Session, loop: str) -> LoopLease:
+    """SIGKILL the worker that holds this loop; the lease as it was then.  One that is dead already is waited out."""
+    wait_until(f"{loop} is held by a worker that lives", lambda: owner_lives(lease(session, loop)))
+    held_by = lease(session, loop)
+    os.kill(owner_pid(held_by), signal.SIGKILL)
+    return held_by
+
+
 def kill_loop(session: Session, loop: str) -> Drill:
     """SIGKILL the worker that holds this loop; seconds until another holds it under a higher fence."""
     wait_until(f"{loop} runs", lambda: lease(session, loop).state == "running")
-    before = lease(session, loop)
-    pid = int(before.owner.rpartition("#")[2])
-    os.kill(pid, signal.SIGKILL)
+    before = kill_owner(session, loop)
     seconds = wait_until(
         f"{loop} is taken over",
         lambda: (held_by := lease(session, loop)).fence > before.fence and held_by.state == "running",
     )
-    detail = f"pid {pid}, fence {before.fence} → {lease(session, loop).fence}"
+    detail = f"pid {owner_pid(before)}, fence {before.fence} → {lease(session, loop).fence}"
     time.sleep(SETTLED_S)
     return Drill(f"SIGKILL worker of {loop}", seconds, seconds <= 5.0, detail)
 

@@ -7,7 +7,6 @@ case.  Runs inside the environment of a private desk and touches only that one.
 import contextlib
 import ctypes
 import os
-import signal
 import sqlite3
 import xmlrpc.client
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from supervisor.xmlrpc import SupervisorTransport
 
-from desk.ops.bench.faults import lease, wait_until
+from desk.ops.bench.faults import kill_owner, lease, owner_lives, wait_until
 from desk.ops.launch import port_is_free
 from desk.ops.supervise import answers
 from trading.models import LoopLease, Session
@@ -124,8 +123,7 @@ def loop_dead(name: str, session: Session) -> contextlib.AbstractContextManager[
 
 @contextlib.contextmanager
 def _loop_dead(name: str, session: Session) -> Iterator[Callable[[], bool]]:
-    before = lease(session, name)
-    os.kill(int(before.owner.rpartition("#")[2]), signal.SIGKILL)
+    before = kill_owner(session, name)
     yield lambda: lease(session, name).fence == before.fence
 
 
@@ -143,10 +141,11 @@ FAULTS = {
 
 
 def all_loops_run(session: Session) -> bool:
-    """Every loop is held, runs, and has beaten within the last second and a half."""
+    """Every loop is held by a worker that lives, runs, and has beaten within the last second and a half."""
     rows = LoopLease.objects.filter(session=session)
     fresh = boot_ns() - 1_500_000_000
-    return len(rows) == len(LOOPS) and all(row.state == "running" and row.beat_boot_ns > fresh for row in rows)
+    beating = len(rows) == len(LOOPS) and all(row.state == "running" and row.beat_boot_ns > fresh for row in rows)
+    return beating and all(owner_lives(row) for row in rows)
 
 
 def whole_again(session: Session) -> float:
