@@ -109,14 +109,12 @@ def _row(g: np.record, start_ns: int, end_ns: int, high: int, low: int, close: i
         g.full = 1
         g.high_tick = high
         g.low_tick = low
-    true_range = high - low
-    if g.close_tick != NO_TICK:
-        true_range = max(true_range, abs(high - g.close_tick), abs(low - g.close_tick))
+    height = high - low if g.close_tick == NO_TICK else true_range(high, low, g.close_tick)
     at = g.rows % ATR_ROWS
     if g.rows >= ATR_ROWS:
         g.tr_sum -= g.tr[at]
-    g.tr[at] = true_range
-    g.tr_sum += true_range
+    g.tr[at] = height
+    g.tr_sum += height
     g.rows += 1
     g.volume += volume
     g.high_tick = max(g.high_tick, high)
@@ -124,6 +122,12 @@ def _row(g: np.record, start_ns: int, end_ns: int, high: int, low: int, close: i
     g.close_tick = close
     g.end_ns = end_ns
     return passed
+
+
+@njit(cache=True)
+def true_range(high: int, low: int, before: int) -> int:
+    """Of one row after a close `before`, in ticks: from the lowest to the highest price, the gap in it."""
+    return max(high - low, abs(high - before), abs(low - before))
 
 
 @njit(cache=True)

@@ -18,14 +18,20 @@ def price_move(p: np.record) -> int:
     """Ticks between the mark and the farthest mark of the window; UNKNOWN before the first mark."""
     if p.move_tick == NO_TICK:
         return UNKNOWN
-    return max(p.mark_tick - p.move_low_tick, p.move_high_tick - p.mark_tick)
+    return farthest(p.mark_tick, p.move_low_tick, p.move_high_tick)
+
+
+@inner
+def farthest(mark: int, low: int, high: int) -> int:
+    """Ticks between a mark and the farthest one of a window that spans these."""
+    return max(mark - low, high - mark)
 
 
 @inner
 def note_move(p: np.record, limits: np.record, now_ns: int) -> bool:
     """Note a known mark.  Returns True when it is too far from any mark of the last window."""
     mark = p.mark_tick
-    part_ns = max(1, limits.move_window_ns // MOVE_PARTS)
+    part_ns = _part_ns(limits)
     if p.move_tick == NO_TICK:
         _slide(p, mark, MOVE_PARTS + 1)
         p.move_ts_ns = now_ns
@@ -33,12 +39,29 @@ def note_move(p: np.record, limits: np.record, now_ns: int) -> bool:
         passed = (now_ns - p.move_ts_ns) // part_ns
         _slide(p, p.move_tick, min(passed, MOVE_PARTS + 1))
         p.move_ts_ns += passed * part_ns
-    p.move_tick = mark
-    p.part_low_tick[0] = min(p.part_low_tick[0], mark)
-    p.part_high_tick[0] = max(p.part_high_tick[0], mark)
-    p.move_low_tick = min(p.move_low_tick, mark)
-    p.move_high_tick = max(p.move_high_tick, mark)
+    note_together(p, mark, mark, mark)
     return price_move(p) > limits.move_ticks_max
+
+
+@inner
+def note_together(p: np.record, low: int, high: int, last: int) -> None:
+    """Note marks of the newest part at once: the lowest, the highest, the last of them."""
+    p.move_tick = last
+    p.part_low_tick[0] = min(p.part_low_tick[0], low)
+    p.part_high_tick[0] = max(p.part_high_tick[0], high)
+    p.move_low_tick = min(p.move_low_tick, low)
+    p.move_high_tick = max(p.move_high_tick, high)
+
+
+@inner
+def part_end_ns(p: np.record, limits: np.record) -> int:
+    """A mark before this moment belongs to the newest part; the next one begins a new part and slides the window."""
+    return p.move_ts_ns + _part_ns(limits)
+
+
+@inner
+def _part_ns(limits: np.record) -> int:
+    return max(1, limits.move_window_ns // MOVE_PARTS)
 
 
 @inner
