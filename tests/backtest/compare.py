@@ -13,7 +13,7 @@ import numpy as np
 import trading
 from marketdata.core.instruments import INSTRUMENTS
 from risk.core.records import ANCHOR_FILL, ANCHOR_SIGNAL, MES, STOP_ATR, STOP_FIXED
-from tests.backtest.market import ALL_HOURS, STANDARD, TOPSTEP, bars_of, days_of, rules_of
+from tests.backtest.market import ALL_HOURS, OFTEN, STANDARD, TOPSTEP, bars_of, days_of, rules_of
 from tests.backtest.oracle import Oracle
 from tests.backtest.parts import Bar, Day, Rules, S
 from trading.config.schema import load_file
@@ -92,6 +92,31 @@ def through_loop(plan: Plan, bars: list[Bar], cuts: tuple[int, ...] = (), tape: 
     return run, run.end()
 
 
+def left_by(run: Backtest, result: Result) -> dict[str, bytes]:
+    """Everything that a run gave and remembers, as bytes: rows and counts, kernel, venue, and the loop's own record."""
+    own = np.array(result.run)
+    own["tape"] = 0  # kept for a reader, no figure of the run
+    told = (result.decisions, [(row[0].code, *row[1:]) for row in result.holds], result.balance_micros)
+    return {
+        "trades": result.trades.tobytes(),
+        "points": result.points.tobytes(),
+        "days": result.days.tobytes(),
+        "told": repr(told).encode(),
+        "loop": own.tobytes(),
+        "kernel": run.kernel.snapshot(),
+        "venue": b"".join(array.tobytes() for array in run.venue),
+    }
+
+
+def unlike(plan: Plan, bars: list[Bar], tape: int, cuts: tuple[int, ...] = ()) -> tuple[list[str], int, Result]:
+    """What differs between a run bar by bar (it keeps a tape) and one that passes many at once; how many it passed."""
+    told, by_bar = through_loop(plan, bars, cuts, tape=tape)
+    passed, result = through_loop(plan, bars, cuts)
+    assert int(told.room.passed[0]) == 0
+    first, second = left_by(told, by_bar), left_by(passed, result)
+    return [name for name in first if first[name] != second[name]], int(passed.room.passed[0]), result
+
+
 def through_oracle(rules: Rules, days: list[Day], bars: list[Bar]) -> Oracle:
     """The same through the oracle, from the first bar's session on."""
     first = next(k for k, day in enumerate(days) if day.opens <= bars[0].start < day.closes)
@@ -117,12 +142,12 @@ def loop_trades(result: Result) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def draw(seed: int, count: int) -> tuple[Rules, str, list[Day], list[Bar]]:
-    """One random run: rules, schedule, sessions, bars."""
+def draw(seed: int, count: int, often: tuple[float, ...] = OFTEN) -> tuple[Rules, str, list[Day], list[Bar]]:
+    """One random run: rules, schedule, sessions, bars.  `often`: shares of bars with a decision, one is drawn."""
     rng = random.Random(seed)
     schedule = rng.choice(SCHEDULES)
     days = days_of(rng.randrange(6), schedule)
-    return rules_of(rng), schedule, days, bars_of(rng, days, count)
+    return rules_of(rng), schedule, days, bars_of(rng, days, count, often)
 
 
 def difference(seed: int, count: int = 500) -> tuple[str, Result]:

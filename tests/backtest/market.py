@@ -24,6 +24,7 @@ STANDARD, TOPSTEP, ALL_HOURS = "standard", "topstep", "all_hours"
 OFFSETS = {STANDARD: (60, 45, 35, 30), TOPSTEP: (30, 15, 5, 2)}
 PHASES = ("REDUCED", "CLOSE_ONLY", "AGGRESSIVE_EXIT", "MUST_BE_FLAT")
 CONFIDENCES = (500_000, 560_000, 620_000, 720_000, 780_000, 850_000, 950_000)
+OFTEN = (0.05, 0.15, 0.4)  # shares of bars with a decision
 
 
 def at(day: str, clock: str) -> int:
@@ -92,7 +93,7 @@ def moments_of(days: list[Day]) -> list[int]:
     return [t for t in found if any(day.opens <= t < day.closes for day in days)]
 
 
-def bars_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
+def bars_of(rng: random.Random, days: list[Day], count: int, often: tuple[float, ...] = OFTEN) -> list[Bar]:
     """About `count` bars, in order, none outside a session; prices walk, jump, and now and then stand still."""
     starts: set[int] = set()
     while len(starts) < count:
@@ -107,7 +108,7 @@ def bars_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
             if phase in ("CLOSE_ONLY", "AGGRESSIVE_EXIT") and rng.random() < 0.7:
                 starts |= {start + k * S for k in range(-12, 6)}
     price, contract, wild = 24_000, 0, 1
-    busy = rng.choice((0.05, 0.15, 0.4))
+    busy = rng.choice(often)
     found = []
     for start in sorted(starts):
         if rng.random() < 0.03:

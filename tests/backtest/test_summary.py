@@ -1,5 +1,6 @@
 """The figures of `summary.json` against the worked example, calculated here once more (MES-METRIC-01 to -12)."""
 
+from decimal import Decimal
 from itertools import pairwise
 from math import sqrt
 from statistics import mean, stdev
@@ -7,13 +8,15 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
+from marketdata.core.units import NANOS
+from risk.core.holds import LABELS
 from tests.backtest.compare import draw, plan_with, shipped, through_loop
 from tests.backtest.market import at
 from tests.backtest.parts import Bar, S
 from tests.backtest.test_hand import BARS, bars_of, example
 from trading.research.metrics import measure
 from trading.research.records import Curve, daily_returns
-from trading.run.backtest import summary
+from trading.run.backtest import outputs, summary
 from trading.run.backtest.engine import Result
 
 CLOSES = (1000.0, 1008.69, 976.17, 972.83, 968.24)
@@ -113,3 +116,17 @@ def test_a_day_beyond_its_limit_is_listed_mes_break_05() -> None:
     """
     told = summary.warnings(through_loop(shipped(), bars_of(bars))[1], 0, {})
     assert "20260303 lost 78.340000, more than the daily limit of 50.000000 and the last exit's slippage" in told
+
+
+def test_the_curve_is_written_point_by_point_mes_bt_26(worked: Result) -> None:
+    """However many points have the same words."""
+    lines = outputs.equity_csv(worked).splitlines()
+    assert lines[0] == ",".join(outputs.EQUITY_COLUMNS) and len(lines) == len(worked.points) + 1
+    for line, p in zip(lines[1:], worked.points, strict=True):
+        equity, balance, peak = int(p.equity_micros), int(p.balance_micros), int(p.peak_micros)
+        values = (equity, balance, equity - balance, peak - equity)
+        money = ",".join(f"{Decimal(micros) / 10**6:.6f}" for micros in values)
+        when = np.datetime64(int(p.ts_ns) // NANOS, "s")
+        assert line == f"{when}Z,{money},{100 * (peak - equity) / peak:.6f},{p.position},{LABELS[int(p.status)]}"
+    nothing = worked._replace(points=worked.points[:0])
+    assert outputs.equity_csv(nothing).splitlines() == lines[:1]

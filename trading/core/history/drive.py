@@ -1,18 +1,19 @@
 """The loop over recorded bars: the very kernel and the venue of the ring, bar after bar in compiled code (MES-BT-02).
 
-A bar that can fill nothing, on which nothing is decided and no moment of the clock falls, takes a short way; every
-other takes the five steps.  Both say the same to the kernel, bit for bit: the short way is `kernel.step` for a market
-event before the clock's next moment, without handing arrays about.  Called by `trading.run.backtest`.
+A bar that can fill nothing and at which no moment of the clock falls takes a short way, and where the account stays as
+it is `glide` passes many at once; every other takes the five steps.  All say the same to the kernel, bit for bit: the
+short way is `kernel.step` for a market event before the clock's next moment, without handing arrays about.  Called by
+`trading.run.backtest`.
 """
 
 import numpy as np
 from numba import njit
 
-from marketdata.core.compiled import compact, inner
+from marketdata.core.compiled import borrowed, compact, inner
 from marketdata.core.records import BAR, NO_TIME
 from marketdata.core.units import PPM
 from trading.core.effects import blank
-from trading.core.history import books, moments, ring
+from trading.core.history import books, glide, moments, ring
 from trading.core.history.records import (
     BY_DATA_END,
     BY_SESSION_END,
@@ -37,6 +38,7 @@ _FRESH_PART = 2  # reconciled anew when half of the time that the gate allows is
 def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, ends: bool) -> int:
     """Bars from index `first` on.  Returns the next index: below n when the rows of trades or points are full, then the
     caller empties them and calls again; n when all are done, and with `ends` the run is closed behind the last one."""
+    desk, room, tables, columns = borrowed((desk, room, tables, columns))
     run = desk.run[0]
     account = desk.state.account[0]
     position = desk.state.positions[0]
@@ -46,30 +48,28 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
     e = room.bar[0]
     trades_max, points_max = room.trades.shape[0] - TRADES_ROOM, room.points.shape[0] - POINTS_ROOM
     blank(room.bar, 0, BAR, 0, 0)
-    e.value = run.bar_ns
     n = columns.start_ns.shape[0]
+    mood = glide.NOT
     i = first
     while i < n and run.trades < trades_max and run.points < points_max:
-        start_ns = columns.start_ns[i]
+        if mood != glide.NOT:
+            passed = i
+            if mood == glide.FLAT:
+                i = glide.coast(run, account, position, grid, limits, columns, i)
+            else:
+                i = glide.ride(desk, columns, i)
+            room.passed[0] += i - passed
+            mood = glide.NOT
+            continue
+        start_ns, side, contract = columns.start_ns[i], columns.side[i], columns.contract[i]
         end_ns = start_ns + run.bar_ns
-        e.ts_ns = end_ns
-        e.ts_venue_ns = end_ns
-        e.open_tick = columns.ticks[i, 0]
-        e.high_tick = columns.ticks[i, 1]
-        e.low_tick = columns.ticks[i, 2]
-        e.close_tick = columns.ticks[i, 3]
-        e.volume = columns.volume[i]
-        if (
-            _decides(position, columns.side[i])
-            or end_ns >= account.clock_ns
-            or end_ns > run.stop_ns
-            or start_ns - run.end_ns >= CARRY_NS
-            or columns.contract[i] != run.contract
-            or run.on_grid == 0
-            or _is_over(position, limits, start_ns)
-            or (venue.working_count != 0 and ring.touched(desk.venue, e.high_tick, e.low_tick))
-        ):
-            _bar(desk, room, tables, start_ns, columns.contract[i], columns.side[i], columns.confidence_ppm[i])
+        _read(e, columns, i, run.bar_ns)
+        free = position.qty == 0 and venue.working_count == 0
+        due = _is_due(run, account, position, limits, contract, start_ns, end_ns)
+        if not due and not free:
+            due = glide.decides(position, side) or ring.touched(desk.venue, e.high_tick, e.low_tick)
+        if due:
+            _bar(desk, room, tables, start_ns, contract, side, columns.confidence_ppm[i])
             i += 1
             continue
         if position.qty != 0:
@@ -77,7 +77,7 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
             run.high_tick = e.high_tick
             run.low_tick = e.low_tick
             books.held(run)
-        held = account.holds
+        held, said = account.holds, 0
         e.seq = account.seq + 1
         account.now_ns = end_ns
         wants = note_market(account, position, grid, limits, e)
@@ -85,20 +85,22 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
         if wants != 0:
             said = follow_market(desk.state, desk.params, e, room.out, 0, wants)
             said = finish(desk.state, desk.params, room.out, said, held, e.seq)
+        if room.tape.shape[0] > 0:
             ring.keep_tape(run, room.tape, e, room.out, said)
-            if said > 0:
-                ring.heard(desk, room, said)
-                ring.settle(desk, room)
-        elif room.tape.shape[0] > 0:
-            ring.keep_tape(run, room.tape, e, room.out, 0)
+        else:
+            mood = glide.mood(wants, said, free)
+        if said > 0:
+            ring.heard(desk, room, said)
+            ring.settle(desk, room)
         if not _row(run, account, position.qty, start_ns, end_ns):
             moments.carry(desk, room, tables, start_ns)
             moments.note_points(desk, room, end_ns, end_ns)
-        run.start_ns = start_ns
-        run.end_ns = end_ns
-        run.row_ns = end_ns
-        run.close_tick = e.close_tick
-        run.bars += 1
+        _move_on(run, e, start_ns, end_ns)
+        if free and side != 0:
+            _decide(desk, room, start_ns, side, columns.confidence_ppm[i])
+            ring.settle(desk, room)
+            if position.qty != 0 or venue.working_count != 0:
+                mood = glide.NOT
         i += 1
     if ends and i == n:
         _conclude(desk, room, tables)
@@ -106,9 +108,32 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
 
 
 @inner
-def _decides(position: np.record, side: int) -> bool:
-    """Whether this decision is put to the kernel: without a position, or against one that stays open (MES-BT-05)."""
-    return side != 0 and (position.qty == 0 or (position.qty * side < 0 and position.closing == 0))
+def _read(e: np.record, columns: Columns, i: int, bar_ns: int) -> None:
+    """One printed bar as the kernel hears of it."""
+    e.ts_ns = columns.start_ns[i] + bar_ns
+    e.ts_venue_ns = e.ts_ns
+    e.value = bar_ns
+    e.open_tick = columns.ticks[i, 0]
+    e.high_tick = columns.ticks[i, 1]
+    e.low_tick = columns.ticks[i, 2]
+    e.close_tick = columns.ticks[i, 3]
+    e.volume = columns.volume[i]
+
+
+@inner
+def _is_due(
+    run: np.record,
+    account: np.record,
+    position: np.record,
+    limits: np.record,
+    contract: int,
+    start_ns: int,
+    end_ns: int,
+) -> bool:
+    """Whether time alone does something before this bar or in it, or the bar begins a segment."""
+    if end_ns >= account.clock_ns or end_ns > run.stop_ns or start_ns - run.end_ns >= CARRY_NS:
+        return True
+    return contract != run.contract or run.on_grid == 0 or _is_over(position, limits, start_ns)
 
 
 @inner
@@ -130,6 +155,28 @@ def _row(run: np.record, account: np.record, position: int, start_ns: int, end_n
     run.carried += rows
     books.note(run, account, position, end_ns, end_ns, rows + 1)
     return True
+
+
+@inner
+def _move_on(run: np.record, e: np.record, start_ns: int, end_ns: int) -> None:
+    run.start_ns = start_ns
+    run.end_ns = end_ns
+    run.row_ns = end_ns
+    run.close_tick = e.close_tick
+    run.bars += 1
+
+
+@inner
+def _decide(desk: Desk, room: Room, start_ns: int, side: int, confidence_ppm: int) -> None:
+    """A decision on a bar of the short way, put in line: the venue knows that bar first, as after the five steps."""
+    run = desk.run[0]
+    venue = desk.venue
+    e = room.bar[0]
+    run.high_tick = e.high_tick
+    run.low_tick = e.low_tick
+    venue.account[0].now_ns = e.ts_ns
+    take_bar(venue, 0, start_ns, e.ts_ns, e.open_tick, e.high_tick, e.low_tick, e.close_tick)
+    _score(desk, room, e.ts_ns, side, confidence_ppm)
 
 
 @compact  # see ring.settle
@@ -162,14 +209,10 @@ def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, s
     room.line[0] = e
     run.waiting = 1
     ring.settle(desk, room)
-    run.start_ns = start_ns
-    run.end_ns = end_ns
-    run.row_ns = end_ns
-    run.close_tick = e.close_tick
+    _move_on(run, e, start_ns, end_ns)
     run.on_grid = 1
-    run.bars += 1
     moments.note_points(desk, room, end_ns, end_ns)
-    if _decides(position, side):
+    if glide.decides(position, side):
         _score(desk, room, end_ns, side, confidence_ppm)
         ring.settle(desk, room)
 

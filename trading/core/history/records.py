@@ -179,6 +179,7 @@ class Room(NamedTuple):
     trades: np.ndarray  # (TRADES_KEPT,) TRADE
     points: np.ndarray  # (POINTS_KEPT,) POINT
     decisions: np.ndarray  # (REFUSALS,) int64, decisions of the whole run by code
+    passed: np.ndarray  # (1,) int64, bars of the whole run that `glide` passed
     tape: np.ndarray  # (n,) EVENT, inputs and outputs as a journal has them; n = 0 keeps none
 
 
@@ -216,5 +217,6 @@ def new_room(tape: int = 0) -> Room:
         trades=np.zeros(TRADES_KEPT, TRADE),
         points=np.zeros(POINTS_KEPT, POINT),
         decisions=np.zeros(REFUSALS, np.int64),
+        passed=np.zeros(1, np.int64),
         tape=np.zeros(tape, EVENT),
     )

@@ -41,6 +41,8 @@ from trading.core.venue.engine import request
 from trading.core.venue.requests import free_slot, place
 from trading.core.venue.state import Venue
 
+FAR_TICK = 2**62  # beyond every price
+
 
 @inner
 def keep_tape(run: np.record, tape: np.ndarray, e: np.record, out: np.ndarray, n: int) -> None:
@@ -173,16 +175,26 @@ def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
 
 
 @inner
-def touched(venue: Venue, high: int, low: int) -> bool:
-    """Whether a bar of this range may fill anything that works: a market order always, a price that it reaches."""
+def reach(venue: Venue) -> tuple[int, int]:
+    """(high, low): a bar that reaches neither can fill nothing that works; a market order is reached by any."""
+    high_from, low_from = FAR_TICK, -FAR_TICK
     for i in range(venue.account[0].working_count):
         order = venue.orders[venue.working[i]]
         if order.order_type == STOP:
-            near = high >= order.stop_tick if order.side > 0 else low <= order.stop_tick
+            tick, above = order.stop_tick, order.side > 0
         elif order.order_type == LIMIT:
-            near = low <= order.price_tick if order.side > 0 else high >= order.price_tick
+            tick, above = order.price_tick, order.side < 0
         else:
-            near = True
-        if near:
-            return True
-    return False
+            tick, above = -FAR_TICK, True
+        if above:
+            high_from = min(high_from, tick)
+        else:
+            low_from = max(low_from, tick)
+    return high_from, low_from
+
+
+@inner
+def touched(venue: Venue, high: int, low: int) -> bool:
+    """Whether a bar of this range may fill anything that works."""
+    high_from, low_from = reach(venue)
+    return high >= high_from or low <= low_from

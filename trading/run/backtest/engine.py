@@ -102,6 +102,7 @@ class Backtest:
         self._calendar = calendar.from_bar(first_ns)
         self.kernel, self._desk, self.setup = desk_of(plan, bar_ns, first_ns)
         self._tables = tables_of(plan, self._calendar)
+        self.venue = self._desk.venue
         self._raised = self.kernel.state.holds["raised"].copy()  # by the set-up: links that were not there yet
         self.room: Room = new_room(tape)
         self._trades: list[np.ndarray] = []

@@ -32,10 +32,12 @@ TRADE_COLUMNS = (
 EQUITY_COLUMNS = (
     "timestamp", "equity", "balance", "unrealized_pnl", "drawdown", "drawdown_pct", "position_size", "status",
 )  # fmt: skip
+EQUITY_FIELDS = ("equity_micros", "balance_micros", "peak_micros", "position", "status")
 
 
 def _times(ts_ns: np.ndarray) -> list[str]:
-    return [f"{text}Z" for text in np.datetime_as_string((ts_ns // NANOS).astype("M8[s]")).tolist()]
+    words: list[str] = np.datetime_as_string((ts_ns // NANOS).astype("M8[s]"), timezone="UTC").tolist()
+    return words
 
 
 def _day(number: int) -> str:
@@ -87,16 +89,26 @@ def trades_csv(result: Result, contracts: list[str]) -> str:
 def equity_csv(result: Result) -> str:
     """The curve as sampled, one point a line; `day`: the account at each session's close."""
     rows = result.days if result.plan.equity_sample == "day" else result.points
+    if not len(rows):
+        return ",".join(EQUITY_COLUMNS) + "\n"
+    # an account that stands still has the same words minute after minute: each is written once
+    changed = np.ones(len(rows), bool)
+    changed[1:] = np.any([rows[name][1:] != rows[name][:-1] for name in EQUITY_FIELDS], axis=0)
+    columns = [rows[name][changed].tolist() for name in EQUITY_FIELDS]
+    words = [_account_words(*values) for values in zip(*columns, strict=True)]
     lines = [",".join(EQUITY_COLUMNS)]
-    names = ("equity_micros", "balance_micros", "peak_micros", "position", "status")
-    columns = [rows[name].tolist() for name in names]
-    for when, equity, balance, peak, position, status in zip(_times(rows["ts_ns"]), *columns, strict=True):
-        fall = peak - equity
-        lines.append(
-            f"{when},{text_from_micros(equity)},{text_from_micros(balance)},{text_from_micros(equity - balance)},"
-            f"{text_from_micros(fall)},{100 * fall / peak:.6f},{position},{LABELS[status]}"
-        )
+    which = (np.cumsum(changed) - 1).tolist()
+    lines += [f"{when},{words[at]}" for when, at in zip(_times(rows["ts_ns"]), which, strict=True)]
     return "\n".join(lines) + "\n"
+
+
+def _account_words(equity: int, balance: int, peak: int, position: int, status: int) -> str:
+    """A point of the curve behind its time."""
+    fall = peak - equity
+    return (
+        f"{text_from_micros(equity)},{text_from_micros(balance)},{text_from_micros(equity - balance)},"
+        f"{text_from_micros(fall)},{100 * fall / peak:.6f},{position},{LABELS[status]}"
+    )
 
 
 def summary_of(result: Result, inputs: dict[str, Any], outside: int, dropped: dict[str, int]) -> dict[str, Any]:

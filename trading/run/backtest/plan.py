@@ -114,9 +114,12 @@ class Calendar:
         return cls(wanted)
 
     def inside(self, start_ns: np.ndarray) -> np.ndarray:
-        """(n,) starts of bars → (n,) bool: within a session."""
-        at = np.searchsorted(self.open_ns, start_ns, side="right") - 1
-        found: np.ndarray = (at >= 0) & (start_ns < self.close_ns[np.maximum(at, 0)])
+        """(n,) starts of bars in order of time → (n,) bool: within a session."""
+        found = np.zeros(start_ns.size, bool)
+        first = np.searchsorted(start_ns, self.open_ns)
+        behind = np.searchsorted(start_ns, self.close_ns)
+        for begin, end in zip(first.tolist(), behind.tolist(), strict=True):
+            found[begin:end] = True
         return found
 
     def from_bar(self, start_ns: int) -> "Calendar":

@@ -82,9 +82,11 @@ class BarSource:
         for chunk, bar_ns in self._pass(progress):
             decisions = signals.take(chunk.rows)
             bars, keep = self._kept(chunk.bars, calendar)
-            at = chunk.bars.row[keep] - chunk.first_row
+            if bars.start_ns.size < chunk.rows:  # else every row of the source is a bar that is traded
+                at = chunk.bars.row[keep] - chunk.first_row
+                decisions = Decisions(*(column[at] for column in decisions))
             if bars.start_ns.size:
-                yield bar_ns, self._columns(bars, Decisions(*(column[at] for column in decisions)))
+                yield bar_ns, self._columns(bars, decisions)
 
     def _at_once(self, calendar: Calendar, progress: Progress) -> Iterator[tuple[int, Columns]]:
         parts: list[Bars] = []
@@ -136,7 +138,7 @@ class BarSource:
         inside = calendar.inside(bars.start_ns)
         self.outside += int((keep & ~inside).sum())
         keep &= inside
-        return bars.take(keep), keep
+        return bars if keep.all() else bars.take(keep), keep
 
     def _columns(self, bars: Bars, decisions: Decisions) -> Columns:
         for column in decisions:

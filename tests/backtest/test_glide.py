@@ -1,0 +1,134 @@
+"""Many bars at a time are booked as one by one: the same rows, the same bytes of every state (MES-BT-01).
+
+A run that keeps its tape tells the kernel every bar, and `test_parity` holds that the kernel of the ring makes of that
+tape the same state; so what is equal to such a run is equal to the ring.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from risk.core.records import MES
+from tests.backtest.compare import draw, left_by, plan_with, shipped, through_loop, unlike
+from tests.backtest.market import at
+from tests.backtest.parts import Bar, S
+from tests.backtest.test_hand import BARS, bars_of, example
+from tests.backtest.test_parity import same_by_kernel
+from tests.plain import answer_of
+from trading.run.backtest.engine import reason_of
+from trading.run.backtest.plan import Plan
+
+TAPE = 60_000
+SEEDS = range(60)
+SELDOM = (0.0, 0.01, 0.03)
+NEAR = {"move_ticks_max": 6, "move_window_ns": 20 * S, "move_hold_ns": 30 * S}  # P-11, often
+OPEN = {"day_loss_open": 1, "loss_day_micros_max": 20_000_000, "drawdown_day_micros_max": 25_000_000}
+VARIANTS: tuple[dict[str, int], ...] = ({}, NEAR, OPEN, NEAR | OPEN)
+PROGRAM = """
+import os
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+from tests.backtest.test_glide import slow_walk
+print(slow_walk())
+"""
+
+
+def plans_of(seed: int, plan: Plan) -> Plan:
+    """The drawn plan with a curve that is not kept bar by bar, and limits that bind within a stretch."""
+    return replace(plan, equity_sample=("minute", "day")[seed % 2], limits=plan.limits | VARIANTS[seed % 4])
+
+
+def test_random_runs_leave_the_same_bytes_bar_by_bar_and_many_at_once_mes_bt_01() -> None:
+    reached: Counter[str] = Counter()
+    for seed in SEEDS:
+        often = SELDOM if seed % 3 else (0.05, 0.15)
+        rules, schedule, _, bars = draw(seed, 500, often)
+        cuts = (167, 168, 300) if seed % 5 == 0 else ()
+        differs, passed, result = unlike(plans_of(seed, plan_with(rules, schedule)), bars, TAPE, cuts)
+        assert not differs, f"seed {seed}: {differs}"
+        reached["passed"] += passed
+        reached["bars"] += int(result.run.bars)
+        reached.update(reason_of(trade, MES) for trade in result.trades)
+        reached.update(row.hold.code for row in result.holds)
+    assert reached["passed"] > 0.25 * reached["bars"]
+    assert {"PRICE_MOVE", "DAILY_LOSS", "DAILY_DRAWDOWN", "VOLATILITY", "VOLUME", "LOSS_STREAK"} <= set(reached)
+    assert {"target", "stop", "time", "session_end", "contract_roll", "signal", "reversal"} <= set(reached)
+
+
+def walk(count: int, seed: int = 3, step: float = 0.8, silence: float = 0.1, often: float = 1 / 120) -> list[Bar]:
+    """A morning of seconds, most of them printed, few decided upon: what a backtest mostly reads."""
+    rng = np.random.default_rng(seed)
+    seconds = np.flatnonzero(rng.random(2 * count) >= silence)[:count]
+    body = np.rint(rng.standard_normal(count) * step).astype(int)
+    close = 24_000 + np.cumsum(body)
+    high = np.maximum(close, close - body) + rng.poisson(0.4, count)
+    low = np.minimum(close, close - body) - rng.poisson(0.4, count)
+    side = np.where(rng.random(count) < often, rng.choice([-1, 1], count), 0)
+    volume = 1 + rng.poisson(8, count)
+    first = at("2026-03-03", "09:40:00")
+    rows = zip(seconds.tolist(), (close - body).tolist(), high.tolist(), low.tolist(), close.tolist(), strict=True)
+    return [
+        Bar(first + t * S, o, h, low, c, int(volume[k]), 0, int(side[k]), 720_000)
+        for k, (t, o, h, low, c) in enumerate(rows)
+    ]
+
+
+def by_minutes(plan: Plan | None = None) -> Plan:
+    return replace(plan or shipped(), equity_sample="minute")
+
+
+def test_most_of_an_ordinary_day_is_passed_many_at_once() -> None:
+    bars = walk(12_000)
+    differs, passed, result = unlike(by_minutes(), bars, TAPE)
+    assert not differs
+    assert passed > 0.9 * len(bars) and len(result.trades) > 3
+
+
+def test_a_position_is_ridden_to_its_bracket() -> None:
+    """A wide bracket: hundreds of bars with a position, marks and drawdown in every one of them."""
+    plan = by_minutes()
+    free = {"stop_ticks": 16, "target_ticks": 60, "loss_day_micros_max": 900_000_000, "streak_soft": 0}
+    free |= {"streak_hard": 0, "drawdown_day_micros_max": 900_000_000, "capital_micros": 5_000_000_000}
+    plan = replace(plan, limits=plan.limits | free, capital_micros=5_000_000_000)
+    bars = walk(6_000, seed=11, often=1 / 400)
+    differs, passed, result = unlike(plan, bars, TAPE)
+    assert not differs
+    held = int(result.trades["bars_held"].sum())
+    assert held > 1_000 and passed > 0.9 * len(bars)
+    assert int(result.run.worst_micros) > 0
+
+
+def test_what_is_passed_at_once_is_what_the_kernel_of_the_ring_makes_of_the_tape_mes_bt_01() -> None:
+    bars = walk(3_000, seed=5)
+    told, by_bar = through_loop(by_minutes(), bars, tape=TAPE)
+    same_by_kernel(told)
+    run, result = through_loop(by_minutes(), bars)
+    assert int(run.room.passed[0]) > 2_000
+    assert left_by(run, result) == left_by(told, by_bar)
+
+
+def test_every_cut_of_the_bars_leaves_the_same_bytes_mes_mem_08() -> None:
+    bars = walk(600, seed=7, often=1 / 60)
+    whole = left_by(*through_loop(by_minutes(), bars))
+    for apart in (1, 7, 61, 250):
+        assert left_by(*through_loop(by_minutes(), bars, tuple(range(apart, len(bars), apart)))) == whole
+
+
+def test_no_bar_is_passed_where_every_row_of_the_curve_is_kept() -> None:
+    run, result = through_loop(shipped(), walk(300))
+    assert int(run.room.passed[0]) == 0 and len(result.points) >= 300
+
+
+def slow_walk() -> str:
+    """Differences and bars passed of the worked example and of a few minutes, for the interpreter."""
+    plan = by_minutes(example(shipped()))
+    worked = unlike(plan, bars_of(BARS), TAPE)
+    walked = unlike(plan, walk(400, seed=9, often=1 / 40), TAPE)
+    trades = [int(result.balance_micros) for _, _, result in (worked, walked)]
+    return repr((worked[:2], walked[:2], trades))
+
+
+def test_the_interpreter_passes_the_same_bars() -> None:
+    ours = slow_walk()
+    assert ours.startswith("(([], ")
+    assert answer_of(PROGRAM) == ours
