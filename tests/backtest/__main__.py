@@ -1,4 +1,5 @@
-"""`python -m tests.backtest --sets 2000`: the compiled loop against the oracle on so many random sets of bars.
+"""`python -m tests.backtest --sets 2000`: the compiled loop against the oracle on so many random sets of bars, and its
+bars many at a time against the same bars one by one.
 
 Prints how many agreed and which reasons of an exit, holds and schedules they reached; exits 1 at the first difference.
 """
@@ -22,12 +23,16 @@ def main() -> int:
 
     set_jit_cache()
     from risk.core.records import MES
-    from tests.backtest.compare import difference
+    from tests.backtest.compare import apart, difference
     from trading.run.backtest.engine import reason_of
 
     reached: Counter[str] = Counter()
     for seed in range(asked.first, asked.first + asked.sets):
         words, result = difference(seed, asked.bars)
+        if not words:
+            words, passed, whole = apart(seed, asked.bars)
+            reached["bars passed at once"] += passed
+            reached["bars where they may be"] += int(whole.run.bars)
         if words:
             print(words)
             return 1

@@ -25,6 +25,11 @@ PROFILES = Path(trading.__file__).parent / "profiles"
 DOLLAR = 1_000_000
 FAR_TICKS, MANY = 1_000_000, 100_000  # P-11 and P-17 are held by the kernel's own oracle
 SCHEDULES = (TOPSTEP, TOPSTEP, STANDARD, ALL_HOURS)
+TAPE = 60_000  # events, of a run of a few thousand bars
+SELDOM = (0.0, 0.01, 0.03)
+_MOVES = {"move_ticks_max": 6, "move_window_ns": 20 * S, "move_hold_ns": 30 * S}
+_OPEN = {"day_loss_open": 1, "loss_day_micros_max": 20 * DOLLAR, "drawdown_day_micros_max": 25 * DOLLAR}
+NEARER: tuple[dict[str, int], ...] = ({}, _MOVES, _OPEN, _MOVES | _OPEN)
 
 
 def shipped(name: str = "mes-topstep", sample: str = "bar") -> Plan:
@@ -106,6 +111,20 @@ def left_by(run: Backtest, result: Result) -> dict[str, bytes]:
         "kernel": run.kernel.snapshot(),
         "venue": b"".join(array.tobytes() for array in run.venue),
     }
+
+
+def apart(seed: int, count: int = 500) -> tuple[str, int, Result]:
+    """One random run bar by bar and many at a time: what differs, empty when nothing does; bars passed; the result.
+
+    Decisions are rarer than elsewhere, P-11 and the limits on open money nearer, so that stretches are long and end.
+    """
+    rules, schedule, _, bars = draw(seed, count, SELDOM if seed % 3 else OFTEN)
+    plan = plan_with(rules, schedule)
+    plan = replace(plan, equity_sample=("minute", "day")[seed % 2], limits=plan.limits | NEARER[seed % len(NEARER)])
+    cuts = (count // 3, count // 3 + 1, 2 * count // 3) if seed % 5 == 0 else ()
+    differs, passed, result = unlike(plan, bars, TAPE, cuts)
+    words = f"seed {seed}, {schedule}, {rules}: bar by bar, {', '.join(differs)} of the run differ" if differs else ""
+    return words, passed, result
 
 
 def unlike(plan: Plan, bars: list[Bar], tape: int, cuts: tuple[int, ...] = ()) -> tuple[list[str], int, Result]:

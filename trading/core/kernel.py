@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from marketdata.core import records as market
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import borrowed, inner
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
@@ -53,6 +53,7 @@ def step(state: State, params: Params, events: np.ndarray, index: int, out: np.n
     The caller has numbered the event (`seq` = account.seq + 1); outputs are numbered on from there, so that the
     journal's order is: input, its outputs, next input.  `events` is not changed.
     """
+    state, params, events, out = borrowed((state, params, events, out))
     e = events[index]
     account = state.account[0]
     if e.ts_ns > account.now_ns:
@@ -216,6 +217,7 @@ def run(state: State, params: Params, events: np.ndarray, out: np.ndarray) -> in
     The same decisions as `step`, event by event; what a market event or an idle timer changes by itself is done here,
     without handing arrays to a function.
     """
+    state, params, events, out = borrowed((state, params, events, out))
     total = 0
     one = events[:1].copy()
     account = state.account[0]
