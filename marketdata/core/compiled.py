@@ -39,7 +39,9 @@ def _uncount(context, builder, kind, value):
         array.meminfo = get_null_value(array.meminfo.type)
         return array._getvalue()
     if isinstance(kind, types.BaseTuple):
-        parts = [_uncount(context, builder, *part) for part in zip(kind, unpack_tuple(builder, value), strict=True)]
+        parts = [
+            _uncount(context, builder, *part) for part in zip(kind.types, unpack_tuple(builder, value), strict=True)
+        ]
         return context.make_tuple(builder, kind, parts)
     return value
 
@@ -55,6 +57,6 @@ def _uncounted(typing, value):
 @overload(borrowed)
 def _borrowed(value):
     def plainly(value):
-        return _uncounted(value)
+        return _uncounted(value)  # type: ignore[call-arg]
 
     return plainly

@@ -9,7 +9,7 @@ short way is `kernel.step` for a market event before the clock's next moment, wi
 import numpy as np
 from numba import njit
 
-from marketdata.core.compiled import borrowed, compact, inner
+from marketdata.core.compiled import borrowed, compact, inlined, inner
 from marketdata.core.records import BAR, NO_TIME
 from marketdata.core.units import PPM
 from trading.core.effects import blank
@@ -30,8 +30,6 @@ from trading.core.kernel import finish
 from trading.core.market import follow_market, note_market
 from trading.core.records import SCORE
 from trading.core.venue.bars import STAGES, STOPS, meet_stage, take_bar
-
-_FRESH_PART = 2  # reconciled anew when half of the time that the gate allows is over
 
 
 @njit(cache=True)
@@ -166,7 +164,7 @@ def _move_on(run: np.record, e: np.record, start_ns: int, end_ns: int) -> None:
     run.bars += 1
 
 
-@inner
+@inlined
 def _decide(desk: Desk, room: Room, start_ns: int, side: int, confidence_ppm: int) -> None:
     """A decision on a bar of the short way, put in line: the venue knows that bar first, as after the five steps."""
     run = desk.run[0]
@@ -217,11 +215,13 @@ def _bar(desk: Desk, room: Room, tables: Tables, start_ns: int, contract: int, s
         ring.settle(desk, room)
 
 
-@inner
+@inlined
 def _score(desk: Desk, room: Room, ts_ns: int, side: int, confidence_ppm: int) -> None:
-    """Step 5: one decision in line, before it a comparison of the books when the gate would call the last one old."""
+    """Step 5: one decision in line.  Before it the books are compared, when the gate would call the last comparison old
+    before the score is: a reversal asks it once more."""
     account = desk.state.account[0]
-    fresh_ns = desk.params.limits[0].recon_age_ns_max // _FRESH_PART
+    limits = desk.params.limits[0]
+    fresh_ns = limits.recon_age_ns_max - limits.score_age_ns_max
     if ts_ns - account.recon_ts_ns > fresh_ns:
         ring.reconcile(desk, room, ts_ns)
     e = ring.say(desk, room, SCORE, 0, ts_ns)

@@ -6,7 +6,7 @@ moment in this order.  `prepare` puts the next thing in line and is asked again 
 Called by the loop over bars.
 """
 
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import inlined, inner
 from marketdata.core.records import ACCOUNT_SCOPE, FEED_BEAT, FEED_GAP, FEED_UP, NO_TIME
 from trading.core.history import books, ring
 from trading.core.history.records import (
@@ -78,7 +78,7 @@ def _moment(desk: Desk, room: Room, tables: Tables, until_ns: int) -> bool:
     return what != NOTHING
 
 
-@inner
+@inlined
 def note_points(desk: Desk, room: Room, first_ns: int, last_ns: int) -> None:
     """So many points of the curve, all of the account as it stands now."""
     books.point(desk.run[0], desk.state.account[0], desk.state.positions[0].qty, room.points, first_ns, last_ns)
@@ -119,7 +119,7 @@ def _tell_windows(desk: Desk, room: Room, tables: Tables, until_ns: int) -> bool
     return told
 
 
-@inner
+@inlined
 def carry(desk: Desk, room: Room, tables: Tables, until_ns: int) -> None:
     """Rows without a print that end by `until_ns`: the account does not change in them, its curve goes on."""
     run = desk.run[0]

@@ -7,7 +7,7 @@ them (MES-BT-02).  Called by the loop over bars and by its clock.
 
 import numpy as np
 
-from marketdata.core.compiled import compact, inner
+from marketdata.core.compiled import compact, inlined, inner
 from marketdata.core.records import ACCOUNT_SCOPE, FEED, NO_TICK, NO_TIME
 from risk.core.codes import APPROVED
 from risk.core.holds import FLATTEN_MASK, strongest
@@ -101,7 +101,7 @@ def settle(desk: Desk, room: Room) -> None:
     run.waiting = 0
 
 
-@inner
+@inlined
 def say(desk: Desk, room: Room, kind: int, instrument: int, ts_ns: int) -> np.record:
     """One more event in line, blank but for this; the caller fills in the rest."""
     run = desk.run[0]
