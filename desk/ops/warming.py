@@ -97,7 +97,7 @@ def warm_venue() -> None:
 def warm_backtest() -> None:
     from desk.ops.bench.backtest import made_bars, once, plans
 
-    _, result = once(plans()["full"], made_bars(1000))
+    result = once(plans()["full"], made_bars(1000)).result
     assert int(result.run.bars) == 1000, "every bar was driven"
 
 
