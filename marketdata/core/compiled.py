@@ -40,7 +40,8 @@ def _uncount(context, builder, kind, value):
         return array._getvalue()
     if isinstance(kind, types.BaseTuple):
         parts = [
-            _uncount(context, builder, *part) for part in zip(kind.types, unpack_tuple(builder, value), strict=True)
+            _uncount(context, builder, *part)
+            for part in zip(kind.types, unpack_tuple(builder, value), strict=True)  # type: ignore[attr-defined]
         ]
         return context.make_tuple(builder, kind, parts)
     return value

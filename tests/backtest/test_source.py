@@ -41,11 +41,22 @@ def test_decisions_stay_with_their_bars_mes_bt_03(tmp_path: Path, bad: tuple[int
     low = price.copy()
     low[list(bad)] = 0  # no bar
     side = (np.arange(ROWS) % 3 - 1).astype(np.int8)
-    table = dict.fromkeys(("open", "high", "close"), price * 250000000) | {"low": low * 250_000_000}
-    table |= {"timestamp": start, "volume": np.full(ROWS, 5, np.uint64), "symbol": ["MESH6"] * ROWS}
-    table |= {"signal": side, "confidence": (np.arange(ROWS) % 100) / 100}
+    nanos = price * 250_000_000
+    table = pa.table(
+        {
+            "timestamp": start,
+            "open": nanos,
+            "high": nanos,
+            "low": low * 250_000_000,
+            "close": nanos,
+            "volume": np.full(ROWS, 5, np.uint64),
+            "symbol": ["MESH6"] * ROWS,
+            "signal": side,
+            "confidence": (np.arange(ROWS) % 100) / 100,
+        }
+    )
     path = tmp_path / "bars.parquet"
-    pq.write_table(pa.table(table), path, row_group_size=700)
+    pq.write_table(table, path, row_group_size=700)
     calendar = Calendar.between(int(start[0]), int(start[-1]))
     strategy = strategy_of("column")
     source = BarSource(path, INSTRUMENTS["MES"], ReplayOptions(), strategy, from_ns=-FAR_NS, to_ns=to_ns)
