@@ -61,7 +61,9 @@ def lives(process: psutil.Process) -> bool:
 
 
 @pytest.mark.processes
-def test_killed_and_resumed_is_the_same_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_resumed_with_other_workers_is_the_same_study_mes_opt_04(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "own_study", raising=False)
@@ -78,7 +80,7 @@ def test_killed_and_resumed_is_the_same_study(tmp_path: Path, monkeypatch: pytes
         if started.poll() is None:
             started.kill()
         started.wait()
-    assert started.returncode == -signal.SIGKILL and family
+    assert started.returncode == -signal.SIGKILL and len(family) >= 2
     until("no worker outlives its parent", lambda: not any(lives(child) for child in family))
     assert 1 <= kept(folder) <= 6, "killed in the middle"
     (tmp_path / "hold").unlink()

@@ -76,12 +76,10 @@ def test_the_same_again_tries_nothing_and_writes_the_same_bytes(data: Path) -> N
         assert ledger.count() == 12
 
 
-def test_results_do_not_depend_on_the_workers_mes_opt_04(data: Path) -> None:
-    """Two processes of their own, with bars and kernels shared, find what this one finds."""
+def test_a_study_counts_the_trials_of_those_beside_it_mes_guard_01(data: Path) -> None:
     optimise(data)
-    optimise(data, "shared", workers=2)
+    optimise(data, "shared")
     alone, shared = files(data.parent / "study"), files(data.parent / "shared")
-    # the two studies stand side by side, so the second one counts the trials of the first
     assert alone[TRIALS] == shared[TRIALS] and alone["best/trades.csv"] == shared["best/trades.csv"]
     told = json.loads(shared["study.json"])["criticism"]["trials"]
     assert told == {"count": 24, "told_by": "the study in shared and 1 more on these data beside it"}
