@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "marketdata",
     "risk",
     "trading",
+    "trading.studies",
     "desk.audit",
     "desk.accounts",
     "desk.dashboard",

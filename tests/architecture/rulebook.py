@@ -32,7 +32,6 @@ COMMANDS, PROTECT, MARKET = "trading/core/commands.py", "trading/core/protect.py
 CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/contradictions.py", "trading/core/kernel.py"
 METRICS, BASELINES = "trading/research/metrics.py", "trading/research/baselines.py"
 FOLDS, RESULTS = "trading/research/folds.py", "trading/research/fold_results.py"
-UNUSED = "no command calls it yet"
 BACKTEST = "trading/run/backtest"
 DRIVE, MOMENTS = "trading/core/history/drive.py", "trading/core/history/moments.py"
 
@@ -175,22 +174,22 @@ MES-METRIC-09 | expectancy in money and in R | {METRICS}
 MES-METRIC-10 | streaks; a zero neither extends nor breaks | {METRICS}
 MES-METRIC-11 | winning days, best and worst day | {METRICS}
 MES-METRIC-12 | costs a trade and of positive gross | {METRICS}
-MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py | {UNUSED}
-MES-WF-01 | calendar-month windows on session borders | {FOLDS} | {UNUSED}
-MES-WF-02 | purge and embargo at both borders; the tests add up | {FOLDS} | no fold is trained yet, no ledger proves one evaluation
+MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py
+MES-WF-01 | calendar-month windows on session borders | {FOLDS}
+MES-WF-02 | purge and embargo at both borders; the tests add up; a test is traded once | trading/run/forward/walk.py | parameters are searched in every fold, networks are not trained anew
 MES-WF-03 | a hold-out that no fold touches | {FOLDS} | nobody records its one opening
-MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS} | {UNUSED}
-MES-WF-05 | overfitting score and robustness | {RESULTS} | {UNUSED}
-MES-OPT-01 | parameters and their space | - no optimiser yet
-MES-OPT-02 | methods of search | - no optimiser yet
-MES-OPT-03 | objective, infeasible points, best of the history | - no optimiser yet
-MES-OPT-04 | results do not depend on workers | - no optimiser yet
-MES-OPT-05 | parameters combined over folds | - no optimiser yet
-MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py | {UNUSED}
-MES-GUARD-01 | registry of every trial | - not stored yet: its count and returns are handed in
-MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py | {UNUSED}
-MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py | {UNUSED}
-MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py | {UNUSED}
+MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
+MES-WF-05 | overfitting score and robustness | {RESULTS}
+MES-OPT-01 | parameters and their space | trading/research/search/space.py | the named spaces are not shipped
+MES-OPT-02 | methods of search | trading/research/search/methods.py
+MES-OPT-03 | objective, infeasible points, best of the history | trading/research/search/objective.py | `optimise` scores on the bars that it is given; a walk-forward searches training and chooses in validation
+MES-OPT-04 | results do not depend on workers | trading/run/search/study.py | nothing is pruned
+MES-OPT-05 | parameters combined over folds | trading/research/search/combine.py | tried again on the stretches of the tests, which its folds have seen
+MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py
+MES-GUARD-01 | registry of every trial | trading/run/search/ledger.py | one ledger a study; those of the same data in the same folder are counted, other folders and single backtests are not
+MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py
+MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py
+MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py
 MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | trading/research/luck/costs.py | on the same trades; no re-run of a backtest
 MES-SANE-01 | random directions | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
 MES-SANE-02 | oracle: labels as signals | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest

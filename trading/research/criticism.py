@@ -45,6 +45,7 @@ CONFIDENCE_MIN = 0.95
 PBO_MAX = 0.30
 LUCK_MAX = 0.05  # chance of a random strategy to do as well
 TRADES_MIN = 100
+UNTOLD = "Nobody said how many trials were run on these data before this one"
 OVERFIT_ROWS = ("deflated_sharpe", "pbo", "plateau", "net_at_cost_1_5")
 
 
@@ -62,7 +63,9 @@ class Subject(NamedTuple):
     `trial_sharpes` (N,) float64: daily Sharpe of every trial ever run on this data set, this one and failed ones
     included, NaN where undefined; N is the registry's count.  `trial_returns` (D, N') float64: daily returns over the
     same sessions of the trials that have them, N' <= N.  `random_nets_micros` (K,) int64: net of K random strategies
-    with the same exits and about as many trades.  `possible_micros`: the most that perfect foresight makes.
+    with the same exits and about as many trades.  `possible_micros`: the most that perfect foresight makes.  `told`:
+    how many trials were run where not all of them left a Sharpe ratio here; None: nobody said, so nothing that depends
+    on it can be judged.
     """
 
     trades: Trades
@@ -74,6 +77,12 @@ class Subject(NamedTuple):
     random_nets_micros: np.ndarray | None = None
     possible_micros: int | None = None
     seed: int = 1
+    told: int | None = 0
+
+    @property
+    def trials(self) -> int:
+        """How many trials were run, this one included."""
+        return max(len(self.trial_sharpes), self.told or 0)
 
 
 def criticise(subject: Subject) -> tuple[Verdict, ...]:
@@ -118,14 +127,14 @@ def _sample(subject: Subject) -> Verdict:
 
 
 def _deflated(subject: Subject, returns: np.ndarray, why: str) -> Verdict:
-    trials = len(subject.trial_sharpes)
+    trials = subject.trials
     text = (
         "After {trials} trials on these data luck alone shows a daily Sharpe of {hurdle}; this one is {sharpe} and "
         "better than luck with a probability of {share}."
     )
-    if why:
-        return judge("deflated_sharpe", Figure(None, why), ">=", CONFIDENCE_MIN, len(returns), "days", text)
-    found = deflated_sharpe(returns, subject.trial_sharpes)
+    if subject.told is None or why:
+        return judge("deflated_sharpe", Figure(None, why or UNTOLD), ">=", CONFIDENCE_MIN, len(returns), "days", text)
+    found = deflated_sharpe(returns, subject.trial_sharpes, trials)
     words = {"trials": f"{trials:,}", "hurdle": number(found.hurdle), "sharpe": number(found.sharpe)}
     words["share"] = percent(found.probability.value or 0.0)
     return judge("deflated_sharpe", found.probability, ">=", CONFIDENCE_MIN, found.days, "days", text, words=words)
@@ -136,7 +145,9 @@ def _selection(subject: Subject, returns: np.ndarray) -> Verdict:
         "In {share} of all ways to split the days in two the best of {n} trials on one half was among the worse on "
         "the other; more than {limit} means that choosing the best chooses luck."
     )
-    trials = len(subject.trial_sharpes)
+    trials = subject.trials
+    if subject.told is None:
+        return judge("pbo", Figure(None, UNTOLD), "<=", PBO_MAX, trials, "trials", text)
     if trials == 1:
         only = "One trial was run on these data, so nothing was chosen among several."
         return not_applicable("pbo", "<=", PBO_MAX, 1, "trials", only)
@@ -168,7 +179,9 @@ def _plateau(subject: Subject) -> Verdict:
         "below {limit} the choice stands on a needle."
     )
     words = {"share": "", "neighbours": "0", "limit": percent(KEPT_MIN)}
-    trials = len(subject.trial_sharpes)
+    trials = subject.trials
+    if subject.told is None:
+        return judge("plateau", Figure(None, UNTOLD), ">=", KEPT_MIN, trials, "trials", text)
     if trials == 1:
         only = "One trial was run on these data, so no parameter was chosen."
         return not_applicable("plateau", ">=", KEPT_MIN, 1, "trials", only)
@@ -221,7 +234,9 @@ def _confidence(subject: Subject, session: np.ndarray, returns: np.ndarray, why:
 
 def _record(subject: Subject, returns: np.ndarray, why: str) -> Verdict:
     text = "About {value} sessions like these would be needed to be sure of it after all trials; there are {n}."
-    needed = Figure(None, why) if why else days_needed(returns, deflated_sharpe(returns, subject.trial_sharpes).hurdle)
+    needed = Figure(None, why or UNTOLD)
+    if not why and subject.told is not None:
+        needed = days_needed(returns, deflated_sharpe(returns, subject.trial_sharpes, subject.trials).hurdle)
     if needed.value is not None:
         needed = figure(math.ceil(needed.value))
     return judge("sessions_needed", needed, "", None, len(returns), "days", text, REPORT)

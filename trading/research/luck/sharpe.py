@@ -39,15 +39,20 @@ def probabilistic_sharpe(returns: np.ndarray, hurdle: float = 0.0) -> Figure:
     return probability_above(sharpe.value, hurdle, len(returns), *shape(returns))
 
 
-def deflated_sharpe(returns: np.ndarray, trial_sharpes: np.ndarray) -> Deflated:
+def deflated_sharpe(returns: np.ndarray, trial_sharpes: np.ndarray, count: int = 0) -> Deflated:
     """MES-GUARD-02: the probabilistic Sharpe above the hurdle that `trial_sharpes` set.
 
     returns (D,) of the chosen configuration; trial_sharpes (N,) float64: the daily Sharpe of *every* trial ever run on
     this data set, this one and failed ones included, NaN where undefined (counts as 0).  N must be at least 1.
+    `count`: how many were run, where some of them left no Sharpe ratio here; the spread is then at least that of trials
+    without an edge, 1 / √(T-1) a day (Lo, The Statistics of Sharpe Ratios, 2002).
     """
     defined = np.nan_to_num(trial_sharpes, nan=0.0)
-    trials = len(trial_sharpes)
-    hurdle = expected_best(float(defined.std(ddof=1)) if trials > 1 else 0.0, trials)
+    trials = max(len(trial_sharpes), count)
+    deviation = float(defined.std(ddof=1)) if len(trial_sharpes) > 1 else 0.0
+    if count > len(trial_sharpes) and len(returns) > 1:
+        deviation = max(deviation, 1 / math.sqrt(len(returns) - 1))
+    hurdle = expected_best(deviation, trials)
     sharpe = sharpe_ratio(returns, 1)
     skewness, kurtosis = shape(returns) if sharpe.value is not None else (0.0, 3.0)
     probability = probabilistic_sharpe(returns, hurdle)

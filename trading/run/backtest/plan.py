@@ -5,6 +5,7 @@ No network is asked for (MES-BT-03, check 7) and no person is demanded (MES-HOLD
 Called by `engine`; it knows no database and no clock.
 """
 
+import functools
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -128,12 +129,18 @@ class Calendar:
         return Calendar(self.sessions[at:])
 
 
+@functools.lru_cache(maxsize=64)
+def _windows(schedule: str, first_ns: int, days: int) -> tuple[tuple[int, int, int, int], ...]:
+    """The phases of a period: a study asks for the same ones with every trial."""
+    return tuple(windows(schedule, VENUE, first_ns, days))
+
+
 def tables_of(plan: Plan, calendar: Calendar) -> Tables:
     """Windows and closes of a run.  Raises BacktestError where the schedule does not fit a date (MES-EOD-02)."""
     first_ns, last_ns = int(calendar.open_ns[0]), int(calendar.close_ns[-1])
     days = max(1, -(-(last_ns - first_ns) // DAY_NS))
     try:
-        rows = windows(plan.schedule, VENUE, first_ns, days)
+        rows = _windows(plan.schedule, first_ns, days)
     except CalendarError as error:
         raise BacktestError(str(error)) from None
     return Tables(

@@ -8,7 +8,7 @@ function sees whole columns; that it does not look ahead is tried by giving it l
 import hashlib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ COLUMN = "column"
 CUTS = (3, 2)  # a function is given a third and a half of the bars again,
 EARLY_CUTS = 40  # and the bars up to as many of its decisions, among the first EARLY_ROWS where there are enough
 EARLY_ROWS = 50_000
+QUICK_CUTS, QUICK_ROWS = 8, 5_000  # the same, where a study asks one function a thousand times
 BATCH_ROWS = 1 << 16
 
 
@@ -55,7 +56,7 @@ class Decisions(NamedTuple):
     confidence_ppm: np.ndarray  # (n,) int32
 
 
-Function = Callable[[StrategyBars], object]
+Function = Callable[..., object]  # (StrategyBars, and its arguments by name)
 
 
 class Strategy(NamedTuple):
@@ -65,10 +66,40 @@ class Strategy(NamedTuple):
     names: tuple[str, ...] = ()
     function: Function | None = None
     code_hash: str = ""
+    arguments: tuple[tuple[str, object], ...] = ()  # by name, for the function
 
 
-def strategy_of(words: str) -> Strategy:
-    """`column`, `column:NAME` or `module:function`.  Raises BacktestError."""
+def strategy_of(words: str, arguments: Mapping[str, object] | None = None) -> Strategy:
+    """`column`, `column:NAME` or `module:function` with its arguments by name.  Raises BacktestError."""
+    return with_arguments(_strategy_of(words), arguments or {})
+
+
+def with_arguments(strategy: Strategy, arguments: Mapping[str, object]) -> Strategy:
+    """The same with these arguments.  Raises BacktestError where it takes none such."""
+    if not arguments:
+        return strategy
+    if strategy.function is None:
+        raise BacktestError(f"strategy {strategy.words} reads columns and has no arguments: give module:function")
+    accepted = argument_names(strategy.function)
+    for name in arguments:
+        if accepted is not None and name not in accepted:
+            has = f"it has {', '.join(accepted)}" if accepted else "it has none"
+            raise BacktestError(f"strategy {strategy.words} has no argument {name}: {has}")
+    return strategy._replace(arguments=tuple(sorted(arguments.items())))
+
+
+def argument_names(function: Function) -> tuple[str, ...] | None:
+    """Names that may be given beside the bars; None where any may."""
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # what is not written in Python need not tell
+        return None
+    if any(item.kind is item.VAR_KEYWORD for item in found):
+        return None
+    return tuple(item.name for item in found[1:] if item.kind in (item.KEYWORD_ONLY, item.POSITIONAL_OR_KEYWORD))
+
+
+def _strategy_of(words: str) -> Strategy:
     first, colon, name = words.partition(":")
     if first == COLUMN and (not colon or name):
         return Strategy(words, (name,) if colon else (SIGNAL, CONFIDENCE))
@@ -172,7 +203,7 @@ def decide(strategy: Strategy, bars: StrategyBars) -> Decisions:
     """Ask the function, and check its answer.  Raises BacktestError."""
     assert strategy.function is not None
     try:
-        answer = strategy.function(bars)
+        answer = strategy.function(bars, **dict(strategy.arguments))
     except Exception as error:  # it is somebody's own: whatever it raises, the run is refused with it
         raise BacktestError(f"{strategy.words} failed: {type(error).__name__}: {error}") from error
     side, confidence = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
@@ -201,21 +232,26 @@ def _shape(values: np.ndarray) -> str:
     return f"{values.size} values{f', among them {odd[0]}' if odd.size else ''}"
 
 
-def _cuts(side: np.ndarray) -> list[int]:
+def _cuts(side: np.ndarray, *, quick: bool) -> list[int]:
     """How many bars a function is given again: a decision that knows the next bar shows where that bar is missing."""
     n = side.size
-    decided = np.flatnonzero(side)
+    decided = np.flatnonzero(side[:QUICK_ROWS] if quick else side)
+    count = QUICK_CUTS if quick else EARLY_CUTS
     early = decided[decided < EARLY_ROWS]
-    if early.size < EARLY_CUTS:
-        early = decided[:EARLY_CUTS]
-    chosen = early[np.linspace(0, early.size - 1, min(EARLY_CUTS, early.size)).astype(np.int64)]
-    return sorted({n // part for part in CUTS} | {int(k) + 1 for k in chosen} - {0})
+    if early.size < count:
+        early = decided[:count]
+    chosen = early[np.linspace(0, early.size - 1, min(count, early.size)).astype(np.int64)]
+    parts = set() if quick else {n // part for part in CUTS}
+    return sorted(parts | {int(k) + 1 for k in chosen} - {0})
 
 
-def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions) -> None:
-    """A decision may not change when later bars are taken away.  Raises BacktestError naming the first that does."""
+def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions, *, quick: bool = False) -> None:
+    """A decision may not change when later bars are taken away.  Raises BacktestError naming the first that does.
+
+    `quick`: eight of the earliest decisions alone, for a trial; what a study ends with is asked in full.
+    """
     n = bars.start_ns.size
-    for cut in _cuts(whole.side):
+    for cut in _cuts(whole.side, quick=quick):
         fewer = decide(strategy, bars.first(cut))
         differs = (fewer.side != whole.side[:cut]) | (fewer.confidence_ppm != whole.confidence_ppm[:cut])
         if differs.any():

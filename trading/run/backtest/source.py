@@ -111,6 +111,14 @@ class BarSource:
             part = slice(begin, begin + ROWS_MAX)
             yield bar_ns, self._columns(bars.take(part), Decisions(*(column[part] for column in decisions)))
 
+    def bars(self, calendar: Calendar, progress: Progress) -> Iterator[tuple[int, Columns]]:
+        """(length of a bar in ns, chunk without decisions): the bars alone, as `chunks` gives them."""
+        for chunk, bar_ns in self._pass(progress):
+            bars, _ = self._kept(chunk.bars, calendar)
+            if n := bars.start_ns.size:
+                nothing = Decisions(np.zeros(n, np.int8), np.zeros(n, np.int32))
+                yield bar_ns, _plain(bars, nothing)
+
     def _pass(self, progress: Progress) -> Iterator[tuple[Chunk, int]]:
         reader = self._reader()
         self.read = self.outside = 0
@@ -143,14 +151,7 @@ class BarSource:
     def _columns(self, bars: Bars, decisions: Decisions) -> Columns:
         for column in decisions:
             self._signals.update(np.ascontiguousarray(column).tobytes())
-        return Columns(
-            start_ns=np.ascontiguousarray(bars.start_ns),
-            ticks=np.ascontiguousarray(bars.ticks),
-            volume=np.ascontiguousarray(bars.volume),
-            contract=np.ascontiguousarray(bars.contract),
-            side=np.ascontiguousarray(decisions.side),
-            confidence_ppm=np.ascontiguousarray(decisions.confidence_ppm),
-        )
+        return _plain(bars, decisions)
 
     def signals_hash(self) -> str:
         """sha256 over the decisions that were handed out, hex."""
@@ -162,6 +163,17 @@ class BarSource:
         for part in data_set_files(self.path):
             digest.update(bytes.fromhex(file_hash(part)))
         return digest.hexdigest()
+
+
+def _plain(bars: Bars, decisions: Decisions) -> Columns:
+    return Columns(
+        start_ns=np.ascontiguousarray(bars.start_ns),
+        ticks=np.ascontiguousarray(bars.ticks),
+        volume=np.ascontiguousarray(bars.volume),
+        contract=np.ascontiguousarray(bars.contract),
+        side=np.ascontiguousarray(decisions.side),
+        confidence_ppm=np.ascontiguousarray(decisions.confidence_ppm),
+    )
 
 
 def span_of(path: Path, instrument: Instrument, options: ReplayOptions) -> tuple[int, int]:

@@ -26,10 +26,9 @@ def utc(ts_ns: int) -> str | None:
     return None if ts_ns == NO_TIME else f"{np.datetime64(int(ts_ns) // NANOS, 's')}Z"
 
 
-def arrays_of(result: Result) -> tuple[Trades, Days]:
-    """A result as research reads it."""
-    rows, days = result.trades, result.days
-    trades = Trades(
+def trades_of(rows: np.ndarray) -> Trades:
+    """(n,) TRADE as research reads them."""
+    return Trades(
         gross_micros=rows["gross_micros"],
         commission_micros=rows["fee_micros"],
         slippage_micros=rows["slip_micros"],
@@ -39,8 +38,14 @@ def arrays_of(result: Result) -> tuple[Trades, Days]:
         exit_reason=[reason_of(trade, MES) for trade in rows],
         risk_micros=rows["risk_micros"],
     )
-    start_micros = result.plan.capital_micros
-    return trades, Days(result.first_ns, start_micros, result.trading_days, days["ts_ns"], days["equity_micros"])
+
+
+def arrays_of(result: Result) -> tuple[Trades, Days]:
+    """A result as research reads it."""
+    days, start_micros = result.days, result.plan.capital_micros
+    return trades_of(result.trades), Days(
+        result.first_ns, start_micros, result.trading_days, days["ts_ns"], days["equity_micros"]
+    )
 
 
 def drawdown_of(result: Result, days: Days) -> Drawdown:

@@ -1,0 +1,217 @@
+"""A backtest that criticises itself: rivals through the same loop, rows with their reasons, words at the end (N11)."""
+
+import json
+from datetime import date
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from marketdata.core.instruments import INSTRUMENTS
+from tests.backtest.compare import columns_of, draw, plan_with, shipped
+from tests.backtest.market import at
+from tests.backtest.parts import Bar, S
+from tests.studies.kit import PROFILE, mornings, write_bars, write_strategy
+from trading.core.history.records import Columns
+from trading.research.baselines import best_possible
+from trading.research.criticism import OVERFIT_ROWS
+from trading.run.backtest.engine import Backtest, Result
+from trading.run.backtest.plan import Calendar, Plan
+from trading.run.backtest.rivals import Foresight, Held, rivals_of, side_cost_micros
+
+
+def chunked(columns: Columns, size: int) -> list[tuple[int, Columns]]:
+    n = len(columns.start_ns)
+    return [(S, Columns(*(column[k : k + size] for column in columns))) for k in range(0, n, size)]
+
+
+def traded(plan: Plan, columns: Columns) -> tuple[Result, Calendar]:
+    calendar = Calendar.between(int(columns.start_ns[0]), int(columns.start_ns[-1]))
+    run = Backtest(plan, calendar, S, int(columns.start_ns[0]))
+    run.feed(columns)
+    return run.end(), calendar
+
+
+def test_one_contract_held_pays_its_costs_and_never_the_roll() -> None:
+    """Two contracts: 10 ticks up, then 4 down after a roll of 50; each is bought and sold once."""
+    closes = [(0, 0), (4, 0), (10, 0), (60, 1), (58, 1), (56, 1)]
+    bars = [
+        Bar(at("2026-03-03", "10:00:00") + k * S, price, price, price, price, 1, contract)
+        for k, (price, contract) in enumerate(closes)
+    ]
+    plan = shipped()
+    cost = 420_000 + 1_250_000
+    assert side_cost_micros(plan) == cost
+    for size in (6, 1, 4):
+        held = Held(plan)
+        for _, part in chunked(columns_of(bars), size):
+            held.see(part)
+        assert held.net_micros() == (10 - 4) * 1_250_000 - 4 * cost
+
+
+def test_foresight_is_the_most_of_each_session_whatever_the_chunks_mes_sane_02() -> None:
+    _, _, days, bars = draw(4, 200)
+    columns = columns_of(bars)
+    plan = shipped()
+    calendar = Calendar.between(int(columns.start_ns[0]), int(columns.start_ns[-1]))
+    found = []
+    for size in (200, 1, 7):
+        foresight = Foresight(plan, calendar)
+        for _, part in chunked(columns, size):
+            foresight.see(part)
+        found.append(foresight.net_micros())
+    assert len(set(found)) == 1 and found[0] > 0 and days
+    # by hand: one stretch at a time, its last close as a last open
+    session = np.searchsorted(calendar.open_ns, columns.start_ns, side="right")
+    whole = 0
+    for key in sorted(set(zip(session.tolist(), columns.contract.tolist(), strict=True))):
+        mine = (session == key[0]) & (columns.contract == key[1])
+        prices = np.append(columns.ticks[mine, 0], columns.ticks[mine, 3][-1])
+        whole += best_possible(prices, np.zeros(len(prices), np.int64), 1_250_000, side_cost_micros(plan)).net_micros
+    assert found[0] == whole
+    assert INSTRUMENTS["MES"].tick_value_micros == 1_250_000
+
+
+def test_random_strategies_trade_about_as_often_and_do_not_know_the_chunks_mes_sane_01() -> None:
+    rng = np.random.default_rng(8)
+    starts = [
+        at(day, clock) + k * S
+        for day in mornings(date(2025, 9, 8), 12)
+        for clock, count in (("10:00:00", 495), ("16:05:02", 5))  # and when all must be flat
+        for k in range(count)
+    ]
+    price = 24_000 + np.cumsum(rng.integers(-1, 2, 6_000))
+    bars = [
+        Bar(start, int(p), int(p) + 1, int(p) - 1, int(p), 20, 0, int(k % 100 == 0), 720_000)
+        for k, (start, p) in enumerate(zip(starts, price, strict=True))
+    ]
+    plan, columns = shipped(sample="day"), columns_of(bars)
+    result, calendar = traded(plan, columns)
+    assert len(result.trades) >= 10
+    whole, cut, other = (
+        rivals_of(result, lambda size=size: iter(chunked(columns, size)), calendar, 8, seed)  # type: ignore[misc]
+        for size, seed in ((6_000, 1), (1_111, 1), (6_000, 2))
+    )
+    assert whole.random_nets_micros.tolist() == cut.random_nets_micros.tolist() != other.random_nets_micros.tolist()
+    assert len(whole.random_nets_micros) == 8
+    # eight counts around the wanted one: the mean is near it, whatever the seed
+    assert 0.5 * len(result.trades) < whole.random_trades.mean() < 2 * len(result.trades)
+    assert whole.possible_micros is not None and whole.possible_micros > int(result.trades["net_micros"].sum())
+
+
+def test_without_a_trade_there_is_nothing_to_be_as_random_as() -> None:
+    bars = [Bar(at("2026-03-03", "10:00:00") + k * S, 10, 11, 9, 10, 1) for k in range(20)]
+    result, calendar = traded(shipped(sample="day"), columns_of(bars))
+    found = rivals_of(result, lambda: iter(chunked(columns_of(bars), 20)), calendar, 5)
+    assert len(found.random_nets_micros) == 0 and found.possible_micros is None
+
+
+def test_a_random_plan_is_held_against_rivals_as_well() -> None:
+    """Other rules, dates and rolls: nothing is refused, and foresight stays above what was made."""
+    for seed in range(4):
+        rules, schedule, _, bars = draw(seed, 300)
+        columns = columns_of(bars)
+        result, calendar = traded(plan_with(rules, schedule), columns)
+        found = rivals_of(result, lambda c=columns: iter(chunked(c, 100)), calendar, 3)  # type: ignore[misc]
+        if found.possible_micros is not None:
+            assert found.possible_micros >= int(result.trades["net_micros"].sum())
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import sys
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_study", raising=False)
+    write_strategy(tmp_path)
+    return write_bars(tmp_path / "bars.parquet", days=17, bars=120)
+
+
+def backtest(data: Path, json_only: bool = True, **given: Any) -> Any:
+    told = StringIO()
+    options: dict[str, Any] = {
+        "random": 0,
+        "config": PROFILE,
+        "data": str(data),
+        "strategy": "own_study:follow",
+        "out": data.parent / "out",
+    }
+    call_command("backtest", stdout=told, overwrite=True, json=json_only, **(options | given))
+    return json.loads(told.getvalue()) if json_only else told.getvalue()
+
+
+def test_trials_that_nobody_told_leave_no_verdict_n11(data: Path) -> None:
+    """Null with a reason, and in the way; the costs need no count."""
+    criticism = backtest(data)["criticism"]
+    rows = {row["name"]: row for row in criticism["rows"]}
+    assert criticism["trials"] == {"count": None, "told_by": "nobody"}
+    for name in ("deflated_sharpe", "pbo", "plateau"):
+        assert rows[name]["value"] is None and rows[name]["state"] == "no_data"
+        assert rows[name]["sentence"] == "Nobody said how many trials were run on these data before this one."
+        assert name in criticism["blocked_by"]
+    assert rows["net_at_cost_1_5"]["value"] is not None
+    assert set(OVERFIT_ROWS) <= set(rows)
+
+
+def test_a_count_alone_deflates_and_the_first_trial_chose_nothing(data: Path) -> None:
+    alone, many = (backtest(data, trials=count)["criticism"] for count in (1, 500))
+    one, more = ({row["name"]: row for row in found["rows"]} for found in (alone, many))
+    assert one["pbo"]["state"] == one["plateau"]["state"] == "not_applicable"
+    assert more["pbo"]["state"] == more["plateau"]["state"] == "no_data"
+    assert one["deflated_sharpe"]["value"] > more["deflated_sharpe"]["value"]
+    assert "After 500 trials" in more["deflated_sharpe"]["sentence"]
+
+
+def test_rivals_paths_and_costs_are_in_the_summary(data: Path) -> None:
+    values = backtest(data, trials=1, random=19)
+    criticism, rows = values["criticism"], {row["name"]: row for row in values["criticism"]["rows"]}
+    assert criticism["baselines"]["random"]["runs"] == 19 == rows["random_as_good"]["n"]
+    assert 1 / 20 <= rows["random_as_good"]["value"] <= 1
+    assert 0 < rows["share_of_possible"]["value"] < 1 or float(values["trades"]["net"]) <= 0
+    assert rows["buy_and_hold"]["value"] == pytest.approx(float(criticism["baselines"]["buy_and_hold"]))
+    assert [row["factor"] for row in criticism["cost_stress"]] == [1.0, 1.5, 2.0]
+    assert criticism["cost_stress"][0]["net"] == values["trades"]["net"]
+    orders = criticism["monte_carlo"]["trades_in_other_order"]
+    end = float(values["capital"]["end"])
+    assert orders["end"] == [pytest.approx(end, abs=0.01)] * 5, "another order ends where this one ended"
+    assert criticism["monte_carlo"]["days_drawn_anew"]["paths"] == 1_000
+
+
+def test_the_end_of_the_command_says_it_in_words(data: Path) -> None:
+    text = backtest(data, json_only=False, random=2)
+    assert "What this is worth: " in text and "NO DATA" in text
+    assert "Give --trials N (1 when nothing was ever tried on these data before) or --study FOLDER." in text
+    assert "buy_and_hold: One contract held from the first bar to the last" in text
+    assert "None" not in text and "{" not in text
+
+
+def test_values_may_be_set_by_their_path(data: Path) -> None:
+    plain = backtest(data)
+    changed = backtest(data, changes=["risk.stop_ticks=6", "strategy.threshold=4"])
+    assert changed["run"]["set"] == {"risk.stop_ticks": 6, "strategy.threshold": 4}
+    assert changed["run"]["config_hash"] != plain["run"]["config_hash"]
+    assert changed["run"]["signals_hash"] != plain["run"]["signals_hash"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"trials": 0}, "--trials 0: the result itself is one"),
+        ({"trials": 3, "study": Path("x")}, "give --trials or --study"),
+        ({"study": Path("x")}, "x holds no study"),
+        ({"random": -1}, "--random -1 is not within"),
+        ({"seed": -1}, "--seed -1 is negative"),
+        ({"changes": ["strategy.depth=1"]}, "has no argument depth: it has lookback, threshold"),
+        ({"changes": ["risk.stop=1"]}, "risk.stop is no value that can be set"),
+        ({"changes": ["risk.stop_ticks=6", "risk.stop_ticks=7"]}, "--set gives risk.stop_ticks twice"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(data: Path, given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        backtest(data, **given)
+    assert not (data.parent / "out").exists()

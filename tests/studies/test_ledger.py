@@ -1,0 +1,90 @@
+"""The ledger of a study: rows are added and nothing else, one writer, one test a fold (MES-GUARD-01, MES-WF-02)."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trading.research.records import Days, ResearchError
+from trading.run.search.ledger import FILE, Ledger, Trial, others_on
+
+DAYS = Days(
+    0, 1_000_000_000, np.array([20260302, 20260303]), np.array([10, 20]), np.array([1_000_000_000, 1_002_500_000])
+)
+
+
+def trial(point: tuple[int, ...], score: float | None = 1.5, stage: str = "study", kind: str = "proposed") -> Trial:
+    why = "" if score is not None else "3 trades, 30 are needed"
+    turns = np.array([[1, 2], [3, 4]])
+    return Trial(stage, kind, point, score, why, 7, 2_500_000, 0.5, "abc", DAYS, b"rows", turns)
+
+
+def test_what_was_written_is_read_by_the_next_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add([trial((0, -1, 3)), trial((1, 0, 0), None), trial((2, 2, 2))._replace(days=None)])
+    with Ledger(tmp_path) as ledger:
+        first, second, third = ledger.trials("study")
+        assert ledger.count() == 3 and ledger.scores("study") == {(0, -1, 3): 1.5, (1, 0, 0): None, (2, 2, 2): 1.5}
+    assert first.days is not None and second.days is not None and third.days is None
+    assert first.days.equity_micros.tolist() == [1_000_000_000, 1_002_500_000]
+    assert first.days.close_ns.tolist() == [10, 20] and first.days.start_micros == 1_000_000_000
+    assert first.curve.tolist() == [[1, 2], [3, 4]] and first.rows == b"rows" and second.why.endswith("needed")
+
+
+def test_a_trial_is_never_changed_or_removed_mes_guard_01(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add([trial((0,)), trial((1,))])
+    database = sqlite3.connect(tmp_path / FILE)
+    for words in ("DELETE FROM trial", "DELETE FROM trial WHERE id = 1", "UPDATE trial SET score = 9"):
+        with pytest.raises(sqlite3.IntegrityError, match="a trial is never"):
+            database.execute(words)
+    assert database.execute("SELECT count(*), max(score) FROM trial").fetchone() == (2, 1.5)
+    database.close()
+
+
+def test_a_batch_with_a_point_that_is_known_is_refused_whole(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add([trial((0,))])
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.add([trial((1,)), trial((0,))])
+        assert ledger.count() == 1
+        ledger.add([trial((0,), stage="fold 1 train")])
+        assert ledger.count() == 2
+
+
+def test_a_test_is_traded_once_mes_wf_02(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add([trial((0,), stage="fold 1 test", kind="test"), trial((0,), stage="fold 2 test", kind="test")])
+        with pytest.raises(sqlite3.IntegrityError):
+            ledger.add([trial((1,), stage="fold 1 test", kind="test")])
+        assert len(ledger.trials(kind="test")) == 2
+
+
+def test_one_process_writes_others_may_read(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add([trial((0,))])
+        with pytest.raises(ResearchError, match="another process works on the study"):
+            Ledger(tmp_path)
+        with Ledger(tmp_path, reading=True) as other:
+            assert other.count() == 1
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                other.add([trial((1,))])
+    with pytest.raises(ResearchError, match="holds no study"):
+        Ledger(tmp_path / "nowhere", reading=True)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / FILE).write_bytes(b"no database at all, but more than a page of it " * 200)
+    with pytest.raises(ResearchError, match="is no study"):
+        Ledger(tmp_path / "odd")
+
+
+def test_a_folder_holds_one_study_and_the_others_on_its_data_are_counted(tmp_path: Path) -> None:
+    for name, data, trials in (("a", "x", 2), ("b", "x", 3), ("c", "y", 4)):
+        (tmp_path / name).mkdir()
+        with Ledger(tmp_path / name) as ledger:
+            ledger.identify({"data_hash": data, "seed": 1})
+            ledger.add([trial((k,)) for k in range(trials)])
+            ledger.identify({"data_hash": data, "seed": 1})
+            with pytest.raises(ResearchError, match="with another seed: name another folder"):
+                ledger.identify({"data_hash": data, "seed": 2})
+    assert others_on(tmp_path / "a", "x") == (3, 1) and others_on(tmp_path / "c", "y") == (0, 0)

@@ -1,0 +1,186 @@
+"""`manage.py walkforward` from outside: folds that cannot see ahead, tested once, joined exactly, judged (MES-WF)."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.core.management.base import CommandError
+
+from tests.studies.kit import LAST, walkforward, write_bars, write_strategy
+from trading.research.gate import MES_CHECKS
+from trading.run.forward.report import CURVE, FOLDS, WALK
+from trading.run.search.ledger import Ledger
+from trading.studies.management.commands.walkforward import Command
+
+CAPITAL = 1_000_000_000
+FEW = ["strategy.lookback=2..6/2", "strategy.threshold=3..4/1"]  # 6 points
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Thirty-five mornings: three folds of ten, five and five sessions, the first of validation and test left out."""
+    import sys
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_study", raising=False)
+    write_strategy(tmp_path)
+    return write_bars(tmp_path / "bars.parquet", days=35, bars=120)
+
+
+def walk(data: Path, folder: str = "walk", **given: Any) -> dict[str, Any]:
+    return walkforward(data, folder, **{"param": FEW, **given})
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / name).read_text().splitlines()))
+
+
+def micros(text: str) -> int:
+    return int(text.replace(".", ""))
+
+
+def test_every_fold_is_searched_chosen_and_tested_once_mes_wf_02(data: Path) -> None:
+    values = walk(data)
+    folder = data.parent / "walk"
+    assert json.loads((folder / WALK).read_text()) == values
+    assert len(values["folds"]) == 3 == len(rows(folder, FOLDS))
+    with Ledger(folder, reading=True) as ledger:
+        tests = ledger.trials(kind="test")
+        assert [trial.stage for trial in tests] == [f"fold {n} test" for n in (1, 2, 3)]
+        for n in (1, 2, 3):
+            training = ledger.trials(f"fold {n} train")
+            assert len(training) == 6
+            best = sorted((t for t in training if t.score is not None), key=lambda t: (-(t.score or 0), t.point))[:5]
+            looked = ledger.trials(f"fold {n} validation")
+            assert {t.point for t in looked} == {t.point for t in best}
+            chosen = max((t for t in looked if t.score is not None), key=lambda t: t.score or 0)
+            assert tests[n - 1].point == chosen.point
+    for before, after in zip(values["folds"], values["folds"][1:], strict=False):
+        assert before["train"]["to"] < before["validation"]["to"] < before["test"]["to"] <= after["test"]["to"]
+        assert before["test"]["to"] <= after["test"]["from"]
+    # the embargo: of five sessions of a week, four are traded
+    assert all(fold["test"]["sessions"] == 4 and fold["test"]["embargoed"] == 1 for fold in values["folds"])
+
+
+def test_the_joined_tests_add_up_to_the_micro_mes_wf_04(data: Path) -> None:
+    values = walk(data)
+    curve = rows(data.parent / "walk", CURVE)
+    nets = [micros(fold["test"]["net"]) for fold in values["folds"]]
+    assert micros(curve[-1]["equity"]) == CAPITAL + sum(nets)
+    for n in (1, 2):
+        last = [row for row in curve if row["fold"] == str(n)][-1]
+        assert micros(last["equity"]) == CAPITAL + sum(nets[:n])
+    assert micros(values["out_of_sample"]["net"]) == sum(nets)
+    assert values["out_of_sample"]["trades"] == sum(fold["test"]["trades"] for fold in values["folds"])
+    assert [row["trading_day"] for row in curve] == sorted({row["trading_day"] for row in curve}) and len(curve) == 12
+    trained = sum(micros(fold["train"]["net"]) for fold in values["folds"]) / sum(
+        fold["train"]["sessions"] for fold in values["folds"]
+    )
+    assert values["efficiency"] == pytest.approx(sum(nets) / 12 / trained)
+
+
+def test_what_comes_after_a_test_changes_nothing_of_its_fold(data: Path) -> None:
+    """Other prices from the last test on: the first two folds are the same to the last figure."""
+    walk(data)
+    table = pq.read_table(data)
+    cut = len(table) - 5 * (120 + LAST)
+    for name in ("open", "high", "low", "close"):
+        values = table[name].to_numpy().copy()
+        values[cut:] += 250_000_000 * (np.arange(len(values) - cut) // 3)
+        table = table.set_column(table.schema.names.index(name), name, pa.array(values))
+    pq.write_table(table, data.parent / "other.parquet")
+    walk(data.parent / "other.parquet", "other")
+    one, two = (rows(data.parent / name, FOLDS) for name in ("walk", "other"))
+    assert one[:2] == two[:2] and one[2] != two[2]
+
+
+def test_one_configuration_of_all_folds_is_tried_again_mes_opt_05(data: Path) -> None:
+    values = walk(data)
+    chosen = [fold["set"]["strategy.lookback"] for fold in values["folds"]]
+    assert values["combined"]["set"]["strategy.lookback"] == sorted(chosen)[1], "the median of three"
+    with Ledger(data.parent / "walk", reading=True) as ledger:
+        again = [trial for n in (1, 2, 3) for trial in ledger.trials(f"fold {n} combined")]
+    assert len(again) == 3 and sum(trial.trades for trial in again) == values["combined"]["trades"]
+
+
+def test_an_anchored_walk_keeps_all_of_the_past(data: Path) -> None:
+    values = walk(data, mode="anchored")
+    assert [fold["train"]["sessions"] for fold in values["folds"]] == [10, 15, 20]
+    assert len({fold["train"]["from"] for fold in values["folds"]}) == 1
+
+
+def test_no_fold_disappears_mes_wf_04(data: Path) -> None:
+    """Nothing trades: every fold says why, and nothing is proved."""
+    values = walk(data, min_trades=10_000)
+    assert all(fold["note"].startswith("no trial is feasible in training: ") for fold in values["folds"])
+    assert all("10000 are needed" in fold["note"] for fold in values["folds"])
+    assert values["walk"]["profitable"] == 0 and values["walk"]["robust"] is False
+    assert values["out_of_sample"] is None and values["efficiency"] == {"value": None, "why": "No fold was run"}
+    assert not values["gate"]["passed"] and all(row["state"] == "no_data" for row in values["gate"]["rows"])
+    assert rows(data.parent / "walk", CURVE) == []
+
+
+def test_a_test_with_few_trades_counts_as_not_profitable(data: Path) -> None:
+    values = walk(data, fold_trades=10_000)
+    assert all("trades, 10000 are needed" in fold["note"] for fold in values["folds"])
+    assert values["walk"]["profitable"] == 0 and values["out_of_sample"] is not None
+
+
+def test_the_gate_is_asked_with_what_the_walk_proves_mes_gate(data: Path) -> None:
+    values = walk(data)
+    found = {row["name"]: row for row in values["gate"]["rows"]}
+    assert list(found) == [check.name for check in MES_CHECKS]
+    assert found["trades"]["value"] == values["out_of_sample"]["trades"]
+    assert found["sharpe"]["value"] == pytest.approx(values["out_of_sample"]["returns"]["sharpe"])
+    assert found["worst_fold_sharpe"]["value"] == pytest.approx(min(f["test"]["score"] for f in values["folds"]))
+    assert found["profitable_folds"]["n"] == 3 and found["max_drawdown"]["value"] is not None
+    # ten sessions of training cannot be cut into sixteen blocks: no odds, and no pass
+    assert found["pbo"]["state"] == "no_data" and "Fold 1: 10 sessions cannot be cut" in found["pbo"]["sentence"]
+    assert found["paper_sessions"]["state"] == "no_data" and not values["gate"]["passed"]
+    rows_told = {row["name"]: row for row in values["criticism"]}
+    count = values["trials"]
+    assert count == 3 * (6 + 5 + 1 + 1) and f"After {count} trials" in rows_told["deflated_sharpe"]["sentence"]
+
+
+def test_a_stopped_walk_goes_on_and_ends_the_same(data: Path) -> None:
+    walk(data, "whole")
+    (data.parent / "stop").write_text("6")
+    with pytest.raises(SystemExit) as ended:
+        walk(data, "halved")
+    assert ended.value.code == 130
+    with Ledger(data.parent / "halved", reading=True) as ledger:
+        assert 0 < ledger.count() < 39
+    (data.parent / "stop").unlink()
+    walk(data, "halved")
+    for name in (FOLDS, CURVE):
+        assert (data.parent / "halved" / name).read_bytes() == (data.parent / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"step": 3}, "--step 3 is below --test 7: tests would overlap"),
+        ({"embargo": 0}, "--embargo 0: at least 1"),
+        ({"choose": 0}, "--choose 0: at least 1"),
+        ({"holdout": 2}, "--holdout is counted in months"),
+        ({"train": 30}, "at least 3 are needed: take more data or shorter windows"),
+        (
+            {"unit": "month", "train": 1, "validation": 1, "test": 1, "step": 1, "holdout": 0},
+            "hold-out of at least one",
+        ),
+    ],
+)
+def test_what_is_no_walk_is_refused_in_one_sentence(data: Path, given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        walk(data, **given)
+
+
+def test_help_says_what_each_word_means() -> None:
+    text = Command().create_parser("manage.py", "walkforward").format_help()
+    assert "anchored" in text and "docs/optimise.md" in text

@@ -1,0 +1,92 @@
+"""What a study says of its best: how many trials it was the best of, its neighbourhood, and the odds that it is luck.
+
+All from the ledger alone, so that a result can be criticised long after its study.  Trials of other studies of the same
+data that stand in the same folder are counted too (MES-GUARD-01).  Called by `report`, the walk-forward and
+`manage.py backtest --study`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trading.research.criticism import Search
+from trading.research.luck.plateau import Axis, Point
+from trading.research.metrics import sharpe_ratio
+from trading.research.records import Days, ResearchError, daily_returns
+from trading.research.search.methods import Seen, best_of
+from trading.run.backtest.engine import Result
+from trading.run.backtest.judged import Known
+from trading.run.search.ledger import Ledger, Trial, others_on
+from trading.run.search.trial import days_of
+
+STAGE = "study"  # of a search over one stretch of bars
+
+
+class Evidence(NamedTuple):
+    """The trials of one stage: `sharpes` (N,) float64 per day, NaN where undefined; `returns` (D, N') float64 of those
+    that were traded; `scores` by point."""
+
+    sharpes: np.ndarray
+    returns: np.ndarray
+    scores: dict[Point, float | None]
+
+
+def evidence_of(trials: Sequence[Trial]) -> Evidence:
+    """What the trials of one stage show.  A trial whose account was lost has returns that mean nothing, as none."""
+    ordered = sorted(trials, key=lambda trial: trial.point)  # sums of floats depend on their order
+    sharpes = np.array([np.nan if trial.sharpe is None else trial.sharpe for trial in ordered])
+    columns = []
+    for trial in ordered:
+        if trial.days is not None:
+            returns, why = daily_returns(trial.days)
+            if not why:
+                columns.append(returns)
+    returns = np.column_stack(columns) if columns else np.zeros((0, 0))
+    return Evidence(sharpes, returns, {trial.point: trial.score for trial in trials})
+
+
+def axes_of(identity: dict[str, Any]) -> list[Axis]:
+    """The axes of a study's space, as its ledger names them."""
+    return [Axis(item["path"], len(item["values"]), bool(item["ordered"])) for item in identity["space"]]
+
+
+def known_of(folder: Path, result: Result, data_hash: str) -> Known:
+    """What a study's ledger knows about a result of its data.  Raises ResearchError: no study, or one of other data."""
+    with Ledger(folder, reading=True) as ledger:
+        if ledger.identity().get("data_hash") != data_hash:
+            raise ResearchError(f"the study in {folder} searched other data")
+        return known_in(ledger, folder, days_of(result))
+
+
+def known_in(ledger: Ledger, folder: Path, days: Days, stage: str = STAGE) -> Known:
+    """The same from an open ledger.  The plateau is looked for where the result stands, which must be the best."""
+    identity = ledger.identity()
+    trials = ledger.trials(stage)
+    if not trials:
+        raise ResearchError(f"{folder} holds no trial of a study over one stretch; run optimise first")
+    found = evidence_of(trials)
+    own, why = daily_returns(days)
+    count, sharpes = ledger.count(), found.sharpes
+    best = best_of([Seen(point, score) for point, score in found.scores.items()])
+    place = next((trial.point for trial in trials if trial.days is not None and _same(trial.days, days)), None)
+    if place is None:  # a configuration that the study never tried is one more trial
+        alone = sharpe_ratio(own, 1).value if not why else None
+        sharpes, count = np.append(sharpes, np.nan if alone is None else alone), count + 1
+    chosen = place if place is None or best is None or found.scores[place] != best.score else best.point
+    others, studies = others_on(folder, str(identity.get("data_hash", "")))
+    told = f"the study in {folder.name}"
+    if others:
+        told += f" and {studies} more on these data beside it"
+    return Known(
+        trials=count + others,
+        sharpes=sharpes,
+        returns=found.returns if found.returns.size else None,
+        search=None if chosen is None else Search(axes_of(identity), chosen, found.scores),
+        told_by=told,
+    )
+
+
+def _same(one: Days, other: Days) -> bool:
+    return np.array_equal(one.trading_day, other.trading_day) and np.array_equal(one.equity_micros, other.equity_micros)

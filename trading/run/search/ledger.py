@@ -1,0 +1,245 @@
+"""Every trial of a study, on disk before it counts: one SQLite file to which rows are added and nothing else is done.
+
+A commit is flushed to the disk before anybody is told of its trials; a process that is killed loses what it was still
+computing and nothing more.  Triggers refuse to change or remove a row, for the number of trials is what a result is
+deflated by (MES-GUARD-01).  One process writes at a time.  Called by `study`, read by reports.
+"""
+
+import dataclasses
+import fcntl
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from trading.research.luck.plateau import Point
+from trading.research.records import Days, ResearchError
+
+FILE, LOCK = "study.sqlite3", "lock"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS trial (
+    id INTEGER PRIMARY KEY,
+    stage TEXT NOT NULL,          -- which search of the study: "study", or a fold's part
+    kind TEXT NOT NULL,           -- proposed by the method, a neighbour of the best, or a look at a chosen point
+    point TEXT NOT NULL,          -- places in the parameters' values, JSON
+    score REAL,                   -- NULL: infeasible
+    why TEXT NOT NULL,            -- and for which reason
+    trades INTEGER NOT NULL,
+    net_micros INTEGER NOT NULL,
+    sharpe REAL,                  -- per day; NULL: undefined
+    config_hash TEXT NOT NULL,
+    equity BLOB NOT NULL,         -- int64 micros at each session's close; empty: it failed before its first bar
+    rows BLOB NOT NULL,           -- the trades, and
+    curve BLOB NOT NULL,          -- where equity turned, int64 rows of time and micros: where they were asked for
+    UNIQUE (stage, point)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_test ON trial (stage) WHERE kind = 'test';  -- MES-WF-02: tested once
+CREATE TABLE IF NOT EXISTS stretch (   -- the sessions of a stage, the same for all of its trials
+    stage TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, start_micros INTEGER NOT NULL, trading_day BLOB NOT NULL,
+    close_ns BLOB NOT NULL
+);
+CREATE TRIGGER IF NOT EXISTS trial_stays BEFORE UPDATE ON trial
+    BEGIN SELECT RAISE(ABORT, 'a trial is never changed'); END;
+CREATE TRIGGER IF NOT EXISTS trial_counts BEFORE DELETE ON trial
+    BEGIN SELECT RAISE(ABORT, 'a trial is never removed'); END;
+"""
+COLUMNS = (
+    "stage", "kind", "point", "score", "why", "trades", "net_micros", "sharpe", "config_hash", "equity", "rows",
+    "curve",
+)  # fmt: skip
+
+NONE = np.zeros((2, 0), np.int64)
+
+
+class Trial(NamedTuple):
+    """One configuration that was tried on one stretch of bars.
+
+    `days`: every session of the stretch with the equity at its close; None where it failed before its first bar.
+    `rows`: bytes of its TRADE rows; `curve` (2, P) int64: times and equity where it turned; empty unless asked for.
+    """
+
+    stage: str
+    kind: str
+    point: Point
+    score: float | None
+    why: str
+    trades: int
+    net_micros: int
+    sharpe: float | None
+    config_hash: str
+    days: Days | None
+    rows: bytes = b""
+    curve: np.ndarray = NONE
+
+
+class NoStudy(ResearchError):
+    """A folder without trials: nothing was begun there, or only just."""
+
+
+class Ledger:
+    """The trials of one folder.  Use as a context; `reading`: nothing is written, nothing locked.
+
+    Raises ResearchError when another process works on it, or when it is no ledger.
+    """
+
+    def __init__(self, folder: Path, *, reading: bool = False) -> None:
+        self.path = folder / FILE
+        self._lock: IO[bytes] | None = None
+        self._stretches: dict[str, Days] = {}
+        if reading:
+            if not self.path.is_file():
+                raise NoStudy(f"{folder} holds no study")
+            self._database = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
+        else:
+            self._lock = _locked(folder)
+            self._database = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            if not reading:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.execute("PRAGMA synchronous=FULL")
+                self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise ResearchError(f"{self.path} is no study: {error}") from None
+        if not {"study", "trial", "stretch"} <= tables:
+            self.close()
+            raise NoStudy(f"{folder} holds no study")
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def identify(self, identity: dict[str, Any]) -> None:
+        """Say what is searched, or prove that it is the same as before.  Raises ResearchError naming what differs."""
+        known = self.identity()
+        if not known:
+            self._database.execute("BEGIN IMMEDIATE")
+            rows = [(name, json.dumps(value)) for name, value in identity.items()]
+            self._database.executemany("INSERT INTO study VALUES (?, ?)", rows)
+            self._database.execute("COMMIT")
+            return
+        for name in sorted({*known, *identity}):
+            if known.get(name) != json.loads(json.dumps(identity.get(name))):
+                raise ResearchError(
+                    f"{self.path.parent} holds a study with another {name.replace('_', ' ')}:"
+                    " name another folder with --out"
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """What is searched; empty before anybody said it."""
+        return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM study")}
+
+    def add(self, trials: Sequence[Trial]) -> None:
+        """Write trials and flush them to the disk; when this returns they count."""
+        if not trials:
+            return
+        marks = ", ".join("?" * len(COLUMNS))
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            for trial in trials:
+                self._note_stretch(trial)
+            self._database.executemany(
+                f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", [_row(trial) for trial in trials]
+            )
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            self._stretches.clear()
+            raise
+
+    def scores(self, stage: str) -> dict[Point, float | None]:
+        """Score by point; None is infeasible."""
+        found = self._database.execute("SELECT point, score FROM trial WHERE stage = ?", (stage,))
+        return {tuple(json.loads(point)): score for point, score in found}
+
+    def trials(self, stage: str | None = None, kind: str | None = None) -> list[Trial]:
+        """In the order in which they were written."""
+        where, given = ["1"], []
+        for name, value in (("stage", stage), ("kind", kind)):
+            if value is not None:
+                where.append(f"{name} = ?")
+                given.append(value)
+        words = f"SELECT {', '.join(COLUMNS)} FROM trial WHERE {' AND '.join(where)} ORDER BY id"
+        return [self._trial(row) for row in self._database.execute(words, given)]
+
+    def one(self, stage: str, point: Point) -> Trial | None:
+        """The trial of a point; None when it was not tried."""
+        words = f"SELECT {', '.join(COLUMNS)} FROM trial WHERE stage = ? AND point = ?"
+        row = self._database.execute(words, (stage, json.dumps(point))).fetchone()
+        return None if row is None else self._trial(row)
+
+    def _note_stretch(self, trial: Trial) -> None:
+        days = trial.days
+        if days is None or trial.stage in self._stretches:
+            return
+        known = (trial.stage, days.start_ns, days.start_micros, days.trading_day.tobytes(), days.close_ns.tobytes())
+        self._database.execute("INSERT OR IGNORE INTO stretch VALUES (?, ?, ?, ?, ?)", known)
+        self._stretches[trial.stage] = days
+
+    def _trial(self, row: tuple[Any, ...]) -> Trial:
+        stage, kind, point, score, why, trades, net, sharpe, config, equity, rows, curve = row
+        days = self._days(stage, equity) if equity else None
+        turns = np.frombuffer(curve, np.int64).reshape(2, -1)
+        return Trial(stage, kind, tuple(json.loads(point)), score, why, trades, net, sharpe, config, days, rows, turns)
+
+    def _days(self, stage: str, equity: bytes) -> Days:
+        if stage not in self._stretches:
+            words = "SELECT start_ns, start_micros, trading_day, close_ns FROM stretch WHERE stage = ?"
+            start_ns, start_micros, day, close = self._database.execute(words, (stage,)).fetchone()
+            day, close = np.frombuffer(day, np.int64), np.frombuffer(close, np.int64)
+            self._stretches[stage] = Days(start_ns, start_micros, day, close, np.frombuffer(equity, np.int64))
+        return dataclasses.replace(self._stretches[stage], equity_micros=np.frombuffer(equity, np.int64))
+
+    def count(self) -> int:
+        """Every trial ever run in this study."""
+        return int(self._database.execute("SELECT count(*) FROM trial").fetchone()[0])
+
+
+def others_on(folder: Path, data_hash: str) -> tuple[int, int]:
+    """(trials, studies) of the other studies in the same folder of studies that searched the same data."""
+    trials = studies = 0
+    for path in sorted(folder.resolve().parent.glob(f"*/{FILE}")):
+        if path.parent == folder.resolve():
+            continue
+        try:
+            with Ledger(path.parent, reading=True) as other:
+                if other.identity().get("data_hash") == data_hash:
+                    trials, studies = trials + other.count(), studies + 1
+        except NoStudy:
+            continue  # begun by another process a moment ago: it has no trial yet
+    return trials, studies
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    file = open(folder / LOCK, "wb")  # noqa: SIM115 - held as long as the ledger
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ResearchError(
+            f"another process works on the study in {folder}: wait for it, or name another folder"
+        ) from None
+    return file
+
+
+def _row(trial: Trial) -> tuple[object, ...]:
+    equity = b"" if trial.days is None else np.ascontiguousarray(trial.days.equity_micros, np.int64).tobytes()
+    return (
+        trial.stage, trial.kind, json.dumps(trial.point), trial.score, trial.why, trial.trades, trial.net_micros,
+        trial.sharpe, trial.config_hash, equity, trial.rows, np.ascontiguousarray(trial.curve, np.int64).tobytes(),
+    )  # fmt: skip

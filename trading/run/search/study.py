@@ -1,0 +1,138 @@
+"""One search: what the method proposes is tried, written down, and only then believed; a killed one goes on.
+
+To go on is to search again: the method proposes the same points, and what the ledger knows is not tried twice.  At the
+end the neighbours of the best are tried too, for a best without its neighbourhood proves nothing (MES-OPT-06); they
+are trials like all others.  Called by the commands `optimise` and `walkforward`.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from trading.research.luck.plateau import Point
+from trading.research.search.methods import ADAPTIVE, BAYES, Seen, batch, best_of, planned
+from trading.research.search.space import Space
+from trading.run.search.crew import Crew
+from trading.run.search.ledger import Ledger, Trial
+from trading.run.search.trial import Task
+
+PROPOSED, NEIGHBOUR, LOOK, TEST = "proposed", "neighbour", "look", "test"
+ROUNDS_MAX = 50  # of neighbours: the best may move to one of them, and has others there
+COMMIT_SHARE = 10  # a flush to the disk takes milliseconds: it is done once it is at most a tenth of the time between
+SORTED = 512  # points of a random search are tried in the space's order, so many at a time: decisions are used again
+
+Progress = Callable[[int, int, str], None]  # trials done, of how many, best so far in words
+
+
+class How(NamedTuple):
+    """The method with its numbers."""
+
+    method: str
+    trials: int
+    seed: int
+
+
+class Stretch(NamedTuple):
+    """A stage of a study: its name, and the rows of the tape that its trials trade."""
+
+    stage: str
+    first: int
+    end: int
+
+
+class Search:
+    """The search of one stretch.  `scores` is what the ledger holds of it, (point → score, None infeasible)."""
+
+    def __init__(
+        self, ledger: Ledger, crew: Crew, space: Space, how: How, stretch: Stretch, progress: Progress
+    ) -> None:
+        self._ledger, self._crew, self._space = ledger, crew, space
+        self._how, self._stretch, self._progress = how, stretch, progress
+        self.scores = ledger.scores(stretch.stage)
+        self._seen: list[Seen] = []
+        self._best = best_of([Seen(point, score) for point, score in self.scores.items()])
+        self._wanted = min(how.trials, space.size())
+
+    def run(self) -> Seen | None:
+        """Try all, then the neighbourhood.  The best; None when no trial was feasible."""
+        if self._how.method in (ADAPTIVE, BAYES):
+            self._learn()
+        else:
+            points = planned(self._space, self._how.method, self._how.trials, self._how.seed)
+            ordered = [p for at in range(0, len(points), SORTED) for p in sorted(points[at : at + SORTED])]
+            self._try(ordered, PROPOSED)
+            self._seen = [Seen(point, self.scores[point]) for point in points]
+        self._look_around()
+        return self.best()
+
+    def best(self) -> Seen | None:
+        """The best of everything that was tried on this stretch (MES-OPT-03)."""
+        return self._best
+
+    def _learn(self) -> None:
+        """Batch after batch; each is a function of those before it."""
+        while len(self._seen) < self._how.trials:
+            points = batch(self._space, self._how.method, self._seen, self._how.seed)
+            points = points[: self._how.trials - len(self._seen)]
+            if not points:
+                return
+            self._try(points, PROPOSED)
+            self._seen += [Seen(point, self.scores[point]) for point in points]
+
+    def _look_around(self) -> None:
+        for _ in range(ROUNDS_MAX):
+            best = self.best()
+            if best is None or best.score is None or best.score <= 0:
+                return
+            missing = [point for point in self._space.neighbours(best.point) if point not in self.scores]
+            if not missing:
+                return
+            self._wanted += len(missing)
+            self._try(missing, NEIGHBOUR)
+
+    def _try(self, points: Sequence[Point], kind: str) -> None:
+        """Try what is not known yet.  Whatever happens, what was finished is written."""
+        stage, first, end = self._stretch
+        tasks = [Task(stage, kind, point, first, end) for point in points if point not in self.scores]
+        held: list[Trial] = []
+        ended, took = 0.0, 0.0
+        try:
+            for trial in self._crew.run(tasks):
+                held.append(trial)
+                if (began := time.monotonic()) - ended >= COMMIT_SHARE * took:
+                    self._write(held)
+                    ended = time.monotonic()
+                    took = ended - began
+        finally:
+            self._write(held)
+
+    def _write(self, held: list[Trial]) -> None:
+        self._ledger.add(held)
+        self.scores |= {trial.point: trial.score for trial in held}
+        found = [Seen(trial.point, trial.score) for trial in held]
+        self._best = best_of(found if self._best is None else [self._best, *found])
+        held.clear()
+        words = "" if self._best is None else f"best {self._best.score:.4g}"
+        self._progress(len(self.scores), max(self._wanted, len(self.scores)), words)
+
+
+def look(ledger: Ledger, crew: Crew, stretch: Stretch, points: Iterable[Point], trades_min: int) -> list[Trial]:
+    """Trials of these points on a stretch, tried once and never again; in the order of the points."""
+    wanted = list(points)
+    known = ledger.scores(stretch.stage)
+    stage, first, end = stretch
+    tasks = [Task(stage, LOOK, point, first, end, trades_min=trades_min) for point in wanted if point not in known]
+    for trial in crew.run(tasks):
+        ledger.add([trial])
+    found = [ledger.one(stage, point) for point in wanted]
+    return [trial for trial in found if trial is not None]
+
+
+def once(ledger: Ledger, crew: Crew, stretch: Stretch, point: Point, trades_min: int) -> Trial:
+    """The one test of a stretch, with its trades and curve; the ledger refuses a second one (MES-WF-02)."""
+    stage, first, end = stretch
+    if (known := ledger.one(stage, point)) is not None:
+        return known
+    trial = crew.bench.run(Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min))
+    ledger.add([trial])
+    return trial

@@ -1,0 +1,175 @@
+"""One trial: a point's configuration and decisions on one stretch of bars, through the loop, to one figure.
+
+Every trial has an engine of its own, so nothing of an earlier one is left in it and it does not matter which process
+runs it (MES-OPT-04).  What two trials share is kept: profiles that were checked, decisions that were made.  What a
+point cannot do is its result, with the reason; only a fault of the study itself is raised.  Called by `crew`.
+"""
+
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from marketdata.core.instruments import Instrument
+from trading.config.paths import changed
+from trading.config.schema import ConfigError, parse_profile
+from trading.core.history.records import TRADE
+from trading.research.forward.joined import turns_of
+from trading.research.luck.plateau import Point
+from trading.research.records import Days
+from trading.research.search.objective import worth_of
+from trading.research.search.space import Space, Value
+from trading.run.backtest.engine import Backtest, Result
+from trading.run.backtest.plan import BacktestError, Calendar, Plan, plan_of
+from trading.run.backtest.signals import Decisions, Strategy, check_prefix, decide, with_arguments
+from trading.run.search.ledger import NONE, Trial
+from trading.run.search.tape import Tape
+
+STRATEGY = "strategy."  # path of an argument of the strategy's function
+DECISIONS_BYTES = 256_000_000  # of decisions that a process remembers
+PROFILES_KEPT = 4_096
+
+
+class Subject(NamedTuple):
+    """What is searched on which bars: everything that a worker process is told once."""
+
+    tape: Path
+    calendar: Calendar
+    profile: dict[str, Any]  # plain values; the points change them
+    instrument: Instrument
+    limit_fill: str
+    strategy: str  # in words: a worker imports it by itself
+    arguments: tuple[tuple[str, object], ...]  # given for every trial
+    folder: str  # where the strategy's module lies
+    space: Space
+    objective: str
+    trades_min: int
+
+
+class Task(NamedTuple):
+    """One trial that is wanted: rows `first` .. `end` of the tape are traded, nothing behind `end` is seen."""
+
+    stage: str
+    kind: str
+    point: Point
+    first: int
+    end: int
+    keep_rows: bool = False  # its trades, and the turns of its curve
+    trades_min: int | None = None  # None: the study's
+
+
+class Bench:
+    """Where trials are run, one after another.  Attributes: subject, tape, strategy."""
+
+    def __init__(self, subject: Subject, tape: Tape, strategy: Strategy) -> None:
+        self.subject, self.tape, self.strategy = subject, tape, strategy
+        self._plans: OrderedDict[tuple[tuple[str, Value], ...], Plan | str] = OrderedDict()
+        self._decisions: OrderedDict[tuple[object, ...], Decisions | str] = OrderedDict()
+
+    def run(self, task: Task) -> Trial:
+        """The trial."""
+        values = self.subject.space.values(task.point)
+        plan = self.plan(values)
+        if isinstance(plan, str):
+            return _failed(task, "", plan)
+        decisions = self._decide(values, task.end)
+        if isinstance(decisions, str):
+            return _failed(task, plan.config_hash, decisions)
+        if task.keep_rows:
+            plan = replace(plan, equity_sample="bar")
+        result = trade(plan, self.subject.calendar, self.tape, decisions, task.first, task.end)
+        days = days_of(result)
+        net = np.ascontiguousarray(result.trades["net_micros"])
+        least = self.subject.trades_min if task.trades_min is None else task.trades_min
+        worth = worth_of(self.subject.objective, days, net, least)
+        points = result.points
+        return Trial(
+            stage=task.stage,
+            kind=task.kind,
+            point=task.point,
+            score=worth.score,
+            why=worth.why,
+            trades=len(net),
+            net_micros=int(net.sum()),
+            sharpe=worth.sharpe,
+            config_hash=plan.config_hash,
+            days=days,
+            rows=result.trades.tobytes() if task.keep_rows else b"",
+            curve=turns_of(points["ts_ns"], points["equity_micros"], days.close_ns) if task.keep_rows else NONE,
+        )
+
+    def plan(self, values: dict[str, Value]) -> Plan | str:
+        """The plan of a point's configuration, or why there is none."""
+        changes = tuple((path, value) for path, value in values.items() if not path.startswith(STRATEGY))
+        if (known := self._plans.get(changes)) is not None:
+            self._plans.move_to_end(changes)
+            return known
+        found: Plan | str
+        try:
+            profile = parse_profile(changed(self.subject.profile, dict(changes)))
+            found = plan_of(profile, self.subject.instrument, limit_fill=self.subject.limit_fill, equity_sample="day")
+        except ConfigError as error:
+            found = "; ".join(error.faults)
+        except BacktestError as error:
+            found = str(error)
+        self._plans[changes] = found
+        if len(self._plans) > PROFILES_KEPT:
+            self._plans.popitem(last=False)
+        return found
+
+    def _decide(self, values: dict[str, Value], end: int) -> Decisions | str:
+        """Decisions on the bars up to `end`, by which alone they were made."""
+        if self.strategy.function is None:
+            return self.tape.own_decisions()
+        arguments = arguments_of(values)
+        key = (end, *arguments.items())
+        if (known := self._decisions.get(key)) is not None:
+            self._decisions.move_to_end(key)
+            return known
+        strategy = with_arguments(self.strategy, dict(self.subject.arguments) | arguments)
+        bars = self.tape.bars.first(end)
+        found: Decisions | str
+        try:
+            found = decide(strategy, bars)
+            check_prefix(strategy, bars, found, quick=True)
+        except BacktestError as error:
+            found = str(error)
+        self._decisions[key] = found
+        while len(self._decisions) > 1 and self._bytes() > DECISIONS_BYTES:
+            self._decisions.popitem(last=False)
+        return found
+
+    def _bytes(self) -> int:
+        return sum(
+            sum(column.nbytes for column in kept) for kept in self._decisions.values() if not isinstance(kept, str)
+        )
+
+
+def arguments_of(values: dict[str, Value]) -> dict[str, Value]:
+    """What of a point is for the strategy's function."""
+    return {path.removeprefix(STRATEGY): value for path, value in values.items() if path.startswith(STRATEGY)}
+
+
+def trade(plan: Plan, calendar: Calendar, tape: Tape, decisions: Decisions, first: int, end: int) -> Result:
+    """A fresh account on rows `first` .. `end`: the starting capital and no holds (MES-WF-02)."""
+    run = Backtest(plan, calendar, tape.bar_ns, int(tape.columns.start_ns[first]))
+    run.feed(tape.window(first, end, decisions))
+    return run.end()
+
+
+def days_of(result: Result) -> Days:
+    """Sessions of a result, for figures of daily equity."""
+    days = result.days
+    plain = (np.ascontiguousarray(days[name]) for name in ("ts_ns", "equity_micros"))
+    return Days(result.first_ns, result.plan.capital_micros, result.trading_days, *plain)
+
+
+def trades_from(rows: bytes) -> np.ndarray:
+    """(n,) TRADE from what a trial kept."""
+    return np.frombuffer(rows, TRADE)
+
+
+def _failed(task: Task, config_hash: str, why: str) -> Trial:
+    return Trial(task.stage, task.kind, task.point, None, why, 0, 0, None, config_hash, None)

@@ -1,0 +1,107 @@
+"""`manage.py optimise`: a search over parameters, every trial kept, the best one criticised for having been chosen.
+
+Thin: words into an open study, the search in trading.run.search, tables and the best as a backtest beside the ledger.
+"""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from trading.management.history import refusals
+from trading.management.progress import Bar
+from trading.studies.opening import Shown, Study, add_search_arguments, study
+
+if TYPE_CHECKING:
+    from trading.research.search.methods import Seen
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = (
+        "Search the parameters of a configuration and of a strategy's function on recorded bars, on all cores. Every"
+        " trial is on disk before it counts: Ctrl-C or a kill loses nothing, the same command goes on, more --trials"
+        " continue it. Ends with the best as a backtest that says how likely it is luck after so many trials."
+        " docs/optimise.md has examples."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_search_arguments(parser)
+        parser.add_argument("--random", type=int, help="random strategies to hold the best against (39); 0: none")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit status 0 when the study is done, 1 for a refusal, 130 for Ctrl-C."""
+        self._folder = ""
+        try:
+            values = self._run(options)
+        except KeyboardInterrupt:
+            kept = f"what was tried is kept in {self._folder}; the same command goes on." if self._folder else ""
+            self.stderr.write(f"Stopped; {kept or 'nothing was tried.'}")
+            sys.exit(130)
+        except refusals() as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from None
+        if options["json"]:
+            self.stdout.write(json.dumps(values, ensure_ascii=False))
+        elif values["best"] is None:
+            raise CommandError(_hopeless(values))
+
+    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        from trading.run.backtest.rivals import RANDOM_RUNS
+        from trading.run.search import report
+        from trading.run.search.judgement import STAGE
+        from trading.run.search.study import Search, Stretch
+
+        runs = RANDOM_RUNS if options["random"] is None else options["random"]
+        say = self.stderr.write if options["json"] else self.stdout.write
+        with study(options, {"purpose": "optimise"}, say) as opened:
+            self._folder = str(opened.folder)
+            with Bar(quiet=options["json"]) as bar:
+                progress = Shown(bar, "trials").show
+                stretch = Stretch(STAGE, 0, opened.rows)
+                best = Search(opened.ledger, opened.crew, opened.space, opened.how, stretch, progress).run()
+            summary = self._best(opened, best, runs, options["seed"])
+            values = report.study_values(opened.ledger, opened.space, best, summary)
+            report.write_tables(opened.ledger, opened.folder, opened.space, values)
+            if not options["json"]:
+                self._tell(opened, values, summary)
+        return values
+
+    def _best(self, opened: Study, best: "Seen | None", runs: int, seed: int) -> dict[str, Any] | None:
+        from trading.run.search.report import write_best
+
+        if best is None:
+            return None
+        bench = opened.crew.bench
+        return write_best(opened.ledger, opened.folder, bench, best, opened.rows, opened.named, runs, seed)
+
+    def _tell(self, opened: Study, values: dict[str, Any], summary: dict[str, Any] | None) -> None:
+        from trading.run.backtest.judged import spoken
+
+        trials = values["trials"]
+        self.stdout.write(f"{trials['count']:,} trials, {trials['feasible']:,} feasible: {opened.folder}")
+        if summary is None or values["best"] is None:
+            return
+        chosen = " ".join(f"--set '{path}={_word(value)}'" for path, value in values["best"]["set"].items())
+        self.stdout.write(f"best {values['best']['score']:.4g}: {chosen}")
+        self.stdout.write(f"{summary['trades']['count']:,} trades, net {summary['trades']['net']} USD")
+        plateau = values["plateau"]
+        kept = plateau["why"] if plateau["kept"] is None else f"{100 * plateau['kept']:.0f} % of the score is left"
+        self.stdout.write(f"one step away, at worst: {kept}")
+        for line in spoken(summary["criticism"]):
+            self.stdout.write(line)
+        self.stdout.write(f"As a backtest: the same words and --study {opened.folder} {chosen}")
+
+
+def _word(value: object) -> str:
+    """A value as --set takes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _hopeless(values: dict[str, Any]) -> str:
+    reasons = values["trials"]["infeasible"]
+    why = next(iter(reasons), "nothing was tried")
+    return f"none of {values['trials']['count']:,} trials is feasible; most often: {why}"

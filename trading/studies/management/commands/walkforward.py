@@ -1,0 +1,202 @@
+"""`manage.py walkforward`: search in the past, trade what came after, fold by fold; the tests joined and judged.
+
+Thin: words into folds and an open study, the walk in trading.run.forward, three files beside the ledger.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from trading.management.history import refusals
+from trading.management.progress import Bar
+from trading.research.search.methods import TRIALS
+from trading.studies.opening import Shown, Study, add_search_arguments, study
+
+if TYPE_CHECKING:
+    from trading.research.folds import Fold, Plan
+    from trading.run.forward.report import Judged
+    from trading.run.forward.walk import Outcome
+
+ROLLING, ANCHORED = "rolling", "anchored"
+MONTHS = {"train": 6, "validation": 1, "test": 1, "step": 1, "holdout": 3}  # MES-WF-01
+DAYS = {"train": 120, "validation": 10, "test": 10, "step": 10, "holdout": 0}  # calendar days, MOEX-TRAIN-02
+FOLD_TRADES = 100  # MES-WF-04
+
+
+class Command(BaseCommand):
+    """See `help`."""
+
+    help = (
+        "Walk forward: search the parameters in each fold's training, choose in its validation, trade its test once."
+        " Every fold is reported, the infeasible ones with their reason; the tests are joined, judged and held against"
+        " the go-live gate. Every trial is on disk before it counts: after Ctrl-C or a kill the same command goes on."
+        " docs/optimise.md has examples."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_search_arguments(parser)
+        parser.add_argument("--mode", choices=(ROLLING, ANCHORED), default=ROLLING, help="anchored: all of the past")
+        parser.add_argument("--unit", choices=("month", "day"), default="month", help="of the next five (month)")
+        for name, text in (
+            ("train", "length of training"),
+            ("validation", "length of validation"),
+            ("test", "length of a test"),
+            ("step", "from one fold to the next; not below the test"),
+            ("holdout", "kept back at the end, touched by no fold; months only"),
+        ):
+            parser.add_argument(f"--{name}", type=int, help=f"{text} ({MONTHS[name]} months, {DAYS[name]} days)")
+        parser.add_argument("--embargo", type=int, default=1, help="first sessions of validation and test left out (1)")
+        parser.add_argument("--choose", type=int, default=5, help="best of training that validation chooses from (5)")
+        parser.add_argument(
+            "--fold-trades", type=int, default=FOLD_TRADES, help=f"a test with fewer proves nothing ({FOLD_TRADES})"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exit status 0 when the walk is done, whatever the gate says; 1 for a refusal, 130 for Ctrl-C."""
+        self._folder = ""
+        try:
+            values = self._run(options)
+        except KeyboardInterrupt:
+            kept = f"what was tried is kept in {self._folder}; the same command goes on." if self._folder else ""
+            self.stderr.write(f"Stopped; {kept or 'nothing was tried.'}")
+            sys.exit(130)
+        except refusals() as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from None
+        if options["json"]:
+            self.stdout.write(json.dumps(values, ensure_ascii=False))
+
+    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        from trading.run.forward import report
+        from trading.run.forward.walk import Walk, sessions_of
+        from trading.run.search.study import Progress
+
+        sizes = _sizes(options)
+        purpose = {"purpose": "walkforward", "walk": sizes, "trials": options["trials"] or TRIALS[options["method"]]}
+        say = self.stderr.write if options["json"] else self.stdout.write
+        with study(options, purpose, say) as opened:
+            self._folder = str(opened.folder)
+            starts_ns = opened.crew.bench.tape.columns.start_ns
+            calendar = opened.history.calendar.from_bar(int(starts_ns[0]))
+            last = int(starts_ns[-1])
+            sessions = sessions_of([session for session in calendar.sessions if session.open_ns <= last])
+            plan = _plan(sessions, sizes)
+            say(f"{len(plan.folds)} folds; {_holdout(plan)}")
+            walk = Walk(opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"])
+            with Bar(quiet=options["json"]) as bar:
+
+                def progress(fold: "Fold") -> Progress:
+                    return Shown(bar, f"trials of fold {fold.number} of {len(plan.folds)}").show
+
+                outcomes = walk.run(plan.folds, progress)
+            one = walk.combine(outcomes)
+            start_micros = opened.history.plan.capital_micros
+            found = report.judged(
+                opened.ledger, opened.folder, outcomes, start_micros, options["fold_trades"], options["seed"],
+                time.time_ns(),
+            )  # fmt: skip
+            values = report.walk_values(opened.ledger, outcomes, opened.space, found, one, _holdout(plan))
+            report.write(opened.folder, outcomes, opened.space, found, values)
+            if not options["json"]:
+                self._tell(opened, outcomes, found, values)
+        return values
+
+    def _tell(self, opened: Study, outcomes: "list[Outcome]", found: "Judged", values: dict[str, Any]) -> None:
+        """A line a fold, the joined tests, what speaks against them, what the gate wants."""
+        from trading.run.backtest.judged import spoken
+
+        write: Callable[[str], object] = self.stdout.write
+        for row in values["folds"]:
+            chosen = "nothing chosen" if row["set"] is None else _words(row["set"])
+            scores = " → ".join(_number(row[name]["score"]) for name in ("train", "validation", "test"))
+            note = f"  ({row['note']})" if row["note"] else ""
+            test = row["test"]
+            write(
+                f"fold {row['fold']:>2}  test {str(test['from'])[:10]} .. {str(test['to'])[:10]}  {scores}"
+                f"  {test['trades'] or 0} trades, net {test['net'] or 0}  {chosen}{note}"
+            )
+        walk = found.walk
+        write(f"score of each: training → validation → test ({opened.crew.bench.subject.objective})")
+        write(f"profitable folds {_share(walk.profitable.value)}; kept of the promise {_share(found.efficiency.value)}"
+              f"{'' if found.efficiency.value is not None else f' ({found.efficiency.why})'}")  # fmt: skip
+        write("robust" if walk.robust else f"not robust: {walk.why_not}")
+        if (one := values["combined"]) is not None:
+            write(
+                f"one configuration from all folds: {_words(one['set'])}; on the tests"
+                f" {one['trades']:,} trades, net {one['net']}"
+            )
+        if (joined := values["out_of_sample"]) is not None:
+            sharpe = joined["returns"]["sharpe"]
+            write(
+                f"out of sample: {joined['trades']:,} trades, net {joined['net']} USD, Sharpe"
+                f" {_number(sharpe if isinstance(sharpe, float) else None)}, deepest drawdown {joined['drawdown']} USD"
+            )
+        blocked = [row.name for row in found.rows if row.blocks]
+        for line in spoken({"rows": values["criticism"], "blocked_by": blocked}):
+            write(line)
+        missing = found.gate.missing
+        write(
+            f"Go-live gate: {len(missing)} of {len(found.gate.rows)} rows block"
+            f" ({', '.join(row.name for row in missing)})."
+            if missing
+            else "Go-live gate: passed."
+        )
+        write(f"files: {opened.folder}")
+
+
+def _sizes(options: dict[str, Any]) -> dict[str, Any]:
+    """The lengths, checked as far as they can be without the data.  Raises ResearchError."""
+    from trading.research.records import ResearchError
+
+    months = options["unit"] == "month"
+    defaults = MONTHS if months else DAYS
+    sizes = {name: defaults[name] if options[name] is None else options[name] for name in defaults}
+    for name, least in (("choose", 1), ("embargo", 1), ("fold_trades", 1)):
+        if options[name] < least:
+            raise ResearchError(f"--{name.replace('_', '-')} {options[name]}: at least {least}")
+    if sizes["step"] < sizes["test"]:
+        raise ResearchError(f"--step {sizes['step']} is below --test {sizes['test']}: tests would overlap")
+    if not months and sizes["holdout"] != 0:
+        raise ResearchError("--holdout is counted in months: with --unit day end the data earlier with --to")
+    return {
+        **sizes, "unit": options["unit"], "mode": options["mode"], "embargo": options["embargo"],
+        "choose": options["choose"],
+    }  # fmt: skip
+
+
+def _plan(sessions: Any, sizes: dict[str, Any]) -> "Plan":
+    from trading.research.folds import day_folds, month_folds
+
+    lengths = {name: sizes[name] for name in ("train", "validation", "test", "step")}
+    expanding = sizes["mode"] == ANCHORED
+    if sizes["unit"] == "day":
+        return day_folds(sessions, **lengths, expanding=expanding, embargo_sessions=sizes["embargo"])
+    return month_folds(
+        sessions, **lengths, holdout=sizes["holdout"], expanding=expanding, embargo_sessions=sizes["embargo"]
+    )
+
+
+def _holdout(plan: "Plan") -> str:
+    from trading.run.backtest.summary import utc
+
+    part = plan.holdout
+    if part.sessions == 0:
+        return "no hold-out: nothing is left that was never looked at"
+    return f"hold-out of {part.sessions} sessions from {utc(part.open_ns)} on, touched by no fold"
+
+
+def _words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{path.partition('.')[2]} {value}" for path, value in values.items())
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.0f} %"
