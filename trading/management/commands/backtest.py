@@ -96,7 +96,7 @@ class Command(BaseCommand):
         calendar = Calendar.between(first_ns, last_ns)
         from_ns, to_ns = _bounds(calendar, options["first"], options["last"])
         source = BarSource(path, item, reader, strategy, from_ns=from_ns, to_ns=to_ns)
-        rows, needed, _ = source.estimate()
+        rows, needed, _ = source.estimate(outputs.curve_bytes(plan, calendar))
         if not options["json"]:
             self.stdout.write(f"{path.name}: {rows:,} rows, about {needed / 1e6:,.0f} MB of memory.")
         run: Backtest | None = None
