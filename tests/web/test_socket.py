@@ -54,7 +54,8 @@ async def test_frames_follow_without_gaps(desk: Desk, control: Callable[..., Non
         before = await tab.opened()
         to = {name: stream["to"] for name, stream in before["rows"].items()}
         control(fills=to["fill"] + 5)
-        n, seq, sent_us = before["n"], before["seq"], []
+        n, seq = before["n"], before["seq"]
+        sent_us: list[int] = []
         while len(sent_us) < 20 or to["fill"] < before["rows"]["fill"]["to"] + 5:
             frame = await tab.next()
             sent_us.append(frame["t"]["web"])

@@ -112,7 +112,8 @@ def test_what_cannot_be_answered_says_why(
 
 def sent(session: Session, row: np.record) -> Order:
     """The ledger's row of a SUBMIT."""
-    own = {"number": int(row["order_number"]), "seq": int(row["seq"]), "last_seq": int(row["seq"]), "version_id": 1}
+    seq = int(row["seq"])
+    own: dict[str, Any] = {"number": int(row["order_number"]), "seq": seq, "last_seq": seq, "version_id": 1}
     own |= {"instrument": 0, "symbol": "MES", "side": int(row["side"]), "order_type": int(row["order_type"])}
     own |= {"role": int(row["role"]), "status": 0, "request": 0, "qty": int(row["qty"])}
     return Order.objects.create(session=session, sent_ns=int(row["ts_ns"]), changed_ns=int(row["ts_ns"]), **own)
