@@ -4,12 +4,14 @@ Every process has a runtime folder, ports and a Redis address of its own, so tha
 and none can touch a desk that is in use.  Compiled kernels are shared between runs.  It starts nothing by itself.
 """
 
+import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,30 @@ ROOT = Path(__file__).resolve().parent.parent
 OWNER = "DESK_TEST_OWNER"  # pid of the process that made the folder: children inherit it and must not remove it
 
 
+def _handed_out_from() -> int:
+    """The first port that the kernel may give to any connection."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 32768
+
+
+_PORTS = range(10_100, max(11_000, _handed_out_from()))  # browsers refuse 10080
+_places = itertools.count(random.randrange(len(_PORTS)))  # another place in every process
+
+
 def free_ports(count: int) -> list[int]:
-    """`count` TCP ports of 127.0.0.1 that nobody uses now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
+    """`count` TCP ports of 127.0.0.1 that nobody uses now, all different, and not given out here before.
+
+    They lie below those that connections get: between the choice and the start of a server nobody is given one.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _PORTS[next(_places) % len(_PORTS)]
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def set_environment() -> None:

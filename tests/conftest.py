@@ -20,15 +20,23 @@ DATABASE_FOLDERS = ("tests/shell/", "tests/web/")
 # What these look at is the page's own script and style on written values: the same on either database.
 PAGE_FOLDERS = ("tests/web/desk/", "tests/web/pages/test_looks.py")
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "client", "admin_client"}
+# Rooms that compute: what of them needs no server and no part of a desk runs beside the tests that do.
+ROOMS = "architecture backtest core feeds kernel learning oracle parity research store"
+PURE_FOLDERS = tuple(f"tests/{room}/" for room in ROOMS.split())
+SERVER_FIXTURES = {"redis_server", "redis_client", "collected_static", "free_port"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database, so that the second run (PostgreSQL) takes exactly these."""
+    """Mark what touches the database, which the run on PostgreSQL takes, and what computes only, which runs beside."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         in_room = item.nodeid.startswith(DATABASE_FOLDERS) and not item.nodeid.startswith(PAGE_FOLDERS)
-        if in_room or item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES:
+        uses = bool(in_room or item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES)
+        if uses and not item.get_closest_marker("one_database"):
             item.add_marker(pytest.mark.database)
+        outside = uses or fixtures & SERVER_FIXTURES or any(map(item.get_closest_marker, ("processes", "browser")))
+        if item.nodeid.startswith(PURE_FOLDERS) and not outside:
+            item.add_marker(pytest.mark.pure)
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +79,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with open(folder / "redis.log", "wb") as log:
         server = subprocess.Popen([*redis_arguments(redis_binary(), port, folder)], stdout=log, stderr=log)
     try:
-        wait_for_redis(url, timeout_s=10)
+        wait_for_redis(url, timeout_s=60)
         yield url
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 
 from tests.bootstrap import ROOT
 
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 def answer_of(program: str) -> str:

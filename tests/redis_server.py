@@ -26,7 +26,7 @@ class RedisServer:
         arguments = redis_arguments(redis_binary(), self.port, self.folder)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for_redis(self.url, timeout_s=10)
+        wait_for_redis(self.url, timeout_s=60)
         return self
 
     def kill(self) -> None:

@@ -4,12 +4,14 @@ One open run a version.  Whoever holds a run shows a sign of life; a run without
 Called by the configuration pages and by the Celery task.
 """
 
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 from redis import RedisError
 
@@ -21,7 +23,10 @@ from trading.run.streams import make_client
 
 BEAT_S = 0.5
 LOST_S = 60  # a run without a sign of life for so long has lost its process
+LIFE_S = 10.0  # between signs of life while the first chunk is compiled, which may take minutes on a busy machine
+COMPILE_S_MAX = 900.0  # beyond this it is no compile: the signs end, and with them the run
 QUEUE_S = 1800  # a drill may be before it in the queue
+log = structlog.get_logger("desk.impact")
 
 
 class Ended(RuntimeError):
@@ -112,7 +117,9 @@ def run(run_id: int) -> str:
     try:
         profile = configs.profile_of(row.version)
         sessions = impact.last_sessions(row.version.profile, row.sessions)
-        found = impact.preview(profile, row.version.pk, sessions, _Beat(run_id).show)
+        with Compiling(run_id) as compiling:
+            beat = _Beat(run_id, compiling)
+            found = impact.preview(profile, row.version.pk, sessions, beat.show)
     except Ended:
         return CANCELLED
     except Exception as error:
@@ -124,16 +131,55 @@ def run(run_id: int) -> str:
 class _Beat:
     """Progress into the row, now and then; it ends the work when somebody closed the run."""
 
-    def __init__(self, run_id: int) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: int, compiling: "Compiling | None" = None) -> None:
+        self.run_id, self._compiling = run_id, compiling
         self._shown = (-1, 0.0)
 
     def show(self, done: int, total: int, what: str) -> None:
         """Raises Ended."""
         now = time.monotonic()
+        if self._compiling is not None and done == self._shown[0]:
+            self._compiling.end()  # a chunk of this session was replayed: everything is compiled
         if done == self._shown[0] and now - self._shown[1] < BEAT_S:
             return
         self._shown = (done, now)
         rows = ImpactRun.objects.filter(id=self.run_id, state=RUNNING)
         if not rows.update(beat_at=timezone.now(), done=done, total=total, step=what[:100]):
             raise Ended(f"run {self.run_id} was closed")
+
+
+class Compiling:
+    """Signs of life from a thread of its own, from `with` until `end`: the first chunk of a replay may have to compile
+    everything, and nothing calls back meanwhile.  The thread dies with its process, so a lost one is still found out.
+
+    `signs`: how many were given.
+    """
+
+    def __init__(self, run_id: int, every_s: float = LIFE_S) -> None:
+        self.run_id, self.every_s, self.signs = run_id, every_s, 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, name=f"impact {run_id}", daemon=True)
+
+    def __enter__(self) -> "Compiling":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        self._thread.join()
+
+    def end(self) -> None:
+        """From here on the work shows its own signs."""
+        self._ended.set()
+
+    def _live(self) -> None:
+        until = time.monotonic() + COMPILE_S_MAX
+        try:
+            while not self._ended.wait(self.every_s) and time.monotonic() < until:
+                try:
+                    ImpactRun.objects.filter(id=self.run_id, state=RUNNING).update(beat_at=timezone.now())
+                    self.signs += 1
+                except OperationalError as error:  # a locked database: the next sign is as good
+                    log.warning("impact_beat_not_written", run=self.run_id, error=str(error))
+        finally:
+            connection.close()

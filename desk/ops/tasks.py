@@ -8,11 +8,14 @@ import sys
 from typing import NamedTuple
 
 from celery import shared_task
+from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
+from redis import RedisError
 
 from desk.jitcache import BASE
 from desk.ops.drills import record
+from trading.run.streams import make_client
 
 
 class Job(NamedTuple):
@@ -64,16 +67,21 @@ class NoBroker(RuntimeError):
 
 
 def queue(job: Job, by: str) -> int:
-    """Store the run and queue it.  Returns its id.  Raises record.Busy, NoBroker."""
+    """Store the run and queue it.  Returns its id.  Raises record.Busy, NoBroker.
+
+    Asked first whether anybody is there: Celery's own client waits for seconds before it gives up.
+    """
     from kombu.exceptions import OperationalError
 
     from desk.celery import app  # the web does not load Celery before somebody queues a job
 
     run = record.ask(job.kind, by, {"job": job.name})
     try:
+        with make_client(settings.REDIS_URL) as client:
+            client.ping()
         fields = {"run_id": run.pk, "words": list(job.words), "by": by}
         app.send_task("desk.ops.tasks.run_drill", kwargs=fields, retry=False)
-    except OperationalError as error:
+    except (RedisError, OperationalError) as error:
         record.cancel(run.pk, "the queue")
         raise NoBroker(str(error)) from error
     return int(run.pk)

@@ -1,14 +1,21 @@
 """The figures of `summary.json` against the worked example, calculated here once more (MES-METRIC-01 to -12)."""
 
+import tracemalloc
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from math import sqrt
+from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
 import pytest
 
+from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import NANOS
+from marketdata.feeds.options import parse_options
+from marketdata.memory.available import Available
+from marketdata.memory.guard import MemoryRefused
 from risk.core.holds import LABELS
 from tests.backtest.compare import draw, plan_with, shipped, through_loop
 from tests.backtest.market import at
@@ -18,6 +25,9 @@ from trading.research.metrics import measure
 from trading.research.records import Curve, daily_returns
 from trading.run.backtest import outputs, summary
 from trading.run.backtest.engine import Result
+from trading.run.backtest.plan import Calendar
+from trading.run.backtest.signals import strategy_of
+from trading.run.backtest.source import BarSource
 
 CLOSES = (1000.0, 1008.69, 976.17, 972.83, 968.24)
 WON, LOST = 19.16 + 1.66 + 19.16, 71.74
@@ -130,3 +140,54 @@ def test_the_curve_is_written_point_by_point_mes_bt_26(worked: Result) -> None:
         assert line == f"{when}Z,{money},{100 * (peak - equity) / peak:.6f},{p.position},{LABELS[int(p.status)]}"
     nothing = worked._replace(points=worked.points[:0])
     assert outputs.equity_csv(nothing).splitlines() == lines[:1]
+
+
+def test_the_estimate_of_the_curve_is_near_what_it_takes_mes_mem_01(worked: Result) -> None:
+    """From the loop's parts to the bytes of the file: never more than estimated, and no less than two thirds of it."""
+    some = np.tile(worked.points, -(-30_000 // len(worked.points)))
+    tracemalloc.start()
+    try:
+        parts = [some.copy()]
+        text = outputs.equity_csv(worked._replace(points=np.concatenate(parts)))
+        encoded = text.encode()
+        peak = tracemalloc.get_traced_memory()[1] / len(some)
+    finally:
+        tracemalloc.stop()
+    assert encoded.count(b"\n") == len(some) + 1
+    assert peak <= outputs.POINT_BYTES <= 1.5 * peak, peak
+
+
+@pytest.mark.parametrize("sample", ["bar", "minute", "day"])
+def test_no_curve_has_more_points_than_estimated_mes_mem_01(sample: str) -> None:
+    plan = replace(example(shipped()), equity_sample=sample)
+    bars = bars_of(BARS)
+    result = through_loop(plan, bars)[1]
+    calendar = Calendar.between(bars[0].start, bars[-1].start)
+    most = outputs.curve_bytes(plan, calendar)(len(bars), S) // outputs.POINT_BYTES
+    assert len(result.points) + len(result.days) <= most
+
+
+@pytest.mark.parametrize(
+    ("rows", "bar_ns", "points"),
+    [(3600, S, 82_800), (10, S, 3010), (1380, 0, 1380), (5000, 0, 82_800), (276, 300 * S, 276)],
+)
+def test_carried_rows_count_where_bars_are_of_one_second_mes_data_20(rows: int, bar_ns: int, points: int) -> None:
+    """Minutes are never taken for seconds, told or not: a day of them would be refused for sixty times its memory."""
+    start = at("2026-03-03", "10:00:00")
+    calendar = Calendar.between(start, start)
+    found = outputs.curve_bytes(shipped(), calendar)(rows, bar_ns) // outputs.POINT_BYTES
+    assert (len(calendar.sessions), found) == (1, points + 1)
+
+
+def test_a_curve_that_does_not_fit_is_refused_before_anything_is_read_mes_mem_04(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("timestamp,open,high,low,close,volume\n" + "2026-03-03T15:00:00Z,1,1,1,1,1\n" * 2000)
+    start = at("2026-03-03", "10:00:00")
+    given = (path, INSTRUMENTS["MES"], parse_options({"bar_s": "1"}), strategy_of("column"))
+    source = BarSource(*given, from_ns=start, to_ns=start + 10**15, room=Available(40 << 20, 1 << 30, "host"))
+    rows, alone, _ = source.estimate()
+    assert rows == 2000
+    with pytest.raises(MemoryRefused, match="one chunk of bars and the curve do not fit"):
+        source.estimate(outputs.curve_bytes(shipped(), Calendar.between(start, start)))
+    minutes = outputs.curve_bytes(shipped(sample="minute"), Calendar.between(start, start))
+    assert source.estimate(minutes)[1] == alone + minutes(2000, S)

@@ -34,7 +34,7 @@ from trading.run.clock import TAPE, SessionClock, boot_ns
 NAMES = {ACK: "ACK", FILL: "FILL", REJECT: "REJECT", CANCELLED: "CANCELLED"}
 MES = {"tick_value_micros": 1_250_000, "fee_micros": 420_000, "fee_ppm": 0}
 START_NS = 1_700_000_000_000_000_000
-WAIT_S = 5.0
+WAIT_S = 120.0  # a loaded machine; nothing waits when all is well
 _SCRIPT = "import sys, pathlib; from trading.brokers.paper_venue import run_venue; run_venue(pathlib.Path(sys.argv[1]))"
 
 
@@ -109,7 +109,7 @@ class VenueProcess:
         """SIGTERM; returns the exit status."""
         assert self.process is not None and self.process.stdout is not None
         self.process.terminate()
-        status = self.process.wait(10)
+        status = self.process.wait(WAIT_S)
         self.process.stdout.close()
         self.process = None
         return status

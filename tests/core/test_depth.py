@@ -194,7 +194,7 @@ def test_the_plain_interpreter_gives_the_same_bytes():
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     assert plain.stdout.strip() == hashlib.sha256(run_tape(a_tape(count=600), 64)).hexdigest()
 

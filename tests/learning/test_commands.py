@@ -16,7 +16,7 @@ from trading.learning.artifacts import load
 
 def manage(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_train_from_a_file_prints_figures_and_claims_nothing(bars_file, tmp_path):
@@ -50,7 +50,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
         assert process.stdout is not None
         assert "At most" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     assert "nothing was written" in errors
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from trading.core.records import SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, ScorerError
 from trading.run.clock import TAPE, SessionClock, save_clock
-from trading.run.context import Fenced, LoopContext
+from trading.run.context import CannotOpen, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec
 from trading.run.streams import CAPS, INBOX, MARKET, ZERO_ID, Stream, make_client
@@ -298,5 +298,8 @@ def test_a_session_without_a_scorer_only_watches(desk):
 def test_a_scorer_that_cannot_run_is_refused_at_the_start(desk, scorer, error, words):
     context, _, _ = desk
     spec = msgspec.structs.replace(context.spec, scorer=scorer)
-    with pytest.raises(error, match=words):
-        InferenceLoop().open(replace(context, spec=spec))
+    loop = InferenceLoop()
+    with pytest.raises(CannotOpen, match=f"no scores, so no entries: .*{words}") as refused:
+        loop.open(replace(context, spec=spec))
+    assert isinstance(refused.value.__cause__, error)
+    loop.close()  # as the runner does before its next try

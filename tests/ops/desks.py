@@ -69,13 +69,13 @@ class Desk:
     def interrupt(self) -> int:
         """Ctrl-C: SIGINT to the whole foreground group.  Returns the exit status."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(START_S)
 
     def end(self) -> None:
         """Last resort of a fixture; a desk that was stopped is left alone."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(START_S)
 
 
 def processes_of(var: Path) -> dict[int, str]:

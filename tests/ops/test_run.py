@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.desks import Desk, desk_environment, manage, processes_of, wait_until_gone
+from tests.ops.desks import START_S, Desk, desk_environment, manage, processes_of, wait_until_gone
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -77,13 +77,13 @@ def test_runtime_folder_is_closed_to_others(desk: Desk) -> None:
 def test_a_killed_program_is_started_again(desk: Desk) -> None:
     web = next(pid for pid, command in processes_of(folder(desk)).items() if "daphne" in command)
     os.kill(web, signal.SIGKILL)
-    desk.wait_for("web ended and is started again (terminated by SIGKILL)", 20)
+    desk.wait_for("web ended and is started again (terminated by SIGKILL)")
     url = f"http://127.0.0.1:{desk.environment['DESK_PORT']}/sign-in/"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_S
     status = 0
     while status != 200 and time.monotonic() < deadline:
         try:
-            status = urllib.request.urlopen(url, timeout=2).status
+            status = urllib.request.urlopen(url, timeout=30).status
         except OSError:
             time.sleep(0.1)
     assert status == 200
@@ -101,5 +101,5 @@ def test_ctrl_c_stops_everything(desk: Desk) -> None:
 
 
 def test_nothing_is_left_to_find(desk: Desk) -> None:
-    assert wait_until_gone(folder(desk), 1) == {}
+    assert wait_until_gone(folder(desk), START_S) == {}
     assert "Traceback" not in desk.said()

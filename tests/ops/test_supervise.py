@@ -34,6 +34,7 @@ print("down", flush=True)
 """
 
 pytestmark = pytest.mark.processes
+PATIENCE_S = 120  # a loaded machine is slow, not wrong
 
 
 def layout_of(var: Path) -> Layout:
@@ -48,8 +49,8 @@ def table() -> list[Program]:
 def start_host(var: Path) -> Desk:
     """A process that supervises the table, as `manage.py run` does; returns when all four programs live."""
     host = Desk(desk_environment(var, PYTHONPATH=str(ROOT)), [sys.executable, "-c", HOST, str(var)])
-    host.wait_for("up", 60)
-    deadline = time.monotonic() + 30
+    host.wait_for("up")
+    deadline = time.monotonic() + PATIENCE_S
     while sum("time.sleep" in command or "subprocess" in command for command in processes_of(var).values()) < 4:
         assert time.monotonic() < deadline, processes_of(var)
         time.sleep(0.05)
@@ -81,16 +82,16 @@ def test_ctrl_c_ends_even_a_program_that_ignores_sigterm(tmp_path: Path) -> None
 def test_sigkill_of_the_supervisor_takes_its_programs_along(tmp_path: Path) -> None:
     host = start_host(tmp_path)
     os.kill(supervisor_pid(tmp_path), signal.SIGKILL)
-    host.process.wait(20)
+    host.process.wait(PATIENCE_S)
     assert "the supervisor ended by itself" in host.said()
-    assert wait_until_gone(tmp_path, 5) == {}
+    assert wait_until_gone(tmp_path, PATIENCE_S) == {}
 
 
 def test_sigkill_of_the_command_lets_the_supervisor_stop_everything(tmp_path: Path) -> None:
     host = start_host(tmp_path)
     host.process.kill()
-    host.process.wait(5)
-    left = wait_until_gone(tmp_path, 20)
+    host.process.wait(PATIENCE_S)
+    left = wait_until_gone(tmp_path, PATIENCE_S)
     assert {
         pid: command for pid, command in left.items() if "subprocess" not in command and SLEEPER not in command
     } == {}
@@ -103,12 +104,12 @@ def test_the_lock_outlives_the_command(tmp_path: Path) -> None:
     host = start_host(tmp_path)
     supervisor = supervisor_pid(tmp_path)
     host.process.kill()
-    host.process.wait(5)
+    host.process.wait(PATIENCE_S)
     with pytest.raises(LaunchError, match="a desk already runs on the folder"):
         take_lock(layout_of(tmp_path))
     assert Path(f"/proc/{supervisor}").exists()
-    assert wait_until_gone(tmp_path, 20) == {}
-    deadline = time.monotonic() + 5  # a process loses its memory a moment before its files
+    assert wait_until_gone(tmp_path, PATIENCE_S) == {}
+    deadline = time.monotonic() + PATIENCE_S  # a process loses its memory a moment before its files
     while not is_free(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -122,7 +123,7 @@ def test_a_program_that_cannot_start_is_retried_and_shown(tmp_path: Path) -> Non
     rows = [Program("broken", 10, ("/nonexistent/program",), 1)]
     host = Supervisor(place, rows, lock, said.append)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while not any("broken" in text for text in said) and time.monotonic() < deadline:
             host.report()
             time.sleep(0.05)

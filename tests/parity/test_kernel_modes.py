@@ -13,6 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_jitted_equals_plain_interpreter() -> None:
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.kernel.tape", "11", "300"]
-    plain = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    plain = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert plain.returncode == 0, plain.stderr[-2000:]
     assert plain.stdout.strip() == Tape(11).run(300)

@@ -47,7 +47,7 @@ from trading.run.journal.recovery import account_event
 from trading.run.latch import write_latch
 from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, pack
 
-WAIT_S = 10.0
+WAIT_S = 120.0  # a loaded machine; nothing waits when all is well
 
 
 @pytest.fixture(scope="module")

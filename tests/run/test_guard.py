@@ -93,7 +93,7 @@ class Desk:
         self.venue.kill()
 
     def http(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         body = urlencode(form or {})
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request(method, path, body, {**kind, **{k.replace("_", "-"): v for k, v in headers.items()}})

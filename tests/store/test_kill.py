@@ -146,7 +146,7 @@ def test_ctrl_c_leaves_nothing_half_and_the_same_command_goes_on(tmp_path):
         assert time.monotonic() < deadline, "no month was finished"
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    _, error = child.communicate(timeout=60)
+    _, error = child.communicate(timeout=300)
     assert child.returncode == 130, error
     assert "nothing of bars.csv was stored; the same command goes on" in error and "Traceback" not in error
     assert visible(var / "data") == []

@@ -84,7 +84,7 @@ def open_page(desk: Desk, browser: Browser) -> Iterator[Callable[..., Page]]:
     def opened(path: str = "/desk/", *, name: str = "alice", **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1600, "height": 900}, **options})
         contexts.append(context)
-        context.add_cookies(desk.cookies(name))
+        context.add_cookies(desk.shared_cookies(name))
         page = context.new_page()
         page.watcher = Watcher(page)  # type: ignore[attr-defined]
         watchers.append(page.watcher)  # type: ignore[attr-defined]

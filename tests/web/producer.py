@@ -3,7 +3,7 @@
 Run as `python -m tests.web.producer SESSION` in a desk's environment; it produces data and stands in for no part.
 A test steers it by the hash `test:producer`: hold (1: publish nothing), price (fixed tick), fills (how many), label,
 holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch, bars (0: none), broker,
-naked (1: the stop is missing), mode.
+naked (1: the stop is missing), mode, scorer (why it cannot be opened).
 """
 
 import json
@@ -124,6 +124,8 @@ class Producer:
             }
             for i, name in enumerate(LOOPS)
         ]
+        if why := control.get("scorer"):
+            loops[LOOPS.index("inference")] |= {"state": "given_up", "detail": why}
         return {"mode": mode, "clock": clock, "loops": loops, "instruments": {"0": MES}}
 
     def money(self, control: dict[str, str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Tab:
     ) -> None:
         self.desk, self.session = desk, session
         self.origin: Any = desk.url if origin is None else origin
-        self.cookies = "; ".join(f"{row['name']}={row['value']}" for row in desk.cookies(name)) if name else ""
+        self.cookies = "; ".join(f"{row['name']}={row['value']}" for row in desk.shared_cookies(name)) if name else ""
         self.last: dict[str, Any] = {}
 
     async def __aenter__(self) -> "Tab":

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.web.access.kit import pass_time
 from tests.web.conftest import Watcher
 from tests.web.desk.pages import live
 from tests.web.kit import Desk, csrf
@@ -199,14 +200,15 @@ def test_roll_back_is_one_press_within_five_seconds(whole_desk: Desk, page: Page
 
 
 def test_after_kill_and_unlock_nothing_trades_until_somebody_resumes(whole_desk: Desk) -> None:
-    """K-05, UI-09: 60 s, flat proved, reason and password; then every session is paused."""
+    """K-05, UI-09: 60 s (by the latch's own stamp), flat proved, reason and password; then every session is paused."""
     with whole_desk.client() as alice:
         asks_json = {**csrf(alice), "Accept": "application/json"}
         killed = alice.post("/kill/", data={"action": "kill"}, headers=asks_json, timeout=120)
         assert killed.json()["flat"] is True
         early = release(alice, password=PASSWORD)
         assert early.status_code == 422 and "earliest release is after 60 s" in early.text
-        until(lambda: "60 s or more" in alice.get("/kill/unlock/").text, "60 s")
+        pass_time(whole_desk, 60)
+        assert "60 s or more" in alice.get("/kill/unlock/").text
         done = release(alice)
         assert (done.status_code, done.headers.get("location")) == (302, "/kill/"), done.text
         assert not (whole_desk.folder / "guard" / "latch.json").exists()

@@ -49,7 +49,7 @@ def page(whole_desk: Ring, browser: Browser) -> Iterator[Page]:
 
 def test_from_the_link_to_the_first_fill(whole_desk: Ring, alice: httpx.Client, page: Page) -> None:
     """UI-01: at most 3 clicks and 60 s from the sign-in link to the first paper fill in the blotter, no error."""
-    until(lambda: "0 answer" not in alice.get("/preflight/", timeout=30).text, "workers that answer")
+    until(lambda: "0 answer" not in alice.get("/preflight/", timeout=120).text, "workers that answer")
     link = re.search(r"http://\S+/sign-in/once/\S+", whole_desk.run("manage", "signin_link"))
     assert link is not None
     clicks: list[float] = []
@@ -73,6 +73,7 @@ def test_from_the_link_to_the_first_fill(whole_desk: Ring, alice: httpx.Client, 
     expect(page.locator("#coach")).to_contain_text("1 / 4")
 
 
+@pytest.mark.one_database
 def test_the_coach_points_and_goes(whole_desk: Ring, page: Page) -> None:
     """UI-01, the first steps: four steps, none covers what it points at, dismissed it stays away."""
     page.context.add_cookies(whole_desk.cookies())
@@ -172,7 +173,7 @@ def test_pause_keeps_and_stop_proves(whole_desk: Ring, alice: httpx.Client, page
     until(lambda: sessions(alice)[f"s{number}"]["status"] == "ended", "the end")
     assert held(alice, number) == 0
     assert entries(alice, number) == placed
-    residual = httpx.get(f"http://127.0.0.1:{whole_desk.guard_port}/status", timeout=10).json()["residual"]
+    residual = httpx.get(f"http://127.0.0.1:{whole_desk.guard_port}/status", timeout=120).json()["residual"]
     assert f"s{number}" not in residual
     page.goto(f"{whole_desk.url}/sessions/{number}/")
     expect(page.locator(".verdict-word")).to_contain_text("kept its rules")
@@ -229,6 +230,7 @@ def post_headers(client: httpx.Client) -> dict[str, str]:
 WIDTHS = [(1600, 900), (1280, 800), (768, 1024), (390, 844), (320, 720)]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_full_pages_fit_and_read(
     whole_desk: Ring, alice: httpx.Client, browser: Browser, theme: Literal["dark", "light"]
@@ -310,7 +312,7 @@ def test_by_keyboard_alone(whole_desk: Ring, alice: httpx.Client, page: Page) ->
     expect(page.locator("h1")).to_have_text("Why this trade was entered")
     tab_to(page, "#kill")
     page.keyboard.down("Space")
-    page.wait_for_timeout(700)  # the gesture itself: the page's own timer fires at 600 ms
+    page.wait_for_timeout(1000)  # the gesture itself: the page's own timer fires at 600 ms
     page.keyboard.up("Space")
     expect(page.locator("#kill-panel")).to_contain_text("FLAT, proved", timeout=PATIENCE_S * 1000)
 
@@ -356,7 +358,11 @@ def dead(desk: Ring, page: Page, what: str) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("what", ["socket", "database", "redis", "web"])  # the last one is not brought back
+ONCE = pytest.mark.one_database
+DEAD = [pytest.param("socket", marks=ONCE), "database", *(pytest.param(what, marks=ONCE) for what in ("redis", "web"))]
+
+
+@pytest.mark.parametrize("what", DEAD)  # the last one is not brought back
 def test_kill_from_the_page_with_something_dead(
     whole_desk: Ring, alice: httpx.Client, browser: Browser, what: str
 ) -> None:
@@ -372,16 +378,16 @@ def test_kill_from_the_page_with_something_dead(
     assert box is not None
     with dead(whole_desk, page, what):
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        fires = time.monotonic() + 0.6
         page.mouse.down()
-        page.wait_for_timeout(620)  # the gesture itself: the page's own timer fires at 600 ms
-        fired = time.monotonic()
+        page.wait_for_timeout(1000)  # the gesture itself: the page's own timer fires at 600 ms
         page.mouse.up()
         panel = page.locator("#kill-panel")
         expect(panel).to_contain_text("KILL:", timeout=PATIENCE_S * 1000)
-        took, text = time.monotonic() - fired, panel.inner_text()
+        took, text = time.monotonic() - fires, panel.inner_text()
         proof = re.search(r"FLAT, proved in (\d+) ms, road: (\w+)", text)
         assert proof is not None, text
-        left = httpx.get(f"http://127.0.0.1:{whole_desk.guard_port}/status", timeout=10).json()
+        left = httpx.get(f"http://127.0.0.1:{whole_desk.guard_port}/status", timeout=120).json()
         assert (left["flat"], left["residual"]) == (True, {}), "the venue's own word"
         assert proof[2] in {"web": ("guard",), "redis": ("guard", "both")}.get(what, ("ring", "guard", "both"))
         print(f"UI-07, dead: {what}: {took:.2f} s on the page, proved in {proof[1]} ms, road {proof[2]}")

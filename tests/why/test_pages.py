@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.shell.frames import make_session
 from tests.why.recorded import shown_session, write_frames
 from trading import configs, services
 from trading.core import records as r
-from trading.models import ConfigVersion, Decision, Session
+from trading.models import ConfigVersion, Decision, Order, Session
 from trading.run.replica import Kernel
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +108,32 @@ def test_what_cannot_be_answered_says_why(
     assert words in answer.content.decode()
     file = reader.get(f"/sessions/{session.id}/why/rules.csv{query}")
     assert file.status_code == (200 if status == 200 else 404)
+
+
+def sent(session: Session, row: np.record) -> Order:
+    """The ledger's row of a SUBMIT."""
+    seq = int(row["seq"])
+    own: dict[str, Any] = {"number": int(row["order_number"]), "seq": seq, "last_seq": seq, "version_id": 1}
+    own |= {"instrument": 0, "symbol": "MES", "side": int(row["side"]), "order_type": int(row["order_type"])}
+    own |= {"role": int(row["role"]), "status": 0, "request": 0, "qty": int(row["qty"])}
+    return Order.objects.create(session=session, sent_ns=int(row["ts_ns"]), changed_ns=int(row["ts_ns"]), **own)
+
+
+def test_an_order_leads_to_the_decision_that_made_it(reader: Client, session: Session) -> None:
+    """By its number, not by its time: others may have been decided at the same one."""
+    rows = frames()
+    submits = rows[rows["kind"] == r.SUBMIT]
+    entry, leg = (sent(session, submits[submits["role"] == role][0]) for role in (r.ENTRY, r.STOP_LOSS))
+    seq = int(decisions()["seq"][0])
+    found = reader.get(f"/sessions/{session.id}/why/?order={entry.number}")
+    assert found.status_code == 200 and "Taken" in found.content.decode()
+    assert found.context["d"].seq == seq
+    file = reader.get(f"/sessions/{session.id}/why/rules.csv?order={entry.number}")
+    assert f"why-{seq}.csv" in file["Content-Disposition"]
+    refused = reader.get(f"/sessions/{session.id}/why/?order={leg.number}")
+    assert refused.status_code == 404 and "protects or closes what is held" in refused.content.decode()
+    unknown = reader.get(f"/sessions/{session.id}/why/?order=999")
+    assert unknown.status_code == 404 and "no order of this number" in unknown.content.decode()
 
 
 def test_two_moments_are_looked_up_at_once(reader: Client, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +280,34 @@ def test_a_run_that_lost_its_process_is_not_waited_for(draft: ConfigVersion) -> 
     assert ImpactRun.objects.get(id=run.pk).state == RUNNING, "looking writes nothing"
     previews._close_lost()
     assert ImpactRun.objects.get(id=run.pk).state == FAILED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_compile_is_no_lost_process(draft: ConfigVersion) -> None:
+    """Nothing calls back while the first chunk is compiled; a thread shows that the process lives, until it ends."""
+    run = ask(draft)
+    long_ago = timezone.now() - timedelta(seconds=previews.LOST_S + 1)
+    ImpactRun.objects.filter(id=run.pk).update(state=RUNNING, beat_at=long_ago)
+    lost = previews.latest(draft)
+    assert lost is not None and lost.state == FAILED
+    deadline = time.monotonic() + 120
+    with previews.Compiling(run.pk, every_s=0.01) as compiling:
+        while compiling.signs == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # the thread is at work: there is no clock to inject
+    shown = previews.latest(draft)
+    assert shown is not None and (shown.state, shown.beat_at > long_ago) == (RUNNING, True)
+
+
+def test_the_signs_end_with_the_first_replayed_chunk(draft: ConfigVersion) -> None:
+    """Also when sessions before it were left out: only a session that is named twice has been replayed at all."""
+    run = ask(draft)
+    ImpactRun.objects.filter(id=run.pk).update(state=RUNNING)
+    compiling = previews.Compiling(run.pk)
+    beat = previews._Beat(run.pk, compiling)
+    for done, over in ((0, False), (1, False), (1, True)):
+        beat.show(done, 2, f"s{done}")
+        assert compiling._ended.is_set() == over
 
 
 def test_a_reader_may_look_and_not_ask(reader: Client, draft: ConfigVersion) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from marketdata.core.records import BUY, SELL, TRADE
+from marketdata.core.records import ACCOUNT_SCOPE, BUY, SELL, TRADE
+from risk.core.records import LIMIT_INDEX
 from tests.kernel.desk import Desk, S, kinds
 from tests.why.recorded import REVERSING, life, quiet_end, record, shown_session, spec_of, write_frames
 from trading.core import records as r
@@ -159,6 +160,76 @@ def test_two_decisions_of_one_step_have_each_their_own_form(tmp_path: Path) -> N
         (True, ends[0].cause_seq if ends[0] else 0, "FEED_STALE")
     ] * 2
     assert ends[0] and ends[1] and ends[0].inputs_sha256 != ends[1].inputs_sha256
+
+
+def committed(desk: Desk, version: int, wait_ns: int = 1, **limits: int) -> None:
+    """Stage these limits and commit them."""
+    for name, value in limits.items():
+        desk.event(r.CONFIG, instrument=ACCOUNT_SCOPE, code=LIMIT_INDEX[name], value=value)
+    desk.event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=version, wait_ns=wait_ns)
+
+
+def waiting_reversal() -> Desk:
+    """The exit of a reversal is filled, the old bracket still works: it waits until its score is too old."""
+    desk = Desk(REVERSING)
+    desk.enter()
+    desk.quote(20_000, 20_001, wait_ns=S // 10)
+    desk.score(SELL, 900_000)
+    (exits,) = desk.live(r.EXIT)
+    desk.answer(r.FILL, int(exits.number), side=-1, qty=1, price_tick=20_000)
+    assert desk.position().qty == 0 and desk.position().rev_side == SELL
+    return desk
+
+
+def gauge_of(found: Why, limit: str) -> dict[str, Any]:
+    assert found.decided is not None and found.decided.proven
+    return next(gauge for row in found.decided.rows for gauge in row.gauges if gauge["name"] == limit)
+
+
+def test_a_reversal_that_ends_as_a_version_comes_is_measured_by_that_version(tmp_path: Path) -> None:
+    """The version is in force before the reversal is looked at: its tighter spread, not the one before it."""
+    desk = waiting_reversal()
+    committed(desk, 2, wait_ns=3 * S, spread_ticks_max=2, position_max=5)
+    frames = record(tmp_path / "7", desk.given)
+    row = decisions(frames)[-1]
+    found = why(tmp_path / "7", seq=int(row["seq"]))
+    d = found.decided
+    assert d is not None and d.continued and frames["kind"][d.cause_seq - 1] == r.CONFIG_COMMIT
+    assert gauge_of(found, "spread_ticks_max")["value"] == 2
+    assert gauge_of(found, "position_max")["value"] == 3, "what loosens waits until nothing works"
+
+
+def test_a_reversal_that_ends_before_a_version_is_measured_without_it(tmp_path: Path) -> None:
+    desk = waiting_reversal()
+    desk.event(r.TIMER, wait_ns=3 * S)
+    committed(desk, 2, spread_ticks_max=2)
+    frames = record(tmp_path / "7", desk.given)
+    assert gauge_of(why(tmp_path / "7", seq=int(decisions(frames)["seq"][-1])), "spread_ticks_max")["value"] == 4
+
+
+def test_between_the_two_changes_of_one_commit_only_the_tighter_values_hold(tmp_path: Path) -> None:
+    """All is flat: the version's tighter values come with the commit, its looser ones at the end of the same step."""
+    desk = Desk()
+    committed(desk, 2, spread_ticks_max=2, position_max=5, confidence_ppm_min=500_000)
+    frames = record(tmp_path / "7", desk.given)
+    first, second = (int(seq) for seq in frames["seq"][frames["kind"] == r.CONFIG_ACTIVE][-2:])
+    step = why_find.step_of(Journal(tmp_path / "7"), first)
+    assert step.same and [int(row["seq"]) for row in step.outputs if row["kind"] == r.CONFIG_ACTIVE] == [first, second]
+    names = ("spread_ticks_max", "position_max", "confidence_ppm_min")
+    seen = [[int(why_find.limits_at(step, seq)[name][0]) for name in names] for seq in (first, second, second + 1)]
+    assert seen == [[4, 3, 550_000], [2, 3, 550_000], [2, 5, 500_000]]
+
+
+def test_the_order_of_an_entry_leads_to_its_decision_and_the_bracket_to_none(tmp_path: Path) -> None:
+    desk = Desk()
+    desk.enter()
+    frames = record(tmp_path / "7", desk.given)
+    journal = Journal(tmp_path / "7")
+    sent = frames[frames["kind"] == r.SUBMIT]
+    entry, leg = sent[sent["role"] == r.ENTRY][0], sent[sent["role"] == r.STOP_LOSS][0]
+    found = journal.decision_of(int(entry["order_number"]), int(entry["seq"]))
+    assert found["seq"].tolist() == decisions(frames)["seq"].tolist()
+    assert len(journal.decision_of(int(leg["order_number"]), int(leg["seq"]))) == 0
 
 
 def test_snapshots_and_kept_states_change_nothing(tmp_path: Path) -> None:

@@ -164,3 +164,8 @@ def same_decisions(session_id: int, seq: int, symbol: str) -> dict[str, Any] | N
     if row is None:
         return None
     return {"same": row.same, "first_us": us(row.ts_ns), "last_us": us(row.last_ns), "last_seq": row.last_seq}
+
+
+def submit_seq(session_id: int, number: int) -> int | None:
+    """Journal number of the frame that sent an order; None while the ledger does not have it."""
+    return Order.objects.filter(session_id=session_id, number=number).values_list("seq", flat=True).first()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from trading.research.figures import (
     NO_DATA,
+    NO_WORDS,
     REQUIRED,
     WARNING,
     Figure,
@@ -148,6 +149,12 @@ MES_CHECKS = (
 # fmt: on
 
 
+def judged(check: Check, measured: Figure, n: int, words: Mapping[str, str] = NO_WORDS) -> Verdict:
+    """The verdict of one row of a gate's table on what was measured for it."""
+    asked = (check.relation, check.bound, n, check.n_of, check.text, check.weight, check.n_min)
+    return judge(check.name, measured, *asked, words)
+
+
 def decide(
     checks: Sequence[Check],
     evidence: Mapping[str, Evidence],
@@ -183,18 +190,7 @@ def _row(check: Check, found: Evidence | None, candidate: Candidate, now_ns: int
         return not_applicable(check.name, check.relation, check.bound, 1, check.n_of, "One trial was all that was run.")
     measured = Figure(found.value, found.why)
     answer = {"answer": "yes" if found.value is not None and found.value >= 1 else "no"}
-    return judge(
-        check.name,
-        measured,
-        check.relation,
-        check.bound,
-        found.n,
-        check.n_of,
-        check.text,
-        check.weight,
-        check.n_min,
-        answer,
-    )
+    return judged(check, measured, found.n, answer)
 
 
 def _distrust(check: Check, found: Evidence, candidate: Candidate, now_ns: int, stale_ns: int) -> str:
@@ -218,6 +214,6 @@ def _distrust(check: Check, found: Evidence, candidate: Candidate, now_ns: int, 
 
 
 def _refused(check: Check, measured: Figure, n: int) -> Verdict:
-    row = judge(check.name, measured, check.relation, check.bound, n, check.n_of, check.text, check.weight)
+    row = judged(check, measured, n)
     assert row.state == NO_DATA
     return row

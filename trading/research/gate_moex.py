@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trading.research.equity import drawdown
-from trading.research.figures import PASSED, REPORT, Figure, Verdict, figure, judge, number, ratio
-from trading.research.gate import DAY_NS, Decision
+from trading.research.figures import PASSED, REPORT, REQUIRED, Figure, Verdict, figure, judge, number, ratio
+from trading.research.gate import DAY_NS, RESULT, Check, Decision, judged
 from trading.research.intervals import sharpe_interval
 from trading.research.metrics import NO_TRADES, sharpe_ratio
 from trading.research.records import Curve, Days, ResearchError, in_order, opening_micros, session_of, total
@@ -19,9 +19,24 @@ from trading.research.records import Curve, Days, ResearchError, in_order, openi
 WINDOW_NS = 60 * DAY_NS
 FEE_PPM = 500  # 5 bps a side
 PPM = 1_000_000
-PROFIT_FACTOR_MIN, SHARPE_ABOVE, DRAWDOWN_MAX, WIN_RATE_MIN = 1.8, 2.5, 0.02, 0.87
-TRADES_MIN, DAYS_MIN = 500, 20
 BLOCK_DAYS = 5.0
+
+# MOEX-GATE-01, in its order.
+# fmt: off
+MOEX_CHECKS = (
+    Check("profit_factor", ">=", 1.8, REQUIRED, RESULT, "trades", 0,
+          "Winning trades made {value} times what losing ones lost; at least {bound} is needed."),
+    Check("sharpe", ">", 2.5, REQUIRED, RESULT, "days", 0,
+          "The annual Sharpe ratio of daily net on capital is {value}; it must be above {bound}."),
+    Check("max_drawdown", "<=", 0.02, REQUIRED, RESULT, "points", 0,
+          "The deepest fall from a peak is {value} of it; at most {bound} is allowed."),
+    Check("win_rate", ">=", 0.87, REQUIRED, RESULT, "trades", 0,
+          "{value} of the trades won; at least {bound} is needed."),
+    Check("trades", ">=", 500, REQUIRED, RESULT, "trades", 0, "There are {value} trades; {bound} are needed."),
+    Check("days_with_a_trade", ">=", 20, REQUIRED, RESULT, "days", 0,
+          "There was a trade on {value} days; {bound} are needed."),
+)
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +86,20 @@ def moex_gate(record: PaperRecord, now_ns: int, seed: int = 1) -> Decision:
     _check(record, now_ns - WINDOW_NS, now_ns)
     net, days, curve = charged(record)
     returns = (days.equity_micros - opening_micros(days)) / record.capital_micros
-    sharpe = sharpe_ratio(returns)
     n, traded = len(net), len(np.unique(session_of(days, record.exit_ns)))
-    rows = (
-        _profit_factor(net),
-        judge("sharpe", sharpe, ">", SHARPE_ABOVE, len(returns), "days",
-              "The annual Sharpe ratio of daily net on capital is {value}; it must be above {bound}."),
-        judge("max_drawdown", _deepest(days, curve), "<=", DRAWDOWN_MAX, len(curve), "points",
-              "The deepest fall from a peak is {value} of it; at most {bound} is allowed."),
-        judge("win_rate", ratio(int((net > 0).sum()), n, NO_TRADES), ">=", WIN_RATE_MIN, n, "trades",
-              "{value} of the trades won; at least {bound} is needed."),
-        judge("trades", figure(n), ">=", TRADES_MIN, n, "trades", "There are {value} trades; {bound} are needed."),
-        judge("days_with_a_trade", figure(traded), ">=", DAYS_MIN, traded, "days",
-              "There was a trade on {value} days; {bound} are needed."),
-        *_reported(net, returns, seed),
-    )  # fmt: skip
-    return Decision(not any(row.blocks for row in rows), rows)
+    measured = {
+        "profit_factor": (_profit_factor(net), n),
+        "sharpe": (sharpe_ratio(returns), len(returns)),
+        "max_drawdown": (_deepest(days, curve), len(curve)),
+        "win_rate": (ratio(int((net > 0).sum()), n, NO_TRADES), n),
+        "trades": (figure(n), n),
+        "days_with_a_trade": (figure(traded), traded),
+    }
+    rows = [judged(check, *measured[check.name]) for check in MOEX_CHECKS]
+    if n > 0 and total(net[net > 0]) > 0 and total(net[net < 0]) == 0:
+        rows[0] = _nothing_lost(rows[0])
+    shown = (*rows, *_reported(net, returns, seed))
+    return Decision(not any(row.blocks for row in shown), shown)
 
 
 def _check(record: PaperRecord, since_ns: int, now_ns: int) -> None:
@@ -115,15 +128,15 @@ def _deepest(days: Days, curve: Curve) -> Figure:
     return share if share.value is not None else figure(0.0)  # never fell: that is a fall of 0
 
 
-def _profit_factor(net: np.ndarray) -> Verdict:
-    """Without a losing trade the profit factor is infinite, which passes: the one undefined value that does."""
+def _profit_factor(net: np.ndarray) -> Figure:
     won, lost = total(net[net > 0]), -total(net[net < 0])
-    text = "Winning trades made {value} times what losing ones lost; at least {bound} is needed."
-    if won > 0 and lost == 0:
-        spoken = "No trade lost, so the profit factor is beyond every bound."
-        return Verdict("profit_factor", None, ">=", PROFIT_FACTOR_MIN, PASSED, len(net), "trades", spoken, {})
-    measured = ratio(won, lost, NO_TRADES if len(net) == 0 else "No trade won and none lost")
-    return judge("profit_factor", measured, ">=", PROFIT_FACTOR_MIN, len(net), "trades", text)
+    return ratio(won, lost, NO_TRADES if len(net) == 0 else "No trade won and none lost")
+
+
+def _nothing_lost(row: Verdict) -> Verdict:
+    """Without a losing trade the profit factor is infinite, which passes: the one undefined value that does."""
+    spoken = "No trade lost, so the profit factor is beyond every bound."
+    return Verdict(row.name, None, row.relation, row.bound, PASSED, row.n, row.n_of, spoken, {})
 
 
 def _reported(net: np.ndarray, returns: np.ndarray, seed: int) -> tuple[Verdict, ...]:

@@ -23,6 +23,10 @@ class Fenced(RuntimeError):
     """A newer holder has this loop.  Raised by journal, streams and venue alike; the body must stop at once."""
 
 
+class CannotOpen(RuntimeError):
+    """What a body is to work with is broken (an artifact, an option): trying again at once changes nothing."""
+
+
 def no_beat(numbers: Mapping[str, object]) -> None:
     """A heartbeat that nobody reads: for bodies driven by hand."""
 

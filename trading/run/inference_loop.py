@@ -15,12 +15,13 @@ import structlog
 
 from marketdata.core.records import BAR, FEED, NO_TIME, new_events
 from trading.core.records import SCORE
+from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
 from trading.learning.schemas import STREAM_SCHEMA
 from trading.learning.scoring import NEUTRAL_NS, Score, Scorer, ScorerError, open_scorer
 from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
-from trading.run.context import WAIT_S, LoopContext
+from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
 
@@ -52,15 +53,18 @@ class InferenceLoop:
         self.latency_ns: deque[int] = deque(maxlen=SAMPLES)  # features and score of each scored event
 
     def open(self, context: LoopContext) -> None:
-        """Raises ScorerError or ArtifactError for a scorer that cannot run, StreamAway without Redis, JournalBroken."""
+        """Raises CannotOpen for a scorer that cannot run, StreamAway without Redis, JournalBroken."""
         spec = context.spec
         self._context = context
         self._symbols = [item.symbol for item in spec.instruments]
         self._age_max = spec.limits.get("score_age_ns_max", SCORE_AGE_NS_MAX)
-        self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
-        warm_up(self._scorer)
-        schema = STREAM_SCHEMA if self._scorer is None else self._scorer.schema
-        self._feeding: Feeding = open_feeding(schema, self._symbols)
+        try:
+            self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
+            warm_up(self._scorer)
+            schema = STREAM_SCHEMA if self._scorer is None else self._scorer.schema
+            self._feeding: Feeding = open_feeding(schema, self._symbols)
+        except (ScorerError, ArtifactError) as error:
+            raise CannotOpen(f"no scores, so no entries: {error}") from error
         self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
         self._clock: SessionClock | None = None
         self._wait_ns: deque[int] = deque(maxlen=SAMPLES)  # from the sender's append to ours, per entry

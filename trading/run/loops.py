@@ -8,7 +8,7 @@ tests; no Django here.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -17,7 +17,7 @@ import structlog
 
 from trading.brokers.port import Unreachable
 from trading.run.clock import boot_ns
-from trading.run.context import Body, Fenced, LoopContext
+from trading.run.context import Body, CannotOpen, Fenced, LoopContext
 from trading.run.streams import StreamAway, StreamFull
 
 TTL_S = 3.0
@@ -25,6 +25,9 @@ RENEW_S = 1.0
 STALL_S = 5.0  # a step that has not come back for so long is hung
 OPEN_S = 120.0  # opening may replay a journal and compile; a body that beats while opening is never hung
 RETRY_S = 0.2  # after an anticipated failure
+OPEN_WAITS_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # between tries to open what is broken; after the last one no more
+CANNOT_OPEN, GIVEN_UP = "cannot_open", "given_up"  # states
+IDLE_S = 1.0
 RELEASE_TRIES = 4  # each waits for the store's own time-out
 ANTICIPATED = (StreamAway, StreamFull, Unreachable)
 SECOND = 1_000_000_000
@@ -142,10 +145,11 @@ class Runner:
         stop: threading.Event,
         renew_s: float = RENEW_S,
         stall_s: float = STALL_S,
+        open_waits_s: Sequence[float] = OPEN_WAITS_S,
         show: Callable[[Mapping[str, object]], None] | None = None,
     ) -> None:
         self.body, self.lease, self.make_context, self.stop = body, lease, make_context, stop
-        self.renew_s, self.stall_s, self.show = renew_s, stall_s, show
+        self.renew_s, self.stall_s, self.open_waits_s, self.show = renew_s, stall_s, open_waits_s, show
         self.figures = Figures()
         self._progress_ns = 0
         self._opened = threading.Event()
@@ -186,8 +190,8 @@ class Runner:
 
     def _work(self) -> str:
         try:
-            self._open()
-            self.figures.state = "running"
+            if self._open():
+                self.figures.state = "running"
             while not self.stop.is_set():
                 if self.lease.overdue():
                     self._progress_ns = self.lease.clock()  # waiting for the renewer, not hung
@@ -205,17 +209,34 @@ class Runner:
             self._opened.set()
             self._close()
 
-    def _open(self) -> None:
-        """Open the body; what it needs may be away at first."""
-        context = self.make_context(self)
+    def _open(self) -> bool:
+        """Open the body; what it needs may be away at first, or broken.  False: stopped before it was open."""
+        context, waits_s = self.make_context(self), iter(self.open_waits_s)
         while not self.stop.is_set():
             try:
                 self.body.open(context)
                 self._opened.set()
-                return
+                return True
             except ANTICIPATED as error:
                 self._wait_after(error)
                 self._close()
+            except CannotOpen as error:
+                self._note(error)
+                self._close()
+                self._wait_broken(next(waits_s, None))
+        return False
+
+    def _wait_broken(self, wait_s: float | None) -> None:
+        """Between two tries to open what is broken; None: there is no further try, and the reason stays in sight.
+
+        The lease is kept meanwhile: in another worker it would be as broken, and nobody would see for how long.
+        """
+        self.figures.state = GIVEN_UP if wait_s is None else CANNOT_OPEN
+        log.error("loop_cannot_open", lease=self.lease.name, again_in_s=wait_s, reason=self.figures.last_error)
+        until_ns = None if wait_s is None else self.lease.clock() + round(wait_s * SECOND)
+        while not self.stop.is_set() and (until_ns is None or self.lease.clock() < until_ns):
+            self._progress_ns = self.lease.clock()  # waiting is progress: the loop is not hung
+            self.stop.wait(IDLE_S if wait_s is None else min(IDLE_S, wait_s))
 
     def _step(self) -> None:
         started = time.monotonic_ns()

@@ -1,7 +1,8 @@
 """/sessions/<id>/why/: why the desk traded, or did not, at one moment, every rule with its margin; and the same as CSV.
 
-`?at=15:42:07` (of the session's day; `zone=venue` for the venue's clock), `?at=<µs>`, or `?seq=<journal number>`.  The
-answer comes from the journal alone (`trading.reports.why`); rows of the ledger only say how often the same was said.
+`?at=15:42:07` (of the session's day; `zone=venue` for the venue's clock), `?at=<µs>`, `?seq=<journal number>`, or
+`?order=<number of an entry>`.  The answer comes from the journal alone (`trading.reports.why`); rows of the ledger only
+say where an order was sent and how often the same was said.
 """
 
 import csv
@@ -18,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from trading import selectors, services
-from trading.reports.moments import same_decisions
+from trading.reports.moments import same_decisions, submit_seq
 from trading.reports.why import table as why_table
 from trading.reports.why.answer import Why, why
 from trading.reports.why.find import Journal
@@ -27,7 +28,7 @@ from trading.run.bodies.moment import NoJournal
 from trading.run.journal.segment import JournalBroken
 from trading.run.spec import SpecError, load_spec
 
-SEQ_DIGITS_MAX = 15
+DIGITS_MAX = 15  # of a number that is asked for
 AT_ONCE = threading.BoundedSemaphore(2)  # a far moment replays for seconds, in the process that also serves KILL
 WAIT_S = 3.0
 
@@ -97,12 +98,30 @@ def _answer(request: HttpRequest, session_id: int) -> Why:
         AT_ONCE.release()
 
 
+def _number(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None
+
+
+def _decision_of(session_id: int, number: int, journal: Journal) -> int:
+    """Journal number of the decision that made an order.  Raises Unanswered, JournalBroken."""
+    submitted = submit_seq(session_id, number)
+    if submitted is None:
+        raise Unanswered(_("The ledger has no order of this number, or not yet."), 404)
+    found = journal.decision_of(number, submitted)
+    if len(found) == 0:
+        raise Unanswered(_("The gate was not asked for this order: it protects or closes what is held."), 404)
+    return int(found["seq"][0])
+
+
 def _looked_up(request: HttpRequest, session_id: int) -> Why:
     folder = services.session_folder(session_id)
-    at, seq = request.GET.get("at", "").strip(), request.GET.get("seq", "")
+    at, seq = request.GET.get("at", "").strip(), _number(request, "seq")
     try:
-        if seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX:
-            return why(folder, seq=int(seq))
+        if (number := _number(request, "order")) is not None:
+            seq = _decision_of(session_id, number, Journal(folder))
+        if seq is not None:
+            return why(folder, seq=seq)
         if not at:
             return why(folder)
         journal, spec = Journal(folder), load_spec(folder)

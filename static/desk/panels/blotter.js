@@ -30,7 +30,7 @@ export function blotter(store, texts, session) {
   const symbol = { name: "inst", cell: (row) => inst(row)?.symbol ?? String(row.inst) };
   const direction = { name: "side", cell: (row) => ({ text: side(row.side), cls: tone(row.side) }) };
   const orders = new Table(by("list-orders"), [
-    { name: "no.", cls: "n", cell: (row) => ({ text: row.oid ?? row.number, href: row.role === "entry" && row.sent_us ? `/sessions/${session}/why/?at=${row.sent_us}` : undefined }) },
+    { name: "no.", cls: "n", cell: (row) => ({ text: row.oid ?? row.number, href: row.role === "entry" ? `/sessions/${session}/why/?order=${row.oid ?? row.number}` : undefined }) },
     when, symbol, direction,
     { name: "qty", cls: "n", cell: (row) => `${row.filled} / ${row.qty}` },
     { name: "type", cell: (row) => (row.role === row.type ? row.role : `${row.role} ${row.type}`) },

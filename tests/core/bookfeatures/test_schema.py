@@ -7,6 +7,7 @@ from marketdata.core.bookfeatures.engine import BookFeatures
 from marketdata.core.bookfeatures.schema import FEATURE_NAMES, FEATURES, SchemaDiffers, check_hash, check_vector
 from marketdata.core.records import LEVELS
 from tests.core.bookfeatures.document import PAGE, as_markdown
+from tests.schemas import hashes, places_of, swapped
 
 # written down from the specification's table, by number
 NUMBERED = {
@@ -32,7 +33,7 @@ def test_there_are_88_names_in_the_order_of_the_table():
 
 
 def test_the_places_of_the_code_are_those_of_the_names():
-    places = {name: getattr(schema, name.upper()) for name in FEATURE_NAMES if hasattr(schema, name.upper())}
+    places = places_of(schema, FEATURE_NAMES)
     assert len(places) == 48
     assert all(FEATURE_NAMES[place] == name for name, place in places.items())
     assert FEATURE_NAMES[schema.LVL_IMB] == "lvl_imb_01" and FEATURE_NAMES[schema.LVL_SHARE] == "lvl_share_01"
@@ -47,16 +48,10 @@ def test_flags_and_scaling_are_those_of_the_table():
     assert {feature.scaling for feature in FEATURES} == {schema.ROBUST, schema.AS_IS}
 
 
-def swapped(a: int, b: int) -> list[str]:
-    names = list(FEATURE_NAMES)
-    names[a], names[b] = names[b], names[a]
-    return names
-
-
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (swapped(3, 7), "feature 3 differs: spread is expected, ofi was given"),
+        (swapped(FEATURE_NAMES, 3, 7), "feature 3 differs: spread is expected, ofi was given"),
         (FEATURE_NAMES[:-1], "feature 87 is missing: lvl_share_20 is expected, the list ends at 87"),
         (FEATURE_NAMES[1:], "feature 0 differs: imbalance is expected, microprice was given"),
         ((*FEATURE_NAMES, "mid_in_60s"), "feature 88 is one too many: mid_in_60s; the schema has 88"),
@@ -86,12 +81,7 @@ def test_the_hash_names_everything_that_decides(monkeypatch):
         "BEFORE_MAX_NS": 1, "TRADES": 100, "YEAR_S": 31_536_000, "VOLATILE": 0.2, "MARKET_AGE_NS": 1,
         "ATR_CANDLES": 14, "RANGE_CANDLES": 10, "FEATURES": (*FEATURES[:7], changed, *FEATURES[8:]),
     }  # fmt: skip
-    found = {before}
-    for name, value in changes.items():
-        with monkeypatch.context() as patch:
-            patch.setattr(schema, name, value)
-            found.add(schema.schema_hash())
-    assert len(found) == 1 + len(changes)
+    assert len(set(hashes(monkeypatch, schema, changes, schema.schema_hash))) == 1 + len(changes)
 
 
 def test_a_stored_hash_of_another_schema_is_refused():

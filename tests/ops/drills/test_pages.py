@@ -68,8 +68,9 @@ def test_empty_pages_say_what_will_stand_there(client: "Client", victor: User) -
     assert "make bench" in client.get("/ops/latency/").content.decode()
 
 
-def test_a_half_dead_desk_shows_the_living_half(client: "Client", victor: User) -> None:
+def test_a_half_dead_desk_shows_the_living_half(client: "Client", victor: User, settings: Any, free_port: int) -> None:
     """No Redis, no supervisor, no guard here: each panel names its fault, the others have their rows."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port}/0"
     client.force_login(victor)
     page = client.get("/ops/").content.decode()
     assert page.count("Does not answer") >= 2
@@ -150,8 +151,11 @@ def test_the_button_needs_the_page_s_own_token(alice: User, collected_static: ob
     assert DrillRun.objects.count() == 0
 
 
-def test_without_a_queue_nothing_is_started_and_it_is_said(client: "Client", alice: User) -> None:
+def test_without_a_queue_nothing_is_started_and_it_is_said(
+    client: "Client", alice: User, settings: Any, free_port: int
+) -> None:
     """No Redis here: the stored run is closed again, so that the next press is not refused."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port}/0"
     client.force_login(alice)
     answer = client.post("/ops/drills/start/", {"job": "matrix"}, follow=True)
     assert "the job queue does not answer" in answer.content.decode()

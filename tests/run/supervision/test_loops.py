@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trading.brokers.port import Unreachable
-from trading.run.context import Fenced, LoopContext
+from trading.run.context import CannotOpen, Fenced, LoopContext
 from trading.run.loops import Lease, Renewal, Runner, StoreAway
 from trading.run.streams import StreamAway, StreamFull
 
@@ -47,7 +47,7 @@ class Store:
 
     def wait_renewals(self, count: int) -> None:
         with self.renewed:
-            assert self.renewed.wait_for(lambda: self.renewals >= count, timeout=10)
+            assert self.renewed.wait_for(lambda: self.renewals >= count, timeout=60)
 
 
 class Body:
@@ -179,9 +179,9 @@ def test_a_lost_lease_stops_the_body_before_its_next_step():
     runner, body.stop = make(body, store)
     thread = threading.Thread(target=runner.run)
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     store.lost = True
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert (runner.figures.state, store.released) == ("lost", [])
 
@@ -194,7 +194,7 @@ def test_an_unwanted_loop_stops_and_releases():
     thread.start()
     store.wait_renewals(2)
     store.desired = False
-    thread.join(10)
+    thread.join(60)
     assert (runner.figures.state, store.holder) == ("unwanted", 0)
 
 
@@ -224,7 +224,7 @@ def test_a_hung_step_is_not_renewed():
     assert store.renewals == before
     stop.set()
     hang.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -273,7 +273,7 @@ def test_a_store_that_is_away_keeps_the_loop_running():
     store.wait_renewals(60)
     assert body.steps > steps
     body.stop.set()
-    thread.join(10)
+    thread.join(60)
     assert runner.figures.state == "stopped"
 
 
@@ -310,3 +310,48 @@ def test_a_release_that_meets_a_locked_store_is_tried_again():
     lease.acquire()
     lease.release({"state": "stopped"})
     assert (store.tries, store.holder) == (3, 0)
+
+
+class Broken(Body):
+    """Cannot be opened before the try number `good`."""
+
+    def __init__(self, good: int, script: Callable[[int], int]) -> None:
+        super().__init__(script)
+        self.good = good
+
+    def open(self, context: LoopContext) -> None:
+        super().open(context)
+        if self.opened < self.good:
+            raise CannotOpen("no scores, so no entries: weights.bin is missing")
+
+
+def test_what_is_broken_is_tried_a_bounded_number_of_times_and_the_reason_stays_in_sight():
+    """No try for ever: the lease is kept and renewed, the state and the reason are shown, a stop still ends it."""
+    store = Store()
+    body = Broken(10**9, lambda step: 1)
+    runner, stop = make(body, store)
+    runner.open_waits_s = (0.01, 0.01)
+    thread = threading.Thread(target=runner.run)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while runner.figures.state != "given_up":
+        assert time.monotonic() < deadline, runner.figures
+        time.sleep(0.01)  # the runner's own thread
+    store.wait_renewals(store.renewals + 5)
+    assert (body.opened, body.closed, body.steps) == (3, 3, 0)
+    assert (store.shown["state"], store.shown["errors"]) == ("given_up", 3)
+    assert store.shown["last_error"] == "CannotOpen: no scores, so no entries: weights.bin is missing"
+    assert thread.is_alive() and store.holder == 1
+    stop.set()
+    thread.join(60)
+    assert (thread.is_alive(), runner.figures.state, store.holder) == (False, "stopped", 0)
+    assert body.opened == 3
+
+
+def test_what_was_mended_in_time_opens_and_runs():
+    holder: dict = {}
+    body = Broken(3, stop_after(2, holder))
+    runner, holder["stop"] = make(body, Store())
+    runner.open_waits_s = (0.01, 0.01)
+    assert runner.run() == "stopped"
+    assert (body.opened, body.steps, runner.figures.errors) == (3, 2, 2)

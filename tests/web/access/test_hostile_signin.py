@@ -80,6 +80,17 @@ async def test_the_socket_takes_no_stranger_no_foreign_page_and_no_command(desk:
 
 
 @pytest.mark.asyncio
+async def test_sign_out_ends_the_socket(desk: Desk) -> None:
+    """UI-43: the sign-in is looked up again; a socket outlives it by no more than one look."""
+    async with Tab(desk, name="victor") as tab:
+        await tab.opened()
+        with httpx.Client(base_url=desk.url, timeout=WAIT_S) as same:
+            same.cookies.update(dict(pair.split("=", 1) for pair in tab.cookies.split("; ")))
+            assert same.post("/sign-out/", headers=csrf(same)).status_code == 302
+        assert await asyncio.wait_for(_code(tab), WAIT_S) == 4401
+
+
+@pytest.mark.asyncio
 async def test_signing_out_the_others_ends_their_sockets_and_their_tokens(desk: Desk) -> None:
     """UI-43, revoked: 4401 in time, and the old page's token kills nothing any more; this device's new one would."""
     with desk.client("olga") as here:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
 Opener = Callable[..., Page]
 Steer = Callable[..., None]
@@ -53,3 +53,17 @@ def catch_kills(page: Page) -> list[str]:
 
     page.route("**/kill/", answer)
     return posts
+
+
+def stop_clock(page: Page) -> None:
+    """The page's own time stands still and is moved by hand.  It stops a little ahead: the page may be slow to say when
+    it is."""
+    page.clock.install()
+    ahead_ms = 1000
+    while True:
+        try:
+            page.clock.pause_at(page.evaluate("Date.now()") + ahead_ms)
+            return
+        except Error:  # that moment has passed meanwhile
+            ahead_ms *= 4
+            assert ahead_ms < 10**6

@@ -4,8 +4,10 @@ Nothing is written by a test; what a test wants to know it reads from pages and 
 """
 
 import csv
+import functools
 import io
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import Any
 import httpx
 
 from desk.ops.programs import LOOP_WORKERS
+from tests.bootstrap import ROOT
 from tests.web.kit import Desk, csrf
 
 FIRST_RUN = {
@@ -35,8 +38,8 @@ class Ring(Desk):
     guard: "subprocess.Popen[bytes]"
 
     def start_ring(self, workers: int = 2) -> "Ring":
+        compiled()
         self.start()
-        self.run("manage", "warm")
         self.venue = self.spawn("manage", "venue")
         self.guard = self.spawn("manage", "guard")
         self.workers = [self.spawn_worker(name) for name in LOOP_WORKERS[:workers]]
@@ -45,6 +48,12 @@ class Ring(Desk):
     def spawn_worker(self, name: str) -> "subprocess.Popen[bytes]":
         quiet = ("-A", "desk", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat")
         return self.spawn("celery", *quiet, "-Q", f"loops,loops.{name}", "-P", "threads", "-c", "8", "-n", f"{name}@%h")
+
+
+@functools.cache
+def compiled() -> None:
+    """Every kernel in the cache, so that no session waits for one; once in a test process."""
+    subprocess.run([sys.executable, "-m", "manage", "warm"], cwd=ROOT, check=True, capture_output=True)
 
 
 @contextmanager
@@ -68,14 +77,14 @@ def until(truth: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> A
 
 def table(client: httpx.Client, session: int, name: str) -> list[dict[str, str]]:
     """One table of a session, whole, by its CSV."""
-    answer = client.get(f"/sessions/{session}/{name}.csv", timeout=30)
+    answer = client.get(f"/sessions/{session}/{name}.csv", timeout=120)
     assert answer.status_code == 200, (name, answer.status_code)
     return list(csv.DictReader(io.StringIO(answer.text)))
 
 
 def sessions(client: httpx.Client) -> dict[str, dict[str, str]]:
     """All sessions by key."""
-    answer = client.get("/sessions/all.csv", timeout=30)
+    answer = client.get("/sessions/all.csv", timeout=120)
     assert answer.status_code == 200
     return {row["session"]: row for row in csv.DictReader(io.StringIO(answer.text))}
 

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from playwright.sync_api import Page, ViewportSize
 
@@ -17,7 +18,7 @@ from tests.web.desk.pages import until
 from tests.web.kit import Desk, csrf
 from tests.web.pages.looks import AXE, COLOURS, PAGES, WIDTH, Weights, violations
 
-pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 Opener = Callable[..., Page]
 TIMES = 5
 OWN_MAX, ALL_MAX = 60_000, 150_000  # bytes of compressed JS and CSS
@@ -125,6 +126,28 @@ def too_much(name: str, seen: Look) -> list[Any]:
     return found + ([("shift", seen.shift)] if seen.shift > SHIFT_MAX else [])
 
 
+NOT_OK = {"preflight-form-fault": 422, "why-no-time": 422, "not-found": 404, "link-refused": 410}
+
+
+@pytest.mark.parametrize("pages", [OWN, ADMIN], ids=["own", "admin"])
+def test_every_page_answers_on_this_database(filled: Desk, pages: dict[str, str]) -> None:
+    """What stands on a page comes from rows: each is made whole on SQLite and on PostgreSQL.  How it is painted is not
+    asked twice."""
+    latch = filled.folder / "guard" / "latch.json"
+    faults = []
+    with filled.client() as alice, httpx.Client(base_url=filled.url, timeout=60) as stranger:
+        for name, path in pages.items():
+            if name == "unlock":
+                age_latch(filled, 90)
+            answer = (stranger if name in OUTSIDE else alice).get(path)
+            latch.unlink(missing_ok=True)
+            if answer.status_code != NOT_OK.get(name, 200) or "<h1" not in answer.text:
+                faults.append((name, answer.status_code, answer.text[:300]))
+    assert not faults, faults
+
+
+@pytest.mark.one_database
+@pytest.mark.browser
 @pytest.mark.parametrize("pages", [OWN, ADMIN], ids=["own", "admin"])
 def test_every_page_is_light_quick_steady_and_readable(filled: Desk, open_page: Opener, pages: dict[str, str]) -> None:
     """UI-25, UI-26, UI-27 on every page but the Desk and those with rows, which have tests of their own."""

@@ -21,6 +21,7 @@ from tests.web.kit import csrf
 from tests.web.pages.ring import FIRST_RUN, Ring, ring, sessions, table, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
+ONE_DATABASE = pytest.mark.one_database  # a file, a process or the request decides this row, whatever the database is
 ROW = re.compile(r'<tr id="check-(\w+)" class="verdict-(\w+)">(.*?)</tr>', re.S)
 CELL = re.compile(r"<t[hd][^>]*>(.*?)</t[hd]>", re.S)
 HOLIDAY = "cme_es_mbo/esh4_20231225_to2330.mbo.dbn.zst"
@@ -47,7 +48,7 @@ Row = dict[str, str]
 def rows(client: httpx.Client, **fields: str) -> dict[str, Row]:
     """The rows of pre-flight by their id: verdict, name, measured, limit, advice, link."""
     began = time.monotonic()
-    answer = client.get("/preflight/", params=FIRST_RUN | fields, timeout=30)
+    answer = client.get("/preflight/", params=FIRST_RUN | fields, timeout=120)
     took = time.monotonic() - began
     assert answer.status_code == 200, answer.text[:500]
     found = {}
@@ -71,7 +72,7 @@ def check_refusal(client: httpx.Client, row: str, **fields: str) -> None:
     assert seen[row]["value"], "no value"
     assert seen[row]["limit"], "no limit"
     assert seen[row]["advice"] and seen[row]["link"], seen[row]
-    page = client.get("/preflight/", params=FIRST_RUN | fields, timeout=30).text
+    page = client.get("/preflight/", params=FIRST_RUN | fields, timeout=120).text
     assert re.search(r'id="start-paper" aria-disabled="true"', page), "the page offers a start"
     before = len(sessions(client))
     answer = client.post("/sessions/new/", data=FIRST_RUN | fields, headers=csrf(client), timeout=120)
@@ -97,6 +98,7 @@ def test_all_pass_within_three_seconds(alice: httpx.Client) -> None:
     assert all(row["verdict"] in ("pass", "warn", "skip") for row in found.values())
 
 
+@ONE_DATABASE
 def test_the_latch(desk: Ring, alice: httpx.Client) -> None:
     path = desk.folder / "guard" / "latch.json"
     path.write_text(json.dumps({"at_ns": 1, "boot_ns": 1, "boot_id": "x", "by": "bob", "reason": "a drill"}))
@@ -112,13 +114,13 @@ def test_the_latch(desk: Ring, alice: httpx.Client) -> None:
 def test_the_configuration_behind_the_desks_back(desk: Ring, alice: httpx.Client) -> None:
     if desk.database:
         pytest.skip("the row is changed with sqlite3")
-    with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=20) as database:
+    with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=120) as database:
         (good,) = database.execute("SELECT hash FROM trading_configversion WHERE profile = 'demo-mes'").fetchone()
         database.execute("UPDATE trading_configversion SET hash = ? WHERE profile = 'demo-mes'", ("0" * 64,))
     try:
         check_refusal(alice, "limits")
     finally:
-        with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=20) as database:
+        with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=120) as database:
             database.execute("UPDATE trading_configversion SET hash = ? WHERE profile = 'demo-mes'", (good,))
     check_mended(alice, "limits")
 
@@ -128,16 +130,17 @@ def test_the_account_of_another_currency(desk: Ring, alice: httpx.Client) -> Non
         pytest.skip("the row is changed with sqlite3")
     made = "INSERT INTO trading_account (name, venue, currency, mode, balance_micros, created_at) VALUES (?,?,?,?,?,?)"
     row = ("paper demo-mes", "moex", "RUB", "paper", 1, "2026-01-01 00:00:00")
-    with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=20) as database:
+    with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=120) as database:
         database.execute(made, row)
     try:
         check_refusal(alice, "account")
     finally:
-        with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=20) as database:
+        with sqlite3.connect(desk.folder / "desk.sqlite3", timeout=120) as database:
             database.execute("DELETE FROM trading_account WHERE name = 'paper demo-mes'")
     check_mended(alice, "account")
 
 
+@ONE_DATABASE
 def test_the_recording(alice: httpx.Client, tmp_path: Path) -> None:
     torn = tmp_path / "torn.dbn.zst"
     torn.write_bytes(b"\x28\xb5\x2f\xfd torn")
@@ -148,16 +151,19 @@ def test_the_recording(alice: httpx.Client, tmp_path: Path) -> None:
     assert seen["hours"]["verdict"] == "unknown", "what is not known has not passed"
 
 
+@ONE_DATABASE
 def test_the_hours(alice: httpx.Client, sample_data: Path) -> None:
     fields = {"feed": "replay", "profile": "mes-topstep", "path": str(sample_data / HOLIDAY)}
     check_refusal(alice, "hours", **fields)
     assert not failed(rows(alice, **fields | {"profile": "demo-mes"}))
 
 
+@ONE_DATABASE
 def test_the_contract(alice: httpx.Client) -> None:
     check_refusal(alice, "size", profile="mes-topstep", symbol="ES")
 
 
+@ONE_DATABASE
 def test_the_artifact(alice: httpx.Client, tmp_path: Path) -> None:
     folder = tmp_path / "artifact"
     folder.mkdir()
@@ -167,6 +173,7 @@ def test_the_artifact(alice: httpx.Client, tmp_path: Path) -> None:
     assert rows(alice, scorer="none")["scorer"]["verdict"] == "warn"
 
 
+@ONE_DATABASE
 def test_the_guard(desk: Ring, alice: httpx.Client) -> None:
     desk.end(desk.guard)
     check_refusal(alice, "guard")
@@ -174,6 +181,7 @@ def test_the_guard(desk: Ring, alice: httpx.Client) -> None:
     check_mended(alice, "guard")
 
 
+@ONE_DATABASE
 def test_the_venue(desk: Ring, alice: httpx.Client) -> None:
     desk.end(desk.venue)
     check_refusal(alice, "venue")
@@ -185,7 +193,7 @@ def test_the_database(desk: Ring, alice: httpx.Client) -> None:
     """A writer that never ends: the row says that no write is taken."""
     if desk.database:
         pytest.skip("the lock is SQLite's")
-    writer = sqlite3.connect(desk.folder / "desk.sqlite3", timeout=20, isolation_level=None)
+    writer = sqlite3.connect(desk.folder / "desk.sqlite3", timeout=120, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     try:
         check_refusal(alice, "database")
@@ -195,6 +203,7 @@ def test_the_database(desk: Ring, alice: httpx.Client) -> None:
     check_mended(alice, "database")
 
 
+@ONE_DATABASE
 def test_the_workers(desk: Ring, alice: httpx.Client) -> None:
     for worker in desk.workers:
         desk.end(worker)
@@ -203,6 +212,7 @@ def test_the_workers(desk: Ring, alice: httpx.Client) -> None:
     check_mended(alice, "workers")
 
 
+@ONE_DATABASE
 def test_redis(desk: Ring, alice: httpx.Client) -> None:
     desk.redis.kill()
     check_refusal(alice, "redis")
@@ -240,6 +250,7 @@ def test_the_shell_refuses_with_the_pages_sentence(desk: Ring, alice: httpx.Clie
     assert json.loads(told.stdout)["status"] in ("starting", "running")
 
 
+@ONE_DATABASE
 def test_the_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A desk that asks for more space than there is, and no other process: only Daphne."""
     found = Ring(

@@ -71,18 +71,22 @@ def test_from_the_report_to_every_rule_and_on(open_page: Opener, desk: Desk) -> 
     expect(page.locator("#why-at")).to_have_value("soon")
 
 
+@pytest.mark.one_database
 def test_the_desks_feed_leads_to_the_reason(open_page: Opener) -> None:
     """Verdicts of the feed and trades of the blotter are links to their reason; the panel has one for the keyboard."""
     page = open_page("/desk/1/")
     link = page.locator("#decisions tbody a").first
     expect(link).to_have_attribute("href", re.compile(r"^/sessions/1/why/\?seq=\d+$"))
     expect(link).to_have_attribute("tabindex", "-1")
+    entry = page.locator("#list-orders tbody a").first
+    expect(entry).to_have_attribute("href", re.compile(rf"^/sessions/1/why/\?order={entry.inner_text()}$"))
     expect(page.locator("#decisions .why-link")).to_have_attribute("href", WHY)
     expect(page.locator("#list-trades a").first).to_have_attribute("href", re.compile(r"^/sessions/1/trades/\d+/$"))
     page.click("#decisions .why-link")
     expect(page.locator("h1")).to_have_text("Why, or why not")
 
 
+@pytest.mark.one_database
 def test_the_page_fits(open_page: Opener) -> None:
     """UI-03: five widths with all rules; both themes and the page without a decision are in test_looks, axe in
     test_every_page."""

@@ -72,7 +72,7 @@ class Command(BaseCommand):
         _check_counts(options, runs)
         history = opened(options, options["equity_sample"])
         source, calendar = history.source, history.calendar
-        rows, needed, _ = source.estimate()
+        rows, needed, _ = source.estimate(outputs.curve_bytes(history.plan, calendar))
         if not options["json"]:
             self.stdout.write(f"{source.path.name}: {rows:,} rows, about {needed / 1e6:,.0f} MB of memory.")
         with Bar(quiet=options["json"]) as bar:

@@ -18,7 +18,7 @@ from risk.core.holds import BY_BIT, EFFECTS, ENTRY_MASK, HOLD_CAPACITY, LABELS
 from risk.core.records import UNKNOWN
 from risk.margins import Answer, Form, Gauge, measure
 from trading.core.records import DECISION, SCORE
-from trading.reports.why.find import Journal, Step, form_of, of, step_of
+from trading.reports.why.find import Journal, Step, form_of, limits_at, of, step_of
 from trading.reports.why.quiet import NEAR_NS, Cause, causes
 from trading.reports.why.words import About, gauge_words, reason, saw, sentence
 from trading.run.bodies.snapshot import account_value, order_row, tick, us
@@ -170,21 +170,12 @@ def inputs_digest(form: Form) -> str:
 
 
 def _measured(step: Step, event: np.record) -> tuple[Form, tuple[Answer, ...], bool]:
-    """Form and answers of one decision.  True: the form is the decision's own, and the rules give its recorded reason.
-
-    The limits are those before the step; where they changed in it before the decision, those behind it.
-    """
-    asking = form_of(step, int(event["seq"]))
-    no_answers: tuple[Answer, ...] = ()
-    form, answers = Form(asking, step.limits), no_answers
-    for limits in (step.limits, step.after.params.limits):
-        form = Form(asking, limits)
-        if not step.same or not _is_of(form, event):
-            break
-        answers = measure(form)
-        if _gives(answers, int(event["code"])):
-            return form, answers, True
-    return form, answers, False
+    """Form and answers of one decision.  True: the form is its own, and the rules give its recorded reason."""
+    form = Form(form_of(step, int(event["seq"])), limits_at(step, int(event["seq"])))
+    if not step.same or not _is_of(form, event):
+        return form, (), False
+    answers = measure(form)
+    return form, answers, _gives(answers, int(event["code"]))
 
 
 def _is_of(form: Form, event: np.record) -> bool:

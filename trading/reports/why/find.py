@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import EVENT
-from trading.core.records import DECISION, FIRST_OUTPUT_KIND, OUT_CAPACITY
+from risk.core.records import UNSET, loosens
+from trading.core.records import CONFIG_ACTIVE, DECISION, FIRST_OUTPUT_KIND, OUT_CAPACITY
 from trading.run.bodies.moment import FIRST_SEQ, NoJournal, seq_at, time_us
 from trading.run.journal.follow import follow
 from trading.run.journal.reader import JournalReader
@@ -88,6 +89,12 @@ class Journal:
         """The DECISION of this very number, (1,); (0,) when that frame is something else."""
         events = self.events(seq, seq) if FIRST_SEQ <= seq <= self.last_seq else np.zeros(0, EVENT)
         return events[events["kind"] == DECISION]
+
+    def decision_of(self, number: int, submit_seq: int) -> np.ndarray:
+        """The DECISION that made the order `number`, whose SUBMIT is frame `submit_seq`, (1,); (0,) for one that nobody
+        asked the gate for: a bracket, an exit."""
+        found = self.last_of(of(DECISION), submit_seq, OUT_CAPACITY)
+        return found[found["order_number"] == number]
 
     def nearest(self, at_us: int) -> np.ndarray:
         """The DECISION nearest to a time, the earlier of two that are equally far, (1,); (0,) when there is none."""
@@ -182,3 +189,23 @@ def form_of(step: Step, seq: int) -> np.ndarray:
     kernel.state.positions["rev_side"][later] = 0
     kernel.apply(step.cause)
     return kernel.params.asking.copy()
+
+
+def limits_at(step: Step, seq: int) -> np.ndarray:
+    """The limits in force when the output `seq` of this step was written, (1,) LIMITS.
+
+    A step changes them at most twice, and says so each time by a CONFIG_ACTIVE: a version's tighter values as it is
+    committed, the looser ones once all is flat.  Between the two only what does not loosen has changed.
+    """
+    changes = step.outputs["seq"][step.outputs["kind"] == CONFIG_ACTIVE]
+    behind = step.after.params.limits
+    if not np.any(changes < seq):
+        return step.limits
+    if np.all(changes < seq):
+        return behind.copy()
+    limits = step.limits.copy()
+    held, new = limits.view("<i8"), behind.view("<i8")
+    for index in range(len(held)):
+        if held[index] == UNSET or not loosens(index, int(held[index]), int(new[index])):
+            held[index] = new[index]
+    return limits

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS, PPM, text_from_micros, text_from_ticks
 from risk.core.holds import LABELS
 from risk.core.records import MES
+from trading.core.history.records import CARRY_NS
 from trading.run.backtest import summary
 from trading.run.backtest.engine import Result, reason_of
-from trading.run.backtest.plan import BacktestError
+from trading.run.backtest.plan import BacktestError, Calendar, Plan
 
+POINT_BYTES = 750  # of one point of the curve while its line is made: the row, its values as numbers, its text twice
+SPARSE_S = 45  # of a length that nobody has told: less session than this to a row, and they are bars of one second
 TRADES, EQUITY, SUMMARY = "trades.csv", "equity.csv", "summary.json"
 TRADE_COLUMNS = (
     "trade_id", "trading_day", "contract", "entry_time", "exit_time", "direction", "entry_price", "exit_price",
@@ -109,6 +113,22 @@ def _account_words(equity: int, balance: int, peak: int, position: int, status: 
         f"{text_from_micros(equity)},{text_from_micros(balance)},{text_from_micros(equity - balance)},"
         f"{text_from_micros(fall)},{100 * fall / peak:.6f},{position},{LABELS[status]}"
     )
+
+
+def curve_bytes(plan: Plan, calendar: Calendar) -> Callable[[int, int], int]:
+    """Bytes that the curve takes at its highest, by rows of the source and the length of a bar in ns (0: not told).
+
+    Of bars of one second, rows that are carried over a gap have their points, too (MES-DATA-20, MES-MEM-01).
+    """
+    seconds = int((calendar.close_ns - calendar.open_ns).sum()) // NANOS
+
+    def of(rows: int, bar_ns: int) -> int:
+        on_grid = bar_ns == NANOS or (bar_ns == 0 and seconds < rows * SPARSE_S)
+        every = min(rows * (1 + CARRY_NS // NANOS), seconds) if on_grid else rows
+        points = {"bar": every, "minute": min(every, seconds // 60 + 1), "day": 1}[plan.equity_sample]
+        return (points + len(calendar.sessions)) * POINT_BYTES
+
+    return of
 
 
 def summary_of(result: Result, inputs: dict[str, Any], outside: int, dropped: dict[str, int]) -> dict[str, Any]:

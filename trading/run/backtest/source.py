@@ -60,17 +60,21 @@ class BarSource:
         self.contracts: list[str] = []
         self._signals = hashlib.sha256()
 
-    def estimate(self) -> tuple[int, int, Verdict]:
-        """(rows of the source, bytes needed, verdict), before anything is read (MES-MEM-01)."""
+    def estimate(self, result_bytes: Callable[[int, int], int] = lambda rows, bar_ns: 0) -> tuple[int, int, Verdict]:
+        """(rows of the source, bytes needed, verdict), before anything is read (MES-MEM-01).
+
+        `result_bytes`: what the result takes beside them, by rows and length of a bar (0: not told).
+        """
         reader = self._reader()
-        rows = reader.source_rows
+        rows, bar_ns = reader.source_rows, reader.reader.bar_ns
         reader.close()
         if self.strategy.function is None:
             needed = min(rows, self._chunk_rows()) * ROW_BYTES
-            instead = "end another program, or raise the limit: one chunk of bars does not fit"
+            instead = "end another program, or raise the limit: one chunk of bars and the curve do not fit"
         else:
             needed = load_bytes(self.path, self._options.delimiter)
             instead = "a function is given all bars at once: give --from and --to to files of fewer bars, or a column"
+        needed += result_bytes(rows, bar_ns)
         return rows, needed, check(f"a backtest of {self.path.name}", needed, instead, self._room)
 
     def chunks(self, calendar: Calendar, progress: Progress) -> Iterator[tuple[int, Columns]]:
