@@ -29,6 +29,7 @@ from marketdata.store.report import ImportCancelled
 BEAT_S = 0.5
 LOST_S = 300  # without a block for so long: a source is hashed, or sorted, before its first one
 QUEUE_S = 1800  # a drill may be before it in the queue
+ENDED = "its process ended without a result; what it has finished is kept: go on with it"
 DETAIL_MAX = 1000
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def lost(run: ImportRun) -> str:
     """Why nobody has an open run any more; empty while somebody does, or may yet."""
     now = timezone.now()
     if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
-        return "its process ended without a result; what it has finished is kept: go on with it"
+        return ENDED
     if run.state == WAITING and _free_since(run) < now - timedelta(seconds=QUEUE_S):
         return "no batch worker took it: is the desk running?"
     return ""

@@ -25,7 +25,7 @@ from desk.dashboard.rights import require
 from desk.data.forms import ImportForm, fields_of, symbol_of
 from marketdata import imports, selectors
 from marketdata.feeds.port import FeedError
-from marketdata.models import RUNNING, WAITING, ImportRun
+from marketdata.models import CANCELLED, RUNNING, WAITING, ImportRun
 from marketdata.services import estimate_import
 from marketdata.store.folders import find
 from marketdata.store.report import Estimate
@@ -200,6 +200,7 @@ def run_values(run: ImportRun) -> dict[str, Any]:
         "more": working and run.done >= run.total > 0,
         "cancel_asked_by": run.cancel_asked_by if working else "",
         "detail": run.detail,
+        "resumes": run.done > 0 and (run.state == CANCELLED or run.detail == imports.ENDED),
         "data_set": run.data_set_id,
     }
 
