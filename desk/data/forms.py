@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from django import forms
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from marketdata.core.instruments import INSTRUMENTS
@@ -19,12 +18,12 @@ AS_IT_SAYS = _("as the file says")
 TEXT = 120
 
 
-def _choice(label: "str | Promise", words: tuple[str, ...]) -> forms.ChoiceField:
+def _choice(label: Any, words: tuple[str, ...]) -> forms.ChoiceField:
     choices = [("", AS_IT_SAYS), *((word, word) for word in words)]
     return forms.ChoiceField(required=False, choices=choices, label=label)
 
 
-def _text(label: "str | Promise", name: str) -> forms.CharField:
+def _text(label: Any, name: str) -> forms.CharField:
     return forms.CharField(required=False, max_length=TEXT, label=label, help_text=KNOWN[name])
 
 

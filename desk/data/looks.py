@@ -12,6 +12,8 @@ from marketdata.store.coverage import DAY_NS, SLICES, Day, DayBars
 WIDTH, HEIGHT, EDGE = 720, 180, 6
 NANOS = 10**9
 
+Point = tuple[str, str, str, str]  # x, and y of low, high, last
+
 
 class Cell(NamedTuple):
     """A month or a day: `key` for its address, `name` to read, rows (0: none), gaps (None: not known)."""
@@ -100,12 +102,12 @@ def chart(bars: DayBars, bar_ns: int, decimals: int) -> dict[str, Any]:
     }
 
 
-def _widened(piece: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+def _widened(piece: list[Point]) -> list[Point]:
     """A single point as a short stroke: a line of one point is not drawn."""
     if len(piece) > 1:
         return piece
-    x, *ys = piece[0]
-    return [(f"{float(x) + shift:.1f}", *ys) for shift in (-1, 1)]
+    x, low, high, close = piece[0]
+    return [(f"{float(x) + shift:.1f}", low, high, close) for shift in (-1, 1)]
 
 
 def price_text(nanos: int, decimals: int) -> str:
