@@ -24,6 +24,7 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 7200, "socket_keepalive": True, "socket_timeout": 30},
     task_default_queue="default",
     task_routes={
+        "marketdata.tasks.run_import": {"queue": "batch"},
         "trading.tasks.run_loop": {"queue": "loops"},
         "trading.tasks.train": {"queue": "batch"},
         "desk.ops.tasks.run_drill": {"queue": "batch"},

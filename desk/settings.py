@@ -74,6 +74,18 @@ def database() -> dict[str, object]:
     }
 
 
+def import_folders() -> list[Path]:
+    """The folders whose recordings a page may offer: DESK_IMPORT_FOLDERS, parted by colons; else var/imports and the
+    sample data."""
+    text = os.environ.get("DESK_IMPORT_FOLDERS", "")
+    if not text:
+        return [VAR / "imports", SAMPLE_DATA]
+    found = [Path(part) for part in text.split(os.pathsep) if part]
+    if wrong := [path for path in found if not path.is_absolute()]:
+        raise ImproperlyConfigured(f"DESK_IMPORT_FOLDERS names {wrong[0]}, which is no absolute path")
+    return found
+
+
 DEBUG = False
 SECRET_KEY = secret_key()
 ALLOWED_HOSTS = os.environ.get("DESK_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
@@ -182,6 +194,7 @@ ADMIN_CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
+IMPORT_FOLDERS = import_folders()
 DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
 LANGUAGE_CODE = "en"

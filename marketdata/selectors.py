@@ -1,11 +1,27 @@
-"""Reads of the marketdata floor: which history is there, and where its files are."""
+"""Reads of the marketdata floor: which history is there, where its files are, and what they cover."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import QuerySet
 
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.core.units import NANOS, tick_decimals
+from marketdata.feeds.port import FeedError
 from marketdata.models import DataSet
+from marketdata.store import coverage
+from marketdata.store.folders import Listing, listing
+
+PAGE = 50
+IMPORTS = "imports"  # the folder of the desk's own for files that are to be imported
+
+
+class Page(NamedTuple):
+    """One page of rows.  `next_before` continues it; None at the end."""
+
+    rows: list[dict[str, Any]]
+    next_before: int | None
 
 
 def data_sets(kind: str = "") -> QuerySet[DataSet]:
@@ -20,3 +36,58 @@ def data_set_path(data_set: DataSet) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} of data set {data_set.pk} is gone: import {data_set.source} again")
     return path
+
+
+def data_set_page(before: int | None = None, limit: int = PAGE) -> Page:
+    """Data sets as a page lists them, the newest first."""
+    rows = DataSet.objects.order_by("-id")
+    found = list((rows if before is None else rows.filter(pk__lt=before))[: limit + 1])
+    more = len(found) > limit
+    return Page([data_set_row(row) for row in found[:limit]], found[limit - 1].pk if more else None)
+
+
+def data_set_row(row: DataSet) -> dict[str, Any]:
+    """One data set with what its files say; `fault` in their place when they are gone or damaged.  Times in µs UTC."""
+    fault, stored = "", None
+    try:
+        stored = coverage.look(Path(settings.VAR) / row.path)
+    except FeedError as error:
+        fault = str(error)
+    symbol = row.symbols[0] if row.symbols else ""
+    return {
+        "id": row.pk,
+        "symbols": row.symbols,
+        "schema": schema_words(row),
+        "bars": row.bar_ns > 0,
+        "venue": INSTRUMENTS[symbol].venue if symbol in INSTRUMENTS else "",
+        "decimals": tick_decimals(INSTRUMENTS[symbol].tick_nanos) if symbol in INSTRUMENTS else 9,
+        "rows": row.rows,
+        "first_us": row.first_ns // 1000,
+        "last_us": row.last_ns // 1000,
+        "source": row.source,
+        "source_hash": row.source_hash,
+        "request": row.request,
+        "read": row.report.get("rows_read"),
+        "dropped": row.report.get("dropped", {}),
+        "dropped_rows": sum(row.report.get("dropped", {}).values()),
+        "examples": row.report.get("examples", []),
+        "resumed_rows": row.report.get("resumed_rows", 0),
+        "path": row.path,
+        "at": row.created_at,
+        "by": row.created_by,
+        "fault": fault,
+        "stored": stored,
+    }
+
+
+def schema_words(row: DataSet) -> str:
+    """ "1 s bars", or the schema of a recording."""
+    return f"{row.bar_ns // NANOS} s bars" if row.bar_ns else row.kind
+
+
+def importable() -> Listing:
+    """The files that an import from a page may name; the desk's own folder for them is made here."""
+    own = Path(settings.VAR) / IMPORTS
+    if own in settings.IMPORT_FOLDERS:
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return listing(settings.IMPORT_FOLDERS)

@@ -1,21 +1,34 @@
-"""Writes of the marketdata floor: files into the store, with their row.
+"""Writes of the marketdata floor: files into the store, with their row, and out of it again.
 
 The file is complete before its row is made, and the row is made in one transaction; a crash between the two leaves a
-file that the next import of the same source takes over.
+file that the next import of the same source takes over.  It goes in the reverse order: first the row, then the file.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from marketdata.feeds.options import parse_options
+from marketdata.feeds.port import FeedError
 from marketdata.models import DataSet
 from marketdata.store.estimates import estimate
-from marketdata.store.importing import Cancelled, Progress, import_file
+from marketdata.store.importing import (
+    Cancelled,
+    Progress,
+    import_file,
+    key_of,
+    remove_data_set,
+    work_folder,
+)
 from marketdata.store.report import Estimate, ImportReport
 
 DATA = "data"
+
+
+class DeleteRefused(RuntimeError):
+    """A data set that may not be taken out of the store; the text names who uses it."""
 
 
 def data_folder() -> Path:
@@ -37,8 +50,11 @@ def import_history(
     progress: Progress = lambda rows: None,
     cancelled: Cancelled = lambda: False,
     skip_memory_check: str = "",
+    by: str = "",
+    origin: Mapping[str, object] | None = None,
 ) -> DataSet:
-    """Read `path` to its end and keep it.  The same file asked for in the same way is the same data set.
+    """Read `path` to its end and keep it.  The same file asked for in the same way is the same data set,
+    which keeps the name of whoever imported it first (`by`).  `origin`: where a file that the desk itself made is from.
 
     Raises FeedError or MemoryRefused with one sentence; then neither a file nor a row is left.  Raises ImportCancelled
     when `cancelled()` says so; then nothing is visible, and the same import goes on where it stopped.
@@ -56,11 +72,11 @@ def import_history(
         cancelled=cancelled,
         skip_memory_check=skip_memory_check,
     )
-    request: dict[str, object] = {"symbol": symbol, "schema": schema, "options": options}
-    return _record(report, request)
+    request: dict[str, object] = {"symbol": symbol, "schema": schema, "options": options, **(origin or {})}
+    return _record(report, request, by)
 
 
-def _record(report: ImportReport, request: dict[str, object]) -> DataSet:
+def _record(report: ImportReport, request: dict[str, object], by: str) -> DataSet:
     values = {
         "kind": report.kind,
         "symbols": report.symbols,
@@ -74,5 +90,31 @@ def _record(report: ImportReport, request: dict[str, object]) -> DataSet:
         "report": report.as_json(),
     }
     with transaction.atomic():
-        stored, _ = DataSet.objects.update_or_create(path=str(report.path.relative_to(settings.VAR)), defaults=values)
+        stored, _ = DataSet.objects.update_or_create(
+            path=str(report.path.relative_to(settings.VAR)),
+            defaults=values,
+            create_defaults=values | {"created_by": by},
+        )
     return stored
+
+
+def delete_data_set(data_set_id: int, users: Callable[[DataSet], list[str]]) -> DataSet:
+    """Take a data set out of the store for good; returns what its row said.  `users` names who needs it.
+
+    Raises DataSet.DoesNotExist; DeleteRefused while anybody uses it or an import of the same file runs; OSError when a
+    file cannot be removed: the row is gone then, and an import of the same source takes the file over.
+    """
+    folder = data_folder()
+    path = Path(settings.VAR) / DataSet.objects.get(pk=data_set_id).path
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with work_folder(folder, key_of(path)):  # nobody writes it meanwhile
+            with transaction.atomic():
+                row = DataSet.objects.select_for_update().get(pk=data_set_id)
+                if held := users(row):
+                    raise DeleteRefused(f"data set {data_set_id} is used by {', '.join(held)}")
+                DataSet.objects.filter(pk=data_set_id).delete()
+            remove_data_set(path)
+    except FeedError as error:
+        raise DeleteRefused(str(error)) from None
+    return row

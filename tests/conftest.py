@@ -18,7 +18,7 @@ from tests.bootstrap import ROOT, free_ports
 SAMPLE_DATA = Path(os.environ.get("DESK_SAMPLE_DATA", ROOT.parent / "shared" / "data"))
 DATABASE_FOLDERS = ("tests/shell/", "tests/web/")
 # What these look at is the page's own script and style on written values: the same on either database.
-PAGE_FOLDERS = ("tests/web/desk/", "tests/web/pages/test_looks.py")
+PAGE_FOLDERS = ("tests/web/desk/", "tests/web/pages/test_looks.py", "tests/web/pages/test_data.py")
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "client", "admin_client"}
 # Rooms that compute: what of them needs no server and no part of a desk runs beside the tests that do.
 ROOMS = "architecture backtest core feeds kernel learning oracle parity research store"

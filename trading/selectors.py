@@ -365,3 +365,15 @@ def desk_snapshot(session_id: int) -> dict[str, Any]:
         "trades": trade_list(session_id, limit=ROWS).rows[::-1],
         "commands": command_list(session_id, limit=ROWS).rows[::-1],
     }
+
+
+def sessions_fed_by(file_name: str) -> list[dict[str, Any]]:
+    """Sessions whose feed reads a file of this name, newest first.  A stored file's name holds the hash of what it was
+    made from, so a runtime folder that was moved finds them, too."""
+    rows = Session.objects.filter(spec__feed__path__icontains=file_name).order_by("-id")
+    found = []
+    for row in rows.select_related("account", "version"):
+        parts = row.spec["feed"]["path"].split(",")
+        if any(part.rpartition("/")[2] == file_name for part in parts):
+            found.append(_session(row))
+    return found

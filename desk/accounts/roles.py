@@ -16,20 +16,22 @@ RIGHTS = {
     "reset": "Lift halts by name, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
+    "import": "Import history into the store",
     "loosen": "Activate a version that loosens, with step-up",
     "unlock": "Release the kill latch, with step-up",
+    "delete": "Delete stored data, with step-up",
     "people": "Give roles and close accounts, with step-up",
 }
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten"),
+    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "import"),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
-    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts and tightens",
-    ADMIN: "may do all: also loosen, unlock after a kill, and give roles",
+    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens and imports history",
+    ADMIN: "may do all: also loosen, unlock after a kill, delete data, and give roles",
 }
 
 Person = AbstractBaseUser | AnonymousUser

@@ -13,13 +13,12 @@ import structlog
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
-from redis import RedisError
 
+from desk import batch
 from desk.config.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImpactRun
 from trading import configs
 from trading.models import ConfigVersion
 from trading.reports.impact import preview as impact
-from trading.run.streams import make_client
 
 BEAT_S = 0.5
 LOST_S = 60  # a run without a sign of life for so long has lost its process
@@ -75,26 +74,10 @@ def ask(version: ConfigVersion, sessions: int, by: str) -> ImpactRun:
             )
     except IntegrityError:
         return ImpactRun.objects.get(version=version, state__in=OPEN)
-    if fault := _queue(run.pk):
+    if fault := batch.send("desk.config.tasks.run_impact", run_id=run.pk):
         _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
         run.refresh_from_db()
     return run
-
-
-def _queue(run_id: int) -> str:
-    """Put the job into the queue; why it could not be.  Asked first whether anybody is there: Celery's own client
-    waits for seconds before it gives up."""
-    from kombu.exceptions import OperationalError
-
-    from desk.celery import app  # the web does not load Celery before somebody queues a job
-
-    try:
-        with make_client(settings.REDIS_URL) as client:
-            client.ping()
-        app.send_task("desk.config.tasks.run_impact", kwargs={"run_id": run_id}, retry=False)
-    except (RedisError, OperationalError) as error:
-        return str(error)
-    return ""
 
 
 def cancel(run_id: int, by: str) -> bool:

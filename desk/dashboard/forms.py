@@ -31,7 +31,7 @@ FEED_HELP = {
     SIMULATED: lazy("A seeded order book with trades and 20 levels. Starts inside a session."),
     REPLAY: lazy("A recorded DBN, Parquet or CSV file; an ES tape may be traded as MES."),
     BARS: lazy("Bars without a book, MOEX shares: decided and filled on bars."),
-    RECORDED: lazy("A data set of the desk's own store: manage.py import_history."),
+    RECORDED: lazy("A data set of the desk's own store, from the Data page."),
 }
 SCORERS = [
     ("baseline", lazy("Baseline: imbalance and momentum")),
@@ -112,7 +112,7 @@ class SessionForm(forms.Form):
         if data.get("feed") in (REPLAY, BARS) and not data.get("path"):
             self.add_error("path", _("Name the recorded file to replay."))
         if data.get("feed") == RECORDED and not data.get("stored"):
-            self.add_error("stored", _("Import history first: manage.py import_history."))
+            self.add_error("stored", _("Import history first, on the Data page."))
         if data.get("scorer") == "network" and not data.get("artifact"):
             self.add_error("artifact", _("Name the folder that train has saved the network to."))
         return data

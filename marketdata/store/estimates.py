@@ -14,12 +14,14 @@ from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.sources import detect_format
 from marketdata.feeds.stored import data_set_files
+from marketdata.feeds.tabular import SORTED_ROW_BYTES
 from marketdata.memory.available import available
 from marketdata.memory.estimate import load_bytes
 from marketdata.memory.guard import chunk_rows, judge
+from marketdata.store.importing import BLOCK_BYTES
 from marketdata.store.report import Estimate
 
-FREE_SHARE_MAX = 0.9  # of the disk's free space that an import may take
+FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
 ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
 LINE_BYTES = 45
@@ -33,9 +35,23 @@ def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
     free = shutil.disk_usage(folder).free
     if disk > free * FREE_SHARE_MAX:
         raise FeedError(f"{path} needs about {disk >> 20} MiB, but {folder} has {free >> 20} MiB free: make room")
+    warning = ""
+    if disk > free * FREE_SHARE_WARN:
+        warning = f"it takes {disk >> 20} of the {free >> 20} MiB that are free: more than {FREE_SHARE_WARN:.0%}"
     room, needed = available(), load_bytes(path, options.delimiter)
     fitting = chunk_rows(room.bytes, max(needed // max(rows, 1), 1))
-    return Estimate(kind, rows, disk, free, needed, judge(needed, room).as_json(), fitting)
+    blocks = BLOCK_BYTES + (rows * SORTED_ROW_BYTES * 5 // 2 if options.sort else 0)
+    return Estimate(
+        kind,
+        rows,
+        disk,
+        free,
+        needed,
+        judge(needed, room).as_json(),
+        fitting,
+        judge(blocks, room).as_json(),
+        warning,
+    )
 
 
 def _guess(path: Path, kind: str) -> tuple[int, int]:

@@ -74,9 +74,9 @@ def import_file(
             report.kind = reader.schema
     key = _key(report, schema, options)
     folder.mkdir(parents=True, exist_ok=True)
-    with _work_folder(folder, key) as work:
+    with work_folder(folder, key) as work:
         if report.kind != BARS:
-            return _store_records(path, report, options, folder, work, progress)
+            return _store_records(path, report, options, folder, work, progress, cancelled)
         return _BarImport(path, report, options, schema, key, folder, work, stamp).run(progress, cancelled)
 
 
@@ -87,9 +87,9 @@ def _key(report: ImportReport, schema: str, options: ReplayOptions) -> str:
 
 
 @contextmanager
-def _work_folder(folder: Path, key: str) -> Iterator[Path]:
+def work_folder(folder: Path, key: str) -> Iterator[Path]:
     """The hidden folder of this import, held by one process at a time.  It stays when the import is stopped, not when
-    it ends or is refused."""
+    it ends or is refused.  Raises FeedError while another process holds it."""
     work = folder / f".{key}.part"
     work.mkdir(exist_ok=True)
     with open(work / "lock", "wb") as lock:
@@ -295,7 +295,13 @@ def _folder_of(manifest: Path) -> str:
 
 
 def _store_records(
-    path: Path, report: ImportReport, options: ReplayOptions, folder: Path, work: Path, progress: Progress
+    path: Path,
+    report: ImportReport,
+    options: ReplayOptions,
+    folder: Path,
+    work: Path,
+    progress: Progress,
+    cancelled: Cancelled,
 ) -> ImportReport:
     """A recording of trades, levels or orders: replayed once to its end, then copied as it is."""
     symbol = report.symbols[0]
@@ -308,6 +314,11 @@ def _store_records(
             report.last_ns = int(times[-1])
             report.rows += times.size
             progress(tape.counts()["records"])
+            if cancelled():
+                raise ImportCancelled(
+                    f"stopped after {tape.counts()['records']} records of {path.name}; nothing was stored;"
+                    " the same import begins anew"
+                )
         counts = tape.counts()
     finally:
         tape.close()
@@ -325,3 +336,18 @@ def _store_records(
     os.replace(part, report.path)
     sync(folder)
     return report
+
+
+def key_of(path: Path) -> str:
+    """The twelve hex digits in the name of a stored file: of what it was made, and how it was read."""
+    return path.name.partition(".")[0].rpartition("-")[2]
+
+
+def remove_data_set(path: Path) -> None:
+    """Take a stored file away: the manifest first, so that half a data set is never seen, then its folder."""
+    remove(path)
+    sync(path.parent)
+    if path.suffix == ".json":
+        for folder in path.parent.glob(f"{path.stem}.[0-9]*"):
+            remove(folder)
+        sync(path.parent)

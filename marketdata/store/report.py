@@ -17,8 +17,8 @@ class ImportCancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an import will take, before anything is read.  Memory: of a whole load (the import itself reads in blocks),
-    with the verdict on it (MES-MEM-05) and the rows of a chunk that would fit (MES-MEM-06)."""
+    """What an import will take, before anything is read.  Memory: of a whole load, with the verdict on it (MES-MEM-05)
+    and the rows of a chunk that would fit (MES-MEM-06); and of the import itself, which reads in blocks."""
 
     format: str
     rows: int
@@ -27,6 +27,8 @@ class Estimate:
     load_bytes: int = 0
     verdict: dict[str, object] = field(default_factory=dict)
     chunk_rows: int = 0
+    import_verdict: dict[str, object] = field(default_factory=dict)
+    disk_warning: str = ""
 
 
 @dataclass(slots=True)

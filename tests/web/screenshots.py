@@ -12,6 +12,7 @@ from typing import Literal
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.data.recordings import minutes
 from tests.web.kit import csrf
 from tests.web.pages.ring import Ring, ring, sessions, start, table, until
 
@@ -22,7 +23,7 @@ LIVE_S = 1.5
 TRADES = 12
 
 
-def pages(ended: int, running: int, trade: str) -> dict[str, str]:
+def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]:
     """Name of the picture → address."""
     return {
         "welcome": "/welcome/",
@@ -41,6 +42,12 @@ def pages(ended: int, running: int, trade: str) -> dict[str, str]:
         "operations": "/ops/",
         "latency": "/ops/latency/",
         "drills": "/ops/drills/",
+        "data": "/data/",
+        "data-set": "/data/1/?day=2024-01-02",
+        "data-delete": "/data/1/delete/",
+        "data-import": "/data/import/",
+        "data-file": f"/data/import/?folder={imports}&file=ES_1min.csv",
+        "data-run": "/data/imports/1/",
         "account": "/account/",
         "confirm": "/account/confirm/?next=/desk/",
         "admin": "/admin/",
@@ -57,14 +64,20 @@ def pages(ended: int, running: int, trade: str) -> dict[str, str]:
 
 def prepare(desk: Ring) -> dict[str, str]:
     """One session that traded and ended, one that runs; the addresses of all pages."""
+    imports = desk.folder / "imports"
+    imports.mkdir()
+    file = minutes(imports / "ES_1min.csv", hole=range(100, 120), bad=7)
+    desk.run("manage", "import_history", str(file), "--symbol", "ES")
     with desk.client() as client:
+        asked = {"folder": str(imports), "file": "ES_1min.csv", "symbol": "ES", "hours": "any"}
+        client.post("/data/import/start/", data=asked, headers=csrf(client))  # nobody takes it: it waits
         ended = start(client, speed="10", seed="11")
         trades = until(lambda: (rows := table(client, ended, "trades")) and len(rows) >= TRADES and rows, "trades")
         client.post(f"/sessions/{ended}/command/", data={"kind": "stop"}, headers=csrf(client))
         until(lambda: sessions(client)[f"s{ended}"]["status"] == "ended", "the end of the fast session")
         running = start(client, seed="7")
         until(lambda: table(client, running, "fills"), "a fill")
-    return pages(ended, running, trades[-1]["journal_seq"])
+    return pages(ended, running, trades[-1]["journal_seq"], imports)
 
 
 def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:

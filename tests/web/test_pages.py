@@ -21,6 +21,7 @@ OTHER_PAGES = {
     "pages.css",
     "account.css",
     "ops.css",
+    "data.css",
     "kill.css",
     "ops.js",
     "preflight.js",
@@ -29,6 +30,7 @@ OTHER_PAGES = {
 ARGUMENTS = {
     "session_id": "1",
     "run_id": "1",
+    "data_set_id": "1",
     "key": str(uuid.UUID(int=7)),
     "token": "no-such-token",
     "seq": "1",

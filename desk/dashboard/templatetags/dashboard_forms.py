@@ -55,6 +55,12 @@ def side(value: int) -> str:
 
 
 @register.filter
+def grouped(value: int | None) -> str:
+    """A count with its thousands parted: 33,200,000."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+@register.filter
 def size(qty: int) -> str:
     """A position without its sign: the side stands beside it as a letter."""
     return str(abs(qty))

@@ -1,6 +1,7 @@
 """`manage.py import_history SRC...`: recorded files into the store, with an estimate first and a report after."""
 
 import dataclasses
+import getpass
 import json
 import sys
 from argparse import ArgumentParser
@@ -68,6 +69,7 @@ class Command(BaseCommand):
                 options=options,
                 schema=arguments["schema"],
                 skip_memory_check=arguments["skip_memory_check"],
+                by=f"shell:{getpass.getuser()}",
                 progress=lambda rows: bar.update(rows - bar.n),
             )
         self._report(stored, arguments["json"])
@@ -84,6 +86,8 @@ class Command(BaseCommand):
             f" available ({verdict['limited_by']}): {verdict['reason'] or verdict['warning'] or 'it fits'}"
         )
         self.stdout.write(f"  in chunks: {size.chunk_rows} rows at a time")
+        if note := size.import_verdict["reason"] or size.import_verdict["warning"] or size.disk_warning:
+            self.stdout.write(f"  the import: {note}")
 
     def _report(self, stored: DataSet, as_json: bool) -> None:
         if as_json:

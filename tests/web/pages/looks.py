@@ -35,6 +35,8 @@ PAGES = {
     "operations": "/ops/",
     "latency": "/ops/latency/",
     "drills": "/ops/drills/",
+    "data": "/data/",
+    "data-import": "/data/import/",
 }
 
 

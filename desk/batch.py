@@ -1,0 +1,25 @@
+"""The one way into the batch queue from a page: is anybody there, then the job.
+
+Called by the pages whose work takes long; each keeps its own row of the job, and closes it when the queue is away.
+"""
+
+from django.conf import settings
+from redis import RedisError
+
+from trading.run.streams import make_client
+
+
+def send(task: str, **fields: object) -> str:
+    """Put a job into the queue; why it could not be, empty when it was.  Asked first whether anybody is there:
+    Celery's own client waits for seconds before it gives up."""
+    from kombu.exceptions import OperationalError
+
+    from desk.celery import app  # the web does not load Celery before somebody queues a job
+
+    try:
+        with make_client(settings.REDIS_URL) as client:
+            client.ping()
+        app.send_task(task, kwargs=fields, retry=False)
+    except (RedisError, OperationalError) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,235 @@
+"""Imports as batch jobs: ask, run, cancel, look.  The row is the job's only voice; the page polls it.
+
+The work is `services.import_history`, the same that the command calls.  One open run a request; several wait for one
+another in the queue, which the caller fills.  Whoever holds a run shows a sign of life with the blocks that it reads;
+a run without one is shown as failed, and closed by the next who asks.  What a stopped run has finished waits in the
+store, so asking for the same again goes on.  Called by the desk's data pages and by the Celery task.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils import timezone
+
+from marketdata.feeds.port import FeedError
+from marketdata.memory.guard import MemoryRefused
+from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImportRun
+from marketdata.services import import_history
+from marketdata.store.folders import find
+from marketdata.store.report import ImportCancelled
+
+BEAT_S = 0.5
+LOST_S = 300  # without a block for so long: a source is hashed, or sorted, before its first one
+QUEUE_S = 1800  # a drill may be before it in the queue
+ENDED = "its process ended without a result; what it has finished is kept: go on with it"
+DETAIL_MAX = 1000
+log = logging.getLogger(__name__)
+
+
+class Request(NamedTuple):
+    """Which file, and how it is read."""
+
+    folder: str
+    file: str
+    symbol: str
+    schema: str
+    options: dict[str, str]
+
+    @property
+    def asked(self) -> str:
+        """sha256 of all of it, hex."""
+        return hashlib.sha256(json.dumps(list(self), sort_keys=True).encode()).hexdigest()
+
+
+def request_of(run: ImportRun) -> Request:
+    """What a run was asked for."""
+    return Request(run.folder, run.file, run.symbol, run.schema, dict(run.options))
+
+
+def source_of(request: Request) -> Path:
+    """The file, inside a folder that the desk may read.  Raises FeedError."""
+    return find(settings.IMPORT_FOLDERS, request.folder, request.file)
+
+
+# looking
+
+
+def lost(run: ImportRun) -> str:
+    """Why nobody has an open run any more; empty while somebody does, or may yet."""
+    now = timezone.now()
+    if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
+        return ENDED
+    if run.state == WAITING and _free_since(run) < now - timedelta(seconds=QUEUE_S):
+        return "no batch worker took it: is the desk running?"
+    return ""
+
+
+def _free_since(run: ImportRun) -> datetime:
+    """Since when nothing of ours was before a waiting run."""
+    others = ImportRun.objects.exclude(pk=run.pk)
+    if running := others.filter(state=RUNNING).order_by("-beat_at").first():
+        return max(run.asked_at, running.beat_at)
+    last = others.exclude(finished_at=None).order_by("-finished_at").first()
+    return max(run.asked_at, last.finished_at) if last is not None and last.finished_at else run.asked_at
+
+
+def looked(run: ImportRun) -> ImportRun:
+    """The run as it is shown: one that lost its process is failed.  Nothing is written."""
+    if why := lost(run):
+        run.state, run.detail = FAILED, why
+    return run
+
+
+def find_run(run_id: int) -> ImportRun:
+    """Raises ImportRun.DoesNotExist."""
+    return looked(ImportRun.objects.select_related("data_set").get(pk=run_id))
+
+
+def open_runs() -> list[ImportRun]:
+    """Those at work and those that wait, in the order in which they come."""
+    return [run for run in map(looked, ImportRun.objects.filter(state__in=OPEN).order_by("id")) if run.state in OPEN]
+
+
+def ended_runs(count: int) -> list[ImportRun]:
+    """The newest that are over."""
+    rows = ImportRun.objects.select_related("data_set").order_by("-id")[: count + len(OPEN) * 10]
+    return [run for run in map(looked, rows) if run.state not in OPEN][:count]
+
+
+def before(run: ImportRun) -> int:
+    """How many imports come before a waiting one."""
+    return ImportRun.objects.filter(state__in=OPEN, pk__lt=run.pk).count()
+
+
+def silent_s(run: ImportRun) -> int:
+    """Seconds since a run at work gave its last sign of life; 0 for any other."""
+    return max(0, int((timezone.now() - run.beat_at).total_seconds())) if run.state == RUNNING else 0
+
+
+def left_s(run: ImportRun) -> int | None:
+    """Seconds until it has read all, at its rate so far; None while that is not known."""
+    left = run.total - run.done
+    return None if run.state != RUNNING or run.rate <= 0 or left <= 0 else -(-left // run.rate)
+
+
+# asking
+
+
+def ask(request: Request, rows: int, by: str, queue: Callable[[int], str]) -> ImportRun:
+    """A new run, put into the queue; the one of the same request that is open already, where there is one.
+
+    `rows`: as estimated.  `queue(run id)` says why it could not be queued: that fails the run at once.
+    """
+    for run in ImportRun.objects.filter(state__in=OPEN):
+        if why := lost(run):
+            _end(run.pk, FAILED, detail=why)
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            run = ImportRun.objects.create(
+                **request._asdict(), asked=request.asked, by=by, asked_at=now, beat_at=now, total=max(rows, 0)
+            )
+    except IntegrityError:
+        return ImportRun.objects.get(asked=request.asked, state__in=OPEN)
+    if fault := queue(run.pk):
+        _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
+        run.refresh_from_db()
+    return run
+
+
+def cancel(run_id: int, by: str) -> bool:
+    """Ask a run to end: one that waits ends here, one at work with its present block.  False: it is over."""
+    if ImportRun.objects.filter(pk=run_id, state=WAITING).update(
+        state=CANCELLED, finished_at=timezone.now(), cancel_asked_by=by, detail=f"cancelled by {by} before it began"
+    ):
+        return True
+    run = ImportRun.objects.filter(pk=run_id, state=RUNNING).first()
+    if run is None:
+        return False
+    if why := lost(run):
+        return _end(run_id, FAILED, detail=why)
+    return bool(ImportRun.objects.filter(pk=run_id, state=RUNNING).update(cancel_asked_by=by))
+
+
+def _end(run_id: int, state: str, **fields: Any) -> bool:
+    fields["detail"] = fields.get("detail", "")[:DETAIL_MAX]
+    rows = ImportRun.objects.filter(pk=run_id, state__in=OPEN)
+    return bool(rows.update(state=state, finished_at=timezone.now(), **fields))
+
+
+# running
+
+
+class Voice:
+    """What an import at work says and hears: its rows into the row, now and then, and whether somebody ended it.
+
+    A database that does not answer is no reason to stop: the import goes on unheard.
+    """
+
+    beat_s = BEAT_S
+
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        self._began: tuple[int, float] | None = None  # the first rows that were told, and when
+        self._said_s = -self.beat_s
+        self._stop = False
+
+    def progress(self, rows: int) -> None:
+        """Rows of the source read so far."""
+        now = time.monotonic()
+        if self._began is None:  # a stopped import's rows come with the first block: they are no measure of the rate
+            self._began = (rows, now)
+        if now - self._said_s < self.beat_s:
+            return
+        self._said_s = now
+        rate = int((rows - self._began[0]) / max(now - self._began[1], 1e-3))
+        mine = ImportRun.objects.filter(pk=self.run_id, state=RUNNING)
+        try:
+            held = mine.update(beat_at=timezone.now(), done=rows, rate=rate)
+            self._stop = not held or mine.exclude(cancel_asked_by="").exists()
+        except DatabaseError as error:
+            log.warning("import %s: the database does not answer: %s", self.run_id, error)
+
+    def cancelled(self) -> bool:
+        """Whether the run was closed, or its end was asked for."""
+        return self._stop
+
+
+def run(run_id: int, voice: type[Voice] = Voice) -> str:
+    """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
+    now = timezone.now()
+    if not ImportRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
+        return ""
+    row = ImportRun.objects.get(pk=run_id)
+    asked, speaks = request_of(row), voice(run_id)
+    try:
+        stored = import_history(
+            source_of(asked),
+            symbol=asked.symbol,
+            options=asked.options,
+            schema=asked.schema,
+            progress=speaks.progress,
+            cancelled=speaks.cancelled,
+            by=row.by,
+        )
+    except ImportCancelled as stopped:
+        _end(run_id, CANCELLED, detail=str(stopped))
+    except (FeedError, MemoryRefused) as refusal:
+        _end(run_id, FAILED, detail=str(refusal))
+    except OSError as error:
+        _end(run_id, FAILED, detail=f"{error.filename or asked.file}: {error.strerror or error}")
+    except Exception as error:
+        _end(run_id, FAILED, detail=f"{type(error).__name__}: {error}")
+        raise
+    else:
+        read = int(stored.report.get("rows_read", stored.rows))
+        _end(run_id, DONE, data_set=stored, done=read, total=read)
+    return str(ImportRun.objects.values_list("state", flat=True).get(pk=run_id))

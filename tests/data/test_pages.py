@@ -1,0 +1,332 @@
+"""The data pages over Django's own client: who may what, the estimate, a set with its gaps, its end."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import databento_dbn as dbn
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
+from desk.audit.models import AuditRecord
+from marketdata import imports
+from marketdata.memory.available import Available
+from marketdata.models import DONE, WAITING, DataSet, ImportRun
+from marketdata.selectors import data_set_path
+from marketdata.services import estimate_import
+from marketdata.store import estimates
+from tests.data.kit import asked, signed_in
+from tests.data.recordings import DAY_BARS, minutes
+from tests.feeds.recordings import a_session, write_dbn
+from tests.shell.frames import make_session
+from tests.web.seed import PASSWORD
+from trading.models import Session
+
+pytestmark = pytest.mark.django_db
+HOLE = range(100, 120)
+REASON = "a newer file stands in its place"
+
+
+@pytest.fixture
+def stored(inbox: Path) -> DataSet:
+    """Seven days of minutes with a hole on the first, and one bad row."""
+    minutes(inbox / "ES_1min.csv", hole=HOLE, bad=7)
+    run = imports.ask(asked("ES_1min.csv"), 2000, "olga", lambda run_id: "")
+    assert imports.run(run.pk) == DONE
+    return DataSet.objects.get()
+
+
+def fields(file: str, **more: str) -> dict[str, str]:
+    return {"folder": str(settings.IMPORT_FOLDERS[0]), "file": file, "symbol": "ES", **more}
+
+
+def text_of(client: Client, path: str, status: int = 200, **given: Any) -> str:
+    answer = client.get(path, **given)
+    assert answer.status_code == status, (path, answer.status_code)
+    return answer.content.decode()
+
+
+def table_of(client: Client, path: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text_of(client, path))))
+
+
+# who may what
+
+
+def test_a_viewer_reads_and_an_operator_imports_and_only_an_admin_deletes(client: Client, stored: DataSet) -> None:
+    victor = signed_in(client, "victor", VIEWER)
+    page = text_of(victor, "/data/")
+    assert f"/data/{stored.pk}/" in page and "/data/import/" not in page
+    assert "Delete…" not in text_of(victor, f"/data/{stored.pk}/")
+    assert "Only an admin deletes data" in text_of(victor, f"/data/{stored.pk}/delete/")
+    assert "Your role, viewer, does not include" in text_of(victor, "/data/import/", 403)
+    posts = ["/data/import/start/", "/data/imports/1/cancel/", "/data/imports/1/again/", f"/data/{stored.pk}/delete/"]
+    assert [victor.post(path).status_code for path in posts] == [403] * 4
+    olga = signed_in(Client(), "olga", OPERATOR)
+    assert "Delete…" not in text_of(olga, f"/data/{stored.pk}/")
+    text_of(olga, "/data/import/")
+    form = {"reason": REASON, "password": PASSWORD, "ticket": ""}
+    assert olga.post(f"/data/{stored.pk}/delete/", form).status_code == 403
+    assert DataSet.objects.count() == 1 and data_set_path(stored).exists()
+
+
+def test_an_empty_store_says_what_to_do(client: Client) -> None:
+    page = text_of(signed_in(client, "olga", OPERATOR), "/data/")
+    assert "Here every stored data set will stand" in page and 'href="/data/import/"' in page
+    victor = signed_in(Client(), "victor", VIEWER)
+    assert "An operator imports the first one." in text_of(victor, "/data/")
+    assert "Files that can be imported will stand here" in text_of(client, "/data/import/")
+    text_of(client, "/data/7/", 404)
+    text_of(client, "/data/imports/7/", 404)
+
+
+# importing
+
+
+def test_files_are_offered_by_name_and_the_instrument_is_read_off_it(client: Client, inbox: Path) -> None:
+    for name in ("ES_1min.csv", "esh4_2024.csv", "nested/SBER_5min.csv", "notes.md"):
+        (inbox / name).parent.mkdir(exist_ok=True)
+        minutes(inbox / name, count=20)
+    olga = signed_in(client, "olga", OPERATOR)
+    page = text_of(olga, "/data/import/")
+    assert "3 files" in page and "notes.md" not in page and str(inbox) in page
+    assert "1 file<" in text_of(olga, "/data/import/?q=sber+5")
+    assert "No file's name holds these words" in text_of(olga, "/data/import/?q=nothing")
+    for name, symbol in (("ES_1min.csv", "ES"), ("esh4_2024.csv", "ES"), ("nested/SBER_5min.csv", "SBER")):
+        page = text_of(olga, "/data/import/", data={"folder": str(inbox), "file": name})
+        assert f"Import as {symbol}" in page, name
+    (inbox / "bars.csv").write_text((inbox / "ES_1min.csv").read_text())
+    page = text_of(olga, "/data/import/", data={"folder": str(inbox), "file": "bars.csv"})
+    assert "Say whose prices it holds" in page and "start-import" not in page
+
+
+@pytest.mark.parametrize("file", ["../secret.csv", "/etc/passwd", "link.csv", "gone.csv"])
+def test_no_address_reads_a_file_outside(client: Client, inbox: Path, file: str) -> None:
+    (inbox.parent / "secret.csv").write_text("timestamp\nsecret")
+    (inbox / "link.csv").symlink_to(inbox.parent / "secret.csv")
+    olga = signed_in(client, "olga", OPERATOR)
+    for data in (fields(file), {"folder": str(inbox), "file": file}, fields(file) | {"folder": str(inbox.parent)}):
+        page = text_of(olga, "/data/import/", 422, data=data)
+        assert "The import was not started." in page and "start-import" not in page
+        assert olga.post("/data/import/start/", data).status_code == 422
+    assert not ImportRun.objects.exists()
+
+
+def test_the_estimate_warns_above_70_percent_and_refuses_above_90(
+    client: Client, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MES-MEM-04 for the blocks of the import and for a whole load: the numbers, and the way that streams."""
+    minutes(inbox / "ES.csv")
+    olga = signed_in(client, "olga", OPERATOR)
+    page = text_of(olga, "/data/import/", data=fields("ES.csv")).partition("<main")[2]
+    assert "192 MiB" in page and "■" not in page and "▲" not in page
+
+    def room(mib: int) -> None:
+        monkeypatch.setattr(estimates, "available", lambda: Available(mib << 20, 4096 << 20, "/sys/fs/cgroup/desk"))
+
+    room(260)
+    page = text_of(olga, "/data/import/", data=fields("ES.csv"))
+    assert "more than 70%" in page and 'aria-disabled="true"' not in page.partition("<main")[2]
+    room(200)
+    page = text_of(olga, "/data/import/", data=fields("ES.csv"))
+    assert "more than 90%" in page and "limited by /sys/fs/cgroup/desk" in page and 'aria-disabled="true"' in page
+    assert "an import reads in blocks" in page
+    answer = olga.post("/data/import/start/", fields("ES.csv"))
+    assert answer.status_code == 422 and "more than 90%" in answer.content.decode()
+    assert not ImportRun.objects.exists()
+    monkeypatch.undo()
+    plain, sort = (estimate_import(inbox / "ES.csv", options) for options in ({}, {"sort": "true"}))
+    sizes = [float(str(size.import_verdict["estimated_mb"])) for size in (plain, sort)]
+    assert sizes[1] > sizes[0], "what is sorted waits in memory"
+
+
+def test_a_reader_s_refusal_is_one_sentence_and_what_was_typed_stays(client: Client, inbox: Path) -> None:
+    (inbox / "ES.parquet").write_bytes(b"PAR1 cut")
+    olga = signed_in(client, "olga", OPERATOR)
+    page = text_of(olga, "/data/import/", 422, data=fields("ES.parquet", contract="ESH4"))
+    assert "is cut or no Parquet file" in page and 'value="ESH4"' in page
+    minutes(inbox / "ES.csv", count=20)
+    page = text_of(olga, "/data/import/", 422, data=fields("ES.csv", bar_s="soon"))
+    assert "is not a positive whole number" in page
+    page = text_of(olga, "/data/import/", 422, data=fields("ES.csv") | {"symbol": "XX"})
+    assert "Select a valid choice" in page
+
+
+def test_started_from_the_page_watched_cancelled_and_begun_again(
+    client: Client, inbox: Path, redis_client: Any
+) -> None:
+    minutes(inbox / "ES.csv")
+    olga = signed_in(client, "olga", OPERATOR)
+    answer = olga.post("/data/import/start/", fields("ES.csv", hours="any"))
+    run = ImportRun.objects.get()
+    assert answer.headers["location"] == f"/data/imports/{run.pk}/"
+    assert (run.state, run.by, run.options) == (WAITING, "olga", {"hours": "any"}) and run.total > 1500
+    assert redis_client.llen("batch") == 1
+    page = text_of(olga, f"/data/imports/{run.pk}/")
+    assert "waits for the batch worker" in page and "hours any" in page and "desk/ops" in page
+    assert olga.post("/data/import/start/", fields("ES.csv", hours="any")).headers["location"].endswith(f"/{run.pk}/")
+    other = olga.post("/data/import/start/", fields("ES.csv")).headers["location"]
+    assert "waits behind 1 import" in text_of(olga, other)
+    assert text_of(olga, "/data/").count("Cancel this import") == 2
+    page = olga.post(f"/data/imports/{run.pk}/cancel/", follow=True).content.decode()
+    assert "cancelled by olga before it began" in page and "Try again" in page
+    again = olga.post(f"/data/imports/{run.pk}/again/").headers["location"]
+    assert again != f"/data/imports/{run.pk}/" and ImportRun.objects.count() == 3
+    assert imports.run(int(again.rstrip("/").rpartition("/")[2])) == DONE
+    page = text_of(olga, again)
+    assert f"Open data set {DataSet.objects.get().pk}" in page and "desk/ops" not in page
+    actions = list(AuditRecord.objects.order_by("seq").values_list("action", "actor"))
+    assert actions.count(("import_asked", "olga")) == 4 and ("import_cancelled", "olga") in actions
+
+
+def test_a_queue_that_is_away_is_said_at_once(client: Client, inbox: Path, settings: Any, free_port: int) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port}/0"
+    minutes(inbox / "ES.csv")
+    olga = signed_in(client, "olga", OPERATOR)
+    page = olga.post("/data/import/start/", fields("ES.csv"), follow=True).content.decode()
+    assert "the queue does not answer" in page and "Try again" in page
+
+
+# a set
+
+
+def test_a_set_tells_what_it_covers_and_what_is_missing(client: Client, stored: DataSet) -> None:
+    victor = signed_in(client, "victor", VIEWER)
+    page = text_of(victor, f"/data/{stored.pk}/")
+    assert stored.source_hash in page and "<dd>olga</dd>" in page
+    gaps = table_of(victor, f"/data/{stored.pk}/gaps.csv")
+    assert len(gaps) == 7, "six nights, and the hole"
+    assert gaps[0] == {"from": "2024-01-02T16:40:00+00:00", "to": "2024-01-02T17:00:00+00:00", "seconds": "1200"}
+    assert "▲ 7 gaps" in page and "20 min 00" in page
+    dropped = table_of(victor, f"/data/{stored.pk}/dropped.csv")
+    assert dropped == [{"reason": "a price is off the tick grid", "rows": "1"}]
+    assert table_of(victor, f"/data/{stored.pk}/examples.csv")[0]["row"] == "9"
+    (month,) = table_of(victor, f"/data/{stored.pk}/months.csv")
+    assert (month["month"], month["rows"], month["gaps"]) == ("2024-01", "1979", "7")
+    (line,) = table_of(victor, "/data/all.csv")
+    assert (line["rows"], line["gaps"], line["dropped"], line["by"]) == ("1979", "7", "1", "olga")
+    text_of(victor, f"/data/{stored.pk}/secrets.csv", 404)
+
+
+def test_a_month_opens_its_days_and_a_day_its_chart(client: Client, stored: DataSet) -> None:
+    victor = signed_in(client, "victor", VIEWER)
+    page = text_of(victor, f"/data/{stored.pk}/?month=2024-01")
+    cells = re.findall(r'\?day=(2024-01-\d\d)#day"><span class="sr">[^<]*</span><b>(\d+)</b>', page)
+    days = {day: int(rows) for day, rows in cells}
+    assert days["2024-01-02"] == DAY_BARS - len(HOLE) - 1 and days["2024-01-03"] == DAY_BARS
+    assert sum(days.values()) == 1979 and "2024-01-06" not in days
+    page = text_of(victor, f"/data/{stored.pk}/?day=2024-01-02")
+    assert page.count("<polyline") == 2, "the line breaks at the hole"
+    assert "lowest 4990.00, highest 5010.00, last 5000.75" in page
+    assert "No bar on this day." in text_of(victor, f"/data/{stored.pk}/?day=2024-01-06")
+    for odd in ("month=2024-13", "day=soon", "day=2024-02-31", "month=../../x", "from=99999", "day=0001-01-01"):
+        text_of(victor, f"/data/{stored.pk}/?{odd}")
+
+
+def test_a_damaged_set_says_so_and_breaks_no_page(client: Client, stored: DataSet) -> None:
+    victor = signed_in(client, "victor", VIEWER)
+    path = data_set_path(stored)
+    (file,) = path.parent.glob(f"{path.stem}.1/ES/*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    assert "cannot be read" in text_of(victor, f"/data/{stored.pk}/?day=2024-01-02")
+    file.unlink()
+    assert "is gone: import ES_1min.csv again" in text_of(victor, f"/data/{stored.pk}/")
+    assert "gone or damaged" in text_of(victor, "/data/")
+    path.write_text('{"format": "scalpdesk-bars"')
+    assert "is a damaged manifest" in text_of(victor, f"/data/{stored.pk}/")
+    path.unlink()
+    assert "is gone" in text_of(victor, f"/data/{stored.pk}/") and "is gone" in text_of(victor, "/data/all.csv")
+
+
+def test_a_recording_has_no_months(client: Client, inbox: Path) -> None:
+    write_dbn(inbox / "es.dbn.zst", dbn.Schema.MBO, a_session())
+    assert imports.run(imports.ask(asked("es.dbn.zst"), 10, "olga", lambda run_id: "").pk) == DONE
+    victor = signed_in(client, "victor", VIEWER)
+    page = text_of(victor, f"/data/{DataSet.objects.get().pk}/?month=2024-01")
+    assert "a recording, kept as it is" in page and "COVERAGE" not in page
+    assert "n/a" in text_of(victor, "/data/")
+
+
+# its end
+
+
+def ticket_of(page: str) -> str:
+    found = re.search(r'name="ticket" value="([^"]+)"', page)
+    assert found is not None
+    return found[1]
+
+
+def test_an_admin_deletes_with_reason_and_password(client: Client, stored: DataSet) -> None:
+    alice = signed_in(client, "alice", ADMIN)
+    path, where = data_set_path(stored), f"/data/{stored.pk}/delete/"
+    form = {"reason": REASON, "ticket": ticket_of(text_of(alice, where))}
+    refused = alice.post(where, form)
+    assert refused.status_code == 422 and "give your password again" in refused.content.decode()
+    short = alice.post(where, form | {"reason": "old", "password": PASSWORD})
+    assert short.status_code == 422 and "10 characters or more" in short.content.decode()
+    late = alice.post(where, form | {"ticket": "old", "password": PASSWORD})
+    assert late.status_code == 422 and "Read it again" in late.content.decode()
+    assert path.exists() and DataSet.objects.exists()
+    answer = alice.post(where, form | {"password": PASSWORD})
+    assert answer.headers["location"] == "/data/"
+    assert not DataSet.objects.exists() and list(path.parent.iterdir()) == []
+    assert ImportRun.objects.get().data_set is None
+    assert "deleted since" in text_of(alice, "/data/")
+    record = AuditRecord.objects.get(action="data_set_deleted")
+    assert (record.actor, record.detail["source"], record.detail["reason"]) == ("alice", "ES_1min.csv", REASON)
+    text_of(alice, where, 404)
+
+
+def test_a_set_that_a_session_was_fed_from_never_goes(client: Client, stored: DataSet) -> None:
+    session = make_session(status="ended")
+    path = data_set_path(stored)
+    alice, where = signed_in(client, "alice", ADMIN), f"/data/{stored.pk}/delete/"
+    for used in (str(path), f"/elsewhere/data/{path.name}", f"/a/other.json,{path}"):
+        spec = session.spec | {"feed": {"name": "replay", "path": used}}
+        Session.objects.filter(pk=session.pk).update(spec=spec)
+        page = text_of(alice, where)
+        assert f"session {session.key}" in page and "Delete it for good" not in page
+        form = {"reason": REASON, "password": PASSWORD, "ticket": ticket_of_deed(alice, stored)}
+        answer = alice.post(where, form)
+        assert answer.status_code == 422 and f"is used by session {session.key}" in answer.content.decode()
+        assert session.key in text_of(alice, f"/data/{stored.pk}/")
+    assert path.exists() and DataSet.objects.exists()
+    spec = session.spec | {"feed": {"name": "replay", "path": f"{path}.copy"}}
+    Session.objects.filter(pk=session.pk).update(spec=spec)
+    assert "No session was fed from it." in text_of(alice, f"/data/{stored.pk}/")
+
+
+def ticket_of_deed(person: Client, row: DataSet) -> str:
+    """What the page would hand out: while a session uses the set it hands out none."""
+    from django.core import signing
+
+    pk = int(person.session["_auth_user_id"])
+    return signing.dumps([pk, f"delete data set {row.pk} {row.path}"], salt="desk.stepup")
+
+
+def test_nothing_is_deleted_while_the_same_file_is_imported(client: Client, stored: DataSet) -> None:
+    from marketdata.store.importing import key_of, work_folder
+
+    alice = signed_in(client, "alice", ADMIN)
+    where = f"/data/{stored.pk}/delete/"
+    path = data_set_path(stored)
+    with work_folder(path.parent, key_of(path)):
+        form = {"reason": REASON, "password": PASSWORD, "ticket": ticket_of(text_of(alice, where))}
+        answer = alice.post(where, form)
+        assert answer.status_code == 422 and "another import of the same file is running" in answer.content.decode()
+    assert path.exists() and DataSet.objects.exists()
+
+
+def test_names_that_a_spreadsheet_would_run_are_quoted(client: Client, inbox: Path) -> None:
+    minutes(inbox / "=cmd()ES.csv", count=20)
+    run = imports.ask(asked("=cmd()ES.csv"), 20, "olga", lambda run_id: "")
+    assert imports.run(run.pk) == DONE
+    victor = signed_in(client, "victor", VIEWER)
+    assert table_of(victor, "/data/all.csv")[0]["source"] == "'=cmd()ES.csv"
+    assert quote("=cmd()ES.csv") in text_of(signed_in(Client(), "olga", OPERATOR), "/data/import/")
