@@ -45,6 +45,12 @@ class Command(BaseCommand):
         parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the reader")
         parser.add_argument("--equity-sample", default="minute", help="bar, minute or day (minute)")
         parser.add_argument("--limit-fill", default="through", help="through or touch: when a target fills (through)")
+        parser.add_argument(
+            "--data-close",
+            default="",
+            metavar="HH:MM",
+            help="where each date's data end, New York: a later flat is refused",
+        )
         parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in --out")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON and nothing else")
 
@@ -76,7 +82,7 @@ class Command(BaseCommand):
         from trading.configs import resolve
         from trading.run.backtest import outputs
         from trading.run.backtest.engine import Backtest
-        from trading.run.backtest.plan import BacktestError, Calendar, plan_of
+        from trading.run.backtest.plan import BacktestError, Calendar, check_data_close, plan_of
         from trading.run.backtest.signals import strategy_of
         from trading.run.backtest.source import BarSource, span_of
 
@@ -95,6 +101,8 @@ class Command(BaseCommand):
         first_ns, last_ns = span_of(path, item, reader)
         calendar = Calendar.between(first_ns, last_ns)
         from_ns, to_ns = _bounds(calendar, options["first"], options["last"])
+        if options["data_close"]:
+            check_data_close(plan, calendar, options["data_close"], from_ns, to_ns)
         source = BarSource(path, item, reader, strategy, from_ns=from_ns, to_ns=to_ns)
         rows, needed, _ = source.estimate()
         if not options["json"]:
