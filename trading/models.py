@@ -309,6 +309,7 @@ class HoldEvent(models.Model):
     raised_ns = models.BigIntegerField()
     cleared_ns = models.BigIntegerField(null=True, blank=True)
     cleared_seq = models.BigIntegerField(null=True, blank=True)
+    source = models.BigIntegerField(default=0, help_text="session that left it standing; 0: it went up in this one")
 
     class Meta:
         constraints = (

@@ -243,6 +243,7 @@ def hold_values(row: HoldEvent) -> dict[str, Any]:
         "since_us": us(row.raised_ns),
         "until_us": us(row.until_ns),
         "cleared_us": us(row.cleared_ns),
+        "source": row.source,
         "value": row.value,
         "limit": row.limit,
     }

@@ -13,6 +13,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
+from trading.accounts.past import AccountBusy, find_past, newest
 from trading.configs import ConfigError, Profile, profile_of
 from trading.control import (
     CommandRefused,
@@ -128,8 +129,11 @@ def store_session(spec: SessionSpec, account: Account, version: ConfigVersion, b
 
 
 def start_session(session_id: int, by: str) -> Session:
-    """Write the session's files, tell the guard, want its loops and give the start.  Raises StartRefused."""
-    session = Session.objects.select_related("version").get(id=session_id)
+    """Write the session's files, tell the guard, want its loops and give the start.  Raises StartRefused.
+
+    It opens with what the last session of its account left (`past`): the spec learns it here, and never changes after.
+    """
+    session = Session.objects.select_related("version", "account").get(id=session_id)
     spec = msgspec.convert(session.spec, SessionSpec)
     if read_latch(var()) is not None:
         raise StartRefused("LATCHED", "the kill latch stands: clear it before a session starts")
@@ -138,13 +142,11 @@ def start_session(session_id: int, by: str) -> Session:
             raise StartRefused("PROFILE", f"session {session.key} was made with another profile")
     except ConfigError as error:
         raise StartRefused("CONFIG", str(error)) from None
-    if not advance_session(session, "start", started_by=by, started_at=timezone.now()):
-        session.refresh_from_db()
-        raise StartRefused("STATE", f"session {session.key} is {session.status}: only a new one can start")
+    spec = _continue(session, spec, by)
     try:
         save_spec(session_folder(session_id), spec)
         note_name(session_folder(session_id), session.version_id, str(session.version))
-        _tell_guard(spec, True)
+        tell_guard(spec, True)
         want_loops(session_id, LOOPS, True)
     except (OSError, SpecError) as error:
         advance_session(session, "refuse", reason=str(error)[:500])
@@ -155,7 +157,32 @@ def start_session(session_id: int, by: str) -> Session:
     return session
 
 
-def _tell_guard(spec: SessionSpec, watched: bool) -> None:
+def _continue(session: Session, spec: SessionSpec, by: str) -> SessionSpec:
+    """Take the account: the session starts, and its spec names what it opens with.  Raises StartRefused.
+
+    The past is read before the transaction, which only looks whether the account is still as it was.
+    """
+    if session.status != states.CREATED:
+        raise StartRefused("STATE", f"session {session.key} is {session.status}: only a new one can start")
+    account = session.account
+    seen = newest(account, spec, session.id)
+    try:
+        past = find_past(account, spec, session.id)
+    except AccountBusy as error:
+        raise StartRefused("ACCOUNT_BUSY", f"{error}; stop it first") from None
+    balance = spec.capital_micros if past is None or past.fault else past.figures["balance_micros"]
+    spec = msgspec.structs.replace(spec, past=past, capital_micros=balance)
+    with transaction.atomic():
+        Account.objects.select_for_update().get(id=account.id)  # one start of an account at a time
+        if newest(account, spec, session.id) != seen:
+            raise StartRefused("ACCOUNT_BUSY", f"another session took account {account.name} meanwhile: try again")
+        stored = msgspec.to_builtins(spec) | {"inputs": session.spec.get("inputs", {})}
+        if not advance_session(session, "start", started_by=by, started_at=timezone.now(), spec=stored):
+            raise StartRefused("STATE", f"session {session.key} was started meanwhile")
+    return spec
+
+
+def tell_guard(spec: SessionSpec, watched: bool) -> None:
     """The guard's own list of what may be trading; it reads the file at every action."""
     target = guard.Target(session=spec.id, key=spec.key, account=spec.key, venue_socket=spec.venue_socket)
     guard.watch(var(), target, watched)
@@ -186,15 +213,16 @@ def reset_halt(session_id: int, codes: Sequence[str], by: str, reason: str) -> C
     if wrong or not codes:
         what = f"{', '.join(wrong)} cannot be lifted by name" if wrong else "nothing was named"
         raise CommandRefused("UNKNOWN_HOLD", f"{what}; halts of this rulebook: {', '.join(halts)}")
-    paused = pause(session_id, by, reason)
-    if paused.state not in (
-        states.ACCEPTED,
-        states.DONE,
-    ):  # the inbox keeps their order: a pause that is in comes first
-        raise CommandRefused(
-            "NOT_PAUSED", f"the session could not be paused first ({paused.detail}): nothing was lifted"
-        )
+    pause_first(session_id, by, reason)
     return send_command(session_id, "reset_halt", by, reason, argument=sum(1 << halts[code] for code in set(codes)))
+
+
+def pause_first(session_id: int, by: str, reason: str) -> None:
+    """The inbox keeps their order: a pause that is in comes before what follows it.  Raises CommandRefused."""
+    paused = pause(session_id, by, reason)
+    if paused.state not in (states.ACCEPTED, states.DONE):
+        words = f"the session could not be paused first ({paused.detail}): nothing was lifted"
+        raise CommandRefused("NOT_PAUSED", words)
 
 
 def stop_session(session_id: int, by: str, reason: str = "", key: uuid.UUID | None = None) -> Session:
@@ -238,7 +266,7 @@ def give_up(session_id: int, why: str) -> bool:
         waiting = Command.objects.filter(session=session, state=states.REQUESTED)
         for ref in list(waiting.values_list("ref", flat=True)):
             advance_command(ref, "not_sent", detail="the session failed before it started")
-    _tell_guard(msgspec.convert(session.spec, SessionSpec), False)
+    tell_guard(msgspec.convert(session.spec, SessionSpec), False)
     return True
 
 
@@ -279,7 +307,7 @@ def _end_if_flat(session: Session) -> None:
         return
     if advance_session(session, "flat", ended_at=timezone.now()):
         want_loops(session.id, tuple(loop for loop in LOOPS if loop != "sinks"), False)
-        _tell_guard(msgspec.convert(session.spec, SessionSpec), False)
+        tell_guard(msgspec.convert(session.spec, SessionSpec), False)
 
 
 def _journal_is_read(session: Session) -> bool:

@@ -11,13 +11,13 @@ from datetime import datetime
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Sum
 from django.utils import timezone
 
 from marketdata.core.records import NO_TICK, NO_TIME
-from risk.core.holds import hold_of
+from risk.core.holds import BIT, hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
+from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.run.bodies.sinks_loop import Retry
@@ -35,6 +35,8 @@ KEPT = (
     kinds.HOLD_CLEARED,
     kinds.RECEIPT,
     kinds.CONFIG_ACTIVE,
+    kinds.PAST,
+    kinds.TRANSFER,
     *range(kinds.ACK, kinds.UNKNOWN_OUTCOME + 1),
 )
 ORDER_CHANGES = ["last_seq", "status", "request", "qty", "filled", "price_tick", "stop_tick", "code", "changed_ns"]
@@ -143,9 +145,6 @@ class _Batch:
         Decision.objects.bulk_create(self.new_decisions)
         Decision.objects.bulk_update(list(self.old_decisions.values()), DECISION_CHANGES)
         HoldEvent.objects.bulk_create([hold for hold in self.holds if hold.pk is None])
-        if self.trades:
-            net = Trade.objects.filter(session=self.session).aggregate(net=Sum("net_micros"))["net"] or 0
-            self.session.balance_micros = int(self.session.spec["capital_micros"]) + net
 
     def _note(self, e: np.record) -> None:
         kind = int(e["kind"])
@@ -165,6 +164,10 @@ class _Batch:
             self._command(e)
         elif kind == kinds.CONFIG_ACTIVE:
             self._version(e)
+        elif kind == kinds.PAST:
+            self._past(e)
+        elif kind == kinds.TRANSFER:
+            self._move_balance(int(e["value"]))
         else:
             self._receipt(e)
 
@@ -228,7 +231,27 @@ class _Batch:
                 )
             )
 
+    def _past(self, e: np.record) -> None:
+        """A balance that was told: what the account opens with, or what a person stated later."""
+        told = int(e["code"]) == PAST_FIGURE and FIGURES[int(e["order_number"])] == "balance_micros"
+        if told or (int(e["code"]) == PAST_STATED and self._is_unreadable()):
+            self.session.balance_micros = int(e["value"])
+
+    def _move_balance(self, micros: int) -> None:
+        """Once each: the cursor moves in the same transaction."""
+        before = self.session.balance_micros
+        opened = int(self.session.spec["capital_micros"]) if before is None else before
+        self.session.balance_micros = opened + micros
+
+    def _is_unreadable(self) -> bool:
+        """The kernel hears a statement under this hold alone."""
+        bit = BIT["STATE_UNREADABLE"]
+        if any(hold.bit == bit and hold.cleared_seq is None for hold in self.holds):
+            return True
+        return HoldEvent.objects.filter(session=self.session, bit=bit, cleared_seq=None).exists()
+
     def _trade(self, e: np.record) -> None:
+        self._move_balance(int(e["value"]))
         self.trades.append(
             Trade(
                 session=self.session,
@@ -277,6 +300,7 @@ class _Batch:
             hold.code = hold_of(self.rules, bit).code
             hold.value, hold.limit, hold.raised_ns = int(e["value"]), int(e["volume"]), int(e["ts_ns"])
             hold.until_ns = None if e["until_ns"] == NO_TIME else int(e["until_ns"])
+            hold.source = int(e["ref"])
             self.holds.append(hold)
             return
         standing = next(

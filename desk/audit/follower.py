@@ -11,6 +11,7 @@ import numpy as np
 from desk.audit.services import Entry, append_many
 from risk.core.holds import LABELS, hold_of
 from trading.core import records as kinds
+from trading.core.past import PAST_SOURCE
 from trading.models import Command, SinkCursor
 from trading.run.context import LoopContext
 from trading.sinks import move_cursor, retried
@@ -30,6 +31,7 @@ KEPT = (
     kinds.HOLD_CLEARED,
     kinds.CONFIG_ACTIVE,
     kinds.LINK,
+    kinds.PAST,
 )
 
 
@@ -79,6 +81,10 @@ class AuditFollower:
             elif kind == kinds.CONFIG_ACTIVE:
                 base |= {"version": int(e["ref"]), "waits_for_flat": int(e["value"])}
                 yield Entry("config", "in_force", "desk", self.key, base)
+            elif kind == kinds.PAST:
+                if e["code"] == PAST_SOURCE:
+                    base |= {"session": int(e["ref"]), "its_seq": int(e["order_number"])}
+                    yield Entry("session", "continues", "desk", self.key, base)
             else:
                 link = LINKS.get(int(e["code"]), str(e["code"]))
                 yield Entry(

@@ -38,7 +38,7 @@ DRIVE, MOMENTS = "trading/core/history/drive.py", "trading/core/history/moments.
 # id | one line | code | what of it is missing; or id | one line | - what is missing, where nothing is done
 # ruff: noqa: E501
 TABLE = f"""
-MES-RISK-01 | risk balance: capital + booked profit - booked fees + transfers | {NOTICES} | nobody sends a transfer; a new session is a fresh account at its configured capital, nothing is carried over
+MES-RISK-01 | risk balance: capital + booked profit - booked fees + transfers | {NOTICES} | transfers by `manage.py sessions transfer` alone, no page
 MES-RISK-02 | equity: balance + open profit at the last mark | {LIMITS}
 MES-RISK-03 | reference balance; re-based when reset_halt clears EQUITY_KILL | {COMMANDS}
 MES-RISK-04 | peak balance; re-based when resume clears ACCOUNT_DRAWDOWN | {ANSWERS}
@@ -56,7 +56,7 @@ MES-RISK-15 | a pause closes nothing; expiry is an event's | {CLOCK}
 MES-RISK-16 | the strongest label is shown | {HOLDS}
 MES-RISK-20 | order of the gate; the first refusing row names the reason | {GATE} | row 1 knows one account, row 8's optional entry filters (FILTERED) do not exist, row 7 hears no MODEL event: the scoring loop checks the network by itself and sends no score without it
 MES-RISK-21 | order of recording a result | {LIMITS}
-MES-RISK-22 | state is journalled before its effects leave; replay is exact | trading/run/bodies/risk_loop.py
+MES-RISK-22 | state is journalled before its effects leave; replay is exact; a new session opens with what the last one left | trading/core/past.py
 MES-SIZE-01 | tiers; a boundary belongs to the lower one | {SIZING}
 MES-SIZE-02 | steps and caps of a size | {SIZING}
 MES-SIZE-03 | no size breaks a budget | {SIZING}
@@ -74,13 +74,13 @@ MES-EOD-01 | phases and schedules as data | {CALENDARS}
 MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS} | pre-flight asks with the simulated venue's cut-off alone; nobody asks for a platform's, or again at the roll
 MES-EOD-03 | early closes shift the phases | {CALENDARS}
 MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
-MES-EOD-05 | data that end before the schedule | - no option `data_close`
+MES-EOD-05 | data that end before the schedule | {BACKTEST}/plan.py | an option of the command, `--data-close`, not of a profile
 MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK} | the alert is the hold on the screen; no message leaves the desk
 MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
 MES-BREAK-04 | summary of a trading day | trading/run/journal/daily.py | written on demand (`manage.py sessions days`), over one session: figures of the last 20 days do not reach into earlier sessions
-MES-BREAK-05 | no backtest day loses more than its limit and the last slippage | trading/run/backtest/summary.py | days beyond it are listed; falls from the peak balance are not
+MES-BREAK-05 | no backtest day loses more than its limit and the last slippage, no fall from the peak more than its limit and one trade | trading/run/backtest/summary.py
 MES-HOLD-EQUITY_KILL | equity lost from the reference | {LIMITS}
 MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}
 MES-HOLD-NAKED_POSITION | no stop covers the position | {PROTECT}
@@ -103,7 +103,7 @@ MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | nothing 
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
-MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | a session starts from its configured capital, not from equity at the first reconciliation
+MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | no hold INSTRUMENT_CAP; the price is the mid alone, for entries are market orders; costs of 5 bps a side are a constant

@@ -14,11 +14,15 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from marketdata.core.instruments import instrument
 from tests.backtest.market import at
 from tests.backtest.parts import S
 from tests.bootstrap import ROOT
+from trading.config.schema import load_file
+from trading.configs import FOLDER
 from trading.management.commands.backtest import Command
 from trading.run.backtest import outputs
+from trading.run.backtest.plan import BacktestError, Calendar, check_data_close, plan_of
 
 MODULE = '''
 import numpy as np
@@ -259,3 +263,31 @@ def test_the_examples_of_the_page_run(made: Path, monkeypatch: pytest.MonkeyPatc
     dipped = run(folder / "bars.parquet", "dips", strategy="dips:decide")
     assert crossed["trades"]["count"] > 0 and dipped["trades"]["count"] > 0
     assert crossed["run"]["signals_hash"] != dipped["run"]["signals_hash"]
+
+
+def test_a_schedule_beyond_the_data_is_refused_mes_eod_05(made: Path) -> None:
+    """Data of the day session end at 16:00: who must be flat at 16:08 would be closed by the end of the data."""
+    with pytest.raises(
+        CommandError, match=r"EOD_SCHEDULE_BEYOND_DATA: on 2026-03-03 schedule topstep .* 16:08 .* 16:00"
+    ):
+        run(made, data_close="16:00")
+    assert not (made.parent / "out").exists()
+    for close in ("16:08", "16:08:00", "23:59"):
+        assert run(made, data_close=close, overwrite=True)["trades"]["count"] > 0, "not later than the data's end"
+    assert run(made, config="demo-mes", data_close="10:30", overwrite=True), "nobody must be flat in all hours"
+    with pytest.raises(CommandError, match="'4pm' is no time of day"):
+        run(made, data_close="4pm", overwrite=True)
+    with pytest.raises(CommandError, match="'1605' is no time of day"):
+        run(made, data_close="1605", overwrite=True)
+
+
+def test_an_early_close_counts_as_the_end_of_its_date_mes_eod_05(made: Path) -> None:
+    """Nothing is checked without the option, and a date outside --from and --to is none of the run's."""
+    assert run(made)["trades"]["count"] > 0
+    plan = plan_of(load_file(FOLDER / "mes-topstep.yaml"), instrument("MES"))
+    first, last = at("2025-11-27", "12:00:00"), at("2025-11-28", "12:00:00")
+    calendar = Calendar.between(first, last)
+    check_data_close(plan, calendar, "16:30", -(2**62), 2**62)
+    with pytest.raises(BacktestError, match="EOD_SCHEDULE_BEYOND_DATA: on 2025-11-28"):
+        check_data_close(plan, calendar, "12:00", at("2025-11-28", "09:00:00"), 2**62)
+    check_data_close(plan, calendar, "12:00", 2**61, 2**62)

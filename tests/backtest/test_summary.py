@@ -191,3 +191,27 @@ def test_a_curve_that_does_not_fit_is_refused_before_anything_is_read_mes_mem_04
         source.estimate(outputs.curve_bytes(shipped(), Calendar.between(start, start)))
     minutes = outputs.curve_bytes(shipped(sample="minute"), Calendar.between(start, start))
     assert source.estimate(minutes)[1] == alone + minutes(2000, S)
+
+
+def test_a_fall_from_the_peak_beyond_its_limit_is_listed_mes_break_05() -> None:
+    """One contract through its stop: what it lost is said beside what is beyond the limit."""
+    bars = """
+    2026-03-03
+    10:00:00    0   0   0   0  +1 .72
+    10:00:01    0   0   0   0
+    10:00:02  -60 -60 -60 -60
+    """
+    plan = shipped()
+    near = replace(plan, limits=plan.limits | {"drawdown_micros_max": 50_000_000})
+    (told,) = [line for line in summary.warnings(through_loop(near, bars_of(bars))[1], 0, {}) if "peak" in line]
+    assert told == (
+        "2026-03-03T15:00:02Z the balance fell 78.340000 from its peak, 28.340000 beyond the limit;"
+        " the last trade lost 78.340000"
+    )
+    assert not [line for line in summary.warnings(through_loop(plan, bars_of(bars))[1], 0, {}) if "peak" in line]
+
+
+def test_no_fall_exceeds_its_limit_by_more_than_one_trade_mes_break_05() -> None:
+    """Random runs: what is beyond the limit is the last trade's, for the hold that it raises ends trading."""
+    listed = [line for seed in range(8) for line in summary.warnings(drawn(seed), 0, {}) if "from its peak" in line]
+    assert all("more than that trade" not in line for line in listed)

@@ -147,14 +147,17 @@ class Desk:
         return outputs
 
     def configure(self, version: int = 1) -> list[np.record]:
+        outputs = self.configure_limits(version)
+        window = {"code": NORMAL, "value": T0 - S, "until_ns": T0 + 10**15, "ref": 20260304}
+        self.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, **window)
+        return outputs
+
+    def configure_limits(self, version: int = 1) -> list[np.record]:
         for name, value in self.limits.items():
             self.event(r.CONFIG, instrument=ACCOUNT_SCOPE, code=LIMIT_INDEX[name], value=value)
         if version == 1:
             self.add_instrument(0)
-        outputs = self.event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=version)
-        window = {"code": NORMAL, "value": T0 - S, "until_ns": T0 + 10**15, "ref": 20260304}
-        self.event(r.WINDOW_SET, instrument=ACCOUNT_SCOPE, **window)
-        return outputs
+        return self.event(r.CONFIG_COMMIT, instrument=ACCOUNT_SCOPE, ref=version)
 
     def add_instrument(self, instrument: int) -> None:
         """One more of the same kind; before START only."""

@@ -263,11 +263,18 @@ def test_after_an_unlock_nothing_trades_until_a_person_resumes_k05() -> None:
     assert decision(desk.score()) == codes.APPROVED
 
 
-def test_a_halt_that_was_no_kill_is_lifted_without_a_pause_mes_risk_13() -> None:
+def test_a_halt_is_lifted_into_a_pause_by_the_kernel_itself_mes_risk_13_k05() -> None:
+    """No service has to pause first: whoever sends the reset, nobody trades on by itself."""
     desk = Desk()
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE and standing(desk) == set(), (
+        "there was nothing to lift"
+    )
     desk.account.holds |= 1 << BIT["DUPLICATE_STORM"]
     desk.command(r.RESET_HALT)
-    assert standing(desk) == set()
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["OPERATOR_PAUSE"]
+    desk.command(r.RESUME)
+    assert decision(desk.score()) == codes.APPROVED
 
 
 @pytest.mark.parametrize("code", [r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL])

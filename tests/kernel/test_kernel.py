@@ -189,6 +189,7 @@ def test_one_score_makes_one_order_even_when_the_venue_refused_it_p16() -> None:
         assert decision(desk.score(ts_venue_ns=at_ns)) == codes.DUPLICATE
     assert "DUPLICATE_STORM" in standing(desk), "3 in 60 s"
     desk.command(r.RESET_HALT)
+    desk.command(r.RESUME)
     assert decision(desk.score(ts_venue_ns=at_ns - 1)) == codes.DUPLICATE, "an older one is no news either"
 
 

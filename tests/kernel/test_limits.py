@@ -136,6 +136,7 @@ def test_equity_kill_fires_once_and_is_rebased_mes_acc_x13_mes_risk_03_mes_hold_
     desk.command(r.RESET_HALT)
     assert "EQUITY_KILL" not in standing(desk)
     assert desk.account.reference_micros == desk.account.equity_micros
+    desk.command(r.RESUME)  # a reset pauses (K-05)
     lose(desk, 4)
     assert "EQUITY_KILL" not in standing(desk), "the next small loss does not fire it again"
 

@@ -21,8 +21,11 @@ from tests.oracle.rules.facts import OPEN, Event
 from tests.oracle.rules.holds import BITS, LABELS, TABLE, strongest_label
 from trading.core import records as r
 from trading.core.kernel import run, step
+from trading.core.past import PAST_HOLD, PAST_SOURCE
 from trading.core.records import Params, State
+from trading.run.journal.closing import closing_of, past_of
 from trading.run.replica import Kernel
+from trading.run.spec import past_events
 
 PACK = Struct("<3q6hi20q")
 CODE_NAMES = gate.CODE_NAMES[MES]
@@ -199,6 +202,7 @@ class Batch:
         self.sent = np.zeros(events_max * 16, EVENT)
         self.counts = np.zeros(events_max, np.int64)
         self.rows = np.zeros((events_max, len(COLUMNS)), np.int64)
+        self.last = Kernel()  # as the last comparison left it
 
     def kernel(self, records: np.ndarray, crashes: Sequence[tuple[int, int]]) -> tuple[int, Kernel]:
         """All events through a fresh kernel.  A crash (snapshot, at): the kernel dies after event `at`, the one that
@@ -227,6 +231,7 @@ def compare(
     """The first difference between what the oracle said and what the kernel does; None when they agree."""
     records = encode(events)
     total, last = batch.kernel(records, crashes)
+    batch.last = last
     sent = batch.sent[:total]
     counts = batch.counts[: len(events)]
     numbers = kernel_numbers(sent)
@@ -241,6 +246,22 @@ def compare(
     if same_figures and same_outputs and np.array_equal(wanted[:, 1:], numbers):
         return _batch_loop(records, last, events)
     return _first(events, wanted, np.column_stack((of_event, numbers)), batch.rows[: len(events)], figures_of_oracle)
+
+
+def told(rows: Sequence[Event]) -> list[tuple[int, int, int]]:
+    """PAST rows as (code, figure or bit, value or end), sorted; of the source only its number."""
+    said = [(e.code, e.number, e.until if e.code == PAST_HOLD else e.value) for e in rows if e.code != PAST_SOURCE]
+    return sorted([(PAST_SOURCE, 0, rows[0].ref), *said])
+
+
+def heritage(kernel: Kernel, session: int, at: int) -> list[tuple[int, int, int]]:
+    """The same rows by the product: what this kernel leaves to a session whose clock begins at `at`."""
+    rows = past_events(past_of(closing_of(kernel, session, bytes(32)), MES, at), at)
+    said = [
+        (int(e["code"]), int(e["order_number"]), int(e["until_ns"] if e["code"] == PAST_HOLD else e["value"]))
+        for e in rows[1:]
+    ]
+    return sorted([(PAST_SOURCE, 0, int(rows[0]["ref"])), *said])
 
 
 def _batch_loop(records: np.ndarray, last: Kernel, events: Sequence[Event]) -> Difference | None:

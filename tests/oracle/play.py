@@ -5,11 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from tests.oracle.around import setup
 from tests.oracle.around.life import World
-from tests.oracle.compare import Batch, Difference, compare, oracle_row
+from tests.oracle.compare import Batch, Difference, compare, heritage, oracle_row, told
+from tests.oracle.heritage import FIGURES, left
 from tests.oracle.invariants import Broken, Watch
 from tests.oracle.rules.desk import Desk, Output
-from tests.oracle.rules.facts import Event
+from tests.oracle.rules.facts import Event, S
 from trading.core import records as r
 
 Crashes = Sequence[tuple[int, int]]
@@ -25,6 +27,9 @@ class Life:
         self.crashes: list[tuple[int, int]] = []
         self.broken = ""
         self.prologue = 0
+        self.brought: list[Event] = []  # what its account came with
+        self.began = 0
+        self.desk = Desk()
 
     def count(self, reached: Counter[str]) -> None:
         """What this life reached: refusals, holds, orders, outcomes."""
@@ -41,10 +46,11 @@ class Life:
                     reached[f"{r.KIND_NAMES[kind].lower()} {r.ROLES.get(role, '')}".strip()] += 1
 
 
-def live(seed: int, events: int) -> Life:
+def live(seed: int, events: int, brought: Sequence[Event] = (), at: int = setup.T0, day: int = setup.DAY) -> Life:
     """A random life of `events` events after its set-up, on the oracle alone, its invariants watched."""
-    life, desk = Life(), Desk()
-    world = World(seed, desk)
+    life = Life()
+    desk, life.brought, life.began = life.desk, list(brought), at
+    world = World(seed, desk, brought, at, day)
     watch = Watch(desk)
     life.prologue = world.prologue
     for _ in range(world.prologue + events):
@@ -64,9 +70,36 @@ def live(seed: int, events: int) -> Life:
     return life
 
 
+def sessions(seed: int, events: int) -> list[Life]:
+    """One account in two or three sessions: each opens with what the one before left, now and then not all of it.
+
+    The next clock goes on, begins again at the same time, on another day, or on an earlier one.
+    """
+    rng = random.Random(seed ^ 0xACC7)
+    found = [live(seed, events)]
+    for number in range(1, rng.choice((2, 3))):
+        before = found[-1].desk
+        today = max(setup.DAY, before.trading_day)
+        at, day = rng.choice(
+            (
+                (setup.T0, setup.DAY),
+                (before.now + S, today),
+                (before.now + S, today),
+                (before.now + 20 * 3600 * S, today + 1),
+                (setup.T0, setup.DAY - 5),
+            )
+        )
+        brought = left(before, number, at)
+        if rng.random() < 0.1:
+            brought.pop(rng.randrange(1, 1 + len(FIGURES)))
+        found.append(live(seed + 1_000_003 * number, events, brought, at, day))
+    return found
+
+
 def again(events: Sequence[Event]) -> Life:
     """The same events on a fresh oracle."""
-    life, desk = Life(), Desk()
+    life = Life()
+    desk = life.desk
     watch = Watch(desk)
     for k, e in enumerate(events):
         watch.before()
@@ -94,6 +127,18 @@ def fault(life: Life, batch: Batch) -> str:
         return f"invariant: {life.broken}"
     difference: Difference | None = compare(batch, life.events, life.said, life.rows, life.crashes)
     return "" if difference is None else f"difference: {difference}"
+
+
+def heirs_fault(lives: Sequence[Life], batch: Batch) -> str:
+    """What is wrong with an account's sessions: one of them, or what the product hands from one to the next."""
+    for number, life in enumerate(lives, 1):
+        if text := fault(life, batch):
+            return text if len(lives) == 1 else f"session {number} of {len(lives)}: {text}"
+        if number < len(lives) and len(lives[number].brought) == len(left(life.desk, number, lives[number].began)):
+            ours, theirs = heritage(batch.last, number, lives[number].began), told(lives[number].brought)
+            if ours != theirs:
+                return f"heritage of session {number}:\n  product: {ours}\n  oracle: {theirs}"
+    return ""
 
 
 def kind_of(text: str) -> str:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from marketdata.core.records import ACCOUNT_SCOPE
+from risk.core.records import MES
 from tests.kernel.desk import Desk, S
 from tests.kernel.test_limits import USD, WIDE, lose, next_day
+from tests.kernel.test_past import heir, left, state, unreadable
 from trading.core import records as r
+from trading.run.journal.closing import past_of
 from trading.run.journal.daily import Day, daily_summaries
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.journal.writer import JournalWriter
@@ -124,3 +127,25 @@ def test_a_desk_without_a_day_has_no_summary(tmp_path: Path) -> None:
     desk.event(r.TIMER)
     found: list[Day] = daily_summaries(journal(desk, tmp_path))
     assert found == []
+
+
+def test_a_heirs_first_day_is_its_own_mes_break_04(tmp_path: Path) -> None:
+    """The day that the past told was lived by another session: no row of it, and nothing of it in the figures."""
+    before = Desk(WIDE)
+    lose(before, 8)
+    past = past_of(left(before), MES, before.now_ns)
+    desk = heir(past, WIDE, before.now_ns + 20 * 3600 * S, 20260305)
+    lose(desk, 2)
+    (day,) = daily_summaries(journal(desk, tmp_path))
+    assert (day.day, day.trades, day.net_micros) == (20260305, 1, -2 * TICK - FEE)
+    assert day.max_drawdown_micros == 2 * TICK + FEE, "from the balance it opened with"
+
+
+def test_a_stated_balance_is_no_result_mes_break_04(tmp_path: Path) -> None:
+    desk = unreadable(WIDE)
+    state(desk)
+    desk.command(r.RESET_HALT)
+    desk.command(r.RESUME)
+    lose(desk, 2)
+    (day,) = daily_summaries(journal(desk, tmp_path))
+    assert (day.net_micros, day.transfer_micros) == (-2 * TICK - FEE, 900 * USD - WIDE["capital_micros"])

@@ -28,7 +28,7 @@ def test_a_stopping_session_ends_only_after_the_venue_proved_flat(redis_server, 
     session = make_session(redis_url=redis_server)
     ring(session, redis_client)
     spec = load_spec(services.session_folder(session.id))
-    services._tell_guard(spec, True)
+    services.tell_guard(spec, True)
     want_loops(session.id, LOOPS, True)
     services.stop_session(session.id, "alice", "enough")
     session.refresh_from_db()
@@ -107,7 +107,7 @@ def test_only_a_session_without_a_clock_is_given_up(status: str, clock: bool, go
     session = make_session(status=status)
     folder = services.session_folder(session.id)
     spec = load_spec(folder)
-    services._tell_guard(spec, True)
+    services.tell_guard(spec, True)
     want_loops(session.id, LOOPS, True)
     if clock:
         (folder / CLOCK_FILE).write_bytes(b"{}")

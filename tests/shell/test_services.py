@@ -242,7 +242,7 @@ def test_a_command_without_a_receipt_becomes_unknown_and_a_late_receipt_still_en
 def test_a_kill_goes_on_when_a_sessions_files_cannot_be_read():
     """K-04: what the ring cannot be told, the guard does."""
     session = make_session()
-    services._tell_guard(load_spec(services.session_folder(session.id)), True)
+    services.tell_guard(load_spec(services.session_folder(session.id)), True)
     (services.session_folder(session.id) / "spec.json").write_text("{")
     report = services.kill("alice", "fire", second_road=lambda by, reason: {"flat": True, "road": "guard"})
     assert (report.road, report.flat) == ("guard", True)
@@ -251,7 +251,7 @@ def test_a_kill_goes_on_when_a_sessions_files_cannot_be_read():
 
 def test_a_kill_latches_first_and_takes_the_second_road_when_redis_is_dead(monkeypatch):
     session = make_session()
-    services._tell_guard(load_spec(services.session_folder(session.id)), True)
+    services.tell_guard(load_spec(services.session_folder(session.id)), True)
     calls = []
 
     def second(by: str, reason: str) -> dict:

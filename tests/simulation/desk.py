@@ -1,5 +1,6 @@
 """A risk loop stepped by hand between a real inbox and a real outbox; the test stands where feed and execution do."""
 
+import msgspec
 import numpy as np
 
 from marketdata.core.records import NO_TIME, new_events
@@ -18,22 +19,26 @@ from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.clock import SessionClock, boot_ns, load_clock, save_clock
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.recovery import account_event
+from trading.run.spec import PastSpec
 from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Board, Stream
 
 
 class Desk:
     """Inbox, outbox and the loop between them."""
 
-    def __init__(self, tmp_path, server: RedisServer, speed: float = 1.0, **limits: int) -> None:
+    def __init__(
+        self, tmp_path, server: RedisServer, speed: float = 1.0, *, past: PastSpec | None = None, fence: int = 0,
+        **limits: int,
+    ) -> None:  # fmt: skip
         self.server, self.folder = server, tmp_path / "7"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=fence > 0)  # with a fence: around what another one left
         server.client().flushall()
-        self.spec = make_spec(server.url, "", speed, **limits)
+        self.spec = msgspec.structs.replace(make_spec(server.url, "", speed, **limits), past=past)
         save_clock(self.folder, SessionClock(START_NS, boot_ns(), speed))
         self.inbox = Stream(server.client(), self.spec.key, INBOX)
         self.outbox = Stream(server.client(), self.spec.key, OUTBOX)
         self.board = Board(server.client(), self.spec.key)
-        self.fence = 0
+        self.fence = fence
         self.ref = 0
         self.start()
 

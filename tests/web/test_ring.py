@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.web.access.kit import locked
 from tests.web.conftest import Watcher
 from tests.web.pages.looks import AXE, violations
-from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, ring, sessions, start, table, until
+from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, rest, ring, sessions, start, table, until
 from tests.web.seed import PASSWORD
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
@@ -183,9 +183,9 @@ def test_pause_keeps_and_stop_proves(whole_desk: Ring, alice: httpx.Client, page
 
 def test_the_report_adds_up(whole_desk: Ring, alice: httpx.Client, page: Page) -> None:
     """The report's figures are the ledger's sums, exactly; CSV has points, offsets, and every row whatever the page."""
-    running = {key: row for key, row in sessions(alice).items() if row["status"] == "running"}
-    number = max(int(key[1:]) for key, row in running.items() if int(row["trades"]) > 2)
-    alice.post(f"/sessions/{number}/command/", data={"kind": "stop"}, headers=post_headers(alice))
+    number = max(int(key[1:]) for key, row in sessions(alice).items() if int(row["trades"]) > 2)
+    if sessions(alice)[f"s{number}"]["status"] == "running":
+        alice.post(f"/sessions/{number}/command/", data={"kind": "stop"}, headers=post_headers(alice))
     until(lambda: sessions(alice)[f"s{number}"]["status"] == "ended", "the end")
     until(lambda: not unexplained(alice, number), "a ledger that is read to its end, every decision with its reason")
     trades = table(alice, number, "trades")
@@ -293,6 +293,7 @@ def tab_to(page: Page, selector: str, presses: int = 120) -> None:
 
 def test_by_keyboard_alone(whole_desk: Ring, alice: httpx.Client, page: Page) -> None:
     """UI-30: start paper, read why, flatten and kill without a pointer; the focus is visible at each step."""
+    rest(alice)  # one account trades in one session
     page.context.add_cookies([*whole_desk.cookies(), {"name": "coach", "value": "off", "url": whole_desk.url}])
     page.goto(f"{whole_desk.url}/welcome/")
     tab_to(page, "a.primary")

@@ -12,6 +12,7 @@ from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
 from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
 from trading.core.effects import blank, clear_hold, raise_hold
+from trading.core.past import open_account, raise_past
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
     CANCEL_ALL,
@@ -61,7 +62,7 @@ def is_flat(state: State) -> bool:
 def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all).
 
-    STATE_UNREADABLE needs balance, peak and reference stated: no event does, so a reset that asks for it is refused.
+    STATE_UNREADABLE goes once a person stated the figures under it (`past`); before that it is refused.
     """
     account = state.account[0]
     done = True
@@ -103,7 +104,8 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == RESET_HALT:
         mask = _narrowed(RESET_MASK[account.rules], e.value)
         done = is_flat(state) and _index_is_calm(account, params, mask)
-        done = done and account.holds & mask & 1 << _UNREADABLE == 0  # until somebody can state the figures
+        unreadable = account.holds & mask & 1 << _UNREADABLE != 0
+        done = done and (not unreadable or account.told == 1)
         if done:
             n = _reset_halt(state, e, out, n)
     else:
@@ -125,13 +127,15 @@ def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 @inner
 def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
-    """Open the latch and lift halts.  After a kill nobody trades on by itself: a pause stays until `resume` (K-05)."""
+    """Open the latch and lift halts.  After it nobody trades on by itself: a pause stays until `resume` (K-05)."""
     account = state.account[0]
     mask = _narrowed(RESET_MASK[account.rules], e.value)
+    if account.holds & mask != 0 or (mask >> _KILL & 1 and account.latched == 1):
+        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
     if mask >> _KILL & 1:
-        if account.latched == 1 or account.holds >> _KILL & 1:
-            n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
         account.latched = 0
+    if mask >> _UNREADABLE & 1:
+        account.told = 0
     if account.holds >> _TOTAL_LOSS & 1 and mask >> _TOTAL_LOSS & 1:
         account.reference_micros = account.equity_micros
     return _clear(state, out, n, mask)
@@ -220,19 +224,13 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         params.pending[i] = new
     account.pending_version = e.ref
     if first:
-        capital = params.limits[0].capital_micros
-        account.balance_micros = capital
-        account.reference_micros = capital
-        account.equity_micros = capital
-        account.peak_micros = capital
-        account.day_peak_micros = capital
-        account.day_base_micros = capital
-        account.capital_micros = capital
+        open_account(state, params)
         account.rules = MOEX if params.limits[0].rules == MOEX else MES  # never changes in a session
     else:
         params.limits[0].rules = account.rules
     account.version = e.ref
     account.clock_ns = account.now_ns
+    n = raise_past(state, out, n) if first else n
     return _config_row(state, e.ref, out, n)
 
 

@@ -17,6 +17,7 @@ from trading.core.commands import apply_pending, on_command, on_commit, on_confi
 from trading.core.effects import set_condition
 from trading.core.entry.policy import continue_reversal, on_score
 from trading.core.market import follow_market, note_market
+from trading.core.past import on_past
 from trading.core.records import (
     ACK,
     COMMAND,
@@ -29,6 +30,7 @@ from trading.core.records import (
     LINK_LATCH,
     LINK_STREAM,
     MODEL,
+    PAST,
     RECON,
     SCORE,
     TIMER,
@@ -120,6 +122,9 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: in
     elif kind == WINDOW_SET:
         _on_window(state, params, e)
         return watch_clock(state, params, out, n)
+    elif kind == PAST:
+        on_past(state, params, e)
+        n = check_limits(state, params, out, n, False)
     elif MODEL <= kind <= TRANSFER:
         n = on_notice(state, params, e, out, n)
         n = check_limits(state, params, out, n, False)

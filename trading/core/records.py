@@ -43,6 +43,7 @@ PROBE = 33  # round trip of the trading connection, value in ns; code = PROBE_LO
 INDEX = 34  # volatility index, value in hundredths of a point (MOEX-RISK-05)
 DRIFT = 35  # code = DRIFT_*: severity of the last drift report
 JOB = 36  # code = 1 while a calibration runs, 0 when none does
+PAST = 37  # what the account brings from its last session; code = PAST_* of `trading.core.past`
 TRANSFER = 39  # money that the operator booked in or out: value in micros, signed (MES-RISK-01)
 # kinds 40..59: outputs
 SUBMIT = 40
@@ -84,6 +85,7 @@ KIND_NAMES = {
     INDEX: "INDEX",
     DRIFT: "DRIFT",
     JOB: "JOB",
+    PAST: "PAST",
     TRANSFER: "TRANSFER",
     SUBMIT: "SUBMIT",
     CANCEL: "CANCEL",
@@ -298,6 +300,9 @@ ACCOUNT = np.dtype(
             ("probe_lost", "<i8"),
             ("probe_good", "<i8"),
             ("bucket_full_ns", "<i8"),  # when the bucket of entry slices is full again (MOEX-RISK-10)
+            ("past", "<i8"),  # number of the session that this one continues, 0 = none
+            ("past_holds", "<i8"),  # its holds, told before the first limits and raised with them
+            ("told", "<i8"),  # before the limits: figures that were told, a bit each; later 1: a person stated them
         ],
     )
 )

@@ -36,7 +36,7 @@ class History(NamedTuple):
 
 
 def add_history_arguments(parser: CommandParser) -> None:
-    """--config, --data, --strategy, --from, --to, --symbol, --option, --set, --limit-fill."""
+    """--config, --data, --strategy, --from, --to, --symbol, --option, --set, --limit-fill, --data-close."""
     parser.add_argument("--config", required=True, help="profile (mes-topstep), version (mes-topstep@3) or YAML file")
     parser.add_argument("--data", required=True, help="number of a stored data set, or a file of bars")
     parser.add_argument(
@@ -59,6 +59,12 @@ def add_history_arguments(parser: CommandParser) -> None:
     parser.add_argument("--symbol", default="MES", help="instrument (MES)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the reader")
     parser.add_argument("--limit-fill", default="through", help="through or touch: when a target fills (through)")
+    parser.add_argument(
+        "--data-close",
+        default="",
+        metavar="HH:MM",
+        help="where each date's data end, New York: a later flat is refused",
+    )
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -80,7 +86,7 @@ def opened(options: dict[str, Any], equity_sample: str = "minute") -> History:
     from risk.services import contract_fault
     from trading.config.paths import with_values
     from trading.configs import resolve
-    from trading.run.backtest.plan import BacktestError, Calendar, plan_of
+    from trading.run.backtest.plan import BacktestError, Calendar, check_data_close, plan_of
     from trading.run.backtest.signals import strategy_of
     from trading.run.backtest.source import BarSource, span_of
 
@@ -103,6 +109,8 @@ def opened(options: dict[str, Any], equity_sample: str = "minute") -> History:
     first_ns, last_ns = span_of(path, item, reader)
     calendar = Calendar.between(first_ns, last_ns)
     from_ns, to_ns = bounds(calendar, options["first"], options["last"])
+    if options["data_close"]:
+        check_data_close(plan, calendar, options["data_close"], from_ns, to_ns)
     source = BarSource(path, item, reader, strategy, from_ns=from_ns, to_ns=to_ns)
     return History(profile, plan, item, strategy, source, calendar)
 

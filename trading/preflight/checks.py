@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ from marketdata.feeds.port import FeedError
 from risk.core.records import UNSET
 from risk.schema import FIELDS
 from trading import configs, services
+from trading.accounts import past
 from trading.models import Account, ConfigVersion, Session
 from trading.preflight import plans, probes
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
@@ -119,6 +121,7 @@ LINES = (
     _Line("limits", lazy("Configuration and limits"), "P-07", lazy("active, hash right, every limit set"), "config"),
     _Line("mode", lazy("Mode"), "G-04", lazy("open to the profile"), "config"),
     _Line("account", lazy("Account"), "P-13", lazy("the profile's venue and currency"), "accounts"),
+    _Line("past", lazy("What the account brings"), "MES-RISK-22", lazy("known, and in no other session"), "sessions"),
     _Line("feed", lazy("Market data opens"), "P-04", lazy("readable to its end, a book where one is needed"), "form"),
     _Line("size", lazy("Contract fits the limits"), "P-14", lazy("one entry risks no more than a trade may"), "config"),
     _Line("hours", lazy("Hours"), "P-03", lazy("the data reach entry hours"), "form"),
@@ -155,11 +158,12 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     found: dict[str, Found] = {}
     version, profile = _configuration(plan.profile, found)
     account = None if profile is None else plan.account or _account(profile)
-    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="pre-flight")
+    pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="pre-flight")
     jobs: dict[str, Future[Found]] = {name: pool.submit(_own_connection, probe) for name, probe in _asks(plan)}
     planned = None
     if profile is not None and version is not None and account is not None:
         planned = plans.ask(plan.mode, plan.feed, plan.scorer, account, version, profile)
+        jobs["past"] = pool.submit(_own_connection, partial(_past, account, planned, wait_s))
     found["build"] = probes.probe_build(settings.CODE_HASH, evidence.code_on_disk)
     found["clock"] = probes.probe_clock(*probes.kernel_clock(), probes.clock_step_ms())
     found["drill"] = _drill(evidence, at)
@@ -303,6 +307,25 @@ def _describe(name: str, spec: SessionSpec) -> str:
     if name == "size":
         return symbols
     return _hours(spec)
+
+
+def _past(account: Account, planned: "Future[SessionSpec]", wait_s: float) -> Found:
+    """Which session this one continues, and under which holds it opens; a start reads it again."""
+    try:
+        spec = planned.result(max(0.1, wait_s - 0.5))  # so that this row says so, not "no answer"
+    except TimeoutError:
+        return Found(WARN, _("not known while the recording is read; the start waits for it"))
+    except (services.StartRefused, FeedError, OSError):
+        return Found(UNKNOWN, _("not known before the session can be made"))
+    try:
+        found = past.find_past(account, spec)
+    except past.AccountBusy as error:
+        return Found(FAIL, str(error), _("Stop that session first"))
+    words = past.in_words(found, spec)
+    if found is None or not (found.fault or found.holds):
+        return Found(PASS, words)
+    advice = _("State its figures once it runs") if found.fault else _("It opens under these holds")
+    return Found(WARN, words, advice)
 
 
 def _hours(spec: SessionSpec) -> str:

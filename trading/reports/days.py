@@ -47,7 +47,7 @@ def with_results(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     held = HoldEvent.objects.filter(session_id__in=ids).values("session_id").annotate(n=Count("id"))
     holds = {row["session_id"]: row["n"] for row in held}
     broke: dict[int, list[dict[str, str]]] = {}
-    for session_id, code in HoldEvent.objects.filter(session_id__in=ids, code__in=BREACHES).values_list(
+    for session_id, code in HoldEvent.objects.filter(session_id__in=ids, source=0, code__in=BREACHES).values_list(
         "session_id", "code"
     ):
         broke.setdefault(session_id, []).append({"code": code, "text": ""})

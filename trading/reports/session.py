@@ -6,14 +6,17 @@ the session's page and its CSV files.
 
 from typing import Any
 
+import msgspec
 from django.db.models import Avg, Count, F, Max, Min, Sum
 
 from risk.core import codes
 from risk.core.codes import APPROVED
 from risk.core.gate import RULES, code_name
 from risk.core.holds import BIT, HOLDS
+from trading.accounts.past import figures_of
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
+from trading.run.spec import SessionSpec
 from trading.selectors import rulebook_of, session_row, session_summary, us
 
 # The gate's rules that are limits: a refusal by one of them is a limit touched (P-08 … P-20).
@@ -49,8 +52,15 @@ def report(session_id: int) -> dict[str, Any]:
         "exits": exits(session_id),
         "broken": broken_rules(session_id),
         "verdict": verdict(session, broken_rules(session_id)),
+        "past": past_values(stored) if stored.get("past") else None,
         "inputs": stored.get("inputs", {}) | {"feed": stored.get("feed", {}), "scorer": stored.get("scorer", {})},
     }
+
+
+def past_values(stored: dict[str, Any]) -> dict[str, Any] | None:
+    """What the session opened with, by its own spec; None for the first of its account."""
+    spec = msgspec.convert(stored, SessionSpec)
+    return None if spec.past is None else figures_of(spec.past, spec)
 
 
 def _trade_figures(session_id: int) -> dict[str, Any]:
@@ -105,7 +115,7 @@ def refusals(session_id: int) -> list[dict[str, Any]]:
 def limits_touched(session_id: int, refused: list[dict[str, Any]]) -> dict[str, Any]:
     """Which limits refused something or raised a hold, of how many."""
     names = [row["name"] for row in refused if row["code"] in LIMIT_CODES]
-    held = HoldEvent.objects.filter(session_id=session_id, bit__in=LIMIT_BITS).values_list("code", flat=True)
+    held = HoldEvent.objects.filter(session_id=session_id, source=0, bit__in=LIMIT_BITS).values_list("code", flat=True)
     names += sorted(set(held) - set(names))
     every = len(LIMIT_CODES) + len(set(LIMIT_HOLDS) - {"PRICE_MOVE"})
     return {"names": names, "touched": len(names), "all": every}
@@ -128,7 +138,8 @@ def exits(session_id: int) -> list[dict[str, Any]]:
 
 def broken_rules(session_id: int) -> list[dict[str, str]]:
     """Holds that stood because a rule was broken: code and words, each once."""
-    bits = set(HoldEvent.objects.filter(session_id=session_id, bit__in=BREACH_BITS).values_list("bit", flat=True))
+    own = HoldEvent.objects.filter(session_id=session_id, source=0, bit__in=BREACH_BITS)  # not what it was brought
+    bits = set(own.values_list("bit", flat=True))
     rows = HOLDS[rulebook_of(session_id)] if bits else ()
     return [{"code": hold.code, "text": hold.trigger} for hold in rows if hold.bit in bits]
 

@@ -117,6 +117,7 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("effect", lambda r: EFFECTS[_hold(r).effect]),
         Column("clears_by", lambda r: CLEARINGS[_hold(r).clearing]),
         Column("cause", lambda r: _hold(r).trigger), Column("journal_seq", lambda r: str(r.seq)),
+        Column("left_by_session", lambda r: str(r.source) if r.source else ""),
     ]),
     "commands": (Command, "id", [
         Column("requested", lambda r: _wall(r.requested_at)), Column("finished", lambda r: _wall(r.finished_at)),

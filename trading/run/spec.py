@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from marketdata.core.records import ACCOUNT_SCOPE, new_events
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME, new_events
 from marketdata.core.sessions import PHASES, WINDOW_CAPACITY
+from risk.core.holds import BIT
 from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX, SPEC_FIELDS, SPEC_INDEX
-from trading.core.records import CONFIG, CONFIG_COMMIT, INSTRUMENT_CAPACITY, WINDOW_SET
+from trading.core.past import FIGURES, PAST_FIGURE, PAST_HOLD, PAST_SOURCE, PAST_STATED, STATED
+from trading.core.records import CONFIG, CONFIG_COMMIT, INSTRUMENT_CAPACITY, PAST, WINDOW_SET
 from trading.run.clock import SPEED_MAX, TAPE, write_atomic
 
 SPEC_FILE = "spec.json"
@@ -61,8 +63,34 @@ class ScorerSpec(msgspec.Struct, frozen=True):
     options: dict[str, float] = {}
 
 
+class HeldSpec(msgspec.Struct, frozen=True):
+    """One hold that the last session left standing.  `until_ns`: NO_TIME for one that no time ends."""
+
+    code: str
+    since_ns: int
+    until_ns: int
+    value: int
+    limit: int
+
+
+class PastSpec(msgspec.Struct, frozen=True):
+    """What an account brings from the session that it was in last, as of that one's journal frame `seq`.
+
+    `figures`: names = trading.core.past.FIGURES.  `fault`: why nothing is known; the session then opens under
+    STATE_UNREADABLE, and figures and holds are empty.
+    """
+
+    session: int
+    seq: int = 0
+    state_sha256: str = ""
+    closed_ns: int = NO_TIME
+    figures: dict[str, int] = {}
+    holds: list[HeldSpec] = []
+    fault: str = ""
+
+
 class SessionSpec(msgspec.Struct, frozen=True):
-    """A session, whole.  Times in ns UTC, money in micros of `currency`."""
+    """A session, whole.  Times in ns UTC, money in micros of `currency`; it opens with `capital_micros`."""
 
     id: int
     key: str
@@ -81,6 +109,7 @@ class SessionSpec(msgspec.Struct, frozen=True):
     created_ns: int
     venue_socket: str
     redis_url: str
+    past: PastSpec | None = None  # None: the first session of its account
 
 
 def _require(truth: bool, words: str) -> None:
@@ -108,6 +137,9 @@ def check_spec(spec: SessionSpec) -> None:
     _require(spec.venue.fill_model in FILL_MODELS, f"fill model {spec.venue.fill_model!r} is unknown")
     _require(spec.venue.latency_ns >= 0 and spec.venue.slip_ticks >= 0, "latency and slippage are not negative")
     _require(len(spec.windows) <= WINDOW_CAPACITY, f"{len(spec.windows)} windows; at most {WINDOW_CAPACITY} fit")
+    if spec.past is not None:
+        unknown = sorted(set(spec.past.figures) - set(FIGURES)) + [h.code for h in spec.past.holds if h.code not in BIT]
+        _require(not unknown, f"unknown in the past: {', '.join(unknown)}")
     last_end = None
     for _, phase, start_ns, end_ns, _ in spec.windows:
         _require(0 <= phase < len(PHASES), f"phase {phase} of a window is unknown")
@@ -145,7 +177,7 @@ def version_word(version_hash: str) -> int:
 
 
 def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
-    """EVENTs that configure a fresh kernel: limits, instruments, commit, windows.  All stamped `ts_ns`, seq 0."""
+    """EVENTs that configure a fresh kernel: its past, limits, instruments, commit, windows.  Stamped `ts_ns`, seq 0."""
     limits = [(ACCOUNT_SCOPE, LIMIT_INDEX[name], spec.limits[name]) for name in LIMIT_FIELDS if name in spec.limits]
     for i, item in enumerate(spec.instruments):
         limits += [(i, SPEC_INDEX[name], item.values[name]) for name in SPEC_FIELDS if name in item.values]
@@ -161,4 +193,40 @@ def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
         instrument, phase, start_ns, end_ns, trading_day = window
         row["kind"], row["instrument"], row["code"] = WINDOW_SET, instrument, phase
         row["value"], row["until_ns"], row["ref"] = start_ns, end_ns, trading_day
+    return events if spec.past is None else np.concatenate([past_events(spec.past, ts_ns), events])
+
+
+def statement(figures: dict[str, int]) -> np.ndarray:
+    """One PAST EVENT by which a person states what nobody could read; names = trading.core.past.STATED, in micros."""
+    event = new_events(1)
+    event["kind"], event["code"], event["instrument"] = PAST, PAST_STATED, ACCOUNT_SCOPE
+    event["value"], event["volume"], event["qty"], event["fee_micros"] = (figures[name] for name in STATED)
+    return event
+
+
+def past_events(past: PastSpec, ts_ns: int) -> np.ndarray:
+    """PAST EVENTs: the source, its figures and holds; of a past that nobody can read, the hold that says so."""
+    holds = past.holds
+    if past.fault:
+        holds = [HeldSpec("STATE_UNREADABLE", ts_ns, NO_TIME, past.session, 0)]
+    events = new_events(1 + len(past.figures) + len(holds))
+    events["kind"], events["instrument"], events["ref"] = PAST, ACCOUNT_SCOPE, past.session
+    events["ts_ns"] = events["ts_venue_ns"] = ts_ns
+    source = events[0]
+    source["code"], source["order_number"], source["ts_venue_ns"] = PAST_SOURCE, past.seq, past.closed_ns
+    words = np.frombuffer(bytes.fromhex(past.state_sha256.rjust(64, "0")), "<i8")
+    source["value"], source["volume"], source["qty"], source["until_ns"] = words
+    rows = iter(events[1:])
+    for at, name in enumerate(FIGURES):
+        if name in past.figures:
+            row = next(rows)
+            row["code"], row["order_number"], row["value"] = PAST_FIGURE, at, past.figures[name]
+    for row, held in zip(rows, holds, strict=True):
+        row["code"], row["order_number"], row["value"], row["volume"] = (
+            PAST_HOLD,
+            BIT[held.code],
+            held.value,
+            held.limit,
+        )
+        row["ts_venue_ns"], row["until_ns"] = held.since_ns, held.until_ns
     return events

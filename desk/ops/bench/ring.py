@@ -55,7 +55,12 @@ def start(seed: int, changed: Mapping[str, object] | None = None) -> Session:
     values = profile.to_values()
     values["risk"] |= dict(changed or {})
     version = configs.store(configs.parse_profile(values), author=BY, reason="benchmark")
-    account = services.demo_account(profile)
+    account = services.open_account(  # a measurement continues no other one
+        name=f"{BY} {boot_ns()}",
+        venue=profile.market.venue,
+        currency=profile.market.currency,
+        balance_micros=profile.limits()["capital_micros"],
+    )
     feed = FeedSpec(name="simulated", symbols=["MES"], seed=seed, speed=1.0, options={"rate": RATE})
     session = services.create_session(account=account, version=version, feed=feed, by=BY)
     return services.start_session(session.id, BY)

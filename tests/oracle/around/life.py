@@ -6,9 +6,11 @@ as the desk says the same.  Most draws are ordinary, so that lives trade; the re
 
 import random
 from collections import deque
+from collections.abc import Sequence
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
+from tests.oracle import heritage
 from tests.oracle.around import setup
 from tests.oracle.around.venue import Venue
 from tests.oracle.rules.desk import Desk, Output
@@ -23,19 +25,21 @@ PERSON = (r.PAUSE, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, 
 class World:
     """One random life.  `next()` is the next event, `heard()` takes what the desk said about it."""
 
-    def __init__(self, seed: int, desk: Desk) -> None:
+    def __init__(
+        self, seed: int, desk: Desk, brought: Sequence[Event] = (), at: int = setup.T0, day: int = setup.DAY
+    ) -> None:
         self.rng = random.Random(seed)
         self.desk = desk
-        self.now = setup.T0
+        self.now = at
         self.calm = self.rng.random() < 0.5  # little happens but the market, scores and the clock
         self.limits = setup.draw_theme(self.rng) if self.calm else setup.draw_limits(self.rng)
         self.prices = [20_000, 30_000] if self.rng.random() < 0.95 else [12, 9]
-        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits, self.prices))
+        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits, self.prices, at, day, brought))
         self.later: list[Event] = []  # what ends by itself after a while: a gap, a halt, a lost link
         self.prologue = len(self.agenda)
         self.venue = Venue(self.rng)
         self.bars = self.rng.choice((0.0, 0.0, 0.1, 0.5))  # share of bars among the prices
-        first = setup.T0 - setup.T0 % MINUTE
+        first = at - at % MINUTE
         self.bar_end = [first, first + 7 * S]
         self.version = 1
         self.scored = self.now
@@ -79,6 +83,8 @@ class World:
         self._wait(S // 5)
         if self._is_held() and rng.random() < 0.1:
             return self._person()
+        if "STATE_UNREADABLE" in self.desk.holds and rng.random() < 0.05:
+            return self._statement()
         if "MIN_BALANCE" in self.desk.holds and rng.random() < 0.03:
             return self._event(r.TRANSFER, instrument=ACCOUNT_SCOPE, value=700_000_001)
         if dice < 0.40:
@@ -198,6 +204,19 @@ class World:
             value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(BY_RESUME + BY_RESET)]
         ref = int(rng.random() < 0.9)  # 0: no person gave it
         return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value, ref=ref)
+
+    def _statement(self) -> Event:
+        """A person states what nobody can read, not always in sense, and asks for the reset."""
+        rng, usd = self.rng, setup.USD
+        balance = rng.choice((9_000 * usd, 10_000 * usd, 10_000 * usd, 2**61))
+        figures = {"volume": balance + rng.choice((0, 50 * usd, -1)), "qty": balance + rng.choice((0, 100 * usd))}
+        figures |= {"value": balance, "fee": rng.choice((0, -40 * usd, 40 * usd))}
+        scope = {"instrument": ACCOUNT_SCOPE}
+        rows = [self._event(r.PAST, code=heritage.STATED, **figures, **scope)] if rng.random() < 0.9 else []
+        value = rng.choice((0, 1 << BITS["STATE_UNREADABLE"]))
+        rows.append(self._event(r.COMMAND, code=r.RESET_HALT, value=value, ref=1, **scope))
+        self.agenda.extend(rows[1:])
+        return rows[0]
 
     def _notice(self) -> Event:
         """What other loops, the event list and the books say."""

@@ -1,6 +1,7 @@
 """How a random desk is set up: limits from roomy to impossible, two instruments, session windows, links, a start."""
 
 import random
+from collections.abc import Sequence
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
@@ -18,6 +19,7 @@ from tests.oracle.rules.facts import (
 from trading.core import records as r
 
 T0 = 1_772_600_000_000_000_000
+DAY = 20260304
 MINUTE, HOUR = 60 * S, 3600 * S
 USD = 1_000_000
 
@@ -198,12 +200,12 @@ def staged(now: int, limits: dict[str, int]) -> list[Event]:
     ]
 
 
-def windows(rng: random.Random) -> list[Event]:
-    """Three short trading days, each with all its phases, whole days between them."""
+def windows(rng: random.Random, at: int = T0, first: int = DAY) -> list[Event]:
+    """Three short trading days, each with all its phases, whole days between them; the first holds `at`."""
     rows = []
     hurried = rng.random() < 0.15  # no time to be flat before the cut-off
-    start = T0 - rng.randrange(1, 10 * S) if rng.random() < 0.95 else T0 + MINUTE
-    for day in range(20260304, 20260307):
+    start = at - rng.randrange(1, 10 * S) if rng.random() < 0.95 else at + MINUTE
+    for day in range(first, first + 3):
         for phase in (NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT, AFTER_HOURS):
             longest = HOUR if phase == NORMAL else 2 * MINUTE
             lengths: tuple[int, ...] = (S // 2, 5 * S, longest)
@@ -212,30 +214,34 @@ def windows(rng: random.Random) -> list[Event]:
             if hurried:
                 lengths = HURRIED.get(phase, lengths)
             end = start + rng.choice(lengths)
-            rows.append(Event(r.WINDOW_SET, T0, instrument=ACCOUNT_SCOPE, code=phase, value=start, until=end, ref=day))
+            rows.append(Event(r.WINDOW_SET, at, instrument=ACCOUNT_SCOPE, code=phase, value=start, until=end, ref=day))
             start = end if phase != AGGRESSIVE_EXIT or rng.random() < 0.9 else end + S
         start += rng.choice((MINUTE, 20 * HOUR))
     return rows
 
 
-def prologue(rng: random.Random, limits: dict[str, int], prices: list[int]) -> list[Event]:
-    """From nothing to a desk that may trade; now and then a step is missing."""
-    rows = [Event(r.TIMER, T0)] if rng.random() < 0.05 else []
+def prologue(
+    rng: random.Random, limits: dict[str, int], prices: list[int], at: int = T0, day: int = DAY,
+    past: Sequence[Event] = (),
+) -> list[Event]:  # fmt: skip
+    """From nothing to a desk that may trade; now and then a step is missing.  `past`: what its account brings."""
+    rows = [Event(r.TIMER, at)] if rng.random() < 0.05 else []
+    rows += past
     skipped = rng.choice(GATE_ONLY) if rng.random() < 0.03 else ""
-    rows += staged(T0, {name: value for name, value in limits.items() if name != skipped})
+    rows += staged(at, {name: value for name, value in limits.items() if name != skipped})
     for index, spec in enumerate((FUTURE, SHARE if rng.random() < 0.5 else FUTURE)):
         tradable = int(index == 0 or rng.random() < 0.95)
         for name, value in (spec | {"tick_nanos": 10**7, "lot": 1, "tradable": tradable}).items():
-            rows.append(Event(r.CONFIG, T0, instrument=index, code=SPEC_INDEX[name], value=value))
-    steps = [Event(r.CONFIG_COMMIT, T0, instrument=ACCOUNT_SCOPE, ref=1)]
-    rows += steps + windows(rng)
+            rows.append(Event(r.CONFIG, at, instrument=index, code=SPEC_INDEX[name], value=value))
+    steps = [Event(r.CONFIG_COMMIT, at, instrument=ACCOUNT_SCOPE, ref=1)]
+    rows += steps + windows(rng, at, day)
     for link in (r.LINK_EXECUTION, r.LINK_DATABASE, r.LINK_STREAM):
-        rows.append(Event(r.LINK, T0, instrument=ACCOUNT_SCOPE, code=link, value=1))
+        rows.append(Event(r.LINK, at, instrument=ACCOUNT_SCOPE, code=link, value=1))
     for code in (r.RECON_BEGIN, r.RECON_END):
-        rows.append(Event(r.RECON, T0, instrument=ACCOUNT_SCOPE, code=code))
+        rows.append(Event(r.RECON, at, instrument=ACCOUNT_SCOPE, code=code))
     if rng.random() < 0.98:
-        rows.append(Event(r.COMMAND, T0, instrument=ACCOUNT_SCOPE, code=r.START))
+        rows.append(Event(r.COMMAND, at, instrument=ACCOUNT_SCOPE, code=r.START))
     for index, price in enumerate(prices):
-        rows.append(Event(m.QUOTE, T0, instrument=index, bid=price, ask=price + 1))
-    rows.append(Event(r.TIMER, T0))
+        rows.append(Event(m.QUOTE, at, instrument=index, bid=price, ask=price + 1))
+    rows.append(Event(r.TIMER, at))
     return rows

@@ -199,10 +199,12 @@ def trip_over(d: "Desk", i: Instrument, price: int) -> None:
     """MES-RISK-08, -09: a trade is flat to flat, net of fees; zero changes no streak, nor does what nobody knows."""
     net = i.trip_gross - i.trip_fee
     d.trades += 1
+    d.day_trades += 1
     if i.unpriced:
         pass
     elif net > 0:
         d.wins, d.streak = d.wins + 1, 0
+        d.day_wins += 1
     elif net < 0:
         note_loss(d)
     d.say(

@@ -55,12 +55,15 @@ def next_moment(d: "Desk") -> int:
 
 
 def roll(d: "Desk") -> None:
-    """MES-RISK-14: on the first event of a new trading day."""
+    """MES-RISK-14: on the first event of a new trading day; an account's day never goes back."""
     day = next((w[3] for w in reversed(d.windows) if w[0] <= d.now), 0)
-    if day == d.trading_day:
+    if day <= d.trading_day:
         return
     d.trading_day, d.day_net, d.streak = day, 0, 0
-    d.day_peak = d.equity()
+    d.day_trades = d.day_wins = d.day_losses = 0
+    d.day_peak = d.day_base = d.equity()
+    if d.version != 0:
+        d.capital = min(d.equity(), d.limits.capital_micros)
     d.breaches.clear()
     for code in BY_ROLL:
         d.clear_hold(code)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from marketdata.core import records as m
 from marketdata.core.sessions import WINDOW_CAPACITY
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
+from tests.oracle.heritage import open_account, raise_past
 from tests.oracle.rules.clock import clock
 from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event, S
 from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
@@ -79,9 +80,13 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
-        unreadable = "STATE_UNREADABLE" in d.holds and (e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1)
-        done = d.is_flat() and not unreadable  # its clearing wants balance, peak and reference stated; nothing can
+        asked = e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1
+        done = d.is_flat() and (d.stated or not asked or "STATE_UNREADABLE" not in d.holds)
         if done:
+            named = [c for c in BY_RESET if e.value == 0 or e.value >> BITS[c] & 1]
+            if any(c in d.holds for c in named) or ("KILL_SWITCH" in named and d.latched):
+                d.raise_hold("OPERATOR_PAUSE")  # nobody trades on by himself (K-05)
+            d.stated = d.stated and not asked
             clear(d, BY_RESET, e.value)
     else:
         done = False
@@ -105,9 +110,7 @@ def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
     for code in codes:
         if narrowed != 0 and not narrowed >> BITS[code] & 1:
             continue
-        if code == "KILL_SWITCH":  # after a kill nobody trades on by himself (K-05)
-            if d.latched or code in d.holds:
-                d.raise_hold("OPERATOR_PAUSE")
+        if code == "KILL_SWITCH":
             d.latched = False
         if code in d.holds and code == "EQUITY_KILL":
             d.reference = d.equity()
@@ -143,6 +146,7 @@ def on_notice(d: "Desk", e: Event) -> None:
         d.reference += e.value
         d.peak += e.value
         d.day_peak += e.value
+        d.day_base += e.value
 
 
 def on_link(d: "Desk", e: Event) -> None:
@@ -183,8 +187,10 @@ def on_commit(d: "Desk", e: Event) -> None:
         d.pending[name] = new
     d.pending_version = d.version = e.ref
     if first:
-        d.balance = d.balance_at_start = d.reference = d.peak = d.day_peak = d.limits.capital_micros
+        open_account(d)
     d.next_look = d.now
+    if first:
+        raise_past(d)
     say_version(d, e.ref)
 
 

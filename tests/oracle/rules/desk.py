@@ -9,6 +9,7 @@ from typing import Any
 
 from marketdata.core import records as m
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
+from tests.oracle import heritage
 from tests.oracle.rules import answers, clock, commands, limits, market, protect
 from tests.oracle.rules.facts import (
     CANCELLING,
@@ -62,7 +63,8 @@ class Desk:
         self.recon_ts: int | None = None
         self.balance_at_start = 0
         self.balance = self.realised = self.fees = self.day_net = self.reference = 0
-        self.peak = self.day_peak = 0
+        self.peak = self.day_peak = self.day_base = self.capital = 0
+        self.day_trades = self.day_wins = self.day_losses = 0
         self.breaches: dict[str, tuple[int, int]] = {}  # a limit in breach → since when, marks in a row
         self.streak_until: int | None = None
         self.present: int | None = None
@@ -71,6 +73,10 @@ class Desk:
         self.next_look = 0  # when time alone next changes something
         self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0
+        self.past = 0  # the session that this one continues
+        self.told: dict[str, int] = {}  # figures that were told and have not counted yet
+        self.stated = False  # a person said what nobody could read
+        self.past_holds: dict[str, int | None] = {}
         self.sent: list[int] = []  # the second of every message to the venue
         self.duplicates: list[int] = []
         self.out: list[Output] = []
@@ -117,6 +123,9 @@ class Desk:
         elif e.kind == r.LINK:
             commands.on_link(self, e)
             clock.links(self)
+        elif e.kind == r.PAST:
+            heritage.on_past(self, e)
+            limits.check(self, False)
         elif e.kind == r.CONFIG_COMMIT:
             commands.on_commit(self, e)
             clock.links(self)

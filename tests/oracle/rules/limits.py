@@ -64,6 +64,7 @@ def check(d: "Desk", is_mark: bool) -> None:
 def note_loss(d: "Desk") -> None:
     """One losing trade: the streak, and the pause that it asks for (MES-RISK-09, -12)."""
     d.losses += 1
+    d.day_losses += 1
     d.streak += 1
     if 0 < d.limits.streak_hard <= d.streak:
         d.streak_until = d.now + d.limits.streak_hard_pause_ns

@@ -19,6 +19,7 @@ import httpx
 from desk.ops.programs import LOOP_WORKERS
 from tests.bootstrap import ROOT
 from tests.web.kit import Desk, csrf
+from tests.web.seed import PASSWORD
 
 FIRST_RUN = {
     "feed": "simulated",
@@ -89,8 +90,22 @@ def sessions(client: httpx.Client) -> dict[str, dict[str, str]]:
     return {row["session"]: row for row in csv.DictReader(io.StringIO(answer.text))}
 
 
+def rest(client: httpx.Client) -> None:
+    """End what runs, its pause lifted: an account trades in one session, and the next one opens with what this left."""
+    live = [key for key, row in sessions(client).items() if row["status"] in ("starting", "running", "stopping")]
+    for key in live:
+        number = int(key.removeprefix("s"))
+        until(lambda key=key: sessions(client)[key]["status"] != "starting", f"{key} runs")
+        if any(row["hold"] == "OPERATOR_PAUSE" and not row["cleared"] for row in table(client, number, "holds")):
+            asked = {"kind": "resume", "reason": "the next test goes on", "password": PASSWORD}
+            client.post(f"/sessions/{number}/command/", data=asked, headers=csrf(client), timeout=30)
+        client.post(f"/sessions/{number}/command/", data={"kind": "stop"}, headers=csrf(client), timeout=30)
+        until(lambda key=key: sessions(client)[key]["status"] in ("ended", "failed"), f"the end of {key}")
+
+
 def start(client: httpx.Client, **fields: str) -> int:
-    """Start a session by the same form that the page sends, once pre-flight passes; its id."""
+    """Start a session by the same form that the page sends, once nothing else runs and pre-flight passes; its id."""
+    rest(client)
     asked = {
         "feed": "simulated",
         "profile": "demo-mes",

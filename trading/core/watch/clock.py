@@ -141,10 +141,13 @@ def next_window_ns(windows: np.ndarray, count: int, now_ns: int) -> int:
 
 @inner
 def _roll(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """The first event of a new trading day (MES-RISK-14, MOEX-RISK-03): TRADING_DAY holds and today's figures end."""
+    """The first event of a new trading day (MES-RISK-14, MOEX-RISK-03): TRADING_DAY holds and today's figures end.
+
+    An account's day never goes back: a session whose clock begins before the day that its past brought is still in it.
+    """
     account = state.account[0]
     day = day_at(params.windows, account.window_count, account.now_ns)
-    if day == account.trading_day:
+    if day <= account.trading_day:
         return n
     account.trading_day = day
     account.day_net_micros = 0

@@ -3,6 +3,7 @@
 A start passes the same pre-flight as on the page, or is refused with the same sentence; `new --no-start` only makes.
 """
 
+import argparse
 import json
 from typing import Any
 
@@ -10,8 +11,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
+from marketdata.core.units import micros_from_text
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
+from trading.accounts import remedies
 from trading.models import Account, Session
 from trading.preflight import checks
 from trading.reports import daily
@@ -20,10 +23,25 @@ from trading.run.journal.segment import JournalBroken
 from trading.run.spec import FeedSpec, ScorerSpec
 
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
+TEXTS = {
+    "days": "summary of each trading day, from the journal",
+    "state": "state figures that the desk could not read, and lift STATE_UNREADABLE; the session stays paused",
+    "transfer": "book money into the account or out of it (negative); no part of the day's net",
+    "abandon": "give up a session that can never end: under the kill latch, once the venue shows nothing of it",
+}
+FIGURES = {
+    "balance": "risk balance now",
+    "peak": "highest risk balance since the account was opened, or since its last re-basing",
+    "reference": "balance that the total loss is counted from",
+    "day-net": "booked net of this trading day",
+}
 
 
 class Command(BaseCommand):
-    help = "Sessions: list, show, days, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset."
+    help = (
+        "Sessions: list, show, days, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset,"
+        " state, transfer, abandon."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
@@ -43,8 +61,8 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "days", "start", "reset", *VERBS):
-            text = "summary of each trading day, from the journal" if name == "days" else f"{name} one session"
+        for name in ("show", "days", "start", "reset", "state", "transfer", "abandon", *VERBS):
+            text = TEXTS.get(name, f"{name} one session")
             verb = verbs.add_parser(name, help=text)
             verb.add_argument("session", type=int)
             verb.add_argument("--by", default="operator")
@@ -54,6 +72,10 @@ class Command(BaseCommand):
         reset.add_argument(
             "--hold", action="append", default=[], metavar="CODE", help="halt to lift, as the page names it"
         )
+        for name, text in FIGURES.items():
+            words = {"required": True, "metavar": "MONEY", "help": f"{text}, in the account's currency"}
+            verbs.choices["state"].add_argument(f"--{name}", type=_micros, **words)
+        verbs.choices["transfer"].add_argument("--amount", type=_micros, required=True, metavar="MONEY", help="signed")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -85,8 +107,17 @@ class Command(BaseCommand):
         if verb == "stop":
             return selectors.session_row(services.stop_session(options["session"], options["by"], options["reason"]).id)
         target = options["session"], options["by"], options["reason"]
+        if verb == "abandon":
+            return selectors.session_row(remedies.abandon(*target).id)
+        if verb == "transfer":
+            remedies.transfer(target[0], options["amount"], *target[1:])
+            return {"session": target[0], "amount_micros": options["amount"], "state": "sent"}
         if verb == "reset":
             command = services.reset_halt(target[0], options["hold"], *target[1:])
+        elif verb == "state":
+            names = [name.replace("-", "_") for name in FIGURES]
+            stated = {f"{name}_micros": options[name] for name in names}
+            command = remedies.state_figures(target[0], stated, *target[1:])
         else:
             command = services.send_command(target[0], verb, *target[1:])
         return {"command": str(command.key), "kind": command.kind, "state": command.state, "detail": command.detail}
@@ -130,6 +161,14 @@ class Command(BaseCommand):
         if session is None:
             raise CommandError(f"no session has the number {options['session']}")
         return selectors.session_row(checks.start_made(session, _evidence(), options["by"]).id)
+
+
+def _micros(text: str) -> int:
+    """Money as a person writes it → micros."""
+    try:
+        return micros_from_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _evidence() -> checks.Evidence:

@@ -144,7 +144,8 @@ class Life:
         self.decisions: dict[Key, Said] = {}
         self.holds: Counter[int] = Counter()
         self.orders = self.trades = self.won = self.closed_micros = self.questions = 0
-        self.start_micros = spec.limits.get("capital_micros", spec.capital_micros)
+        capital = spec.limits.get("capital_micros", spec.capital_micros)
+        self.start_micros = capital if spec.past is None else spec.past.figures.get("balance_micros", capital)
         self._answers, self._nothing = engine.new_answers(), new_events(0)
         self._given = 0  # market events of the present part that the venue has
         self._committed = False

@@ -6,8 +6,10 @@ Called by `engine`; it knows no database and no clock.
 """
 
 import functools
+import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -15,13 +17,18 @@ from marketdata.calendars import (
     CME_CALENDAR,
     DAY_NS,
     NEW_YORK,
+    SCHEDULES,
     CalendarError,
     Session,
     cme_sessions,
     local_date,
+    local_ns,
+    session_phases,
     windows,
 )
 from marketdata.core.instruments import Instrument
+from marketdata.core.sessions import MUST_BE_FLAT
+from marketdata.core.units import NANOS
 from risk.core.records import SPEC_FIELDS
 from trading.config.schema import Profile, bar_limits, profile_hash
 from trading.core.history.records import NEVER_NS, POINT, Desk, Tables, new_run
@@ -44,6 +51,7 @@ from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, 
 SAMPLES_NS = {"bar": 1, "minute": 60_000_000_000, "day": NEVER_NS}  # of the curve that is kept; "bar" = every row
 LIMIT_FILLS = ("through", "touch")  # MES-BT-13
 VENUE = "cme"
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 
 
 class BacktestError(ValueError):
@@ -148,6 +156,35 @@ def tables_of(plan: Plan, calendar: Calendar) -> Tables:
         close_ns=calendar.close_ns.copy(),
         days=np.zeros(len(calendar.close_ns), POINT),
     )
+
+
+def _clock(t_ns: int) -> str:
+    """New York's time of day."""
+    return datetime.fromtimestamp(t_ns // NANOS, ZoneInfo(NEW_YORK)).strftime("%H:%M")
+
+
+def check_data_close(plan: Plan, calendar: Calendar, text: str, from_ns: int, to_ns: int) -> None:
+    """MES-EOD-05: where each date's data end at `text` (New York), a schedule that is flat only later is refused.
+
+    Looks at the sessions within [from_ns, to_ns).  Raises BacktestError (EOD_SCHEDULE_BEYOND_DATA), naming both times.
+    """
+    given = _TIME_OF_DAY.fullmatch(text)
+    if given is None:
+        raise BacktestError(f"{text!r} is no time of day like 16:00 or 16:00:00")
+    hours, minutes, seconds = (int(part or 0) for part in given.groups())
+    schedule = SCHEDULES.get(plan.schedule)
+    for session in calendar.sessions:
+        if schedule is None or session.close_ns <= from_ns or session.open_ns >= to_ns:
+            continue
+        day = local_date(session.close_ns, NEW_YORK)
+        end_ns = min(local_ns(day, hours * 60 + minutes, NEW_YORK) + seconds * NANOS, session.close_ns)
+        flat_ns = [start for phase, start, _ in session_phases(schedule, session) if phase == MUST_BE_FLAT]
+        if flat_ns and flat_ns[0] > end_ns:
+            late, ends = (_clock(at) for at in (flat_ns[0], end_ns))
+            raise BacktestError(
+                f"EOD_SCHEDULE_BEYOND_DATA: on {day} schedule {plan.schedule} must be flat at {late}"
+                f" New York and the data end at {ends}: take a schedule of its own that ends earlier"
+            )
 
 
 def setup_of(plan: Plan, ts_ns: int) -> np.ndarray:

@@ -209,6 +209,7 @@ def warnings(result: Result, outside: int, dropped: dict[str, int]) -> list[str]
         told.append(f"{outside} bars lie in no session of the calendar and were left out")
     told += [f"{count} rows of the data were left out: {why}" for why, count in dropped.items()]
     told += _excesses(result)
+    told += _falls(result)
     return told
 
 
@@ -223,4 +224,27 @@ def _excesses(result: Result) -> list[str]:
         if lost > limit + slip * int(rows["qty"][-1]):
             what = f"more than the daily limit of {text_from_micros(limit)} and the last exit's slippage"
             told.append(f"{day} lost {text_from_micros(lost)}, {what}")
+    return told
+
+
+def _falls(result: Result) -> list[str]:
+    """Falls of the booked balance from its peak beyond the drawdown limit, the deepest of each peak (MES-BREAK-05).
+
+    At most one trade belongs to it: the hold that the breach raises ends trading until a person resumes it.
+    """
+    limit = result.plan.limits["drawdown_micros_max"]
+    nets = result.trades["net_micros"].astype(np.int64)
+    balance = result.plan.capital_micros + np.cumsum(nets)
+    peak = np.maximum(np.maximum.accumulate(balance), result.plan.capital_micros)
+    fallen = peak - balance
+    told = []
+    for top in np.unique(peak[fallen > limit]).tolist():
+        at = int(np.flatnonzero(peak == top)[np.argmax(fallen[peak == top])])
+        fall, lost = int(fallen[at]), -int(nets[at])
+        over = text_from_micros(fall - limit)
+        beyond = f"the balance fell {text_from_micros(fall)} from its peak, {over} beyond the limit"
+        more = "" if fall - limit <= lost else ": more than that trade"
+        told.append(
+            f"{utc(int(result.trades['exit_ns'][at]))} {beyond}; the last trade lost {text_from_micros(lost)}{more}"
+        )
     return told

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from marketdata.core.records import EVENT, FEED, NO_TIME
 from marketdata.core.units import NANOS
@@ -39,7 +40,8 @@ from trading.run.bodies.risk_inputs import (
     weave_timers,
 )
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
-from trading.run.context import WAIT_S, LoopContext
+from trading.run.context import WAIT_S, Fenced, LoopContext
+from trading.run.journal.closing import closing_of, store_closing
 from trading.run.journal.recovery import account_event, encode_snapshot, is_sent, recover, store_snapshot
 from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
@@ -54,6 +56,7 @@ SNAPSHOT_NS = 60 * NANOS
 ASKED_MAX = 100  # entries waiting in the outbox beyond which nothing more is asked
 KEPT_KINDS = (COMMAND, CONFIG_COMMIT)  # what a person was told is done survives a power cut
 RECON_RETRY_NS = NANOS  # a reconciliation that did not come is asked for again (boot clock)
+log = structlog.get_logger("trading.risk_loop")
 
 
 class RiskLoop:
@@ -62,13 +65,13 @@ class RiskLoop:
     def __init__(self) -> None:
         self._stack = ExitStack()  # what close() lets go
         self._snapshot_thread: threading.Thread | None = None
+        self._writer: JournalWriter | None = None
         self.kernel = Kernel()  # knows nothing until recovered
 
     def open(self, context: LoopContext) -> None:
         """Connect nothing yet: the session's clock may not exist.  `step` starts as soon as it does."""
         self.context = context
         self._clock: SessionClock | None = None
-        self._writer: JournalWriter | None = None
         self._recon_asked_ns = NO_TIME
         self._recon_count = 0
         self._looked_ns = NO_TIME
@@ -111,7 +114,20 @@ class RiskLoop:
         if self._snapshot_thread is not None:
             self._snapshot_thread.join()
             self._snapshot_thread = None
-        self._stack.close()
+        try:
+            self._leave_closing()
+        finally:
+            self._stack.close()
+
+    def _leave_closing(self) -> None:
+        """How the account stands now, for the session after it; where it is missing the journal says it again."""
+        if self._writer is None or self.kernel.seq == 0 or self.kernel.seq + 1 != self._writer.next_seq:
+            return
+        try:
+            self._writer.check_fence()
+            store_closing(self.context.folder, closing_of(self.kernel, self.context.spec.id, self._writer.last_hash))
+        except (Fenced, OSError) as error:
+            log.warning("no_closing", session=self.context.spec.key, error=str(error))
 
     # start
 

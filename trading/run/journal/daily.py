@@ -15,7 +15,7 @@ import numpy as np
 from risk.core.codes import APPROVED
 from risk.core.gate import code_name
 from risk.core.holds import hold_of
-from trading.core.records import DECISION, FIRST_OUTPUT_KIND, HOLD_CLEARED, HOLD_RAISED, TRADE_CLOSED, TRANSFER
+from trading.core.records import DECISION, FIRST_OUTPUT_KIND, HOLD_CLEARED, HOLD_RAISED, PAST, TRADE_CLOSED, TRANSFER
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.replica import Kernel
@@ -98,7 +98,7 @@ class _Book:
     def roll(self) -> None:
         """Before what the present input brought is counted: the kernel rolls the day before anything else."""
         number = int(self._account["trading_day"][0])
-        if number == self.day.day:
+        if number == self.day.day or self._account["window_count"][0] == 0:  # a day that the past told is not lived
             return
         if self.day.day == 0:  # what was set up before the first window belongs to the first day
             self.day.day = number
@@ -111,13 +111,14 @@ class _Book:
     def input(self, event: np.void) -> None:
         """After the kernel took one input and its outputs were told."""
         configured = self._now.version > 0
-        self._now = self._look()
+        before, self._now = self._now, self._look()
         if not configured:  # until its capital is set an account has no balance that could move
             self._start, self._peak = self._now, self._now.equity
             return
-        if event["kind"] == TRANSFER:
-            self.day.transfer_micros += int(event["value"])
-            self._peak += int(event["value"])
+        if event["kind"] in (TRANSFER, PAST):  # a balance that a person states moves the account as a transfer does
+            moved = self._now.balance - before.balance
+            self.day.transfer_micros += moved
+            self._peak += moved
         self._peak = max(self._peak, self._now.equity)
         self.day.max_drawdown_micros = max(self.day.max_drawdown_micros, self._peak - self._now.equity)
 

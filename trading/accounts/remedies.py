@@ -1,0 +1,98 @@
+"""What only a person can do for an account: state figures that nobody could read, book money, give a session up.
+
+Each needs a reason and leaves an audit row; none of it lets anything trade by itself.  The rights were checked by the
+caller.  Called by `manage.py sessions`.
+"""
+
+from django.utils import timezone
+
+from risk.core.holds import BIT
+from trading.configs import tell_audit
+from trading.control import CommandRefused, advance_session, put_events, send_command, session_folder, var
+from trading.core import states
+from trading.core.past import FIGURE_MOST, STATED
+from trading.core.records import TRANSFER
+from trading.leases import want_loops
+from trading.models import Command, Session
+from trading.run import guard
+from trading.run.context import LOOPS
+from trading.run.journal.recovery import account_event
+from trading.run.latch import read_latch
+from trading.run.spec import load_spec, statement
+from trading.run.streams import StreamAway, StreamFull
+from trading.selectors import standing_holds
+from trading.services import REASON_MIN, pause_first, tell_guard
+
+
+def _reason(reason: str, what: str) -> None:
+    if len(reason.strip()) < REASON_MIN:
+        raise CommandRefused("NO_REASON", f"{what} needs a reason of {REASON_MIN} characters or more")
+
+
+def state_figures(session_id: int, figures: dict[str, int], by: str, reason: str) -> Command:
+    """A person states what nobody could read, in micros; it lifts STATE_UNREADABLE, and the session stays paused.
+
+    Needed: balance, peak, reference and today's net: what is left of the day counts from it.  Raises CommandRefused.
+    """
+    _reason(reason, "a statement")
+    if set(figures) != set(STATED):
+        raise CommandRefused("FIGURES", f"state exactly these, in micros: {', '.join(STATED)}")
+    if any(abs(value) >= FIGURE_MOST for value in figures.values()):
+        raise CommandRefused("FIGURES", "more money than the desk can count")
+    if figures["peak_micros"] < figures["balance_micros"]:
+        raise CommandRefused("FIGURES", "the peak is the highest balance: it is not below the present one")
+    if all(hold["code"] != "STATE_UNREADABLE" for hold in standing_holds(session_id)):
+        raise CommandRefused("UNKNOWN_HOLD", "STATE_UNREADABLE does not stand: figures are stated under it alone")
+    spec = load_spec(session_folder(session_id))
+    pause_first(session_id, by, reason)
+    try:
+        put_events(spec, statement(figures))
+    except (StreamAway, StreamFull) as error:
+        raise CommandRefused("NOT_SENT", f"nothing was stated: {error}") from None
+    tell_audit("control", "figures_stated", by, f"s{session_id}", {**figures, "reason": reason})
+    return send_command(session_id, "reset_halt", by, reason, argument=1 << BIT["STATE_UNREADABLE"])
+
+
+def transfer(session_id: int, amount_micros: int, by: str, reason: str) -> None:
+    """Money that a person books in or out of the account of a running session (MES-RISK-01): no part of the day's net.
+
+    Balance, reference and peaks move alike, so no limit is nearer or farther by it.  Raises CommandRefused.
+    """
+    _reason(reason, "a transfer")
+    if amount_micros == 0 or abs(amount_micros) >= FIGURE_MOST:
+        raise CommandRefused("AMOUNT", "a transfer is an amount of money other than 0")
+    session = Session.objects.get(id=session_id)
+    if session.status != states.RUNNING:
+        raise CommandRefused("STATE", f"session {session.key} is {session.status}: money moves in a running one")
+    event = account_event(TRANSFER, 0, 0, value=amount_micros)
+    try:
+        put_events(load_spec(session_folder(session_id)), event)
+    except (StreamAway, StreamFull) as error:
+        raise CommandRefused("NOT_SENT", f"nothing was moved: {error}") from None
+    tell_audit("control", "transferred", by, session.key, {"amount_micros": amount_micros, "reason": reason})
+
+
+def abandon(session_id: int, by: str, reason: str) -> Session:
+    """Give up a session that can never end: its journal no longer replays, so its loops cannot take a stop.
+
+    Under the kill latch alone, and once the venue shows nothing of it.  The next session of its account opens with what
+    the journal still tells, which may be nothing: STATE_UNREADABLE.  Raises CommandRefused.
+    """
+    _reason(reason, "giving a session up")
+    session = Session.objects.get(id=session_id)
+    if session.status in (states.CREATED, *states.SESSION_OVER):
+        raise CommandRefused("STATE", f"session {session.key} is {session.status}")
+    if read_latch(var()) is None:
+        raise CommandRefused(
+            "NOT_LATCHED", "kill first: a session is given up under the latch, so that it sends nothing"
+        )
+    if session.key in guard.look(var()):
+        raise CommandRefused("NOT_FLAT", f"the venue does not prove {session.key} flat")
+    fields = {"reason": f"given up by {by}: {reason}"[:500], "ended_at": timezone.now()}
+    if not (advance_session(session, "fail", **fields) or advance_session(session, "refuse", **fields)):
+        raise CommandRefused("STATE", f"session {session.key} changed meanwhile: look again")
+    want_loops(session_id, LOOPS, False)
+    tell_guard(load_spec(session_folder(session_id)), False)
+    tell_audit("control", "abandoned", by, session.key, {"reason": reason})
+    session.refresh_from_db()
+    return session

@@ -1,0 +1,160 @@
+"""How a session left its account: the figures and holds that the next session of the account opens with.
+
+The risk loop leaves them as `closing.json` when it ends; where it could not, or where the journal went on, they are
+made again from snapshot and journal, by the same recovery as a takeover.  What neither gives is unknown, never fresh.
+No Django, no clock.  Called by the risk loop and by `trading.accounts.past`.
+"""
+
+import contextlib
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from marketdata.core.records import NO_TIME
+from risk.core.holds import BY_MODEL_RELOAD, BY_OPERATOR, BY_TIME, BY_TRADING_DAY, HOLDS
+from trading.core.past import FIGURE_MOST, FIGURES, MONEY
+from trading.run.clock import write_atomic
+from trading.run.journal.reader import JournalReader
+from trading.run.journal.recovery import ReplayDiffers, recover
+from trading.run.journal.segment import JournalBroken
+from trading.run.journal.writer import find_tail
+from trading.run.replica import Kernel
+from trading.run.spec import HeldSpec, PastSpec
+
+CLOSING_FILE = "closing.json"
+# A CONDITION hold follows its condition in the new session, too: the kernel raises it anew where it is so.
+CARRIED = (BY_TIME, BY_TRADING_DAY, BY_MODEL_RELOAD, BY_OPERATOR)
+# The stop ended with its session; the kill is the latch on disk, under which no session starts at all.
+LEFT_BEHIND = ("SESSION_STOPPED", "KILL_SWITCH")
+# An absolute promise; every other time is a span that the rule asks for.
+BY_THE_CLOCK = ("OPERATOR_LOCK", "NEWS")
+
+
+class ClosingUnknown(ValueError):
+    """How a session ended cannot be told; the text says why."""
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """An account after frame `seq` of a session.  `figures`: names = trading.core.past.FIGURES."""
+
+    session: int
+    rules: int
+    seq: int
+    frame_sha256: str  # of that frame, as the journal chains it
+    state_sha256: str  # of everything that the kernel remembered
+    now_ns: int
+    flat: bool
+    figures: dict[str, int]
+    holds: list[HeldSpec]
+
+
+def closing_of(kernel: Kernel, session: int, frame_hash: bytes) -> Closing:
+    """What this kernel, after the frame with this hash, leaves to the next session."""
+    account, rules = kernel.state.account[0], int(kernel.state.account[0].rules)
+    rows = []
+    for hold in HOLDS[rules]:
+        stands = bool(int(account.holds) >> hold.bit & 1)
+        if not stands or hold.clearing not in CARRIED or hold.code in LEFT_BEHIND:
+            continue
+        up = kernel.state.holds[hold.bit]
+        rows.append(HeldSpec(hold.code, int(up.since_ns), int(up.until_ns), int(up.value), int(up.limit)))
+    return Closing(
+        session=session,
+        rules=rules,
+        seq=kernel.seq,
+        frame_sha256=frame_hash.hex(),
+        state_sha256=hashlib.sha256(kernel.snapshot()).hexdigest(),
+        now_ns=int(account.now_ns),
+        flat=not kernel.state.positions["qty"].any(),
+        figures={name: int(account[name]) for name in FIGURES},
+        holds=rows,
+    )
+
+
+def store_closing(folder: Path, closing: Closing) -> None:
+    """Leave it in the session's folder, with a checksum over it."""
+    body = msgspec.json.encode(closing)
+    write_atomic(folder / CLOSING_FILE, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def read_closing(folder: Path, session: int) -> Closing:
+    """How the session in `folder` left its account.  Raises ClosingUnknown.
+
+    The stored one counts only while it names the journal's very last frame; otherwise the journal says it again.
+    """
+    try:
+        end = find_tail(folder).next_seq - 1 if folder.is_dir() else 0  # as a takeover finds it: damage is refused
+        if end == 0:
+            raise ClosingUnknown("its journal is missing")
+        closing = _stored(folder)
+        if closing is None or (closing.session, closing.frame_sha256) != (session, _frame_hash(folder, end).hex()):
+            recovered = recover(folder)
+            last = recovered.kernel.seq - len(recovered.owed)
+            if last < end:
+                raise ClosingUnknown("its journal is damaged in the middle")
+            closing = closing_of(recovered.kernel, session, _frame_hash(folder, last))
+            with contextlib.suppress(OSError):  # only so that nobody has to replay it again
+                store_closing(folder, closing)
+    except (OSError, JournalBroken, ReplayDiffers) as error:
+        raise ClosingUnknown(f"its journal cannot be read: {error}") from error
+    return _checked(closing)
+
+
+def _frame_hash(folder: Path, seq: int) -> bytes:
+    frames = JournalReader(folder).read(seq - 1, 1)
+    if len(frames) == 0:
+        raise ClosingUnknown("its journal is being taken over")
+    return frames["hash"][0].tobytes()
+
+
+def _stored(folder: Path) -> Closing | None:
+    """The file that the risk loop left; None when there is none or it is not whole."""
+    try:
+        digest, _, body = (folder / CLOSING_FILE).read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        return None
+    try:
+        return msgspec.json.decode(body, type=Closing)
+    except msgspec.DecodeError:
+        return None
+
+
+def _checked(closing: Closing) -> Closing:
+    """Refuse figures that are no figures of a session that was configured and is flat."""
+    missing = [name for name in FIGURES if name not in closing.figures]
+    wild = [name for name, value in closing.figures.items() if not -FIGURE_MOST < value < FIGURE_MOST]
+    if missing or wild:
+        raise ClosingUnknown(f"its figures are not whole: {', '.join(missing or wild)}")
+    if not closing.flat:
+        raise ClosingUnknown("it ended with a position open")
+    if not any(closing.figures[name] for name in FIGURES[:MONEY]):
+        raise ClosingUnknown("it never had limits")
+    return closing
+
+
+def past_of(closing: Closing, rules: int, start_ns: int) -> PastSpec:
+    """What a session under `rules` whose clock begins at `start_ns` opens with.
+
+    Where the clock begins before the closing (the simulated market does), a TIME hold keeps what was left of it; what
+    is promised by the clock keeps its end.  Raises ClosingUnknown for a session of another rulebook.
+    """
+    if closing.rules != rules:
+        raise ClosingUnknown("it was under another rulebook")
+    back_ns = max(0, closing.now_ns - start_ns)
+    holds = [
+        held
+        if held.until_ns == NO_TIME or held.code in BY_THE_CLOCK
+        else msgspec.structs.replace(held, since_ns=held.since_ns - back_ns, until_ns=held.until_ns - back_ns)
+        for held in closing.holds
+    ]
+    return PastSpec(
+        session=closing.session,
+        seq=closing.seq,
+        state_sha256=closing.state_sha256,
+        closed_ns=closing.now_ns,
+        figures=closing.figures,
+        holds=holds,
+    )
