@@ -13,7 +13,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
-from trading.accounts.past import AccountBusy, find_past, newest
+from trading.accounts.past import AccountBusy, find_past, going_on, newest
 from trading.configs import ConfigError, Profile, profile_of
 from trading.control import (
     CommandRefused,
@@ -91,11 +91,12 @@ def create_session(
 
     Raises StartRefused (unknown mode, limits, hours, book, size), FeedError (the tape), ConfigError (the version).
     """
+    profile = profile_of(version)
     spec = plan_session(
         account=account,
         version=version,
-        profile=profile_of(version),
-        feed=feed,
+        profile=profile,
+        feed=going_on(account, mode, profile, feed),
         scorer=scorer,
         mode=mode,
         capital_micros=capital_micros,
@@ -148,10 +149,12 @@ def start_session(session_id: int, by: str) -> Session:
         note_name(session_folder(session_id), session.version_id, str(session.version))
         tell_guard(spec, True)
         want_loops(session_id, LOOPS, True)
-    except (OSError, SpecError) as error:
+    except Exception as error:  # whatever it was: half a start would keep the account
         advance_session(session, "refuse", reason=str(error)[:500])
         want_loops(session_id, LOOPS, False)
-        raise StartRefused("FILES", str(error)) from error
+        if isinstance(error, (OSError, SpecError)):
+            raise StartRefused("FILES", str(error)) from error
+        raise
     send_command(session_id, "start", by, f"session {session.key} started")
     session.refresh_from_db()
     return session
@@ -169,7 +172,7 @@ def _continue(session: Session, spec: SessionSpec, by: str) -> SessionSpec:
     try:
         past = find_past(account, spec, session.id)
     except AccountBusy as error:
-        raise StartRefused("ACCOUNT_BUSY", f"{error}; stop it first") from None
+        raise StartRefused("ACCOUNT_BUSY", str(error)) from None
     balance = spec.capital_micros if past is None or past.fault else past.figures["balance_micros"]
     spec = msgspec.structs.replace(spec, past=past, capital_micros=balance)
     with transaction.atomic():

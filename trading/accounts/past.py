@@ -1,33 +1,43 @@
 """Which session a new one continues, and what it opens with: an account is one, however many sessions it has (issue 4).
 
-Money and limits belong to the account, so neither another profile nor another version gives a fresh budget.  The
-simulated market stands for a live one: its sessions follow each other as they were started.  Recorded days are a world
-of their own in the same account: a replay continues the last one that closed before it begins, so a day that is played
-again begins as it began.  Called by `services` at a start and by pre-flight before it; nothing is written here.
+Money and limits belong to the account, so neither another profile nor another version gives it a fresh budget.  The
+simulated market stands for a live one: its sessions follow each other as they were started, each on the trading day
+after the last.  A recording is a rehearsal: it begins fresh, so the same tape gives the same session whatever was
+played before.  Called by `services` at a start and by pre-flight before it; nothing is written here.
 """
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
+from marketdata.calendars import DAY_NS, CalendarError, windows
 from marketdata.core.records import NO_TIME
-from marketdata.core.units import MICROS
+from marketdata.core.sessions import NORMAL, REDUCED
+from marketdata.core.units import MICROS, NANOS
+from marketdata.feeds.simulated import START_NS
 from risk.core.holds import BY_BIT, BY_MODEL_RELOAD, BY_TIME, BY_TRADING_DAY, HOLDS
 from risk.core.records import MES
+from risk.core.sizing import share
+from trading.configs import Profile
 from trading.control import session_folder
 from trading.core import states
 from trading.models import Account, Session
 from trading.run.clock import CLOCK_FILE
 from trading.run.journal.closing import ClosingUnknown, past_of, read_closing
 from trading.run.journal.segment import fences
-from trading.run.spec import PastSpec, SessionSpec
+from trading.run.spec import FeedSpec, PastSpec, SessionSpec
 
-SIMULATED = "simulated"
+SIMULATED, RECORDED = "simulated", "replay"
+AHEAD_DAYS = 15  # how far the next day that trades is looked for
 LOST = (  # figures that a session cannot name when nobody can read its past
-    lazy("nothing is entered until a person states the figures: manage.py sessions state")
+    lazy(
+        "nothing is entered until a person states the figures: manage.py sessions state, with the new session's number"
+    )
 )
 
 
@@ -35,48 +45,85 @@ class AccountBusy(ValueError):
     """Another session of the account is not over: what it leaves is not known yet."""
 
 
-def sessions_of(account: Account, spec: SessionSpec, own: int = 0) -> "QuerySet[Session]":
-    """Sessions of the same account and world that were started, the latest first, but the one with the number `own`."""
-    rows = Session.objects.filter(account=account, mode=spec.mode, started_at__isnull=False).exclude(id=own)
-    rows = rows.order_by("-started_at", "-id")
-    if spec.feed.name == SIMULATED:
-        return rows.filter(spec__feed__name=SIMULATED)
-    return rows.exclude(spec__feed__name=SIMULATED)
+def sessions_of(account: Account, mode: str, own: int = 0) -> "QuerySet[Session]":
+    """Sessions of an account that were started and were no recordings, the latest first, but the one numbered `own`."""
+    rows = Session.objects.filter(account=account, mode=mode, started_at__isnull=False)
+    return rows.exclude(id=own).exclude(spec__feed__name=RECORDED).order_by("-started_at", "-id")
 
 
 def newest(account: Account, spec: SessionSpec, own: int) -> tuple[int | None, str]:
-    """(number of the newest session of the world, its status): what a start looks at again under its lock."""
-    row = sessions_of(account, spec, own).values_list("id", "status").first()
+    """(number of the account's newest session, its status): what a start looks at again under its lock."""
+    if spec.feed.name == RECORDED:
+        return (None, "")
+    row = sessions_of(account, spec.mode, own).values_list("id", "status").first()
     return (None, "") if row is None else row
 
 
 def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | None:
-    """What a session of this spec would open with; None for the first of its account and world.  `own`: its number.
+    """What a session of this spec would open with; None for the first of its account and for a recording.
 
-    Raises AccountBusy while another one trades the account.  What cannot be read comes back with its fault.
+    `own`: its number.  Raises AccountBusy while another one trades the account.  What cannot be read comes back with
+    its fault.
     """
-    if account.pk is None:
+    if account.pk is None or spec.feed.name == RECORDED:
         return None
-    simulated = spec.feed.name == SIMULATED
-    rules = int(spec.limits.get("rules", MES))
-    for row in sessions_of(account, spec, own):
-        if row.status not in states.SESSION_OVER:
-            if simulated:
-                raise AccountBusy(
-                    _("session %(key)s of account %(account)s is %(status)s: one account trades in one session")
-                    % {"key": row.key, "account": account.name, "status": row.status}
-                )
-            continue  # a recording that still plays is nobody's past yet
-        if _never_ran(row) or (not simulated and int(row.spec.get("created_ns", 0)) >= spec.created_ns):
-            continue
+    rows = sessions_of(account, spec.mode, own)
+    busy = next((row for row in rows if row.status not in states.SESSION_OVER), None)
+    if busy is not None:
+        words = {"key": busy.key, "account": account.name, "status": busy.status}
+        text = _("session %(key)s of account %(account)s is %(status)s: one account trades in one session") % words
+        advice = _("wait until it has ended") if busy.status == states.STOPPING else _("stop it first")
+        raise AccountBusy(f"{text}; {advice}")
+    last = _last(rows)
+    if last is None:
+        return None
+    try:
+        closing = read_closing(session_folder(last.id), last.id)
+        return past_of(closing, int(spec.limits.get("rules", MES)), spec.created_ns, opening_day(spec))
+    except ClosingUnknown as error:
+        return PastSpec(session=last.id, fault=str(error))
+
+
+def opening_day(spec: SessionSpec) -> int:
+    """The trading day on which a session begins, by its windows; 0: they do not say."""
+    return next((day for _, _, _, end, day in spec.windows if end > spec.created_ns), 0)
+
+
+def going_on(account: Account, mode: str, profile: Profile, feed: FeedSpec) -> FeedSpec:
+    """A simulated feed that begins on the trading day after the account's last session, unless a start is given.
+
+    Its clock would begin again on the same day otherwise, and the day of an account would never end.  Where no day is
+    found (the calendar ends), or nothing is known, the feed's own start stays.
+    """
+    if feed.name != SIMULATED or "start" in feed.options or account.pk is None:
+        return feed
+    last = _last(sessions_of(account, mode))
+    if last is None or last.status not in states.SESSION_OVER:
+        return feed
+    try:
+        closing = read_closing(session_folder(last.id), last.id)
+        closed_ns, closed_day = closing.now_ns, closing.figures["trading_day"]
+    except ClosingUnknown:
+        closed_ns, closed_day = int(last.spec.get("created_ns", 0)), 0
+    first_ns = START_NS[profile.market.venue]
+    passed = max(0, closed_ns - first_ns) // DAY_NS
+    for days in range(passed + 1, passed + 1 + AHEAD_DAYS):
+        at = first_ns + days * DAY_NS
         try:
-            closing = read_closing(session_folder(row.id), row.id)
-            if not simulated and closing.now_ns > spec.created_ns:
-                continue
-            return past_of(closing, rules, spec.created_ns)
-        except ClosingUnknown as error:
-            return PastSpec(session=row.id, fault=str(error))
-    return None
+            rows = windows(profile.market.schedule, profile.market.venue, at, 1)
+        except CalendarError:
+            return feed
+        if any(
+            phase in (NORMAL, REDUCED) and begin <= at < end and day > closed_day for phase, begin, end, day in rows
+        ):
+            start = datetime.fromtimestamp(at // NANOS, UTC).isoformat()
+            return msgspec.structs.replace(feed, options=feed.options | {"start": start})
+    return feed
+
+
+def _last(rows: "QuerySet[Session]") -> Session | None:
+    """The newest one that knew the account."""
+    return next((row for row in rows if not _never_ran(row)), None)
 
 
 def _never_ran(row: Session) -> bool:
@@ -94,16 +141,27 @@ def figures_of(past: PastSpec, spec: SessionSpec) -> dict[str, Any]:
     rules = int(spec.limits.get("rules", MES))
     figures = past.figures
     values: dict[str, Any] = {"session": past.session, "seq": past.seq, "hash": past.state_sha256, "fault": past.fault}
-    values["holds"] = [hold_words(rules, held.code, held.until_ns) for held in past.holds]
+    new_day = bool(figures) and opening_day(spec) > figures["trading_day"]
+    rows = [hold_words(rules, held.code, held.until_ns) for held in past.holds]
+    values["holds"] = [row for row in rows if not (new_day and row["day"])]
     if past.fault:
         values["holds"] = [{"code": "STATE_UNREADABLE", "ends": str(LOST), "until_us": None}]
     if figures:
-        values |= {name: figures[name] for name in ("balance_micros", "day_net_micros", "streak", "trading_day")}
+        values["balance_micros"] = figures["balance_micros"]
+        values["streak"] = 0 if new_day and rules == MES else figures["streak"]  # as the kernel rolls the day
+        values |= {"new_day": new_day, "day": opening_day(spec) if new_day else figures["trading_day"]}
+        values["day_net_micros"] = 0 if new_day else figures["day_net_micros"]
+        values["day_limit_micros"] = _day_limit(spec.limits, figures["capital_micros"])
+        values["day_left_micros"] = max(0, values["day_limit_micros"] + min(0, values["day_net_micros"]))
         values["fallen_micros"] = figures["peak_micros"] - figures["balance_micros"]
-        values["day_limit_micros"] = spec.limits.get("loss_day_micros_max")
         values["fallen_limit_micros"] = spec.limits.get("drawdown_micros_max")
-        values["day_left_micros"] = max(0, (values["day_limit_micros"] or 0) + min(0, figures["day_net_micros"]))
     return values
+
+
+def _day_limit(limits: dict[str, int], capital_micros: int) -> int:
+    """What may be lost in a day: the smaller of the amount and the share of the capital, as the kernel takes it."""
+    limit, ppm = limits.get("loss_day_micros_max", 0), limits.get("loss_day_share_ppm_max", 0)
+    return min(limit, share(max(0, capital_micros), ppm)) if ppm > 0 else limit
 
 
 def money_words(micros: int) -> str:
@@ -121,16 +179,19 @@ def hold_words(rules: int, code: str, until_ns: int) -> dict[str, Any]:
         BY_TRADING_DAY: _("ends when the trading day rolls"),
         BY_MODEL_RELOAD: _("ends when a verified network is loaded"),
     }.get(clearing or 0, _("ends when a person lifts it"))
-    return {"code": code, "ends": ends, "until_us": until_us}
+    return {"code": code, "ends": ends, "until_us": until_us, "day": clearing == BY_TRADING_DAY}
 
 
 def in_words(past: PastSpec | None, spec: SessionSpec) -> str:
     """One line: "continues session 41: day −212.50 of −500.00 USD, 2 holds: DAILY_LOSS (…)"."""
     if past is None:
-        return _("the first session of this account here: %(capital)s %(currency)s") % {
+        capital = {
             "capital": money_words(spec.limits.get("capital_micros", spec.capital_micros)),
             "currency": spec.currency,
         }
+        if spec.feed.name == RECORDED:
+            return _("a recording begins with a fresh account: %(capital)s %(currency)s") % capital
+        return _("the first session of this account: %(capital)s %(currency)s") % capital
     shown = figures_of(past, spec)
     words = {"session": past.session, "currency": spec.currency, "fault": past.fault}
     holds = "; ".join(f"{row['code']} {row['ends']}" for row in shown["holds"])
@@ -139,8 +200,12 @@ def in_words(past: PastSpec | None, spec: SessionSpec) -> str:
     words |= {
         "balance": money_words(shown["balance_micros"]),
         "day": money_words(shown["day_net_micros"]),
-        "limit": money_words(-(shown["day_limit_micros"] or 0)),
+        "limit": money_words(-shown["day_limit_micros"]),
         "count": len(shown["holds"]),
     }
     line = _("continues session %(session)s: balance %(balance)s, day %(day)s of %(limit)s %(currency)s")
+    if shown["new_day"]:
+        line = _(
+            "continues session %(session)s on a new trading day: balance %(balance)s, may lose %(limit)s %(currency)s"
+        )
     return line % words + (_(", %(count)d holds: ") % words + holds if holds else _(", no holds"))

@@ -4,6 +4,7 @@ Each needs a reason and leaves an audit row; none of it lets anything trade by i
 caller.  Called by `manage.py sessions`.
 """
 
+import msgspec
 from django.utils import timezone
 
 from risk.core.holds import BIT
@@ -18,7 +19,7 @@ from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.journal.recovery import account_event
 from trading.run.latch import read_latch
-from trading.run.spec import load_spec, statement
+from trading.run.spec import SessionSpec, load_spec, statement
 from trading.run.streams import StreamAway, StreamFull
 from trading.selectors import standing_holds
 from trading.services import REASON_MIN, pause_first, tell_guard
@@ -80,6 +81,7 @@ def abandon(session_id: int, by: str, reason: str) -> Session:
     """
     _reason(reason, "giving a session up")
     session = Session.objects.get(id=session_id)
+    spec = msgspec.convert(session.spec, SessionSpec)  # the row's: the folder may be what is gone
     if session.status in (states.CREATED, *states.SESSION_OVER):
         raise CommandRefused("STATE", f"session {session.key} is {session.status}")
     if read_latch(var()) is None:
@@ -92,7 +94,7 @@ def abandon(session_id: int, by: str, reason: str) -> Session:
     if not (advance_session(session, "fail", **fields) or advance_session(session, "refuse", **fields)):
         raise CommandRefused("STATE", f"session {session.key} changed meanwhile: look again")
     want_loops(session_id, LOOPS, False)
-    tell_guard(load_spec(session_folder(session_id)), False)
+    tell_guard(spec, False)
     tell_audit("control", "abandoned", by, session.key, {"reason": reason})
     session.refresh_from_db()
     return session

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from django.conf import settings
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 WAIT_S = 2.7  # rows stand within 3 s
 START_WAIT_S = 60.0  # a start waits for a long recording
 DRILL_HOURS_MAX = 24
+_Answer = TypeVar("_Answer")
 
 
 class Plan(NamedTuple):
@@ -162,7 +163,8 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     jobs: dict[str, Future[Found]] = {name: pool.submit(_own_connection, probe) for name, probe in _asks(plan)}
     planned = None
     if profile is not None and version is not None and account is not None:
-        planned = plans.ask(plan.mode, plan.feed, plan.scorer, account, version, profile)
+        feed = _going_on(pool, account, plan, profile, wait_s)
+        planned = plans.ask(plan.mode, feed, plan.scorer, account, version, profile)
         jobs["past"] = pool.submit(_own_connection, partial(_past, account, planned, wait_s))
     found["build"] = probes.probe_build(settings.CODE_HASH, evidence.code_on_disk)
     found["clock"] = probes.probe_clock(*probes.kernel_clock(), probes.clock_step_ms())
@@ -221,7 +223,7 @@ def _asks(plan: Plan) -> list[tuple[str, Callable[[], Found]]]:
     ]
 
 
-def _own_connection(probe: Callable[[], Found]) -> Found:
+def _own_connection(probe: Callable[[], _Answer]) -> _Answer:
     """A thread's database connection is its own, and closed with it."""
     try:
         return probe()
@@ -258,6 +260,17 @@ def _account(profile: configs.Profile) -> Account:
         currency=profile.market.currency,
         balance_micros=profile.limits()["capital_micros"],
     )
+
+
+def _going_on(
+    pool: ThreadPoolExecutor, account: Account, plan: Plan, profile: configs.Profile, wait_s: float
+) -> FeedSpec:
+    """The feed with its own start, where the account's last session gives one within half of the time."""
+    asked = partial(past.going_on, account, plan.mode, profile, plan.feed)
+    try:
+        return pool.submit(_own_connection, asked).result(wait_s / 2)
+    except TimeoutError:  # a long journal is read again: the start looks once more
+        return plan.feed
 
 
 def _planned(job: "Future[SessionSpec] | None", found: dict[str, Found], wait_s: float) -> SessionSpec | None:
@@ -320,7 +333,7 @@ def _past(account: Account, planned: "Future[SessionSpec]", wait_s: float) -> Fo
     try:
         found = past.find_past(account, spec)
     except past.AccountBusy as error:
-        return Found(FAIL, str(error), _("Stop that session first"))
+        return Found(FAIL, str(error), _("Its page stops it"))
     words = past.in_words(found, spec)
     if found is None or not (found.fault or found.holds):
         return Found(PASS, words)

@@ -9,13 +9,15 @@ from tests.kernel.desk import Desk
 from tests.kernel.test_limits import lose
 from tests.shell.frames import shipped
 from trading import configs, services
+from trading.accounts import past
 from trading.core import states
 from trading.models import Account, Session
 from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
-from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec
+from trading.run.spec import FeedSpec, InstrumentSpec, PastSpec, ScorerSpec, SessionSpec, VenueSpec
 
 USD = 1_000_000
+LOST = -(200 * 1_250_000 + 840_000)  # of `losing`: the ticks and the fees
 SIMULATED = FeedSpec("simulated", ["MES"], seed=7)
 OPENS_NS = 1_772_636_400_000_000_000  # where the simulated market begins: 2026-03-04 15:00 UTC
 
@@ -53,6 +55,13 @@ def made(feed: FeedSpec = SIMULATED, profile: str = "demo-mes", account: Account
 def spec_of(session: Session) -> SessionSpec:
     """The plan of a session that was made."""
     return msgspec.convert(session.spec, SessionSpec)
+
+
+def continued(spec: SessionSpec) -> PastSpec:
+    """What this plan of the demo's account would open with."""
+    found = past.find_past(account_of(), spec)
+    assert found is not None
+    return found
 
 
 def losing(ticks: int = 200) -> Desk:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from risk.core.holds import BIT
 from tests.kernel.desk import T0
-from tests.shell.account.kit import SIMULATED, USD, account_of, lived, losing, made, spec_of
+from tests.shell.account.kit import LOST, SIMULATED, USD, account_of, continued, lived, losing, made, spec_of
 from tests.shell.frames import Tape, context_of, make_session
 from trading import services
 from trading.accounts import past
@@ -21,6 +21,7 @@ from trading.models import HoldEvent, Session
 from trading.preflight import checks
 from trading.preflight.probes import FAIL, PASS, UNKNOWN, WARN, Found
 from trading.reports.session import report
+from trading.run.journal.closing import read_closing, store_closing
 from trading.run.journal.segment import segment_path
 from trading.run.latch import clear_latch
 from trading.run.replica import Kernel
@@ -28,7 +29,6 @@ from trading.run.spec import FeedSpec, SessionSpec, load_spec, setup_events
 from trading.sinks import LedgerFollower
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
-LOST = -(200 * 1_250_000 + 840_000)
 
 
 def started(session: Session) -> SessionSpec:
@@ -89,10 +89,10 @@ def test_two_made_sessions_do_not_both_start():
 def test_a_start_between_reading_and_taking_the_account_is_refused(monkeypatch):
     """The past is read before the lock: whoever took the account meanwhile has changed it."""
     one, two = made(), made()
-    find = services.find_past
+    find = past.find_past
 
-    def slow(*args):
-        found = find(*args)
+    def slow(account, spec, own=0):
+        found = find(account, spec, own)
         monkeypatch.setattr(services, "find_past", find)
         started(two)
         return found
@@ -147,36 +147,86 @@ def test_what_never_had_a_kernel_is_nobodys_past():
     first = lived(losing())
     failed = made()
     Session.objects.filter(id=failed.id).update(status=states.FAILED, started_at=timezone.now())
-    assert past.find_past(account_of(), spec_of(made())).session == first.id
+    assert continued(spec_of(made())).session == first.id
     Session.objects.filter(id=failed.id).update(journal_seq=12)
-    found = past.find_past(account_of(), spec_of(made()))
+    found = continued(spec_of(made()))
     assert (found.session, found.fault) == (failed.id, "its journal is missing")
 
 
-def test_simulated_and_recorded_days_are_worlds_of_their_own():
-    """A replay inherits no loss of the simulated market, nor the other way round."""
-    replay = {"feed": {"name": "replay", "symbols": ["MES"], "path": "/march.dbn"}, "created_ns": T0}
-    lived(losing(), **replay)
+def test_a_recording_begins_fresh_and_is_nobodys_past():
+    """The same tape gives the same session, whatever was played before; the simulated market goes on from neither."""
+    replay = {"name": "replay", "symbols": ["MES"], "path": "/march.dbn"}
+    lived(losing(), feed=replay, created_ns=T0)
     simulated = spec_of(made())
     assert past.find_past(account_of(), simulated) is None
     first = lived(losing())
+    assert continued(simulated).session == first.id
     recorded = msgspec.structs.replace(simulated, feed=FeedSpec("replay", ["MES"]), created_ns=T0 + 10**15)
-    assert past.find_past(account_of(), simulated).session == first.id
-    assert past.find_past(account_of(), recorded).session != first.id
+    assert past.find_past(account_of(), recorded) is None
+    assert "a recording begins with a fresh account: 10,000.00 USD" in past.in_words(None, recorded)
+    Session.objects.filter(id=first.id).update(status=states.RUNNING)
+    assert past.find_past(account_of(), recorded) is None, "a rehearsal needs the account of nobody"
 
 
-def test_a_replay_continues_the_last_that_closed_before_it_begins():
-    """Days in their order go on from each other; a day that is played again begins as it began."""
-    monday = lived(losing(), feed={"name": "replay", "symbols": ["MES"]}, created_ns=T0)
-    spec = spec_of(made())
-    tuesday = msgspec.structs.replace(spec, feed=FeedSpec("replay", ["MES"]), created_ns=T0 + 86_400 * 10**9)
-    found = past.find_past(account_of(), tuesday)
-    assert found.session == monday.id and found.figures["balance_micros"] == 10_000 * USD + LOST
-    assert past.find_past(account_of(), msgspec.structs.replace(tuesday, created_ns=T0)) is None, "Monday again"
-    middle = msgspec.structs.replace(tuesday, created_ns=T0 + 10)
-    assert past.find_past(account_of(), middle) is None, "Monday had not closed by then"
-    Session.objects.filter(id=monday.id).update(status=states.RUNNING)
-    assert past.find_past(account_of(), tuesday) is None, "what still plays is nobody's past yet"
+def test_whatever_is_no_recording_trades_the_one_account():
+    """A feed of which nothing is known here is no rehearsal: it continues, and it is the only one."""
+    first = lived(losing(), feed={"name": "venue", "symbols": ["MES"]})
+    live = msgspec.structs.replace(spec_of(made()), feed=FeedSpec("venue", ["MES"]))
+    assert continued(live).session == first.id
+    Session.objects.filter(id=first.id).update(status=states.RUNNING)
+    with pytest.raises(past.AccountBusy):
+        past.find_past(account_of(), live)
+
+
+def test_an_older_session_that_still_runs_is_not_overlooked():
+    running = lived(losing(), status=states.RUNNING)
+    lived(losing())
+    with pytest.raises(past.AccountBusy, match=f"session {running.key} .*stop it first"):
+        past.find_past(account_of(), spec_of(made()))
+    Session.objects.filter(id=running.id).update(status=states.STOPPING)
+    with pytest.raises(past.AccountBusy, match="wait until it has ended"):
+        past.find_past(account_of(), spec_of(made()))
+
+
+def test_a_torn_set_up_is_no_past(own_folder):
+    """Figures may be told and holds not: without limits nothing of it counts."""
+    first = lived(losing())
+    folder = services.session_folder(first.id)
+    torn = msgspec.structs.replace(read_closing(folder, first.id), version=0)
+    store_closing(folder, torn)
+    assert continued(spec_of(made())).fault == "it never had limits"
+
+
+def test_a_closing_of_an_older_build_is_made_again():
+    first = lived(losing())
+    folder = services.session_folder(first.id)
+    closing = read_closing(folder, first.id)
+    fewer = {name: value for name, value in closing.figures.items() if name != "streak"}
+    store_closing(folder, msgspec.structs.replace(closing, figures=fewer))
+    assert read_closing(folder, first.id) == closing
+
+
+def test_the_days_limit_is_the_kernels_own_moex_risk_04():
+    """The smaller of the amount and the share of the capital."""
+    assert past._day_limit({"loss_day_micros_max": 50_000}, 1_000_000) == 50_000
+    assert past._day_limit({"loss_day_micros_max": 50_000, "loss_day_share_ppm_max": 20_000}, 1_000_000) == 20_000
+    assert past._day_limit({"loss_day_micros_max": 50_000, "loss_day_share_ppm_max": 20_000}, -5) == 0
+
+
+def test_half_a_start_does_not_keep_the_account(monkeypatch):
+    """Whatever breaks off a start: its row is over, and the next one may begin."""
+
+    def broken(*args):
+        raise RuntimeError("no loops today")
+
+    half = made()
+    with monkeypatch.context() as patch:
+        patch.setattr(services, "note_name", broken)
+        with pytest.raises(RuntimeError, match="no loops today"):
+            services.start_session(half.id, "alice")
+    half.refresh_from_db()
+    assert half.status == states.FAILED and half.reason == "no loops today"
+    assert started(made()).past is None
 
 
 def test_the_killed_session_of_an_unlocked_desk_leaves_no_kill():
@@ -196,7 +246,7 @@ def test_pre_flight_and_report_say_what_was_inherited(client, django_user_model)
     first = lived(losing())
     second = made()
     spec = spec_of(second)
-    line = past.in_words(past.find_past(account_of(), spec), spec)
+    line = past.in_words(continued(spec), spec)
     assert f"continues session {first.id}: balance 9,749.16, day −250.84 of −500.00 USD" in line
     assert "1 holds: DAILY_LOSS ends when the trading day rolls" in line
     started(second)
@@ -263,7 +313,7 @@ def test_what_was_started_last_is_continued_not_what_was_made_last():
     later = lived(losing())
     started(early)
     Session.objects.filter(id=early.id).update(status=states.ENDED)
-    found = past.find_past(account_of(), spec_of(made()))
+    found = continued(spec_of(made()))
     assert (later.id > early.id, found.session) == (True, early.id)
 
 

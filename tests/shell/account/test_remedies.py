@@ -10,12 +10,13 @@ from tests.shell.account.kit import USD, lived, losing, made, spec_of
 from tests.shell.frames import Tape, context_of, make_session, ring
 from trading import services
 from trading.accounts import remedies
+from trading.control import running_specs
 from trading.core import records as kinds
 from trading.core import states
 from trading.core.past import PAST_STATED
 from trading.models import Command, Session
 from trading.run.latch import clear_latch, write_latch
-from trading.run.spec import load_spec, save_spec
+from trading.run.spec import load_spec
 from trading.run.streams import ZERO_ID
 from trading.sinks import LedgerFollower
 
@@ -112,7 +113,6 @@ def test_a_session_that_can_never_end_is_given_up_under_the_latch_and_leaves_not
     stuck = lived(losing(), status=states.RUNNING)
     shutil.rmtree(services.session_folder(stuck.id))
     spec = spec_of(stuck)
-    save_spec(services.session_folder(stuck.id), spec)
     words = ("sessions", "abandon", str(stuck.id), "--by", "alice", "--reason", "its journal does not replay")
     with pytest.raises(CommandError, match="NOT_LATCHED"):
         call_command(*words)
@@ -126,6 +126,7 @@ def test_a_session_that_can_never_end_is_given_up_under_the_latch_and_leaves_not
     assert (stuck.status, stuck.reason) == (states.FAILED, "given up by alice: its journal does not replay")
     with pytest.raises(CommandError, match="is failed"):
         call_command(*words)
+    assert running_specs() == [], "an unlock reads the spec of everything that the guard watches"
     clear_latch(services.var())
     second = made()
     services.start_session(second.id, "alice")

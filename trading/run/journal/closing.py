@@ -13,7 +13,7 @@ import msgspec
 
 from marketdata.core.records import NO_TIME
 from risk.core.holds import BY_MODEL_RELOAD, BY_OPERATOR, BY_TIME, BY_TRADING_DAY, HOLDS
-from trading.core.past import FIGURE_MOST, FIGURES, MONEY
+from trading.core.past import FIGURE_MOST, FIGURES
 from trading.run.clock import write_atomic
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.recovery import ReplayDiffers, recover
@@ -44,6 +44,7 @@ class Closing(msgspec.Struct, frozen=True):
     frame_sha256: str  # of that frame, as the journal chains it
     state_sha256: str  # of everything that the kernel remembered
     now_ns: int
+    version: int  # of the limits in force; 0: it never had any
     flat: bool
     figures: dict[str, int]
     holds: list[HeldSpec]
@@ -66,6 +67,7 @@ def closing_of(kernel: Kernel, session: int, frame_hash: bytes) -> Closing:
         frame_sha256=frame_hash.hex(),
         state_sha256=hashlib.sha256(kernel.snapshot()).hexdigest(),
         now_ns=int(account.now_ns),
+        version=int(account.version),
         flat=not kernel.state.positions["qty"].any(),
         figures={name: int(account[name]) for name in FIGURES},
         holds=rows,
@@ -117,9 +119,10 @@ def _stored(folder: Path) -> Closing | None:
     if hashlib.sha256(body).hexdigest().encode() != digest:
         return None
     try:
-        return msgspec.json.decode(body, type=Closing)
+        closing = msgspec.json.decode(body, type=Closing)
     except msgspec.DecodeError:
         return None
+    return closing if set(FIGURES) <= set(closing.figures) else None  # an older build's: the journal knows the rest
 
 
 def _checked(closing: Closing) -> Closing:
@@ -130,16 +133,17 @@ def _checked(closing: Closing) -> Closing:
         raise ClosingUnknown(f"its figures are not whole: {', '.join(missing or wild)}")
     if not closing.flat:
         raise ClosingUnknown("it ended with a position open")
-    if not any(closing.figures[name] for name in FIGURES[:MONEY]):
+    if closing.version == 0:  # the set-up was torn: figures may be told and their holds not
         raise ClosingUnknown("it never had limits")
     return closing
 
 
-def past_of(closing: Closing, rules: int, start_ns: int) -> PastSpec:
-    """What a session under `rules` whose clock begins at `start_ns` opens with.
+def past_of(closing: Closing, rules: int, start_ns: int, day: int = 0) -> PastSpec:
+    """What a session under `rules` whose clock begins at `start_ns`, on trading day `day` (0: unknown), opens with.
 
-    Where the clock begins before the closing (the simulated market does), a TIME hold keeps what was left of it; what
-    is promised by the clock keeps its end.  Raises ClosingUnknown for a session of another rulebook.
+    Where the clock begins before the closing (a simulated start may), a TIME hold keeps what was left of it; what is
+    promised by the clock keeps its end; the day's figures are those of `day`, so that they end with it.  Raises
+    ClosingUnknown for a session of another rulebook.
     """
     if closing.rules != rules:
         raise ClosingUnknown("it was under another rulebook")
@@ -155,6 +159,6 @@ def past_of(closing: Closing, rules: int, start_ns: int) -> PastSpec:
         seq=closing.seq,
         state_sha256=closing.state_sha256,
         closed_ns=closing.now_ns,
-        figures=closing.figures,
+        figures=closing.figures | ({"trading_day": min(day, closing.figures["trading_day"])} if day else {}),
         holds=holds,
     )
