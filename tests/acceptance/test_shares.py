@@ -1,12 +1,12 @@
 """Acceptance of the shares' risk sections by name: MOEX-ACC-114 and -115, of what the desk has."""
 
 import hashlib
+import os
 import time
 
 import msgspec
 import numpy as np
 import pytest
-from numba import config
 
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLDS
@@ -91,7 +91,7 @@ def test_what_a_session_leaves_is_the_same_as_json_moex_acc_114() -> None:
     assert all(h.until_ns == NO_TIME for h in past.holds if h.code != "LOSS_STREAK")
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="a figure of the compiled kernel")
+@pytest.mark.skipif("NUMBA_DISABLE_JIT" in os.environ, reason="a figure of the compiled kernel")
 def test_a_warm_risk_decision_takes_less_than_8_ms_at_the_95th_percentile_moex_acc_115() -> None:
     """10,000 scores, each decided by the whole gate, called from Python; some 50 µs, so a busy machine is no excuse."""
     desk = Desk(SHARES | {"cooldown_entry_ns": 0, "cooldown_exit_ns": 0, "loss_day_micros_max": 900 * USD})

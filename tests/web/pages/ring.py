@@ -95,12 +95,16 @@ def rest(client: httpx.Client) -> None:
     live = [key for key, row in sessions(client).items() if row["status"] in ("starting", "running", "stopping")]
     for key in live:
         number = int(key.removeprefix("s"))
-        until(lambda key=key: sessions(client)[key]["status"] != "starting", f"{key} runs")
+        until(functools.partial(_is, client, key, ("running", "stopping", "ended", "failed")), f"{key} runs")
         if any(row["hold"] == "OPERATOR_PAUSE" and not row["cleared"] for row in table(client, number, "holds")):
             asked = {"kind": "resume", "reason": "the next test goes on", "password": PASSWORD}
             client.post(f"/sessions/{number}/command/", data=asked, headers=csrf(client), timeout=30)
         client.post(f"/sessions/{number}/command/", data={"kind": "stop"}, headers=csrf(client), timeout=30)
-        until(lambda key=key: sessions(client)[key]["status"] in ("ended", "failed"), f"the end of {key}")
+        until(functools.partial(_is, client, key, ("ended", "failed")), f"the end of {key}")
+
+
+def _is(client: httpx.Client, key: str, words: tuple[str, ...]) -> bool:
+    return sessions(client)[key]["status"] in words
 
 
 def start(client: httpx.Client, **fields: str) -> int:

@@ -73,8 +73,9 @@ class Command(BaseCommand):
             "--hold", action="append", default=[], metavar="CODE", help="halt to lift, as the page names it"
         )
         for name, text in FIGURES.items():
-            words = {"required": True, "metavar": "MONEY", "help": f"{text}, in the account's currency"}
-            verbs.choices["state"].add_argument(f"--{name}", type=_micros, **words)
+            verbs.choices["state"].add_argument(
+                f"--{name}", type=_micros, required=True, metavar="MONEY", help=f"{text}, in the account's currency"
+            )
         verbs.choices["transfer"].add_argument("--amount", type=_micros, required=True, metavar="MONEY", help="signed")
 
     def handle(self, *args: Any, **options: Any) -> None:
