@@ -15,6 +15,7 @@ from trading.core import states
 from trading.core.records import TIMER
 from trading.models import Session
 from trading.preflight import planning
+from trading.run.journal.closing import read_closing
 from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
 from trading.run.spec import FeedSpec, ScorerSpec, SessionSpec, setup_events
@@ -43,11 +44,10 @@ def planned(profile: str = "demo-mes", feed: FeedSpec = SIMULATED) -> SessionSpe
 def test_a_simulated_session_begins_on_the_day_after_the_last(closed, day, start, monkeypatch):
     """Else its clock would stand on one day for ever, and so would a day's loss."""
     lived(losing())
-    found = past.read_closing
     at_ns = int(datetime.fromisoformat(f"{closed}:00+00:00").timestamp()) * 10**9
 
     def told(folder, session):
-        closing = found(folder, session)
+        closing = read_closing(folder, session)
         return msgspec.structs.replace(closing, now_ns=at_ns, figures=closing.figures | {"trading_day": day})
 
     monkeypatch.setattr(past, "read_closing", told)
