@@ -1,8 +1,8 @@
 """One search: what the method proposes is tried, written down, and only then believed; a killed one goes on.
 
-To go on is to search again: the method proposes the same points, and what the ledger knows is not tried twice.  At the
-end the neighbours of the best are tried too, for a best without its neighbourhood proves nothing (MES-OPT-06); they
-are trials like all others.  Called by the commands `optimise` and `walkforward`.
+To go on is to search again: the method proposes the same points, the same neighbours of the best are looked at, and
+what the ledger knows is not tried twice.  A best without its neighbourhood proves nothing (MES-OPT-06); neighbours are
+trials like all others.  Called by the commands `optimise` and `walkforward`.
 """
 
 import time
@@ -62,7 +62,10 @@ class Search:
             ordered = [p for at in range(0, len(points), SORTED) for p in sorted(points[at : at + SORTED])]
             self._try(ordered, PROPOSED)
             self._seen = [Seen(point, self.scores[point]) for point in points]
-        self._look_around()
+        # from what this run proposed alone: a neighbour that a killed run came to must not lead past its others
+        self._look_around(best_of(self._seen))
+        # an earlier run with other --trials may have found a better one
+        self._look_around(self._best)
         return self.best()
 
     def best(self) -> Seen | None:
@@ -79,16 +82,19 @@ class Search:
             self._try(points, PROPOSED)
             self._seen += [Seen(point, self.scores[point]) for point in points]
 
-    def _look_around(self) -> None:
+    def _look_around(self, best: Seen | None) -> None:
+        """Try what is around `best`, go to the best there, and so on until nothing around is better."""
         for _ in range(ROUNDS_MAX):
-            best = self.best()
             if best is None or best.score is None or best.score <= 0:
                 return
-            missing = [point for point in self._space.neighbours(best.point) if point not in self.scores]
-            if not missing:
+            around = self._space.neighbours(best.point)
+            if missing := [point for point in around if point not in self.scores]:
+                self._wanted += len(missing)
+                self._try(missing, NEIGHBOUR)
+            highest = best_of([best, *(Seen(point, self.scores[point]) for point in around)])
+            if highest == best:
                 return
-            self._wanted += len(missing)
-            self._try(missing, NEIGHBOUR)
+            best = highest
 
     def _try(self, points: Sequence[Point], kind: str) -> None:
         """Try what is not known yet.  Whatever happens, what was finished is written."""
