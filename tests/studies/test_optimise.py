@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.studies.kit import GRID, PROFILE, optimise, ran, words, write_bars, w
 from trading.run.search.ledger import Ledger
 from trading.run.search.report import BEST, STUDY, TRIALS
 from trading.studies.management.commands.optimise import Command
+
+FEW = ["strategy.lookback=2,4"]
 
 
 @pytest.fixture
@@ -28,8 +31,6 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has a strategy file of its own under one name."""
-    import sys
-
     monkeypatch.delitem(sys.modules, "own_study", raising=False)
 
 
@@ -201,6 +202,37 @@ def test_a_file_of_parameters_is_read_and_another_study_is_not_mixed_in(data: Pa
     space.write_text("strategy.lookback: [1]\n")
     with pytest.raises(CommandError, match="must hold the one key parameters"):
         optimise(data, "other", param=[], space=space)
+
+
+@pytest.mark.parametrize("option", ["hours=any", "bar_s=1"])
+def test_what_the_reader_is_told_names_the_study_too(data: Path, option: str) -> None:
+    """Another contract, zone, stamp or length of a bar makes other bars of the same file."""
+    optimise(data, param=FEW)
+    with pytest.raises(CommandError, match="holds a study with another option: name another folder"):
+        optimise(data, param=FEW, option=[option])
+    assert optimise(data, "other", param=FEW, option=[option])["trials"]["count"] == 2
+    assert optimise(data, "other", param=FEW, option=[option])["trials"]["count"] == 2
+
+
+def test_a_strategy_is_also_what_it_imports_from_its_own_folder(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import inside a function, and one through another file, count; a file that nobody imports does not."""
+    own, helper, far, other = (
+        data.parent / f"{name}.py" for name in ("own_study", "study_helper", "study_far", "study_other")
+    )
+    own.write_text(own.read_text().replace("    side = np.zeros", "    import study_helper\n    side = np.zeros", 1))
+    helper.write_text("from study_far import SIZE\n")
+    far.write_text("SIZE = 1\n")
+    optimise(data, param=FEW)
+    other.write_text("SIZE = 1\n")
+    optimise(data, param=FEW)
+    for path, code in ((far, "SIZE = 2\n"), (helper, "SIZE = 1\n")):
+        kept = path.read_text()
+        path.write_text(code)
+        monkeypatch.delitem(sys.modules, "own_study")
+        with pytest.raises(CommandError, match="holds a study with another strategy hash"):
+            optimise(data, param=FEW)
+        path.write_text(kept)
+    optimise(data, param=FEW)
 
 
 def test_help_says_what_each_word_means() -> None:

@@ -6,6 +6,7 @@ named holds one study alone.  Nothing is tried here.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from django.core.management.base import CommandParser
 
 from trading.config.paths import changed, check_path
 from trading.config.schema import ConfigError, parse_profile
-from trading.management.history import STRATEGY, History, add_history_arguments, changes_of, opened
+from trading.management.history import STRATEGY, History, add_history_arguments, changes_of, opened, reader_options
 from trading.management.progress import Bar
 from trading.research.records import ResearchError
 from trading.research.search.methods import GRID, METHODS, TRIALS
@@ -224,6 +225,7 @@ def _identity(options: dict[str, Any], history: History, space: Space, purpose: 
         "from": options["first"] or None,
         "to": options["last"] or None,
         "symbol": history.instrument.symbol,
+        "option": _given_options(options["option"]),
         "configuration": history.plan.config_hash,
         "limit_fill": options["limit_fill"],
         "strategy": strategy.words,
@@ -239,6 +241,15 @@ def _identity(options: dict[str, Any], history: History, space: Space, purpose: 
         "seed": options["seed"],
         "code_hash": settings.CODE_HASH,
     }
+
+
+def _given_options(words: list[str]) -> dict[str, Any]:
+    """The reader's options that were given, by name: another contract, zone or length of a bar is other bars."""
+    from marketdata.feeds.options import ReplayOptions
+
+    absent, given = ReplayOptions(), reader_options(words)
+    values = {item.name: getattr(given, item.name) for item in dataclasses.fields(given)}
+    return {name: value for name, value in values.items() if value != getattr(absent, name)}
 
 
 def _folder(wanted: Path | None, identity: dict[str, Any]) -> Path:

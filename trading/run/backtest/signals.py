@@ -5,7 +5,6 @@ function sees whole columns; that it does not look ahead is tried by giving it l
 `engine`; what is wrong is told by its row.
 """
 
-import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from marketdata.core.units import PPM
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.stored import data_set_files
+from trading.run.backtest.codehash import code_hash
 from trading.run.backtest.plan import BacktestError
 
 SIGNAL, CONFIDENCE = "signal", "confidence"
@@ -112,9 +112,7 @@ def _strategy_of(words: str) -> Strategy:
     function = getattr(module, name, None)
     if not callable(function):
         raise BacktestError(f"strategy {words!r}: {first} has no function {name}")
-    source = inspect.getsourcefile(module)
-    code = Path(source).read_bytes() if source else b""
-    return Strategy(words, function=function, code_hash=hashlib.sha256(code).hexdigest())
+    return Strategy(words, function=function, code_hash=code_hash(inspect.getsourcefile(module)))
 
 
 def ppm_nearest(share: np.ndarray) -> np.ndarray:
