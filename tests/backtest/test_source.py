@@ -12,7 +12,7 @@ from marketdata.feeds.options import ReplayOptions
 from tests.backtest.market import at
 from tests.backtest.parts import S
 from trading.run.backtest.plan import Calendar
-from trading.run.backtest.signals import strategy_of
+from trading.run.backtest.signals import LooksAhead, Strategy, StrategyBars, check_prefix, decide, strategy_of
 from trading.run.backtest.source import BarSource
 
 FAR_NS = 2**62
@@ -68,3 +68,32 @@ def test_decisions_stay_with_their_bars_mes_bt_03(tmp_path: Path, bad: tuple[int
     assert np.concatenate([part.side for part in parts]).tolist() == side[keep].tolist()
     sure = np.concatenate([part.confidence_ppm for part in parts]).tolist()
     assert sure == ((np.arange(ROWS) % 100) * 10_000)[keep].tolist()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("first", [0, 6_000, 59_990])
+def test_looking_ahead_is_found_however_late_the_decisions_begin(first: int, quick: bool) -> None:
+    """A function that needs long to warm up has none among the first thousands of bars, where it is asked first."""
+    rng = np.random.default_rng(1)
+    close = 24_000 + np.cumsum(rng.choice([-1, 1], 60_000))
+    bars = StrategyBars(np.arange(60_000) * S, close, close, close, close, close, close * 0, 250_000_000)
+
+    def behind(seen: StrategyBars) -> np.ndarray:
+        side = np.sign(np.diff(seen.close, prepend=seen.close[:1]))
+        side[:first] = 0
+        return side
+
+    def ahead(seen: StrategyBars) -> np.ndarray:
+        side = np.sign(np.diff(seen.close, append=seen.close[-1:]))
+        side[:first] = 0
+        return side
+
+    for function in (behind, ahead):
+        strategy = Strategy("own", function=function)
+        whole = decide(strategy, bars)
+        assert whole.side.any()
+        if function is behind:
+            check_prefix(strategy, bars, whole, quick=quick)
+        else:
+            with pytest.raises(LooksAhead, match="own looks ahead: its decision on bar"):
+                check_prefix(strategy, bars, whole, quick=quick)

@@ -54,6 +54,19 @@ def peeks(bars, ahead=0):
     return side
 
 
+def glances(bars, lookback=5, threshold=3):
+    """`follow`, but a minute and a half of the first morning knows what comes: too little for a quick look."""
+    side, sure = follow(bars, lookback, threshold)
+    side[30:120] = np.sign(np.diff(bars.close, append=bars.close[-1:]))[30:120]
+    return side, sure
+
+
+def tires(bars, lookback=5, threshold=3):
+    if len(bars.close) > 3_000:
+        raise ValueError("too many bars")
+    return follow(bars, lookback, threshold)
+
+
 def breaks(bars, depth=1):
     raise ValueError(f"no depth {depth}")
 

@@ -148,6 +148,23 @@ def test_the_gate_is_asked_with_what_the_walk_proves_mes_gate(data: Path) -> Non
     assert count == 3 * (6 + 5 + 1 + 1) and f"After {count} trials" in rows_told["deflated_sharpe"]["sentence"]
 
 
+def test_a_function_that_looks_ahead_is_refused_before_its_test_is_spent(data: Path) -> None:
+    """The few decisions that a trial asks again are honest here, and the full question is another one."""
+    with pytest.raises(CommandError, match=r"own_study:glances looks ahead: its decision on bar \d+"):
+        walk(data, strategy="own_study:glances")
+    with Ledger(data.parent / "walk", reading=True) as ledger:
+        assert any(trial.score is not None for trial in ledger.trials("fold 1 validation"))
+        assert ledger.trials(kind="test") == []
+
+
+def test_a_function_that_fails_on_the_bars_of_a_test_leaves_a_fold_with_its_reason_mes_wf_04(data: Path) -> None:
+    values = walk(data, strategy="own_study:tires")
+    note = values["folds"][0]["note"]
+    assert note == "the test could not be traded: own_study:tires failed: ValueError: too many bars"
+    assert values["walk"]["profitable"] == 0 and values["out_of_sample"] is None
+    assert walk(data, strategy="own_study:tires") == values, "and it is not tried again"
+
+
 def test_a_stopped_walk_goes_on_and_ends_the_same(data: Path) -> None:
     walk(data, "whole")
     (data.parent / "stop").write_text("6")

@@ -31,6 +31,10 @@ QUICK_CUTS, QUICK_ROWS = 8, 5_000  # the same, where a study asks one function a
 BATCH_ROWS = 1 << 16
 
 
+class LooksAhead(BacktestError):
+    """A function that decides by bars that were still to come."""
+
+
 class StrategyBars(NamedTuple):
     """What a strategy's function sees, (n,) each.  Prices in ticks of `tick_nanos` (1e-9 points)."""
 
@@ -233,10 +237,10 @@ def _shape(values: np.ndarray) -> str:
 def _cuts(side: np.ndarray, *, quick: bool) -> list[int]:
     """How many bars a function is given again: a decision that knows the next bar shows where that bar is missing."""
     n = side.size
-    decided = np.flatnonzero(side[:QUICK_ROWS] if quick else side)
-    count = QUICK_CUTS if quick else EARLY_CUTS
-    early = decided[decided < EARLY_ROWS]
-    if early.size < count:
+    decided = np.flatnonzero(side)
+    count, rows = (QUICK_CUTS, QUICK_ROWS) if quick else (EARLY_CUTS, EARLY_ROWS)
+    early = decided[decided < rows]
+    if early.size < count:  # however late they come: a check without a decision in it would pass anything
         early = decided[:count]
     chosen = early[np.linspace(0, early.size - 1, min(count, early.size)).astype(np.int64)]
     parts = set() if quick else {n // part for part in CUTS}
@@ -244,9 +248,10 @@ def _cuts(side: np.ndarray, *, quick: bool) -> list[int]:
 
 
 def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions, *, quick: bool = False) -> None:
-    """A decision may not change when later bars are taken away.  Raises BacktestError naming the first that does.
+    """A decision may not change when later bars are taken away.  Raises LooksAhead naming the first that does.
 
-    `quick`: eight of the earliest decisions alone, for a trial; what a study ends with is asked in full.
+    `quick`: eight of the earliest decisions alone, for a trial; the best of a study is asked in full, and so is every
+    point whose test a walk-forward trades.
     """
     n = bars.start_ns.size
     for cut in _cuts(whole.side, quick=quick):
@@ -255,7 +260,7 @@ def check_prefix(strategy: Strategy, bars: StrategyBars, whole: Decisions, *, qu
         if differs.any():
             k = int(np.argmax(differs))
             when = str(np.datetime64(int(bars.start_ns[k]), "ns"))[:19]
-            raise BacktestError(
+            raise LooksAhead(
                 f"{strategy.words} looks ahead: its decision on bar {k + 1} ({when}Z) is {int(whole.side[k])} with all"
                 f" {n} bars and {int(fewer.side[k])} with the first {cut} alone, or its confidence differs"
             )

@@ -102,6 +102,8 @@ class Walk:
         chosen = max(feasible, key=lambda trial: trial.score or 0.0)  # of equals the better one in training
         test = once(self._ledger, self._crew, stretches[TEST], chosen.point, 1)
         train = self._ledger.one(stretches[TRAIN].stage, chosen.point)
+        if test.days is None:
+            return Outcome(fold, f"the test could not be traded: {test.why}", chosen.point, train, chosen)
         return Outcome(fold, "", chosen.point, train, chosen, test)
 
     def _stretch(self, fold: Fold, name: str) -> Stretch:

@@ -24,11 +24,10 @@ from trading.run.backtest.engine import Result
 from trading.run.backtest.judged import criticism_of
 from trading.run.backtest.plan import BacktestError, Plan
 from trading.run.backtest.rivals import rivals_of
-from trading.run.backtest.signals import Decisions, check_prefix, decide, with_arguments
 from trading.run.search.judgement import axes_of, known_in
 from trading.run.search.ledger import Ledger, Trial
 from trading.run.search.tape import chunks_of
-from trading.run.search.trial import Bench, arguments_of, days_of, trade
+from trading.run.search.trial import Bench, days_of, trade
 
 TRIALS, STUDY, BEST = "trials.csv", "study.json", "best"
 HEAD = ("trial", "stage", "kind")
@@ -73,19 +72,11 @@ def best_run(bench: Bench, space: Space, point: Point, first: int, end: int, sam
     """The chosen point once more, its curve kept and its function asked in full whether it looks ahead.
 
     Raises BacktestError when it does, or when the run is not the one that was recorded."""
-    values = space.values(point)
-    plan = bench.plan(values)
+    plan = bench.plan(space.values(point))
     if not isinstance(plan, Plan):
         raise BacktestError(plan)
-    subject, tape = bench.subject, bench.tape
-    strategy = bench.strategy
-    decisions: Decisions = tape.own_decisions()
-    if strategy.function is not None:
-        strategy = with_arguments(strategy, dict(subject.arguments) | arguments_of(values))
-        bars = tape.bars.first(end)
-        decisions = decide(strategy, bars)
-        check_prefix(strategy, bars, decisions)
-    return trade(replace(plan, equity_sample=sample), subject.calendar, tape, decisions, first, end)
+    decisions = bench.proven(point, end)
+    return trade(replace(plan, equity_sample=sample), bench.subject.calendar, bench.tape, decisions, first, end)
 
 
 def same_as(result: Result, trial: Trial) -> None:

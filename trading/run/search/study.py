@@ -12,9 +12,11 @@ from typing import NamedTuple
 from trading.research.luck.plateau import Point
 from trading.research.search.methods import ADAPTIVE, BAYES, Seen, batch, best_of, planned
 from trading.research.search.space import Space
+from trading.run.backtest.plan import BacktestError
+from trading.run.backtest.signals import LooksAhead
 from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
-from trading.run.search.trial import Task
+from trading.run.search.trial import Task, failed
 
 PROPOSED, NEIGHBOUR, LOOK, TEST = "proposed", "neighbour", "look", "test"
 ROUNDS_MAX = 50  # of neighbours: the best may move to one of them, and has others there
@@ -135,10 +137,19 @@ def look(ledger: Ledger, crew: Crew, stretch: Stretch, points: Iterable[Point], 
 
 
 def once(ledger: Ledger, crew: Crew, stretch: Stretch, point: Point, trades_min: int) -> Trial:
-    """The one test of a stretch, with its trades and curve; the ledger refuses a second one (MES-WF-02)."""
+    """The one test of a stretch, with its trades and curve; the ledger refuses a second one (MES-WF-02).
+
+    Raises LooksAhead, found by the full question: then the test is not traded, and so not spent."""
     stage, first, end = stretch
     if (known := ledger.one(stage, point)) is not None:
         return known
-    trial = crew.bench.run(Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min))
+    task = Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min)
+    try:
+        crew.bench.proven(point, end)
+        trial = crew.bench.run(task)
+    except LooksAhead:
+        raise
+    except BacktestError as error:  # it fails on these bars, which is the result of the test
+        trial = failed(task, "", str(error))
     ledger.add([trial])
     return trial

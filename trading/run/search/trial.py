@@ -73,10 +73,10 @@ class Bench:
         values = self.subject.space.values(task.point)
         plan = self.plan(values)
         if isinstance(plan, str):
-            return _failed(task, "", plan)
+            return failed(task, "", plan)
         decisions = self._decide(values, task.end)
         if isinstance(decisions, str):
-            return _failed(task, plan.config_hash, decisions)
+            return failed(task, plan.config_hash, decisions)
         if task.keep_rows:
             plan = replace(plan, equity_sample="bar")
         result = trade(plan, self.subject.calendar, self.tape, decisions, task.first, task.end)
@@ -117,6 +117,18 @@ class Bench:
         self._plans[changes] = found
         if len(self._plans) > PROFILES_KEPT:
             self._plans.popitem(last=False)
+        return found
+
+    def proven(self, point: Point, end: int) -> Decisions:
+        """Decisions on the bars up to `end`, the function asked in full whether it looks ahead; columns as they are.
+
+        Raises LooksAhead, and BacktestError when it fails."""
+        if self.strategy.function is None:
+            return self.tape.own_decisions()
+        arguments = dict(self.subject.arguments) | arguments_of(self.subject.space.values(point))
+        strategy, bars = with_arguments(self.strategy, arguments), self.tape.bars.first(end)
+        found = decide(strategy, bars)
+        check_prefix(strategy, bars, found)
         return found
 
     def _decide(self, values: dict[str, Value], end: int) -> Decisions | str:
@@ -171,5 +183,6 @@ def trades_from(rows: bytes) -> np.ndarray:
     return np.frombuffer(rows, TRADE)
 
 
-def _failed(task: Task, config_hash: str, why: str) -> Trial:
+def failed(task: Task, config_hash: str, why: str) -> Trial:
+    """A trial that ended before its first bar, with the reason."""
     return Trial(task.stage, task.kind, task.point, None, why, 0, 0, None, config_hash, None)
