@@ -67,6 +67,10 @@ def tires(bars, lookback=5, threshold=3):
     return follow(bars, lookback, threshold)
 
 
+def ragged(bars, depth=1):
+    return [[0], [0] * depth]
+
+
 def breaks(bars, depth=1):
     raise ValueError(f"no depth {depth}")
 

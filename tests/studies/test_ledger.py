@@ -46,7 +46,7 @@ def test_a_trial_is_never_changed_or_removed_mes_guard_01(tmp_path: Path) -> Non
 def test_a_batch_with_a_point_that_is_known_is_refused_whole(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.add([trial((0,))])
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(ResearchError, match="a trial was to be written a second time"):
             ledger.add([trial((1,)), trial((0,))])
         assert ledger.count() == 1
         ledger.add([trial((0,), stage="fold 1 train")])
@@ -56,7 +56,7 @@ def test_a_batch_with_a_point_that_is_known_is_refused_whole(tmp_path: Path) -> 
 def test_a_test_is_traded_once_mes_wf_02(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.add([trial((0,), stage="fold 1 test", kind="test"), trial((0,), stage="fold 2 test", kind="test")])
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(ResearchError, match="a trial was to be written a second time"):
             ledger.add([trial((1,), stage="fold 1 test", kind="test")])
         assert len(ledger.trials(kind="test")) == 2
 

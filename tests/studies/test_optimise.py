@@ -12,9 +12,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tests.studies.kit import GRID, PROFILE, optimise, ran, words, write_bars, write_strategy
+from trading.research.records import ResearchError
 from trading.run.search.ledger import Ledger
 from trading.run.search.report import BEST, STUDY, TRIALS
+from trading.run.search.trial import Task
 from trading.studies.management.commands.optimise import Command
+from trading.studies.opening import study
 
 FEW = ["strategy.lookback=2,4"]
 
@@ -25,6 +28,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     write_strategy(tmp_path)
+    (tmp_path / "own_broken.py").write_text("import sys\n\nsys.exit(3)\n")
     return write_bars(tmp_path / "bars.parquet", days=17, bars=120)
 
 
@@ -145,9 +149,37 @@ def test_a_strategy_that_fails_or_peeks_is_counted_and_named(data: Path) -> None
         call_command(
             "optimise", **words(data, "a", strategy="own_study:breaks", param=["strategy.depth=1,2"]) | {"json": False}
         )
+    values = optimise(data, "c", strategy="own_study:ragged", param=["strategy.depth=2,3"])
+    assert list(values["trials"]["infeasible"].values()) == [2]
+    assert next(iter(values["trials"]["infeasible"])).startswith("own_study:ragged gave no array of numbers: ")
     values = optimise(data, "b", strategy="own_study:peeks", param=["strategy.ahead=0,5"])
     assert values["best"] is None
     assert any("looks ahead" in why for why in values["trials"]["infeasible"])
+
+
+def test_a_trial_that_ends_the_study_is_named_by_its_parameters(data: Path) -> None:
+    """A fault that is no result of a point, here a stretch without a bar: the next run meets it again."""
+    options = vars(Command().create_parser("manage.py", "optimise").parse_args(["--config", "", "--data", ""]))
+    with study(options | words(data, "study"), {"purpose": "optimise"}, str) as opened:
+        empty = Task("study", "proposed", (1, 0), opened.rows, opened.rows)
+        told = (
+            r"the trial of strategy.lookback=4, strategy.threshold=2 \(study\) broke off: IndexError in trial.py line"
+        )
+        with pytest.raises(ResearchError, match=told) as ended:
+            list(opened.crew.run([empty]))
+    assert "\n" not in str(ended.value) and isinstance(ended.value.__cause__, IndexError)
+
+
+@pytest.mark.processes
+def test_what_a_strategy_raises_in_a_worker_alone_is_told(data: Path) -> None:
+    own = data.parent / "own_study.py"
+    alone = "import multiprocessing\nif multiprocessing.parent_process():\n    raise ValueError('one licence')\n"
+    own.write_text(alone + own.read_text())
+    with pytest.raises(
+        CommandError, match="a worker process cannot begin: strategy 'own_study:follow': its module"
+    ) as it:
+        optimise(data, workers=2)
+    assert str(it.value).endswith("failed: ValueError: one licence")
 
 
 def test_ctrl_c_keeps_what_was_tried_and_the_same_command_goes_on(data: Path) -> None:
@@ -173,6 +205,7 @@ def test_ctrl_c_keeps_what_was_tried_and_the_same_command_goes_on(data: Path) ->
         ({"param": ["risk.stop_ticks=8..24/8"]}, "risk.stop_ticks = 24 can never be traded"),
         ({"param": ["risk.stop_ticks=8,eight"]}, "risk.stop_ticks = eight can never be traded"),
         ({"param": ["risk.stop_ticks=8..10/2"], "strategy": "column"}, "has no column signal"),
+        ({"strategy": "own_broken:follow"}, "strategy 'own_broken:follow': its module failed: SystemExit: 3"),
         ({"strategy": "column"}, "reads columns and has no arguments"),
         ({"trials": 0}, "--trials 0: at least 1"),
         ({"workers": 0}, "--workers 0: at least 1"),

@@ -165,6 +165,21 @@ def test_a_function_that_fails_on_the_bars_of_a_test_leaves_a_fold_with_its_reas
     assert walk(data, strategy="own_study:tires") == values, "and it is not tried again"
 
 
+def test_another_choice_for_a_test_that_was_traded_is_refused_in_one_sentence_mes_wf_02(data: Path) -> None:
+    """As a strategy that draws at random comes to one: the ledger has a test of the fold, of other parameters."""
+    (data.parent / "stop").write_text("6")
+    with pytest.raises(SystemExit):
+        walk(data)
+    (data.parent / "stop").unlink()
+    with Ledger(data.parent / "walk") as ledger:
+        known = ledger.trials("fold 1 train")[0]
+        ledger.add([known._replace(stage="fold 1 test", kind="test", point=(0, 0))])
+    told = r"fold 1 test was traded before with strategy.lookback=2, strategy.threshold=3, and a test is traded once"
+    with pytest.raises(CommandError, match=told) as refused:
+        walk(data)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_stopped_walk_goes_on_and_ends_the_same(data: Path) -> None:
     walk(data, "whole")
     (data.parent / "stop").write_text("6")

@@ -113,6 +113,8 @@ def _strategy_of(words: str) -> Strategy:
         module = importlib.import_module(first)
     except ImportError as error:
         raise BacktestError(f"strategy {words!r}: {error}; is its folder the one that you stand in?") from None
+    except (Exception, SystemExit) as error:  # it is somebody's own, as in `decide`
+        raise BacktestError(f"strategy {words!r}: its module failed: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise BacktestError(f"strategy {words!r}: {first} has no function {name}")
@@ -209,16 +211,19 @@ def decide(strategy: Strategy, bars: StrategyBars) -> Decisions:
     except Exception as error:  # it is somebody's own: whatever it raises, the run is refused with it
         raise BacktestError(f"{strategy.words} failed: {type(error).__name__}: {error}") from error
     side, confidence = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
-    sides = np.asarray(side)
+    try:
+        sides = np.asarray(side)
+        shares = None if confidence is None else np.asarray(confidence, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BacktestError(f"{strategy.words} gave no array of numbers: {error}") from error
     n = bars.start_ns.size
     if sides.shape != (n,) or not np.isin(sides, (-1, 0, 1)).all():
         raise BacktestError(
             f"{strategy.words} must give one of −1, 0, +1 for each of the {n} bars it was given; it gave"
             f" {_shape(sides)}"
         )
-    if confidence is None:
+    if shares is None:
         return Decisions(sides.astype(np.int8), np.full(n, PPM, np.int32))
-    shares = np.asarray(confidence, np.float64)
     if shares.shape != (n,) or not ((shares >= 0) & (shares <= 1)).all():
         raise BacktestError(
             f"{strategy.words} must give a confidence within 0 .. 1 for each of the {n} bars it was given; it gave"

@@ -17,6 +17,7 @@ from itertools import islice
 from types import TracebackType
 
 from trading.research.records import ResearchError
+from trading.run.backtest.plan import BacktestError
 from trading.run.backtest.signals import strategy_of
 from trading.run.search import tape
 from trading.run.search.ledger import Trial
@@ -25,7 +26,8 @@ from trading.run.search.trial import Bench, Subject, Task
 AHEAD = 4  # tasks in line for each worker
 GONE = 1
 
-_bench: Bench | None = None  # of a worker process
+_bench: Bench | None = None  # of a worker process,
+_fault = ""  # and why it has none
 
 
 class Crew:
@@ -51,7 +53,7 @@ class Crew:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Trial]:
-        """The trials as they are ready, in whatever order.  Raises ResearchError when a worker has died."""
+        """The trials as they are ready, in whatever order.  Raises ResearchError when a worker died or cannot begin."""
         if self._pool is None:
             for task in tasks:
                 yield self.bench.run(task)
@@ -86,10 +88,13 @@ def bench_of(subject: Subject) -> Bench:
 
 def _begin(subject: Subject) -> None:
     """A worker's first work."""
-    global _bench
+    global _bench, _fault
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _bench = bench_of(subject)
+    try:
+        _bench = bench_of(subject)
+    except Exception as error:  # noqa: BLE001 - raised here it would break the pool, and nobody could say what it was
+        _fault = str(error) if isinstance(error, BacktestError) else f"{type(error).__name__}: {error}"
 
 
 def _end_with_parent() -> None:
@@ -100,5 +105,6 @@ def _end_with_parent() -> None:
 
 
 def _run(task: Task) -> Trial:
-    assert _bench is not None
+    if _bench is None:
+        raise ResearchError(f"a worker process cannot begin: {_fault}")
     return _bench.run(task)

@@ -145,7 +145,9 @@ class Ledger:
         return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM study")}
 
     def add(self, trials: Sequence[Trial]) -> None:
-        """Write trials and flush them to the disk; when this returns they count."""
+        """Write trials and flush them to the disk; when this returns they count.
+
+        Raises ResearchError, and writes none, where one is known already or its stage was tested."""
         if not trials:
             return
         marks = ", ".join("?" * len(COLUMNS))
@@ -157,9 +159,11 @@ class Ledger:
                 f"INSERT INTO trial ({', '.join(COLUMNS)}) VALUES ({marks})", [_row(trial) for trial in trials]
             )
             self._database.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._database.execute("ROLLBACK")
             self._stretches.clear()
+            if isinstance(error, sqlite3.IntegrityError):
+                raise ResearchError(f"{self.path.parent}: a trial was to be written a second time ({error})") from None
             raise
 
     def scores(self, stage: str) -> dict[Point, float | None]:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from trading.research.luck.plateau import Point
+from trading.research.records import ResearchError
 from trading.research.search.methods import ADAPTIVE, BAYES, Seen, batch, best_of, planned
 from trading.research.search.space import Space
 from trading.run.backtest.plan import BacktestError
 from trading.run.backtest.signals import LooksAhead
 from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
-from trading.run.search.trial import Task, failed
+from trading.run.search.trial import Task, failed, words_of
 
 PROPOSED, NEIGHBOUR, LOOK, TEST = "proposed", "neighbour", "look", "test"
 ROUNDS_MAX = 50  # of neighbours: the best may move to one of them, and has others there
@@ -139,10 +140,18 @@ def look(ledger: Ledger, crew: Crew, stretch: Stretch, points: Iterable[Point], 
 def once(ledger: Ledger, crew: Crew, stretch: Stretch, point: Point, trades_min: int) -> Trial:
     """The one test of a stretch, with its trades and curve; the ledger refuses a second one (MES-WF-02).
 
-    Raises LooksAhead, found by the full question: then the test is not traded, and so not spent."""
+    Raises LooksAhead, found by the full question: then the test is not traded, and so not spent; ResearchError where
+    other parameters were tested before."""
     stage, first, end = stretch
     if (known := ledger.one(stage, point)) is not None:
         return known
+    for other in ledger.trials(stage, TEST):
+        space = crew.bench.subject.space
+        raise ResearchError(
+            f"{stage} was traded before with {words_of(space.values(other.point))}, and a test is traded once: now"
+            f" {words_of(space.values(point))} was chosen, so the search gives another result than it did; does the"
+            " strategy draw at random?"
+        )
     task = Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min)
     try:
         crew.bench.proven(point, end)

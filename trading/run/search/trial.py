@@ -5,6 +5,7 @@ runs it (MES-OPT-04).  What two trials share is kept: profiles that were checked
 point cannot do is its result, with the reason; only a fault of the study itself is raised.  Called by `crew`.
 """
 
+import traceback
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from trading.config.schema import ConfigError, parse_profile
 from trading.core.history.records import TRADE
 from trading.research.forward.joined import turns_of
 from trading.research.luck.plateau import Point
-from trading.research.records import Days
+from trading.research.records import Days, ResearchError
 from trading.research.search.objective import worth_of
 from trading.research.search.space import Space, Value
 from trading.run.backtest.engine import Backtest, Result
@@ -69,8 +70,17 @@ class Bench:
         self._decisions: OrderedDict[tuple[object, ...], Decisions | str] = OrderedDict()
 
     def run(self, task: Task) -> Trial:
-        """The trial."""
+        """The trial.  Raises ResearchError, with its parameters, for what is no result of its point but a fault."""
         values = self.subject.space.values(task.point)
+        try:
+            return self._tried(task, values)
+        except Exception as error:  # it ends the study, and every later run of it here again: say where that is
+            raise ResearchError(
+                f"the trial of {words_of(values)} ({task.stage}) broke off: {_fault(error)}; the other trials are kept,"
+                " but the study cannot go on before this is mended: without these values it is another study"
+            ) from error
+
+    def _tried(self, task: Task, values: dict[str, Value]) -> Trial:
         plan = self.plan(values)
         if isinstance(plan, str):
             return failed(task, "", plan)
@@ -157,6 +167,18 @@ class Bench:
         return sum(
             sum(column.nbytes for column in kept) for kept in self._decisions.values() if not isinstance(kept, str)
         )
+
+
+def words_of(values: dict[str, Value]) -> str:
+    """A point in words."""
+    return ", ".join(f"{path}={value}" for path, value in values.items())
+
+
+def _fault(error: Exception) -> str:
+    """What went wrong and where, for an assertion often has no text."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    text = f": {' '.join(str(error).split())}" if str(error) else ""
+    return f"{type(error).__name__} in {Path(at.filename).name} line {at.lineno}{text}"
 
 
 def arguments_of(values: dict[str, Value]) -> dict[str, Value]:
