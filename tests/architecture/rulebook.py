@@ -186,7 +186,7 @@ MES-OPT-03 | objective, infeasible points, best of the history | trading/researc
 MES-OPT-04 | results do not depend on workers | trading/run/search/study.py | nothing is pruned
 MES-OPT-05 | parameters combined over folds | trading/research/search/combine.py | tried again on the stretches of the tests, which its folds have seen
 MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py
-MES-GUARD-01 | registry of every trial | trading/run/search/ledger.py | one ledger a study; those of the same data in the same folder are counted, other folders and single backtests are not
+MES-GUARD-01 | registry of every trial | trading/run/search/ledger.py | one ledger a study; those of the same data in the same folder are counted, and backtests with --study; other folders and other backtests are not
 MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py
 MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py
 MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py

@@ -137,6 +137,25 @@ def ran_backtest(data: Path, values: dict[str, Any], **given: Any) -> dict[str, 
     return dict(json.loads(told.getvalue()))
 
 
+def test_a_backtest_that_the_study_never_tried_is_one_more_trial_for_good_mes_guard_01(data: Path) -> None:
+    optimise(data, param=FEW)
+    folder = data.parent / "study"
+    told = []
+    for lookback in (3, 3, 5, 2, 3):
+        values = ran_backtest(data, {"strategy.lookback": lookback}, study=folder, overwrite=True)
+        told.append(values["criticism"]["trials"]["count"])
+    assert told == [3, 3, 4, 4, 4], "the same one once; what the study tried is none"
+    with Ledger(folder) as ledger:
+        outside = ledger.trials(kind="backtest")
+        assert ledger.count() == 4 and len(outside) == 2
+        assert all(trial.trades > 0 and trial.days is not None and trial.score for trial in outside)
+        ran_backtest(data, {"strategy.lookback": 4}, study=folder, overwrite=True)  # reads alone
+        with pytest.raises(CommandError, match="another process works on the study"):
+            ran_backtest(data, {"strategy.lookback": 7}, study=folder, overwrite=True)
+    again = optimise(data, param=FEW)
+    assert again["trials"]["count"] == 2 and again["criticism"]["trials"]["count"] == 4
+
+
 def test_what_cannot_trade_is_kept_with_its_reason_and_never_best_mes_opt_03(data: Path) -> None:
     values = optimise(data, param=["strategy.lookback=2,4", "strategy.threshold=3,1000"])
     assert values["trials"]["count"] == 4 and values["trials"]["feasible"] == 2

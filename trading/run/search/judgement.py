@@ -5,6 +5,7 @@ data that stand in the same folder are counted too (MES-GUARD-01).  Called by `r
 `manage.py backtest --study`.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,14 @@ from trading.research.luck.plateau import Axis, Point
 from trading.research.metrics import sharpe_ratio
 from trading.research.records import Days, ResearchError, daily_returns
 from trading.research.search.methods import Seen, best_of
+from trading.research.search.objective import worth_of
 from trading.run.backtest.engine import Result
 from trading.run.backtest.judged import Known
 from trading.run.search.ledger import Ledger, Trial, others_on
 from trading.run.search.trial import days_of
 
 STAGE = "study"  # of a search over one stretch of bars
+OUTSIDE = "backtest"  # kind of a trial that no search proposed
 
 
 class Evidence(NamedTuple):
@@ -53,39 +56,75 @@ def axes_of(identity: dict[str, Any]) -> list[Axis]:
 
 
 def known_of(folder: Path, result: Result, data_hash: str) -> Known:
-    """What a study's ledger knows about a result of its data.  Raises ResearchError: no study, or one of other data."""
+    """What a study's ledger knows about a result of its data.  One that it never tried is one more trial, written down
+    before it is told of; the same one only once.
+
+    Raises ResearchError: no study, one of other data, or one that is being worked on when a trial must be added."""
     with Ledger(folder, reading=True) as ledger:
         if ledger.identity().get("data_hash") != data_hash:
             raise ResearchError(f"the study in {folder} searched other data")
+        new = _untried(ledger, folder, result)
+        if new is None:
+            return known_in(ledger, folder, days_of(result))
+    with Ledger(folder) as ledger:
+        ledger.add([new])
         return known_in(ledger, folder, days_of(result))
 
 
+def _untried(ledger: Ledger, folder: Path, result: Result) -> Trial | None:
+    """The result as a trial outside the search, in a stage of its own; None where it is in the ledger already."""
+    days, identity = days_of(result), ledger.identity()
+    if _place(_trials_of(ledger, folder, STAGE), days) is not None:
+        return None
+    digest = hashlib.sha256(days.trading_day.tobytes() + days.equity_micros.tobytes()).hexdigest()
+    stage = f"{OUTSIDE} {digest[:16]}"
+    if ledger.one(stage, ()) is not None:
+        return None
+    net = np.ascontiguousarray(result.trades["net_micros"])
+    worth = worth_of(identity["objective"], days, net, identity["least_trades"])
+    config_hash = result.plan.config_hash
+    return Trial(
+        stage, OUTSIDE, (), worth.score, worth.why, len(net), int(net.sum()), worth.sharpe, config_hash, days
+    )  # fmt: skip
+
+
 def known_in(ledger: Ledger, folder: Path, days: Days, stage: str = STAGE) -> Known:
-    """The same from an open ledger.  The plateau is looked for where the result stands, which must be the best."""
+    """The same from an open ledger that holds the result.  The plateau is looked for where it stands, which must be the
+    best."""
     identity = ledger.identity()
-    trials = ledger.trials(stage)
-    if not trials:
-        raise ResearchError(f"{folder} holds no trial of a study over one stretch; run optimise first")
+    trials = _trials_of(ledger, folder, stage)
     found = evidence_of(trials)
     own, why = daily_returns(days)
-    count, sharpes = ledger.count(), found.sharpes
+    sharpes = found.sharpes
     best = best_of([Seen(point, score) for point, score in found.scores.items()])
-    place = next((trial.point for trial in trials if trial.days is not None and _same(trial.days, days)), None)
-    if place is None:  # a configuration that the study never tried is one more trial
+    place = _place(trials, days)
+    if place is None:
         alone = sharpe_ratio(own, 1).value if not why else None
-        sharpes, count = np.append(sharpes, np.nan if alone is None else alone), count + 1
+        sharpes = np.append(sharpes, np.nan if alone is None else alone)
     chosen = place if place is None or best is None or found.scores[place] != best.score else best.point
     others, studies = others_on(folder, str(identity.get("data_hash", "")))
     told = f"the study in {folder.name}"
     if others:
         told += f" and {studies} more on these data beside it"
     return Known(
-        trials=count + others,
+        trials=ledger.count() + others,
         sharpes=sharpes,
         returns=found.returns if found.returns.size else None,
         search=None if chosen is None else Search(axes_of(identity), chosen, found.scores),
         told_by=told,
     )
+
+
+def _trials_of(ledger: Ledger, folder: Path, stage: str) -> list[Trial]:
+    trials = ledger.trials(stage)
+    if not trials:
+        raise ResearchError(f"{folder} holds no trial of a study over one stretch; run optimise first")
+    return trials
+
+
+def _place(trials: Sequence[Trial], days: Days) -> Point | None:
+    """Where a result stands among the trials of a search."""
+    return next((trial.point for trial in trials if trial.days is not None and _same(trial.days, days)), None)
 
 
 def _same(one: Days, other: Days) -> bool:
