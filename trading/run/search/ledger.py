@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trial (
     id INTEGER PRIMARY KEY,
     stage TEXT NOT NULL,          -- which search of the study: "study", or a fold's part
-    kind TEXT NOT NULL,           -- proposed by the method, a neighbour of the best, a look at a chosen point, a backtest
+    kind TEXT NOT NULL,           -- proposed by the method, a neighbour of the best, a look at a point, a backtest
     point TEXT NOT NULL,          -- places in the parameters' values, JSON
     score REAL,                   -- NULL: infeasible
     why TEXT NOT NULL,            -- and for which reason
