@@ -205,6 +205,9 @@ class Voice:
 
 def run(run_id: int, voice: type[Voice] = Voice) -> str:
     """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
+    waiting = ImportRun.objects.filter(pk=run_id, state=WAITING).first()
+    if waiting is not None and (why := lost(waiting)):  # shown as failed for a while; who wanted it has asked again
+        return FAILED if _end(run_id, FAILED, detail=why) else ""
     now = timezone.now()
     if not ImportRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
         return ""

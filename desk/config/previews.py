@@ -94,9 +94,13 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
 def run(run_id: int) -> str:
     """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
     now = timezone.now()
+    row = ImpactRun.objects.select_related("version").filter(id=run_id, state=WAITING).first()
+    if row is None:
+        return ""
+    if why := _lost(row):  # its page says so already, and whoever asked has gone on without it
+        return FAILED if _end(run_id, FAILED, detail=why) else ""
     if not ImpactRun.objects.filter(id=run_id, state=WAITING).update(state=RUNNING, beat_at=now, step="starting"):
         return ""
-    row = ImpactRun.objects.select_related("version").get(id=run_id)
     try:
         profile = configs.profile_of(row.version)
         sessions = impact.last_sessions(row.version.profile, row.sessions)

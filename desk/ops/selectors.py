@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 
 from django.utils import timezone
 
+from desk.config.models import RUNNING as PREVIEWING
+from desk.config.models import ImpactRun
 from desk.ops.models import KILLS, DrillRun
+from marketdata.models import RUNNING as IMPORTING
+from marketdata.models import ImportRun
 from trading.run.clock import boot_id
 
 PAGE = 50
-QUEUE_S = 120  # a run that no worker takes within this time is given up
+QUEUE_S = 120  # a run that no worker takes within this time is given up, also when its turn comes later
+SIGN_S = 300  # a job of the batch worker that showed no sign of life for so long keeps nobody waiting
 DRILL_AGE_MAX = timedelta(hours=24)  # K-07: no successful drill in 24 h, no live start
 STATES = ("queued", "running", "cancelling", "ok", "failed", "cancelled", "lost")
 
@@ -109,6 +114,16 @@ def open_run() -> dict[str, Any] | None:
     """The run that is under way, if one is."""
     found = [run for run in DrillRun.objects.filter(finished_at=None).order_by("-id") if alive(run)]
     return _shown(found[0]) if found else None
+
+
+def batch_busy() -> str:
+    """What the batch worker is at beside drills, in words; empty: nothing that shows a sign of life.  It does one job
+    after another, so a drill waits behind it."""
+    since = timezone.now() - timedelta(seconds=SIGN_S)
+    if found := ImportRun.objects.filter(state=IMPORTING, beat_at__gte=since).first():
+        return f"import {found.pk}, {found.file}"
+    preview = ImpactRun.objects.filter(state=PREVIEWING, beat_at__gte=since).first()
+    return f"the impact preview of version {preview.version_id}" if preview is not None else ""
 
 
 def last_run(kind: str) -> dict[str, Any] | None:

@@ -168,6 +168,14 @@ def test_who_waits_is_lost_only_when_nobody_works(inbox: Path) -> None:
     assert imports.find_run(second.pk).state == WAITING, "its turn has just come"
 
 
+def test_a_run_that_was_given_up_is_not_done_when_its_turn_comes(inbox: Path) -> None:
+    minutes(inbox / "ES.csv", count=50)
+    run = ask(asked("ES.csv"))
+    ImportRun.objects.update(asked_at=timezone.now() - timedelta(seconds=imports.QUEUE_S + 1))
+    assert imports.run(run.pk) == FAILED and imports.run(run.pk) == ""
+    assert "no batch worker" in imports.find_run(run.pk).detail and not DataSet.objects.exists()
+
+
 def test_the_time_left_is_known_once_there_is_a_rate(inbox: Path) -> None:
     run = ImportRun(state=RUNNING, done=500, total=2_000, rate=0)
     assert imports.left_s(run) is None

@@ -282,6 +282,16 @@ def test_a_run_that_lost_its_process_is_not_waited_for(draft: ConfigVersion) -> 
     assert ImpactRun.objects.get(id=run.pk).state == FAILED
 
 
+def test_a_run_that_was_given_up_is_not_done_when_its_turn_comes(draft: ConfigVersion) -> None:
+    run = ask(draft)
+    long_ago = timezone.now() - timedelta(seconds=previews.QUEUE_S + 1)
+    ImpactRun.objects.filter(id=run.pk).update(asked_at=long_ago)
+    assert previews.run(run.pk) == FAILED
+    run.refresh_from_db()
+    assert (run.state, run.detail, run.done) == (FAILED, "no batch worker took it", 0)
+    assert previews.run(run.pk) == "", "a message that comes twice"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_first_compile_is_no_lost_process(draft: ConfigVersion) -> None:
     """Nothing calls back while the first chunk is compiled; a thread shows that the process lives, until it ends."""

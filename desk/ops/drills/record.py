@@ -23,6 +23,7 @@ from desk.ops.selectors import QUEUE_S, alive
 from trading.run.clock import boot_id
 
 Row = dict[str, Any]
+LATE = f"its turn came after it was given up ({QUEUE_S} s, or a restart of the machine): nothing was done; ask again"
 
 
 class Busy(RuntimeError):
@@ -63,14 +64,25 @@ def ask(kind: str, by: str, head: Mapping[str, Any]) -> DrillRun:
 
 
 def begin(kind: str, by: str, head: Mapping[str, Any], total: int = 0, run_id: int | None = None) -> "Recorder":
-    """A run of this process: a new one, or the waiting one `run_id`.  Raises Busy, NoSuchRun."""
+    """A run of this process: a new one, or the waiting one `run_id`.  Raises Busy, NoSuchRun.
+
+    A waiting run that was given up meanwhile is closed and refused: nobody expects a kill that was asked for long ago.
+    """
     if run_id is None:
         run = _open(kind, by, head, pid=os.getpid(), total=total)
         return Recorder(run.pk)
-    now = timezone.now()
-    fields = {"pid": os.getpid(), "head": dict(head), "total": total, "beat_at": now, "step": "starting"}
-    if DrillRun.objects.filter(id=run_id, kind=kind, pid=0, finished_at=None).update(**fields) != 1:
+    fields = {"pid": os.getpid(), "head": dict(head), "total": total, "beat_at": timezone.now(), "step": "starting"}
+    with transaction.atomic():
+        waiting = DrillRun.objects.select_for_update().filter(id=run_id, kind=kind, pid=0, finished_at=None).first()
+        late = waiting is not None and not alive(waiting)
+        if waiting is not None and late:
+            _close(waiting, ok=False, detail=LATE)
+        elif waiting is not None:
+            DrillRun.objects.filter(id=run_id).update(**fields)
+    if waiting is None:
         raise NoSuchRun(f"run {run_id} does not wait for a process")
+    if late:
+        raise NoSuchRun(f"run {run_id}: {LATE}")
     return Recorder(run_id)
 
 

@@ -89,6 +89,8 @@ def drills(request: HttpRequest) -> HttpResponse:
         "kinds": KINDS,
         "drill": selectors.last_drill(),
         "run": selectors.open_run(),
+        "before_it": selectors.batch_busy(),
+        "queue_s": selectors.QUEUE_S,
         "jobs": tasks.JOBS.values(),
         "may_act": may_act(request.user),
         "now": timezone.now(),

@@ -1,16 +1,19 @@
 """The Operations pages: what they show, who may press, and what they say when half of the desk does not answer."""
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
+from django.utils import timezone
 
 from desk.ops import selectors, tasks
 from desk.ops.drills import record
 from desk.ops.models import DrillRun
 from desk.ops.pages.summary import by_case, stages
+from marketdata.models import ImportRun
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -215,3 +218,17 @@ def test_cases_and_stages_fold_rows() -> None:
     (stage,) = stages({"rows": figures})
     assert (stage["name"], stage["inner"], stage["share"], stage["ok"]) == ("of it: fsync", True, 0.5, True)
     assert stages(None) == []
+
+
+def test_the_page_says_what_a_drill_would_wait_for(client: "Client", alice: User) -> None:
+    """One batch worker: an import of an hour before a drill is no reason to wonder why it was given up."""
+    client.force_login(alice)
+    assert "The batch worker is at" not in client.get("/ops/drills/").content.decode()
+    now = timezone.now()
+    run = ImportRun.objects.create(
+        folder="/in", file="ES.csv", symbol="ES", asked="1", by="olga", state="running", asked_at=now, beat_at=now
+    )
+    page = client.get("/ops/drills/").content.decode()
+    assert f"The batch worker is at import {run.pk}, ES.csv" in page and f"within {selectors.QUEUE_S} s" in page
+    ImportRun.objects.update(beat_at=now - timedelta(seconds=selectors.SIGN_S + 1))
+    assert selectors.batch_busy() == "", "its process is gone"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -101,6 +102,21 @@ def test_a_run_that_no_worker_takes_is_given_up() -> None:
     assert selectors.run_detail(run.pk)["state"] == "lost"
     record.begin("kill", "bob", {})
     assert selectors.run_detail(run.pk)["state"] == "failed"
+
+
+@pytest.mark.parametrize("fields", [{"late": True}, {"boot_id": "another boot"}])
+def test_a_run_that_was_given_up_does_nothing_when_its_turn_comes(fields: dict[str, Any]) -> None:
+    """A rehearsal is a real kill: an import of an hour before it in the queue must not make it a surprise."""
+    run = record.ask("rehearsal", "alice", {})
+    late = timezone.now() - timedelta(seconds=selectors.QUEUE_S + 1)
+    DrillRun.objects.filter(id=run.pk).update(**({"started_at": late} if fields.get("late") else fields))
+    with pytest.raises(record.NoSuchRun, match="nothing was done"):
+        record.begin("rehearsal", "alice", {"by": "queue"}, run_id=run.pk)
+    closed = DrillRun.objects.get(id=run.pk)
+    assert (closed.pid, closed.ok, closed.detail, closed.head) == (0, False, record.LATE, {})
+    assert closed.finished_at is not None and AuditRecord.objects.get().action == "drill_rehearsal"
+    record.give_up(run.pk, "the command ended with 1")
+    assert DrillRun.objects.get(id=run.pk).detail == record.LATE, "the first reason stays"
 
 
 def test_cancel_is_seen_by_the_run_and_is_no_success() -> None:
