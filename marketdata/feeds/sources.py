@@ -7,6 +7,7 @@ Called by `feeds.tabular`, `feeds.tapes` and `marketdata.store`.
 import gzip
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,7 +77,7 @@ def _first_line(path: Path) -> str:
     try:
         with _open_text(path) as stream:
             line = stream.readline(4096)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FeedError(f"{path} is cut or damaged: {error}; fetch the file again") from None
     if not line.strip():
         raise FeedError(f"{path} is empty or starts with an empty line; fetch the file again")

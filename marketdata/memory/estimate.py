@@ -6,6 +6,7 @@ is known.  Bytes, never floats.  Called by `marketdata.memory.guard` and `market
 
 import gzip
 import io
+import zlib
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,6 +18,9 @@ from marketdata.feeds.port import FeedError
 from marketdata.feeds.stored import data_set_files
 
 SAMPLE_ROWS = 10_000
+SAMPLE_BYTES = 4 << 20  # of text, unpacked: what a web page's estimate reads at most
+LINE_BYTES_MAX = 1 << 16
+COLUMNS_MAX = 1_000
 OTHER_FACTOR = 10
 GZIP_FACTOR = 6  # what text grows to when it is unpacked
 STRING_BYTES, CODE_BYTES = 64, 4
@@ -62,24 +66,48 @@ def column_bytes(kind: pa.DataType) -> int:
 
 
 def text_bytes(path: Path, delimiter: str = "") -> int:
-    """Deep memory of the first 10,000 rows, scaled by the size of the file, × 2.5 (MES-MEM-01)."""
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+    """Deep memory of the first 10,000 rows, or of those in the first 4 MiB, scaled by the size of the file, × 2.5
+    (MES-MEM-01).  Raises FeedError for what is no table, too: it is asked for files that nobody has looked into."""
+    packed, lines = _first_lines(path)
     size = path.stat().st_size * (GZIP_FACTOR if packed else 1)
-    try:
-        with cast(IO[bytes], gzip.open(path, "rb") if packed else open(path, "rb")) as stream:
-            lines = [line for _, line in zip(range(SAMPLE_ROWS + 1), stream, strict=False)]
-    except (OSError, EOFError) as error:
-        raise FeedError(f"{path} is cut or damaged: {error}; fetch the file again") from None
-    if not any(map(bytes.strip, lines)):
-        raise FeedError(f"{path} is empty; fetch the file again")
     separator = delimiter or max(";\t,", key=lines[0].decode("utf-8", "replace").count)
-    rows = lines[1:] or lines
-    frame = pd.read_csv(
-        io.BytesIO(b"".join(rows)), sep=separator, header=None, on_bad_lines="skip", encoding_errors="replace"
-    )
+    rows = lines[1:] if any(map(bytes.strip, lines[1:])) else lines
+    columns = 1 + max(row.count(separator.encode("utf-8", "replace")) for row in rows)
+    if columns > COLUMNS_MAX:  # a frame of them is far larger than the text
+        raise FeedError(f"{path} has {columns} columns, more than {COLUMNS_MAX}: it is no table of bars")
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(b"".join(rows)),
+            sep=separator,
+            header=None,
+            engine="c",
+            on_bad_lines="skip",
+            encoding_errors="replace",
+        )
+    except (ValueError, TypeError, OverflowError) as error:  # pandas' own are ValueErrors
+        words = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FeedError(f"{path} cannot be read as a table: {words}; is the delimiter right?") from None
     deep = int(frame.memory_usage(deep=True, index=False).sum())
     return max(deep * size // sum(map(len, rows)), 1) * 5 // 2
+
+
+def _first_lines(path: Path) -> tuple[bool, list[bytes]]:
+    """Whether the file is packed, and its first lines, whole ones only.  Raises FeedError when they are no text."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with cast(IO[bytes], gzip.open(path, "rb") if packed else open(path, "rb")) as stream:
+            sample = stream.read(SAMPLE_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FeedError(f"{path} is cut or damaged: {error}; fetch the file again") from None
+    lines = sample.splitlines(keepends=True)[: SAMPLE_ROWS + 1]
+    if any(len(line) > LINE_BYTES_MAX for line in lines):
+        raise FeedError(f"{path} has a line of more than {LINE_BYTES_MAX >> 10} KiB: it is no table of bars")
+    if not any(map(bytes.strip, lines)):
+        raise FeedError(f"{path} is empty; fetch the file again")
+    if len(sample) == SAMPLE_BYTES and len(lines) <= SAMPLE_ROWS:
+        lines.pop()  # it goes on
+    return packed, lines
 
 
 def feature_bytes(rows: int) -> int:

@@ -55,10 +55,12 @@ def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
 
 
 def _guess(path: Path, kind: str) -> tuple[int, int]:
-    """Rows of the file and bytes of what is stored of it."""
+    """Rows of the file and bytes of what is stored of it.  Raises FeedError."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(1 << 16)
+    if not head:
+        raise FeedError(f"{path} is empty; fetch the file again")
     if kind == "parquet":
         try:
             rows = sum(int(pq.read_metadata(part).num_rows) for part in data_set_files(path))

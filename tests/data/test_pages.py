@@ -157,6 +157,24 @@ def test_a_reader_s_refusal_is_one_sentence_and_what_was_typed_stays(client: Cli
     assert "Select a valid choice" in page
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b'{"bars": [' + bytes(1 << 20), "a line of more than 64 KiB"),
+        (b"\x1f\x8b\x08\x00" + b"\xff" * 400, "is cut or damaged"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_sentence_and_no_fault(
+    client: Client, inbox: Path, content: bytes, words: str
+) -> None:
+    (inbox / "odd.csv").write_bytes(content)
+    olga = signed_in(client, "olga", OPERATOR)
+    for more in ({}, {"format": "csv"}):
+        page = text_of(olga, "/data/import/", 422, data=fields("odd.csv", **more))
+        assert words in page and "start-import" not in page
+
+
 def test_started_from_the_page_watched_cancelled_and_begun_again(
     client: Client, inbox: Path, redis_client: Any
 ) -> None:

@@ -1,6 +1,9 @@
 """MES-MEM-01, -02, -04 to -06, -09: estimates from metadata, exact thresholds, refusals with numbers, chunk sizes."""
 
+import contextlib
+import gzip
 import logging
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -90,6 +93,56 @@ def test_text_is_weighed_by_its_first_rows(tmp_path):
     assert load_bytes(packed) > 0
     with pytest.raises(FeedError, match="is empty"):
         load_bytes(write_text(tmp_path / "none.csv", "\n\n"))
+
+
+@pytest.mark.parametrize("name", ["export.csv", "export.csv.gz"])
+def test_of_text_without_lines_a_bounded_part_is_read(tmp_path, name):
+    """A JSON export, or a bomb: the estimate of a page must not read it whole into the one web process."""
+    path, content = tmp_path / name, b'{"bars": [' + bytes(96 << 20)
+    path.write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
+    del content
+    tracemalloc.start()
+    try:
+        with pytest.raises(FeedError, match="a line of more than 64 KiB"):
+            load_bytes(path)
+        assert tracemalloc.get_traced_memory()[1] < 24 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_rows_are_weighed_by_the_bytes_that_were_read(tmp_path):
+    """10,000 rows of 2 KB would be 20 MB; those that were read stand for the rest, the cut one left out."""
+    line = "2024-01-02T15:00:00Z,10.25,10.50,10.00,10.25,7," + "x" * 2000 + "\n"
+    few, many = (write_text(tmp_path / f"{n}.csv", "t,o,h,l,c,v,note\n" + line * n) for n in (1000, 8000))
+    assert abs(load_bytes(many) - 8 * load_bytes(few)) < load_bytes(few) * 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("\n" * 20_000, "is empty"),
+        ("1,2\n" * 3 + "," * 2_000 + "\n", "2001 columns"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_sentence(tmp_path, text, words):
+    with pytest.raises(FeedError, match=words):
+        load_bytes(write_text(tmp_path / "odd.csv", text))
+
+
+def test_a_header_alone_has_an_estimate_and_odd_delimiters_have_an_answer(tmp_path):
+    path = write_text(tmp_path / "head.csv", "timestamp,open,high,low,close,volume\n\n  \n\n")
+    assert load_bytes(path) > 0 and estimate(path, parse_options({}), tmp_path / "data").rows > 0
+    for delimiter in ('"', "\n", "\r", "§", "\0"):
+        with contextlib.suppress(FeedError):
+            assert load_bytes(path, delimiter) > 0
+    (tmp_path / "none.csv").touch()
+    with pytest.raises(FeedError, match="is empty"):
+        estimate(tmp_path / "none.csv", parse_options({"format": "csv"}), tmp_path / "data")
+    damaged = tmp_path / "damaged.csv.gz"
+    damaged.write_bytes(b"\x1f\x8b\x08\x00" + b"\xff" * 400)
+    with pytest.raises(FeedError, match="is cut or damaged"):
+        estimate(damaged, parse_options({}), tmp_path / "data")
 
 
 def test_anything_else_is_ten_times_its_size(tmp_path):
