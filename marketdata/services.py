@@ -31,6 +31,16 @@ class DeleteRefused(RuntimeError):
     """A data set that may not be taken out of the store; the text names who uses it."""
 
 
+class FilesRemain(RuntimeError):
+    """A data set whose row is gone and whose files are not, or not all; an import of the same source takes them over.
+    Attribute: row."""
+
+    def __init__(self, row: DataSet, error: OSError) -> None:
+        what = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+        super().__init__(f"the entry of data set {row.pk} is gone, files of {row.path} remain: {what}")
+        self.row = row
+
+
 def data_folder() -> Path:
     """Where the store's files are."""
     return Path(settings.VAR) / DATA
@@ -98,15 +108,19 @@ def _record(report: ImportReport, request: dict[str, object], by: str) -> DataSe
     return stored
 
 
-def delete_data_set(data_set_id: int, users: Callable[[DataSet], list[str]]) -> DataSet:
-    """Take a data set out of the store for good; returns what its row said.  `users` names who needs it.
+def delete_data_set(
+    data_set_id: int, users: Callable[[DataSet], list[str]], told: Callable[[DataSet], None] = lambda row: None
+) -> DataSet:
+    """Take a data set out of the store for good; returns what its row said.  `users` names who needs it; `told` notes
+    the deed inside the row's own transaction: no row goes unnoted, and nothing is noted of a row that stays.
 
-    Raises DataSet.DoesNotExist; DeleteRefused while anybody uses it or an import of the same file runs; OSError when a
-    file cannot be removed: the row is gone then, and an import of the same source takes the file over.
+    Raises DataSet.DoesNotExist; DeleteRefused while anybody uses it or an import of the same file runs; FilesRemain
+    when a file cannot be removed, OSError when the store cannot be opened at all: then the row stays.
     """
     folder = data_folder()
     path = Path(settings.VAR) / DataSet.objects.get(pk=data_set_id).path
     folder.mkdir(parents=True, exist_ok=True)
+    gone: DataSet | None = None
     try:
         with work_folder(folder, key_of(path)):  # nobody writes it meanwhile
             with transaction.atomic():
@@ -114,7 +128,13 @@ def delete_data_set(data_set_id: int, users: Callable[[DataSet], list[str]]) -> 
                 if held := users(row):
                     raise DeleteRefused(f"data set {data_set_id} is used by {', '.join(held)}")
                 DataSet.objects.filter(pk=data_set_id).delete()
+                told(row)
+            gone = row
             remove_data_set(path)
     except FeedError as error:
         raise DeleteRefused(str(error)) from None
-    return row
+    except OSError as error:
+        if gone is None:
+            raise
+        raise FilesRemain(gone, error) from error
+    return gone

@@ -22,7 +22,7 @@ from desk.audit import services as audit
 from desk.dashboard.rights import require
 from marketdata import selectors
 from marketdata.models import DataSet
-from marketdata.services import DeleteRefused, delete_data_set
+from marketdata.services import DeleteRefused, FilesRemain, delete_data_set
 from trading.selectors import sessions_fed_by
 
 
@@ -46,29 +46,33 @@ def delete(request: HttpRequest, data_set_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             reason = stepup.require(request, about, form.given())
-            gone = delete_data_set(data_set_id, users)
+            gone = delete_data_set(data_set_id, users, lambda row: _note(request, row, reason))
         except stepup.StepUpRefused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         except DataSet.DoesNotExist:
             raise Http404("no such data set") from None
         except (DeleteRefused, OSError) as refusal:
             form.add_error(None, str(refusal))
+        except FilesRemain as left:
+            remedy = _("To free the space, import the same source again and delete that.")
+            messages.warning(request, f"{left}. {remedy}")
+            return redirect("data")
         else:
-            return _deleted(request, data_set_id, gone, reason)
+            words = _("Data set %(number)s, %(source)s, is gone.")
+            messages.success(request, words % {"number": data_set_id, "source": gone.source})
+            return redirect("data")
     return _page(request, row, about, form)
 
 
-def _deleted(request: HttpRequest, data_set_id: int, gone: DataSet, reason: str) -> HttpResponse:
+def _note(request: HttpRequest, gone: DataSet, reason: str) -> None:
+    """The audit row; called in the transaction in which the set's row goes."""
     audit.append(
         category="control",
         action="data_set_deleted",
         actor=request.user.get_username(),
-        object=f"data set {data_set_id}",
+        object=f"data set {gone.pk}",
         detail={"path": gone.path, "source": gone.source, "source_hash": gone.source_hash, "reason": reason},
     )
-    words = _("Data set %(number)s, %(source)s, is gone.")
-    messages.success(request, words % {"number": data_set_id, "source": gone.source})
-    return redirect("data")
 
 
 def _page(request: HttpRequest, row: DataSet, about: str, form: StepUpForm) -> HttpResponse:

@@ -1,7 +1,9 @@
 """The data pages over Django's own client: who may what, the estimate, a set with its gaps, its end."""
 
 import csv
+import errno
 import io
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from urllib.parse import quote
 import databento_dbn as dbn
 import pytest
 from django.conf import settings
+from django.db import DatabaseError
 from django.test import Client
 
 from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
@@ -18,7 +21,7 @@ from marketdata import imports
 from marketdata.memory.available import Available
 from marketdata.models import DONE, WAITING, DataSet, ImportRun
 from marketdata.selectors import data_set_path
-from marketdata.services import estimate_import
+from marketdata.services import data_folder, delete_data_set, estimate_import
 from marketdata.store import estimates
 from tests.data.kit import asked, signed_in
 from tests.data.recordings import DAY_BARS, minutes
@@ -299,6 +302,35 @@ def test_an_admin_deletes_with_reason_and_password(client: Client, stored: DataS
     record = AuditRecord.objects.get(action="data_set_deleted")
     assert (record.actor, record.detail["source"], record.detail["reason"]) == ("alice", "ES_1min.csv", REASON)
     text_of(alice, where, 404)
+
+
+def test_a_row_that_goes_is_noted_also_when_a_file_stays(
+    client: Client, stored: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails after the row went: the page says what is gone and what is not, and the deed is in the audit."""
+    alice, where = signed_in(client, "alice", ADMIN), f"/data/{stored.pk}/delete/"
+    form = {"reason": REASON, "ticket": ticket_of(text_of(alice, where)), "password": PASSWORD}
+
+    def broken(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", broken)
+        page = alice.post(where, form, follow=True).content.decode()
+    assert f"the entry of data set {stored.pk} is gone, files of {stored.path} remain" in page
+    assert "Not deleted" not in page and not DataSet.objects.exists()
+    assert list(data_folder().glob("ES-*")), "the files that are spoken of"
+    record = AuditRecord.objects.get(action="data_set_deleted")
+    assert (record.actor, record.object, record.detail["reason"]) == ("alice", f"data set {stored.pk}", REASON)
+
+
+def test_a_deed_that_cannot_be_noted_is_not_done(stored: DataSet) -> None:
+    def fails(row: DataSet) -> None:
+        raise DatabaseError("the audit does not answer")
+
+    with pytest.raises(DatabaseError):
+        delete_data_set(stored.pk, lambda row: [], fails)
+    assert DataSet.objects.get() == stored and data_set_path(stored).exists()
 
 
 def test_a_set_that_a_session_was_fed_from_never_goes(client: Client, stored: DataSet) -> None:
