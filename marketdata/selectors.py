@@ -1,5 +1,6 @@
 """Reads of the marketdata floor: which history is there, where its files are, and what they cover."""
 
+import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,5 +90,6 @@ def importable() -> Listing:
     """The files that an import from a page may name; the desk's own folder for them is made here."""
     own = Path(settings.VAR) / IMPORTS
     if own in settings.IMPORT_FOLDERS:
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # the list says that it is not there
+            own.mkdir(mode=0o700, parents=True, exist_ok=True)
     return listing(settings.IMPORT_FOLDERS)

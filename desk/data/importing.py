@@ -27,11 +27,12 @@ from marketdata import imports, selectors
 from marketdata.feeds.port import FeedError
 from marketdata.models import CANCELLED, RUNNING, WAITING, ImportRun
 from marketdata.services import estimate_import
-from marketdata.store.folders import find
+from marketdata.store.folders import FILES_MAX, NAMES_MAX, find, shown
 from marketdata.store.report import Estimate
 
 TASK = "marketdata.tasks.run_import"
 PAGE = 50
+ABSENT_MAX = 10  # folders that cannot be read and are named
 SILENT_S = 10  # without a word for longer: it is said
 NAMED = ("folder", "file", "symbol")  # shown by themselves
 
@@ -60,8 +61,12 @@ def choose(request: HttpRequest) -> HttpResponse:
         "first": first,
         "q": asked,
         "cut": found.cut,
-        "absent": found.absent,
-        "folders": [str(folder) for folder in settings.IMPORT_FOLDERS],
+        "absent": found.absent[:ABSENT_MAX],
+        "absent_more": max(0, len(found.absent) - ABSENT_MAX),
+        "odd": found.odd,
+        "files_max": FILES_MAX,
+        "names_max": NAMES_MAX,
+        "folders": [shown(folder) for folder in settings.IMPORT_FOLDERS],
         "now": timezone.now(),
     }
     return render(request, "data/choose.html", context)

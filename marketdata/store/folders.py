@@ -4,6 +4,8 @@ A name is a folder of the desk's list and a place below it; whatever leads out o
 link) is refused.  It reads names, sizes and times, never a file.  Called by `marketdata.services` and the data pages.
 """
 
+import contextlib
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +16,7 @@ from marketdata.feeds.port import FeedError
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".txt", ".txt.gz", ".dbn", ".dbn.zst", ".zip")
 DEPTH_MAX = 6
 FILES_MAX = 5_000  # of all folders together; what lies beyond is said
+NAMES_MAX = 50_000  # of any kind, looked at in all folders together
 
 
 class Found(NamedTuple):
@@ -26,38 +29,85 @@ class Found(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Files by folder and name; `cut`: there are more; `absent`: folders that are not there or cannot be read."""
+    """Files by folder and name; `cut`: there are more, not looked at; `absent`: folders that are not there or cannot be
+    read, those inside the desk's folders, too; `odd`: files whose names are no text, which no address can name."""
 
     files: list[Found]
     cut: bool
     absent: list[str]
+    odd: int
 
 
 def listing(folders: Iterable[Path]) -> Listing:
-    """All files that can be imported, hidden ones and links left out."""
-    found: list[Found] = []
-    absent = []
+    """All files that can be imported, hidden ones and links left out.  Nothing that lies in a folder raises."""
+    look = _Look()
     for folder in folders:
-        if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-            absent.append(str(folder))
-            continue
-        for base, names, files in os.walk(folder):
-            inside = Path(base).relative_to(folder)
-            names[:] = sorted(name for name in names if not name.startswith("."))
-            if len(inside.parts) >= DEPTH_MAX:
-                names.clear()
-            for name in sorted(files):
-                path = Path(base) / name
-                if name.startswith(".") or not name.lower().endswith(SUFFIXES) or path.is_symlink():
-                    continue
-                if len(found) == FILES_MAX:
-                    return Listing(found, True, absent)
-                try:
-                    told = path.stat()
-                except FileNotFoundError:  # it went while we looked
-                    continue
-                found.append(Found(str(folder), str(inside / name), told.st_size, told.st_mtime))
-    return Listing(found, False, absent)
+        if shown(folder) != str(folder) or not _readable(folder):
+            look.absent.append(shown(folder))
+        else:
+            look.into(folder, "", 0)
+    return Listing(look.found, look.cut, look.absent, look.odd)
+
+
+class _Look:
+    """One look through the folders; it ends when it has seen enough."""
+
+    def __init__(self) -> None:
+        self.found: list[Found] = []
+        self.absent: list[str] = []
+        self.cut = False
+        self.odd = 0
+        self._left = NAMES_MAX
+
+    def into(self, folder: Path, inside: str, depth: int) -> None:
+        """What lies at the place `inside` of a folder, then what lies deeper."""
+        here = folder / inside
+        try:
+            with os.scandir(here) as names:
+                entries = sorted(itertools.islice(names, self._left + 1), key=lambda entry: entry.name)
+            self.cut |= len(entries) > self._left
+            self._left = max(0, self._left - len(entries))
+            entries = [entry for entry in entries if not entry.name.startswith(".")]
+            for entry in entries:
+                self._see(entry, folder, inside)
+        except FileNotFoundError:  # it went while we looked
+            return
+        except OSError:  # not to be listed; or to be listed and not entered, and so it is with all in it
+            self.absent.append(shown(here))
+            return
+        for entry in entries:
+            if self.cut or depth == DEPTH_MAX:
+                return
+            if entry.is_dir(follow_symlinks=False):
+                self.into(folder, os.path.join(inside, entry.name), depth + 1)
+
+    def _see(self, entry: "os.DirEntry[str]", folder: Path, inside: str) -> None:
+        """Raises OSError."""
+        if self.cut and len(self.found) >= FILES_MAX:
+            return
+        if not entry.name.lower().endswith(SUFFIXES) or not entry.is_file(follow_symlinks=False):
+            return
+        place = os.path.join(inside, entry.name)
+        if shown(place) != place:
+            self.odd += 1
+        elif len(self.found) >= FILES_MAX:
+            self.cut = True
+        else:
+            with contextlib.suppress(FileNotFoundError):  # it went while we looked
+                told = entry.stat(follow_symlinks=False)
+                self.found.append(Found(str(folder), place, told.st_size, told.st_mtime))
+
+
+def shown(path: object) -> str:
+    """A path as text that every page and address can carry: what is no UTF-8 in it becomes a question mark."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+def _readable(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    except OSError:  # something above it may not be entered
+        return False
 
 
 def find(folders: Iterable[Path], folder: str, file: str) -> Path:

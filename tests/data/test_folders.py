@@ -1,5 +1,9 @@
 """Which files a page may name: those inside the desk's folders, and no other by any way of writing it."""
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ from desk import settings as desk_settings
 from marketdata.feeds.port import FeedError
 from marketdata.store import folders
 from marketdata.store.folders import find, listing
+from tests.bootstrap import ROOT
 
 
 @pytest.fixture
@@ -88,3 +93,57 @@ def test_the_setting_takes_absolute_folders_only(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("DESK_IMPORT_FOLDERS")
     usual: list[Any] = desk_settings.import_folders()
     assert usual == [desk_settings.VAR / "imports", desk_settings.SAMPLE_DATA]
+
+
+def test_a_name_that_is_no_text_is_counted_and_not_offered(inbox: Path) -> None:
+    (inbox / "good.csv").write_text("x")
+    for name in (b"b\xe9.csv", b"d\xe9/x.csv"):
+        path = Path(os.fsdecode(os.fsencode(inbox) + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    found = listing([inbox, Path(os.fsdecode(os.fsencode(inbox) + b"/d\xe9"))])
+    assert [item.file for item in found.files] == ["good.csv"] and found.odd == 2
+    assert found.absent == [f"{inbox}/d?"], "a folder whose name no page can carry"
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_listed() -> None:
+    """By somebody without rights, in a process of its own and an open folder: the tests may be root."""
+    looks = (
+        "import os, sys; from pathlib import Path; from marketdata.store.folders import listing;"
+        "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534));"
+        "print(listing(map(Path, sys.argv[1:])))"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        inbox = Path(place)
+        inbox.chmod(0o755)
+        for name in ("a/x.csv", "listed/x.csv", "shut/x.csv", "z/x.csv"):
+            (inbox / name).parent.mkdir()
+            (inbox / name).write_text("x")
+        (inbox / "listed").chmod(0o444)
+        (inbox / "shut").chmod(0o000)
+        below, long = inbox / "shut" / "deeper", inbox / ("x" * 300)
+        command = [sys.executable, "-c", looks, str(inbox), str(below), str(long)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        for name in ("listed", "shut"):
+            (inbox / name).chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert "file='a/x.csv'" in done.stdout and "file='z/x.csv'" in done.stdout
+    assert "file='listed" not in done.stdout and "file='shut" not in done.stdout
+    absent = [str(inbox / "listed"), str(inbox / "shut"), str(below), str(long)]
+    assert f"absent={absent}" in done.stdout
+
+
+def test_the_look_ends_after_so_many_names_of_any_kind(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "NAMES_MAX", 20)
+    for k in range(15):
+        (inbox / f"note{k}.md").touch()
+    (inbox / "deep").mkdir()
+    (inbox / "deep" / "a.csv").touch()
+    assert (len(listing([inbox]).files), listing([inbox]).cut) == (1, False)
+    for k in range(15):
+        (inbox / "deep" / f"z{k}.md").touch()
+    assert listing([inbox]).cut
+    for k in range(15):
+        (inbox / f"other{k}.md").touch()
+    found = listing([inbox])
+    assert found.cut and found.files == []

@@ -22,7 +22,7 @@ from marketdata.memory.available import Available
 from marketdata.models import DONE, WAITING, DataSet, ImportRun
 from marketdata.selectors import data_set_path
 from marketdata.services import data_folder, delete_data_set, estimate_import
-from marketdata.store import estimates
+from marketdata.store import estimates, folders
 from tests.data.kit import asked, signed_in
 from tests.data.recordings import DAY_BARS, minutes
 from tests.feeds.recordings import a_session, write_dbn
@@ -106,6 +106,24 @@ def test_files_are_offered_by_name_and_the_instrument_is_read_off_it(client: Cli
     (inbox / "bars.csv").write_text((inbox / "ES_1min.csv").read_text())
     page = text_of(olga, "/data/import/", data={"folder": str(inbox), "file": "bars.csv"})
     assert "Say whose prices it holds" in page and "start-import" not in page
+
+
+def test_a_list_that_is_cut_says_so(client: Client, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    minutes(inbox / "ES_1min.csv", count=20)
+    olga = signed_in(client, "olga", OPERATOR)
+    assert "hold more than is looked at" not in text_of(olga, "/data/import/")
+    (inbox / "readme.md").touch()
+    monkeypatch.setattr(folders, "NAMES_MAX", 1)
+    assert "hold more than is looked at here, 5,000 recordings" in text_of(olga, "/data/import/")
+
+
+def test_one_bad_name_or_folder_breaks_no_list(client: Client, inbox: Path, settings: Any) -> None:
+    minutes(inbox / "ES_1min.csv", count=20)
+    Path(os.fsdecode(os.fsencode(inbox) + b"/b\xe9.csv")).write_text("x")
+    settings.IMPORT_FOLDERS = [inbox, *(inbox / ("x" * 300) / str(k) for k in range(12))]
+    page = text_of(signed_in(client, "olga", OPERATOR), "/data/import/")
+    assert "1 file<" in page and "ES_1min.csv" in page and "The name of 1 file is no UTF-8 text" in page
+    assert page.count("is not there, or may not be read.") == 10 and "2 more folders may not be read." in page
 
 
 @pytest.mark.parametrize("file", ["../secret.csv", "/etc/passwd", "link.csv", "gone.csv"])
