@@ -139,7 +139,7 @@ class SessionForm(forms.Form):
         item = DataSet.objects.get(pk=self.cleaned_data["stored"])
         try:
             path = str(data_set_path(item))
-        except FileNotFoundError:
+        except OSError:
             path = item.path
         held = item.symbols
         other = {"as_symbol": f"{held[0]}:{symbols[0]}"} if held and symbols[0] not in held else {}

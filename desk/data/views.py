@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -104,6 +105,8 @@ def _closer(request: HttpRequest, row: DataSet, found: dict[str, Any], stored: c
         shown = chart(coverage.day_bars(path, day), row.bar_ns, found["decimals"]) if day else None
     except (FeedError, FileNotFoundError) as error:
         return {"day_fault": str(error), "month": month}
+    except OSError as error:
+        return {"day_fault": str(coverage.unreadable(Path(row.path), error)), "month": month}
     beside = neighbours(day) if day else ()
     return {"month": month, "weeks": weeks(days), "day": day, "beside": beside, "chart": shown}
 

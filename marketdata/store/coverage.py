@@ -56,7 +56,17 @@ class DayBars(NamedTuple):
 
 
 def look(path: Path) -> Stored:
-    """What is behind a stored file.  Raises FeedError when a part of it is gone or damaged."""
+    """What is behind a stored file.  Raises FeedError when a part of it is gone, damaged or cannot be read."""
+    try:
+        return _look(path)
+    except FileNotFoundError:  # it was deleted while we looked
+        raise FeedError(f"{path.name} is gone: import its source again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _look(path: Path) -> Stored:
+    """Raises FeedError, OSError."""
     if not path.is_file():
         raise FeedError(f"{path.name} is gone: import its source again")
     if not is_manifest(path):
@@ -67,6 +77,12 @@ def look(path: Path) -> Stored:
         return _of_manifest(path, manifest)
     except (KeyError, TypeError, ValueError):
         raise FeedError(f"{path} is a damaged manifest: import the source again") from None
+
+
+def unreadable(path: Path, error: OSError) -> FeedError:
+    """What is said of a set whose files the system does not give out."""
+    words = error.strerror or str(error)
+    return FeedError(f"{error.filename or path} cannot be read ({words}): mend its rights, or the disk")
 
 
 def _of_manifest(path: Path, manifest: dict[str, Any]) -> Stored:

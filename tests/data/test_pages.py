@@ -283,6 +283,32 @@ def test_a_damaged_set_says_so_and_breaks_no_page(client: Client, stored: DataSe
     assert "is gone" in text_of(victor, f"/data/{stored.pk}/") and "is gone" in text_of(victor, "/data/all.csv")
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ENOENT])
+def test_a_set_that_cannot_be_read_breaks_no_page(
+    client: Client, stored: DataSet, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """No right, a bad disk, a delete beside it: the row says so, and the other sets stand."""
+    path, read = data_set_path(stored), Path.read_bytes
+    twin = DataSet.objects.get()
+    twin.pk, twin.path = None, "data/ES-60s-0123456789ab.json"
+    twin.save()
+    (path.parent / "ES-60s-0123456789ab.json").write_bytes(path.read_bytes())
+
+    def refused(asked: Path) -> bytes:
+        if asked == path:
+            raise OSError(code, os.strerror(code), str(path))
+        return read(asked)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    victor = signed_in(client, "victor", VIEWER)
+    words = "is gone: import" if code == errno.ENOENT else f"cannot be read ({os.strerror(code)})"
+    faults = [line["fault"] for line in table_of(victor, "/data/all.csv")]
+    assert faults[0] == "" and words in faults[1]
+    assert "gone or damaged" in text_of(victor, "/data/")
+    for more in ("", "?day=2024-01-02"):
+        assert words in text_of(victor, f"/data/{stored.pk}/{more}")
+
+
 def test_a_recording_has_no_months(client: Client, inbox: Path) -> None:
     write_dbn(inbox / "es.dbn.zst", dbn.Schema.MBO, a_session())
     assert imports.run(imports.ask(asked("es.dbn.zst"), 10, "olga", lambda run_id: "").pk) == DONE
