@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import Error as DatabaseFault  # also InterfaceError, which is no DatabaseError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImportRun
-from marketdata.services import import_history
+from marketdata.services import import_history, leave_dead_connection
 from marketdata.store.folders import find
 from marketdata.store.report import ImportCancelled
 
@@ -160,6 +161,7 @@ def cancel(run_id: int, by: str) -> bool:
 
 
 def _end(run_id: int, state: str, **fields: Any) -> bool:
+    leave_dead_connection()
     fields["detail"] = fields.get("detail", "")[:DETAIL_MAX]
     rows = ImportRun.objects.filter(pk=run_id, state__in=OPEN)
     return bool(rows.update(state=state, finished_at=timezone.now(), **fields))
@@ -171,7 +173,7 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
 class Voice:
     """What an import at work says and hears: its rows into the row, now and then, and whether somebody ended it.
 
-    A database that does not answer is no reason to stop: the import goes on unheard.
+    A database that does not answer is no reason to stop: the import goes on unheard, until it answers again.
     """
 
     beat_s = BEAT_S
@@ -193,9 +195,10 @@ class Voice:
         rate = int((rows - self._began[0]) / max(now - self._began[1], 1e-3))
         mine = ImportRun.objects.filter(pk=self.run_id, state=RUNNING)
         try:
+            leave_dead_connection()
             held = mine.update(beat_at=timezone.now(), done=rows, rate=rate)
             self._stop = not held or mine.exclude(cancel_asked_by="").exists()
-        except DatabaseError as error:
+        except DatabaseFault as error:
             log.warning("import %s: the database does not answer: %s", self.run_id, error)
 
     def cancelled(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
@@ -86,6 +86,12 @@ def import_history(
     return _record(report, request, by)
 
 
+def leave_dead_connection() -> None:
+    """A database that was restarted while a long job was at work has cut its connection: take a new one with the next
+    query.  Django does so between requests and tasks, never inside one.  Nothing happens under an open transaction."""
+    connection.close_if_unusable_or_obsolete()
+
+
 def _record(report: ImportReport, request: dict[str, object], by: str) -> DataSet:
     values = {
         "kind": report.kind,
@@ -99,6 +105,7 @@ def _record(report: ImportReport, request: dict[str, object], by: str) -> DataSe
         "request": request,
         "report": report.as_json(),
     }
+    leave_dead_connection()
     with transaction.atomic():
         stored, _ = DataSet.objects.update_or_create(
             path=str(report.path.relative_to(settings.VAR)),

@@ -4,12 +4,13 @@ import json
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import databento_dbn as dbn
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from marketdata import imports
@@ -183,3 +184,51 @@ def test_the_time_left_is_known_once_there_is_a_rate(inbox: Path) -> None:
     assert imports.left_s(run) == 4
     run.done = 2_500  # the estimate was too low
     assert imports.left_s(run) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_was_restarted_is_spoken_to_again(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PostgreSQL's driver: a cut connection is dead until Django leaves it, then all is heard."""
+    minutes(inbox / "ES.csv", count=50)
+    cut = [False]
+    heard: list[int] = []
+
+    def wire(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if cut[0]:
+            raise InterfaceError("the connection is closed")
+        return execute(sql, params, many, context)
+
+    class Restarted(imports.Voice):
+        beat_s = 0.0
+
+        def progress(self, rows: int) -> None:
+            cut[0] = True
+            super().progress(rows)
+            cut[0] = False
+            heard.append(ImportRun.objects.values_list("done", flat=True).get(pk=self.run_id))
+            cut[0] = True  # and again, before the data set's row is written
+
+    monkeypatch.setattr(connection, "close_if_unusable_or_obsolete", lambda: cut.__setitem__(0, False))
+    run = ask(asked("ES.csv"))
+    with connection.execute_wrapper(wire):
+        assert imports.run(run.pk, Restarted) == DONE
+    assert heard[-1] == 50 and imports.find_run(run.pk).data_set == DataSet.objects.get()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("fault", [InterfaceError, OperationalError])
+def test_a_database_that_is_away_stops_no_import(inbox: Path, fault: type[Exception]) -> None:
+    minutes(inbox / "ES.csv", count=50)
+
+    def away(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        raise fault("it does not answer")
+
+    class Unheard(imports.Voice):
+        beat_s = 0.0
+
+        def progress(self, rows: int) -> None:
+            with connection.execute_wrapper(away):
+                super().progress(rows)
+
+    run = ask(asked("ES.csv"))
+    assert imports.run(run.pk, Unheard) == DONE and imports.find_run(run.pk).done == 50
