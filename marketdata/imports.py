@@ -1,23 +1,24 @@
 """Imports as batch jobs: ask, run, cancel, look.  The row is the job's only voice; the page polls it.
 
 The work is `services.import_history`, the same that the command calls.  One open run a request; several wait for one
-another in the queue, which the caller fills.  Whoever holds a run shows a sign of life with the blocks that it reads;
-a run without one is shown as failed, and closed by the next who asks.  What a stopped run has finished waits in the
+another in the queue, which the caller fills.  Whoever holds a run shows a sign of life, also between two blocks; a run
+without one is shown as failed, and closed by the next who asks.  What a stopped run has finished waits in the
 store, so asking for the same again goes on.  Called by the desk's data pages and by the Celery task.
 """
 
 import hashlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 from django.db import Error as DatabaseFault  # also InterfaceError, which is no DatabaseError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from marketdata.feeds.port import FeedError
@@ -28,7 +29,9 @@ from marketdata.store.folders import find
 from marketdata.store.report import ImportCancelled
 
 BEAT_S = 0.5
-LOST_S = 300  # without a block for so long: a source is hashed, or sorted, before its first one
+LIFE_S = 10.0  # between signs of life while no block is read
+LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
+SILENCE_S_MAX = 4 * 3600.0  # without a block for so long: no hash, sort or copy takes this, so the work hangs
 QUEUE_S = 1800  # a drill may be before it in the queue
 ENDED = "its process ended without a result; what it has finished is kept: go on with it"
 DETAIL_MAX = 1000
@@ -173,20 +176,49 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
 class Voice:
     """What an import at work says and hears: its rows into the row, now and then, and whether somebody ended it.
 
-    A database that does not answer is no reason to stop: the import goes on unheard, until it answers again.
+    A database that does not answer is no reason to stop: the import goes on unheard, until it answers again.  From
+    `with` to its end a thread gives signs of life, too: nothing calls back while a file is hashed, sorted or copied.
+    It dies with its process; and its signs end when no block was read for hours, for then the work itself hangs.
     """
 
-    beat_s = BEAT_S
+    beat_s, life_s, silence_s_max = BEAT_S, LIFE_S, SILENCE_S_MAX
 
     def __init__(self, run_id: int) -> None:
         self.run_id = run_id
+        self.signs = 0  # that the thread gave
+        self._heard_s = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._live, name=f"import {run_id}", daemon=True)
         self._began: tuple[int, float] | None = None  # the first rows that were told, and when
         self._said_s = -self.beat_s
         self._stop = False
 
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _live(self) -> None:
+        """In the thread, over a connection of its own."""
+        try:
+            while not self._ended.wait(self.life_s):
+                if time.monotonic() - self._heard_s > self.silence_s_max:
+                    continue
+                try:
+                    leave_dead_connection()
+                    ImportRun.objects.filter(pk=self.run_id, state=RUNNING).update(beat_at=timezone.now())
+                    self.signs += 1
+                except DatabaseFault as error:
+                    log.warning("import %s: no sign of life could be written: %s", self.run_id, error)
+        finally:
+            connection.close()
+
     def progress(self, rows: int) -> None:
         """Rows of the source read so far."""
-        now = time.monotonic()
+        now = self._heard_s = time.monotonic()
         if self._began is None:  # a stopped import's rows come with the first block: they are no measure of the rate
             self._began = (rows, now)
         if now - self._said_s < self.beat_s:
@@ -215,17 +247,18 @@ def run(run_id: int, voice: type[Voice] = Voice) -> str:
     if not ImportRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
         return ""
     row = ImportRun.objects.get(pk=run_id)
-    asked, speaks = request_of(row), voice(run_id)
+    asked = request_of(row)
     try:
-        stored = import_history(
-            source_of(asked),
-            symbol=asked.symbol,
-            options=asked.options,
-            schema=asked.schema,
-            progress=speaks.progress,
-            cancelled=speaks.cancelled,
-            by=row.by,
-        )
+        with voice(run_id) as speaks:
+            stored = import_history(
+                source_of(asked),
+                symbol=asked.symbol,
+                options=asked.options,
+                schema=asked.schema,
+                progress=speaks.progress,
+                cancelled=speaks.cancelled,
+                by=row.by,
+            )
     except ImportCancelled as stopped:
         _end(run_id, CANCELLED, detail=str(stopped))
     except (FeedError, MemoryRefused) as refusal:

@@ -33,7 +33,7 @@ from marketdata.store.report import Estimate
 TASK = "marketdata.tasks.run_import"
 PAGE = 50
 ABSENT_MAX = 10  # folders that cannot be read and are named
-SILENT_S = 10  # without a word for longer: it is said
+SILENT_S = 30  # without a word for longer: it is said
 NAMED = ("folder", "file", "symbol")  # shown by themselves
 
 

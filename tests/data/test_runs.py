@@ -1,6 +1,7 @@
 """Imports as jobs: the same data set as the command's, cancelled and gone on with, refused in one sentence, lost."""
 
 import json
+import time
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -232,3 +233,33 @@ def test_a_database_that_is_away_stops_no_import(inbox: Path, fault: type[Except
 
     run = ask(asked("ES.csv"))
     assert imports.run(run.pk, Unheard) == DONE and imports.find_run(run.pk).done == 50
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_hashes_or_sorts_is_no_lost_process(inbox: Path) -> None:
+    """Nothing calls back meanwhile; a thread shows that the process lives, until it ends, or hangs for hours."""
+    run = ask(asked("ES.csv"))
+    long_ago = timezone.now() - timedelta(seconds=imports.LOST_S + 1)
+
+    def silent() -> None:
+        ImportRun.objects.filter(pk=run.pk).update(state=RUNNING, beat_at=long_ago)
+        assert imports.find_run(run.pk).state == FAILED
+
+    class Living(imports.Voice):
+        life_s = 0.01
+
+    silent()
+    deadline = time.monotonic() + 120
+    with Living(run.pk) as voice:
+        while voice.signs == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # the thread is at work: there is no clock to inject
+    assert imports.find_run(run.pk).state == RUNNING
+    silent()  # the thread has ended
+
+    class Hanging(Living):
+        silence_s_max = -1.0
+
+    with Hanging(run.pk) as voice:
+        time.sleep(0.1)  # the thread may look late, never early
+    assert voice.signs == 0 and imports.find_run(run.pk).state == FAILED
