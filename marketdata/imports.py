@@ -135,18 +135,25 @@ def ask(request: Request, rows: int, by: str, queue: Callable[[int], str]) -> Im
     for run in ImportRun.objects.filter(state__in=OPEN):
         if why := lost(run):
             _end(run.pk, FAILED, detail=why)
-    now = timezone.now()
     try:
-        with transaction.atomic():
-            run = ImportRun.objects.create(
-                **request._asdict(), asked=request.asked, by=by, asked_at=now, beat_at=now, total=max(rows, 0)
-            )
+        run = _create(request, rows, by)
     except IntegrityError:
-        return ImportRun.objects.get(asked=request.asked, state__in=OPEN)
+        if (found := ImportRun.objects.filter(asked=request.asked, state__in=OPEN).first()) is not None:
+            return found
+        run = _create(request, rows, by)  # the one that stood in its way ended just now
     if fault := queue(run.pk):
         _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
         run.refresh_from_db()
     return run
+
+
+def _create(request: Request, rows: int, by: str) -> ImportRun:
+    """Raises IntegrityError while another run of the same request is open."""
+    now = timezone.now()
+    with transaction.atomic():
+        return ImportRun.objects.create(
+            **request._asdict(), asked=request.asked, by=by, asked_at=now, beat_at=now, total=max(rows, 0)
+        )
 
 
 def cancel(run_id: int, by: str) -> bool:

@@ -136,6 +136,25 @@ def test_one_open_run_a_request_and_another_waits_behind_it(inbox: Path) -> None
     assert imports.run(other.pk) == "" and imports.run(first.pk) == DONE
 
 
+def test_a_run_that_ends_while_the_same_is_asked_for_is_no_fault(inbox: Path) -> None:
+    """It stands in the way of the new row, and is over when it is looked for."""
+    first, ended = ask(asked("ES.csv")), []
+
+    def race(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        try:
+            return execute(sql, params, many, context)
+        except IntegrityError:
+            ended.append(sql)
+            raise
+        finally:
+            if ended and sql.startswith("ROLLBACK TO SAVEPOINT"):
+                ImportRun.objects.filter(pk=first.pk).update(state=DONE, finished_at=timezone.now())
+
+    with connection.execute_wrapper(race):
+        second = ask(asked("ES.csv"))
+    assert ended and second.pk != first.pk and second.state == WAITING
+
+
 def test_a_queue_that_is_away_fails_the_run_at_once(inbox: Path) -> None:
     minutes(inbox / "ES.csv", count=50)
     run = imports.ask(asked("ES.csv"), 50, "olga", lambda run_id: "nobody listens")
