@@ -33,7 +33,8 @@ LIFE_S = 10.0  # between signs of life while no block is read
 LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
 SILENCE_S_MAX = 4 * 3600.0  # without a block for so long: no hash, sort or copy takes this, so the work hangs
 QUEUE_S = 1800  # a drill may be before it in the queue
-ENDED = "its process ended without a result; what it has finished is kept: go on with it"
+GO_ON = "what it has finished is kept: go on with it"
+ENDED = f"its process ended without a result; {GO_ON}"
 DETAIL_MAX = 1000
 log = logging.getLogger(__name__)
 
@@ -271,7 +272,9 @@ def run(run_id: int, voice: type[Voice] = Voice) -> str:
     except (FeedError, MemoryRefused) as refusal:
         _end(run_id, FAILED, detail=str(refusal))
     except OSError as error:
-        _end(run_id, FAILED, detail=f"{error.filename or asked.file}: {error.strerror or error}")
+        _end(run_id, FAILED, detail=f"{error.filename or asked.file}: {error.strerror or error}; {GO_ON}")
+    except MemoryError:
+        _end(run_id, FAILED, detail=f"out of memory; {GO_ON}")
     except Exception as error:
         _end(run_id, FAILED, detail=f"{type(error).__name__}: {error}")
         raise

@@ -67,7 +67,8 @@ def import_history(
     which keeps the name of whoever imported it first (`by`).  `origin`: where a file that the desk itself made is from.
 
     Raises FeedError or MemoryRefused with one sentence; then neither a file nor a row is left.  Raises ImportCancelled
-    when `cancelled()` says so; then nothing is visible, and the same import goes on where it stopped.
+    when `cancelled()` says so, OSError or MemoryError when disk or memory fail; then nothing is visible, and the same
+    import goes on where it stopped.
     """
     folder = data_folder()
     checked = parse_options(options)

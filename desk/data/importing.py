@@ -205,7 +205,7 @@ def run_values(run: ImportRun) -> dict[str, Any]:
         "more": working and run.done >= run.total > 0,
         "cancel_asked_by": run.cancel_asked_by if working else "",
         "detail": run.detail,
-        "resumes": run.done > 0 and (run.state == CANCELLED or run.detail == imports.ENDED),
+        "resumes": run.done > 0 and (run.state == CANCELLED or run.detail.endswith(imports.GO_ON)),
         "data_set": run.data_set_id,
     }
 

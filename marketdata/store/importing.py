@@ -54,8 +54,9 @@ def import_file(
 ) -> ImportReport:
     """Read one recorded file to its end and store what is good of it under `folder`.
 
-    Raises FeedError or MemoryRefused: then nothing is left behind.  Raises ImportCancelled when `cancelled()` says so:
-    then nothing is visible, and the finished months wait for the next import of the same file.
+    Raises FeedError or MemoryRefused: then nothing is left behind.  Raises ImportCancelled when `cancelled()` says so,
+    OSError or MemoryError when disk or memory fail: then nothing is visible, and the finished months wait for the next
+    import of the same file.
     """
     check_symbols([symbol], options)
     kind = options.format or detect_format(path)
@@ -88,8 +89,10 @@ def _key(report: ImportReport, schema: str, options: ReplayOptions) -> str:
 
 @contextmanager
 def work_folder(folder: Path, key: str) -> Iterator[Path]:
-    """The hidden folder of this import, held by one process at a time.  It stays when the import is stopped, not when
-    it ends or is refused.  Raises FeedError while another process holds it."""
+    """The hidden folder of this import, held by one process at a time.  With a checkpoint it stays when the import is
+    stopped, or when disk or memory fail it; not when it ends or is refused, for then the next one would be, too.  A
+    checkpoint is written whole, and believed only with every file that it names.  Raises FeedError while another
+    process holds it."""
     work = folder / f".{key}.part"
     work.mkdir(exist_ok=True)
     with open(work / "lock", "wb") as lock:
@@ -99,7 +102,7 @@ def work_folder(folder: Path, key: str) -> Iterator[Path]:
             raise FeedError("another import of the same file is running: wait for it, or stop it first") from None
         try:
             yield work
-        except (ImportCancelled, KeyboardInterrupt):
+        except (ImportCancelled, KeyboardInterrupt, OSError, MemoryError):
             if not (work / "checkpoint.json").exists():
                 remove(work)
             raise

@@ -4,6 +4,7 @@ A month that is closed never changes; its rows lie in row groups of one size, so
 however they arrive.  Called by `marketdata.store.importing`; memory is one row group.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -150,9 +151,10 @@ class MonthWriter:
 
     def abandon(self) -> None:
         """Close files; the open month is lost, the closed ones stay."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError, MemoryError, pa.ArrowException):  # its footer, on a full disk
+                writer.close()
         (self._folder / self._symbol / ".month").unlink(missing_ok=True)
 
 

@@ -1,6 +1,8 @@
 """Imports as jobs: the same data set as the command's, cancelled and gone on with, refused in one sentence, lost."""
 
+import errno
 import json
+import os
 import time
 from datetime import timedelta
 from io import StringIO
@@ -14,6 +16,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from desk.data.importing import run_values
 from marketdata import imports
 from marketdata.feeds import columns
 from marketdata.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, DataSet, ImportRun
@@ -90,6 +93,35 @@ def test_a_cancelled_run_keeps_its_months_and_the_next_goes_on(
     assert again.pk != run.pk and imports.run(again.pk) == DONE
     stored = DataSet.objects.get()
     assert stored.report["resumed_rows"] >= 1000, "two whole months were not read again"
+    assert contents(data_set_path(stored)) == contents(plain_import(source, tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("fault", ["disk", "memory"])
+def test_what_disk_or_memory_fail_goes_on_from_its_last_whole_month(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(columns, "BATCH_ROWS", 150)
+    source = months(inbox / "es.parquet")
+    request = asked("es.parquet", bar_s="1", hours="any")
+
+    class Failing(imports.Voice):
+        beat_s = 0.0
+
+        def progress(self, rows: int) -> None:
+            super().progress(rows)
+            if rows >= 1300:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if fault == "disk" else MemoryError
+
+    run = ask(request, ROWS)
+    assert imports.run(run.pk, Failing) == FAILED
+    run = imports.find_run(run.pk)
+    words = "es.parquet: No space left on device" if fault == "disk" else "out of memory"
+    assert run.detail == f"{words}; {imports.GO_ON}" and run_values(run)["resumes"]
+    assert not DataSet.objects.exists() and [name for name in folder() if not name.startswith(".")] == []
+    again = ask(request, ROWS)
+    assert imports.run(again.pk) == DONE and folder()[0].startswith("ES-")
+    stored = DataSet.objects.get()
+    assert stored.report["resumed_rows"] >= 1000
     assert contents(data_set_path(stored)) == contents(plain_import(source, tmp_path / "plain"))
 
 

@@ -1,6 +1,8 @@
 """`import_history`: what is stored, what is left out, and that a refusal leaves nothing behind."""
 
+import errno
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -61,6 +63,21 @@ def test_dropped_rows_are_named_and_the_same_import_is_one_data_set(tmp_path):
     run(path, "--symbol", "SBER")
     assert DataSet.objects.count() == 1
     assert DataSet.objects.get().report["dropped"] == {"a price is off the tick grid": 1}
+
+
+def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "bars.csv", HEADER + "\n".join(lines(50)))
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(CommandError, match=r"No space left on device; nothing of bars\.csv was stored; the same"):
+            run(path, "--symbol", "SBER")
+    assert not DataSet.objects.exists()
+    run(path, "--symbol", "SBER")
+    assert DataSet.objects.get().rows == 50
 
 
 def test_too_many_bad_rows_refuse_the_file_and_leave_nothing(tmp_path, var):

@@ -4,6 +4,7 @@ A forked child imports and is killed with SIGKILL: at every file operation in tu
 form (DESK_LONG_TESTS=1) takes 50 moments and every operation; the short one a few of each.
 """
 
+import errno
 import functools
 import json
 import os
@@ -15,13 +16,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from marketdata.feeds import columns
 from marketdata.feeds.stored import read_manifest
+from marketdata.store.importing import import_file
 from marketdata.store.partitions import remove
 from tests.bootstrap import ROOT
-from tests.store.imports import contents, in_a_child, killed_at_step, months, run, visible, whole
+from tests.store.imports import ANY_HOURS, contents, in_a_child, killed_at_step, months, run, visible, whole
 
 LONG = os.environ.get("DESK_LONG_TESTS") == "1"
 MOMENTS = 50 if LONG else 6
@@ -74,6 +77,44 @@ def test_killed_at_every_file_operation(tmp_path, source, want):
         assert len(list(folder.iterdir())) == 2  # nothing of the killed one is left behind
         step += stride
     assert ended == 0 and outcomes[0] is False and outcomes[-1] is True and len(outcomes) > 10
+
+
+@pytest.mark.parametrize("where", ["sync", "footer", "rename"])
+def test_a_full_disk_keeps_what_is_finished(tmp_path, source, want, monkeypatch, where):
+    """At every place in turn where a later month is written, until the end: the next import has the same bytes, and
+    once a month was checkpointed it is not read again."""
+    folder, call = tmp_path / "data", {"sync": (os, "fsync"), "rename": (os, "replace")}
+    owner, name = call.get(where, (pq.ParquetWriter, "close"))
+    real, left = getattr(owner, name), [0]
+
+    def full(*given):
+        left[0] -= 1
+        if left[0] > 0 or where == "footer":  # an open writer would try once more when it is collected
+            real(*given)
+        if left[0] <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    outcomes = []
+    for step in range(1, STEPS_MAX, 2):
+        remove(folder)
+        left[0], failed = step, 0
+        with monkeypatch.context() as disk:
+            disk.setattr(owner, name, full)
+            try:
+                run(source, folder)
+            except OSError as error:
+                failed = error.errno
+        if not failed:
+            break
+        assert failed == errno.ENOSPC
+        kept = list(folder.glob(".*.part/checkpoint.json"))
+        had_all = check_old_or_new(folder, want)
+        parts = kept and (kept[0].parent / "parts").is_dir()
+        report = import_file(source, "ES", ANY_HOURS, folder)
+        assert contents(report.path) == want and len(list(folder.iterdir())) == 2
+        assert had_all or bool(parts) == (report.resumed_rows > 0)
+        outcomes.append(report.resumed_rows)
+    assert outcomes[0] == 0 and max(outcomes) >= 1500, "three months of four were kept"
 
 
 def test_killed_while_it_replaces_a_damaged_data_set(tmp_path, source, want):

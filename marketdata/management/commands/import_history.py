@@ -50,6 +50,11 @@ class Command(BaseCommand):
                 self._import(path, options, arguments)
             except (FeedError, MemoryRefused) as error:
                 raise CommandError(str(error)) from None
+            except (OSError, MemoryError) as error:
+                what = str(error) or "out of memory"
+                raise CommandError(
+                    f"{what}; nothing of {path.name} was stored; the same command goes on from its last whole month"
+                ) from None
             except KeyboardInterrupt:
                 raise CommandError(
                     f"stopped; nothing of {path.name} was stored; the same command goes on from its last whole month",
