@@ -97,7 +97,8 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path, source, want, monkeypatch,
     outcomes = []
     for step in range(1, STEPS_MAX, 2):
         remove(folder)
-        left[0], failed = step, 0
+        left[0] = step
+        failed: int | None = 0
         with monkeypatch.context() as disk:
             disk.setattr(owner, name, full)
             try:
