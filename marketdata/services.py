@@ -90,7 +90,8 @@ def import_history(
 def leave_dead_connection() -> None:
     """A database that was restarted while a long job was at work has cut its connection: take a new one with the next
     query.  Django does so between requests and tasks, never inside one.  Nothing happens under an open transaction."""
-    connection.close_if_unusable_or_obsolete()
+    if not connection.in_atomic_block:  # a transaction that is open would be thrown away with it
+        connection.close_if_unusable_or_obsolete()
 
 
 def _record(report: ImportReport, request: dict[str, object], by: str) -> DataSet:
