@@ -101,5 +101,5 @@ def test_ctrl_c_stops_everything(desk: Desk) -> None:
 
 
 def test_nothing_is_left_to_find(desk: Desk) -> None:
-    assert wait_until_gone(folder(desk), START_S) == {}
+    assert wait_until_gone(folder(desk), 1) == {}
     assert "Traceback" not in desk.said()

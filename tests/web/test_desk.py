@@ -169,7 +169,7 @@ def test_the_life_of_a_command(open_page: Opener, control: Callable[..., None]) 
     firsts = [next(i for i, text in enumerate(words) if word in text) for word in ("requested", "accepted", "done in")]
     assert firsts == sorted(firsts), words
     ms = int(receipt.inner_text().split("done in ")[1].split(" ")[0])
-    assert ms >= 2000, "not before it was"
+    assert 2000 <= ms < 5800, "not before it was"
     page.keyboard.press("F8")
     expect(receipt).to_contain_text("Cancel all")
 

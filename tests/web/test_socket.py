@@ -68,7 +68,7 @@ async def test_frames_follow_without_gaps(desk: Desk, control: Callable[..., Non
                 assert stream["to"] - stream["from"] + 1 == len(stream["items"])
                 to[name] = stream["to"]
         assert to["fill"] == before["rows"]["fill"]["to"] + 5
-        assert rate(sent_us) <= 22, sent_us
+        assert 4 <= rate(sent_us) <= 22, sent_us
         assert frame["t"]["web"] >= frame["t"]["worker"] > 0
 
 
@@ -117,7 +117,7 @@ async def test_a_stalled_page_is_closed_and_costs_no_memory(desk: Desk, control:
         await tab.opened()
     started = time.monotonic()
     assert await asyncio.gather(*(tab.code() for tab in tabs)) == [4408] * 6
-    assert 3.5 < time.monotonic() - started < PATIENCE_S
+    assert 3.5 < time.monotonic() - started < 9
     assert memory_kb(desk) - before < 25_000
 
 
@@ -198,7 +198,7 @@ async def test_a_hidden_tab_gets_one_frame_a_second(desk: Desk) -> None:
         for _ in range(4):
             sent_us.append((await tab.read())["t"]["web"])
             await tab.ack(hidden=True)
-        assert rate(sent_us) <= 1.6, "not twenty; one that was late does not put off the next"
+        assert sent_us[3] - sent_us[1] > 1_800_000, "one that was late does not put off the next"
 
 
 @ONE_DATABASE
@@ -212,7 +212,7 @@ async def test_redis_lost_and_back_empty(desk: Desk) -> None:
             frame = await tab.next()
             assert frame["k"] == "f"
         desk.redis.restart(empty=True)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(15):
             while frame["k"] != "snap" or "clock" not in frame["d"]:
                 frame = await tab.next()
             assert frame["epoch"] != first["epoch"]
@@ -241,7 +241,7 @@ async def test_a_page_may_ask_for_a_slower_rate(desk: Desk) -> None:
         assert hello["hz"] == 4
         assert (await tab.read())["k"] == "snap"
         frames = [await tab.next() for _ in range(8)]
-        assert rate([frame["t"]["web"] for frame in frames[1:]]) < 7, frames
+        assert 0.6 <= rate([frame["t"]["web"] for frame in frames[1:]]) <= 4.7, frames
         assert all("quote:0" in frame["d"] for frame in frames[1:])
 
 
