@@ -1,8 +1,8 @@
 """The desk's one socket: the live picture of a session to one tab, with flow control.  It carries no command.
 
-At most 20 frames a second (`sub` may ask for fewer) and one unacknowledged frame in flight: a page that cannot paint
-gets fewer, fresher frames, and one that does not answer for five seconds is closed.  Session and rights are looked up
-again every 30 seconds.
+At most 20 frames a second, or as few as `sub` asks for, and one unacknowledged frame in flight: a page that cannot
+paint gets fewer, fresher frames, and one that does not answer for five seconds is closed.  Session and rights are
+looked up again every 30 seconds.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ACK_S = 5.0
 SOON_S = 0.005  # a frame that is due within this time goes with the picture that is there now
 STRIP_HZ = 4  # a page with nothing but the strip
 SLOW_HZ = 5
-BATCH_S = 0.05  # the publisher's own rhythm while the market moves
+WAY_S = 0.03  # from the making of a picture to a page, when hundreds look
 BEAT_S = 0.25  # a frame at least so often: the page tells a dead web process by their absence
 HIDDEN_S = 1.0
 RECHECK_S = 30.0
@@ -174,12 +174,13 @@ class DeskConsumer(AsyncWebsocketConsumer):
             pause = due - loop.time()
             if pause > SOON_S:
                 await asyncio.sleep(pause)
-            await something_new(self._wake, self._hz)
+            await self._wake.wait(BEAT_S)
+            self._wake.clear()
             self._acked.clear()
             frame = cursor.frame(wire.hops(cursor.picture, this_hub().heard_us, boot_us()))
             self._waiting_for = cursor.n
             await self.send(frame)
-            period = HIDDEN_S if self._hidden else 1 / self._hz
+            period = HIDDEN_S if self._hidden else period_s(self._hz)
             due = max(due + period, loop.time())  # a grid: a late frame does not make all later ones late
             if not await self._acked.wait(ACK_S):
                 await self._end(SLOW)
@@ -232,18 +233,13 @@ class DeskConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
 
-async def something_new(wake: Signal, hz: int) -> None:
-    """Until there is something to send at `hz` frames a second, or it is time for a beat.  Lowers the flag.
+def period_s(hz: int) -> float:
+    """Between two frames of a page that asks for `hz` a second.
 
-    A slow page goes with the batch that is about to come: what follows that one is a batch younger at the next turn,
-    so nothing is much older than the page's period when it leaves.
+    What was made right after a frame waits a period and then has its way to go: a slow page's frames follow each other
+    sooner by that, so that it sees nothing older than 1 / hz.
     """
-    if hz <= SLOW_HZ and wake.raised:
-        wake.clear()
-        await wake.wait(BATCH_S)
-    else:
-        await wake.wait(BEAT_S)
-    wake.clear()
+    return 1 / hz - (WAY_S if hz <= SLOW_HZ else 0)
 
 
 def _rate(hz: object) -> int:

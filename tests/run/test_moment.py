@@ -75,7 +75,7 @@ def test_the_sinks_publish_and_keep_the_bars(desk):
         loop = SinksLoop(lambda _: [])
         loop.open(make_context(desk.folder, desk.spec, "sinks", fence))
         for _ in range(5):
-            loop._published_ns = NO_TIME
+            loop._due_ns = NO_TIME
             loop.step()
         loop.close()
         picture = desk.server.client().hgetall("desk:latest:s7")

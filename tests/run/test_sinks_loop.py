@@ -60,7 +60,7 @@ def start(desk: Desk, *followers: Follower) -> SinksLoop:
 
 def run(loop: SinksLoop, times: int = 5) -> None:
     for _ in range(times):
-        loop._published_ns = loop._beat_ns = NO_TIME
+        loop._due_ns = loop._beat_ns = NO_TIME
         for followed in loop._followed:
             followed.retry_ns = 0
         loop.step()

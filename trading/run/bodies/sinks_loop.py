@@ -28,8 +28,9 @@ from trading.run.streams import Board, StreamAway, StreamFull
 from trading.run.versions import load_names
 
 POLL_S = 0.02
+PAUSE_S_MIN = 0.0005
 BATCH = 512
-PUBLISH_NS = NANOS // 20
+PUBLISH_NS = NANOS // 20  # at whole multiples by the boot clock
 BEAT_NS = NANOS // 4
 SYNC_NS = NANOS // 10
 BEAT_LIFE_MS = 1000
@@ -126,7 +127,7 @@ class SinksLoop:
         self._seq = self._replayer.kernel.seq
         self._rows.note(self._reader.read(max(0, self._seq - ROWS_BACK), min(self._seq, ROWS_BACK))["event"])
         self._published: dict[str, bytes] = {}
-        self._published_ns = self._beat_ns = self._synced_ns = NO_TIME
+        self._due_ns = self._beat_ns = self._synced_ns = NO_TIME
         self._durable = 0
         self._shown: dict[str, object] = {}
         self.counts = {"seq": self._seq, "compared": 0, "published": 0, "bars_unsaved": 0}
@@ -141,12 +142,18 @@ class SinksLoop:
         self._beat()
         self.context.beat(self._shown | self.counts)
         if handled == 0:
-            self.context.stop.wait(POLL_S)
+            self.context.stop.wait(self._pause_s())
         return handled
 
     def close(self) -> None:
         """Nothing to save: every follower keeps its own cursor."""
         self._stack.close()
+
+    def _pause_s(self) -> float:
+        """Until the next look at the journal, or until the next picture where that is sooner."""
+        if self._fault:
+            return POLL_S
+        return min(POLL_S, max(PAUSE_S_MIN, (self._due_ns - boot_ns()) / NANOS))
 
     @property
     def fault(self) -> str:
@@ -212,9 +219,9 @@ class SinksLoop:
 
     def _publish(self) -> None:
         boot = boot_ns()
-        if self._fault or (self._published_ns != NO_TIME and boot - self._published_ns < PUBLISH_NS):
+        if self._fault or boot < self._due_ns:
             return
-        self._published_ns = boot
+        self._due_ns = boot - boot % PUBLISH_NS + PUBLISH_NS
         try:
             latest, health = self._board.latest(), self._board.health()
             spec, epoch = self.context.spec, self.context.fence
