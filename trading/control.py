@@ -33,7 +33,7 @@ from trading.run.spec import SessionSpec, SpecError, load_spec
 from trading.run.streams import INBOX, Stream, StreamAway, StreamFull, make_client
 
 CODE_OF = {name: code for code, name in COMMANDS.items()}
-REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill", "lock")  # never wait for the database
+REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill", "lock", "move_stop", "move_target")  # never wait for the database
 FLAT_WAIT_S = 1.0  # the ring's road; then the guard's
 LOOK_S = 0.01
 REDIS_WAIT_S = 0.5  # a Redis that hangs must not hold up a kill
@@ -109,10 +109,10 @@ def specs_found() -> tuple[list[SessionSpec], list[tuple[str, str]]]:
 # one command
 
 
-def put(spec: SessionSpec, kind: str, ref: int, argument: int = 0) -> None:
+def put(spec: SessionSpec, kind: str, ref: int, argument: int = 0, instrument: int = ACCOUNT_SCOPE) -> None:
     """Put a COMMAND event into the session's inbox.  Raises StreamAway, StreamFull."""
     event = new_events(1)
-    event["kind"], event["code"], event["instrument"] = COMMAND, CODE_OF[kind], ACCOUNT_SCOPE
+    event["kind"], event["code"], event["instrument"] = COMMAND, CODE_OF[kind], instrument
     event["ref"], event["value"] = ref, argument
     put_events(spec, event)
 
@@ -136,7 +136,13 @@ def put_events(spec: SessionSpec, events: np.ndarray) -> None:
 
 
 def send_command(
-    session_id: int, kind: str, by: str, reason: str = "", key: uuid.UUID | None = None, argument: int = 0
+    session_id: int,
+    kind: str,
+    by: str,
+    reason: str = "",
+    key: uuid.UUID | None = None,
+    argument: int = 0,
+    instrument: int = ACCOUNT_SCOPE,
 ) -> Command:
     """Give a session a command, once per `key`.  Returns its row; unsaved (pk None) while the database is away.
 
@@ -150,7 +156,7 @@ def send_command(
     except SpecError:
         raise CommandRefused("UNKNOWN_SESSION", f"session {session_id} was never started") from None
     row = Command(key=key, ref=ref_of(key), session_id=session_id, kind=kind, by=by, reason=reason, argument=argument)
-    row.requested_at = timezone.now()
+    row.instrument, row.requested_at = instrument, timezone.now()
     try:
         with short_wait(), transaction.atomic():
             known, made = Command.objects.get_or_create(key=key, defaults=_fields(row))
@@ -173,6 +179,7 @@ def _fields(row: Command) -> dict[str, Any]:
         "by",
         "reason",
         "argument",
+        "instrument",
         "requested_at",
         "state",
         "detail",
@@ -184,7 +191,7 @@ def _fields(row: Command) -> dict[str, Any]:
 
 def _deliver(row: Command, spec: SessionSpec) -> None:
     try:
-        put(spec, row.kind, row.ref, row.argument)
+        put(spec, row.kind, row.ref, row.argument, row.instrument)
         row.state, row.detail = states.ACCEPTED, ""
         _note(row, "sent", accepted_at=timezone.now())
     except (StreamAway, StreamFull) as error:

@@ -164,6 +164,7 @@ class Command(models.Model):
     session = models.ForeignKey(Session, models.PROTECT, null=True, blank=True, related_name="commands")
     kind = models.CharField(max_length=12, choices=COMMAND_KINDS)
     argument = models.BigIntegerField(default=0)
+    instrument = models.SmallIntegerField(default=-1, help_text="place in the session's table; -1: the account")
     by = models.CharField(max_length=150)
     reason = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=10, choices=states.choices(states.COMMAND_STATES), default=states.REQUESTED)

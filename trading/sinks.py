@@ -330,6 +330,8 @@ class _Batch:
                 ref=int(e["ref"]),
                 session=self.session,
                 kind=kinds.COMMANDS[int(e["code"])],
+                argument=int(e["value"]),
+                instrument=int(e["instrument"]),
                 by="unknown",
                 detail="given while the database was away",
                 requested_at=self.now,

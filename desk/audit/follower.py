@@ -96,6 +96,8 @@ class AuditFollower:
         about = self.key
         if e["kind"] == kinds.COMMAND:
             name = kinds.COMMANDS[int(e["code"])]
+            if int(e["instrument"]) >= 0:
+                base |= {"instrument": int(e["instrument"]), "tick": int(e["value"])}
             return Entry(
                 "command", name, by, about, base | {"reason": row.reason if row is not None else "by the desk itself"}
             )

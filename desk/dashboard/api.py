@@ -3,7 +3,7 @@
 A key made by the page makes a repeated request the same command.  Answers are JSON: the command's state, or one
 sentence in `error`.  Signed-out people get 401 and people without the right 403, never a redirect.  What raises risk
 (`resume`) asks for a reason and the password (step-up); what reduces asks for neither and works while the database
-cannot be written.
+cannot be written.  A leg's move names instrument and tick; whether it may go there the kernel alone decides.
 """
 
 import json
@@ -23,12 +23,16 @@ from django.views.decorators.http import require_GET, require_POST
 from desk.accounts import stepup
 from desk.accounts.roles import may, missing
 from desk.control import pace
+from marketdata.core.records import ACCOUNT_SCOPE
 from trading import selectors, services
 from trading.control import ref_of
 from trading.core import states
+from trading.core.records import INSTRUMENT_CAPACITY, TICK_MAX
 from trading.models import Command
 
+MOVES = ("move_stop", "move_target")
 RIGHT_OF = {"pause": "reduce", "resume": "resume", "cancel_all": "reduce", "flatten": "reduce", "stop": "reduce"}
+RIGHT_OF |= dict.fromkeys(MOVES, "reduce")
 KINDS = tuple(RIGHT_OF)
 RAISING = ("resume",)
 BODY_BYTES_MAX = 4_000
@@ -65,6 +69,8 @@ class Asked(NamedTuple):
     kind: str
     reason: str
     password: str
+    instrument: int = ACCOUNT_SCOPE
+    tick: int = 0
 
 
 def read_command(body: bytes) -> Asked:
@@ -85,7 +91,16 @@ def read_command(body: bytes) -> Asked:
         raise BadRequest(f"the reason is longer than {REASON_LENGTH_MAX} characters")
     if kind in RAISING and len(reason) < stepup.REASON_MIN:
         raise BadRequest(f"{kind} needs a reason of {stepup.REASON_MIN} characters or more")
-    return Asked(key, session, kind, reason, password)
+    if kind not in MOVES:
+        return Asked(key, session, kind, reason, password)
+    at, tick = fields.get("inst"), fields.get("tick")
+    if not _is_whole(at, INSTRUMENT_CAPACITY - 1) or not _is_whole(tick, TICK_MAX):
+        raise BadRequest(f"{kind} needs inst (a place in the session's table) and tick (a whole price step above 0)")
+    return Asked(key, session, kind, reason, password, at, tick)
+
+
+def _is_whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def command_answer(row: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +144,8 @@ def give(request: HttpRequest) -> HttpResponse:
 def _do(asked: Asked, by: str) -> dict[str, Any]:
     """Give the command.  The row of a stop may wait for the database; the stop itself never does (N9)."""
     if asked.kind != "stop":
-        return _answer(services.send_command(asked.session, asked.kind, by, asked.reason, asked.key))
+        place = {"argument": asked.tick, "instrument": asked.instrument}
+        return _answer(services.send_command(asked.session, asked.kind, by, asked.reason, asked.key, **place))
     services.stop_session(asked.session, by, asked.reason, key=asked.key)
     try:
         return _state(asked.key)

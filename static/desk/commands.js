@@ -1,9 +1,10 @@
 /* The life of a command: requested, accepted, done in N ms, or refused, failed, unknown.  Nothing is shown before the server said it. */
 import { openDialog } from "./dialogs.js";
 import { by, dress, make, put } from "./dom.js";
+import { KIND } from "./legs.js";
 
 const OVER = new Set(["done", "refused", "failed"]);
-const WORDS = { pause: "Pause", resume: "Resume", cancel_all: "Cancel all", flatten: "Flatten", stop: "Stop session" };
+const WORDS = { pause: "Pause", resume: "Resume", cancel_all: "Cancel all", flatten: "Flatten", stop: "Stop session", move_stop: "Move stop", move_target: "Move target" };
 const KEYS = { F8: "cancel_all", F9: "flatten" };
 const KEEP_MS = 30000;
 const SILENT_MS = 1000;
@@ -44,10 +45,22 @@ export class Commands {
     openDialog(this.resume);
   }
 
-  async send(kind, reason, password = "") {
+  /** Ask for another tick of a leg; returns the command, whose `state` follows the server's word. */
+  move(leg, inst, tick) {
+    this.send(KIND[leg], "", "", { inst, tick });
+    return this.current;
+  }
+
+  /** What the page itself refuses is told like a refusal of the server. */
+  refuse(leg, why) {
+    this.current = { kind: KIND[leg], startedAt: performance.now(), heardAt: performance.now() };
+    this.#end(this.current, "refused", why);
+  }
+
+  async send(kind, reason, password = "", place = {}) {
     const waiting = this.current;
-    const again = waiting && waiting.kind === kind && !OVER.has(waiting.state) && waiting.state !== "unknown";
-    const command = again ? waiting : { kind, reason, key: crypto.randomUUID(), state: "requested", startedAt: performance.now(), heardAt: performance.now() };
+    const again = waiting && waiting.kind === kind && waiting.tick === place.tick && !OVER.has(waiting.state) && waiting.state !== "unknown";
+    const command = again ? waiting : { kind, reason, ...place, key: crypto.randomUUID(), state: "requested", startedAt: performance.now(), heardAt: performance.now() };
     this.current = command;
     this.#draw();
     try {
@@ -55,7 +68,7 @@ export class Commands {
         method: "POST",
         redirect: "error",
         headers: { "Content-Type": "application/json", "X-CSRFToken": by("csrf").value },
-        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason, ...(password && { password }) }),
+        body: JSON.stringify({ key: command.key, session: Number(this.form.dataset.session), kind, reason, ...place, ...(password && { password }) }),
       });
       const answer = await response.json();
       if (response.ok) this.#take(command, answer);

@@ -5,6 +5,7 @@ import { by } from "./dom.js";
 import { installForm } from "./form.js";
 import { Freshness } from "./freshness.js";
 import { installKeys } from "./keys.js";
+import { LegDialog } from "./legs.js";
 import { turn, zoneChoice } from "./look.js";
 import { mode } from "./mode.js";
 import { panes } from "./panes.js";
@@ -35,11 +36,11 @@ function start({ session, texts, stored, rows, rail: sessions, replay, until_us:
   else store.values = stored;
   store.replay = replay === true;
   store.over = replay === true || ["ended", "failed"].includes(stored.mode.status); // no loop will publish it any more
+  const commands = by("commands") ? new Commands(store) : null;
   const depth = ladder(store, view);
   const list = rail(store, view, sessions);
   const places = panes(store);
-  const panels = [strip(store), mode(store), position(store), risk(store), depth, decisions(store, texts, session), holds(store, texts), blotter(store, texts, session), loops(store), list, places];
-  const commands = by("commands") ? new Commands(store) : null;
+  const panels = [strip(store), mode(store), position(store, commands ? new LegDialog(store, commands) : null), risk(store), depth, decisions(store, texts, session), holds(store, texts), blotter(store, texts, session), loops(store), list, places];
   const say = new Say(store);
   const socket = new Socket(store, session, { frame: arrived, state: changed });
   const freshness = new Freshness(store, socket);
@@ -121,7 +122,7 @@ function start({ session, texts, stored, rows, rail: sessions, replay, until_us:
 
   /* The chart's library is as large as all the rest: it comes after the first picture. */
   import("./chart/panel.js").then(({ chartPanel }) => {
-    chart = chartPanel(store, view, until);
+    chart = chartPanel(store, view, until, commands);
     panels.push(chart);
     globalThis.desk.chart = chart;
     store.changed.add("*");

@@ -139,7 +139,7 @@ class Producer:
         account["recon_us"] = self.now_us() - self.turn % 20 * 50_000
         held = {
             "avg_text": "5011.00",
-            "stop_tick": OPENED - 8,
+            "stop_tick": int(control.get("stop", OPENED - 8)),
             "target_tick": OPENED + 12,
             "since_us": START_US - 74_000_000,
         }

@@ -11,6 +11,7 @@ from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
 from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
+from trading.core.bracket import move_leg
 from trading.core.effects import blank, clear_hold, raise_hold
 from trading.core.past import open_account, raise_past
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
@@ -22,6 +23,8 @@ from trading.core.records import (
     INSTRUMENT_CAPACITY,
     KILL,
     LOCK,
+    MOVE_STOP,
+    MOVE_TARGET,
     PAUSE,
     PRESENCE,
     RECEIPT,
@@ -99,6 +102,8 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
             _close_all(state)
     elif e.code == PRESENCE:
         done = e.ref != 0
+    elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
+        done = move_leg(state, e)
     elif e.code == RESUME:
         n = _resume(state, e, out, n)
     elif e.code == RESET_HALT:

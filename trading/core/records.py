@@ -28,7 +28,7 @@ CONFIG_COMMIT = 12  # the staged values take effect; ref = version id, value = f
 # kinds 20..39: inputs
 SCORE = 20  # side, score_ppm, confidence_ppm, ts_venue_ns = time of the market data it was made from
 TIMER = 21
-COMMAND = 22  # code = command, ref = command id, value = argument
+COMMAND = 22  # code = command, ref = command id, value = argument, instrument where the command names one
 ACK = 23
 FILL = 24  # order_number, qty, price_tick, fee_micros, ref = venue event number
 REJECT = 25
@@ -111,6 +111,7 @@ ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 
 # EVENT.code of COMMAND
 START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT, LOCK, PRESENCE = range(1, 11)
+MOVE_STOP, MOVE_TARGET = 11, 12  # value = the new tick
 COMMANDS = {
     START: "start",
     PAUSE: "pause",
@@ -122,6 +123,8 @@ COMMANDS = {
     RESET_HALT: "reset_halt",
     LOCK: "lock",
     PRESENCE: "presence",
+    MOVE_STOP: "move_stop",
+    MOVE_TARGET: "move_target",
 }
 # EVENT.code of RECEIPT
 RECEIPT_DONE, RECEIPT_REFUSED = 1, 2

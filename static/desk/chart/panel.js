@@ -8,6 +8,7 @@ import { fill, gettext as _, ngettext } from "../texts.js";
 import { timeTexts, zoned } from "./axis.js";
 import { BarData } from "./data.js";
 import { csv, png, showTable } from "./export.js";
+import { Handles } from "./handles.js";
 import { Lines } from "./lines.js";
 import { candleOptions, options, tickSize, tokens, volumeOptions } from "./looks.js";
 import { Marks } from "./marks.js";
@@ -17,8 +18,8 @@ const HISTORY = 3000;
 const RELOAD_MS = 2000;
 const KEPT = "desk.frame";
 
-/** until: µs UTC after which nothing is shown (a replay), or undefined. */
-export function chartPanel(store, view, until) {
+/** until: µs UTC after which nothing is shown (a replay), or undefined.  commands: null in a replay. */
+export function chartPanel(store, view, until, commands) {
   const panel = by("chart");
   const box = by("chart-box");
   const data = new BarData();
@@ -35,6 +36,7 @@ export function chartPanel(store, view, until) {
   const volumes = chart.addSeries(HistogramSeries, volumeOptions(colours));
   volumes.priceScale().applyOptions({ scaleMargins: { top: 0.86, bottom: 0 } });
   const lines = new Lines(candles);
+  const handles = new Handles(box.parentElement, candles, commands);
   const frames = choices(by("frames"), FRAMES.map(([value, text]) => [String(value), text]), String(seconds), (value) => setFrame(Number(value), true));
   candles.attachPrimitive(marks);
   setZone();
@@ -180,6 +182,12 @@ export function chartPanel(store, view, until) {
 
   function drawLines() {
     lines.update(store.values[`pos:${view.inst}`], store.instrument(view.inst), store.currency, colours);
+    tick();
+  }
+
+  /** The scale moves with the price and under the pointer: handles follow it. */
+  function tick() {
+    handles.update(store.values[`pos:${view.inst}`], store.instrument(view.inst), view.inst, colours);
   }
 
   /* words */
@@ -225,5 +233,5 @@ export function chartPanel(store, view, until) {
   }
   setInterval(summarise, 1000);
   load(true);
-  return { keys: ["bar:", "pos:", "rows:fill", "rows:trade", "instruments", "clock", "*"], update, toNow, load, api: chart, data, marks, about, frame: () => seconds };
+  return { keys: ["bar:", "pos:", "rows:fill", "rows:trade", "instruments", "clock", "*"], update, tick, toNow, load, api: chart, data, marks, about, frame: () => seconds };
 }

@@ -1,6 +1,7 @@
 /* What is held, what it costs, what protects it and who says so; then the account's money as the server states it. */
 import { by, dress, hint, keep, make, put } from "../dom.js";
 import { NONE, age, count, exact, known, money, price, size, span, ticks, time, tone, words } from "../format.js";
+import { legTick } from "../legs.js";
 import { gettext as _ } from "../texts.js";
 
 const PAIRS = [
@@ -18,7 +19,8 @@ const MONEY = [
   ["equity_micros", _("equity"), false],
 ];
 
-export function position(store) {
+/** legs: the dialog that moves a stop or target; null where nothing can be commanded. */
+export function position(store, legs) {
   const body = by("position").querySelector(".body");
   const cards = make("div", { class: "cards" });
   const account = make("dl", { class: "pairs", id: "account" });
@@ -32,11 +34,21 @@ export function position(store) {
 
   function card() {
     const pairs = make("dl", { class: "pairs" });
-    for (const [name, label] of PAIRS) pairs.append(make("div", { class: `pair pair-${name}` }, make("dt", {}, label), make("dd", { class: "num", "data-f": name })));
+    for (const [name, label] of PAIRS) {
+      const head = make("dt", {}, label);
+      if (legs && (name === "stop" || name === "target")) head.append(" ", mover(name));
+      pairs.append(make("div", { class: `pair pair-${name}` }, head, make("dd", { class: "num", "data-f": name })));
+    }
     const open = make("div", { class: "open-side" }, make("span", { class: "open num" }), make("span", { class: "ticks num" }));
     const held = make("div", { class: "held-side" }, make("span", { class: "size" }), make("span", { class: "num dim", "data-f": "since" }));
     const main = make("div", { class: "position-main" }, held, open);
     return make("div", { class: "position-card" }, main, make("p", { class: "mismatch bad", hidden: "" }), pairs);
+  }
+
+  function mover(leg) {
+    const button = make("button", { type: "button", class: "plain move", "data-leg": leg, "aria-label": leg === "stop" ? _("Move the stop") : _("Move the target"), hidden: "" }, _("move"));
+    button.addEventListener("click", () => legs.open(Number(button.closest(".position-card").dataset.place), leg));
+    return button;
   }
 
   function list() {
@@ -80,6 +92,8 @@ export function position(store) {
 }
 
 function fill(node, value, inst, store, i) {
+  node.dataset.place = i;
+  for (const button of node.querySelectorAll(".move")) button.hidden = value.qty === 0 || value.closing || !known(legTick(value, button.dataset.leg));
   const main = node.querySelector(".position-main");
   const [openNode, ticksNode] = main.querySelector(".open-side").children;
   const flat = value.qty === 0;
@@ -94,8 +108,8 @@ function fill(node, value, inst, store, i) {
   const texts = {
     average: flat ? "n/a" : (value.avg_text ?? NONE),
     mark: price(value.mark_tick, inst),
-    stop: value.naked ? _("MISSING") : leg(value.stop_tick ?? value.stop?.tick, value.stop, inst, flat),
-    target: leg(value.target_tick ?? value.target?.tick, value.target, inst, flat),
+    stop: value.naked ? _("MISSING") : leg(legTick(value, "stop"), value.stop, inst, flat),
+    target: leg(legTick(value, "target"), value.target, inst, flat),
   };
   for (const [name, text] of Object.entries(texts)) {
     const cell = node.querySelector(`[data-f="${name}"]`);

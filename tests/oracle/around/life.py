@@ -20,6 +20,7 @@ from trading.core import records as r
 
 MINUTE, HOUR = 60 * S, 3600 * S
 PERSON = (r.PAUSE, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, r.START, r.LOCK, r.PRESENCE, 99)
+LEGS = (r.MOVE_STOP, r.MOVE_STOP, r.MOVE_TARGET)
 
 
 class World:
@@ -187,8 +188,17 @@ class World:
         holds = self.desk.holds
         return self.desk.latched or any(code in holds for code in BY_RESUME + BY_RESET)
 
+    def _move(self) -> Event:
+        """A person moves a leg of what is held, often to where it may not go."""
+        rng, i = self.rng, self.rng.choice(self.desk.instruments)
+        near = rng.choice([tick for tick in (i.stop, i.target, i.bid, i.mark, 0) if tick is not None])
+        value = near + rng.choice((-6, -2, -1, 0, 1, 2, 6))
+        return self._event(r.COMMAND, instrument=i.index, code=rng.choice(LEGS), value=value, ref=1)
+
     def _person(self) -> Event:
         rng, holds = self.rng, self.desk.holds
+        if rng.random() < 0.5 and any(i.qty != 0 for i in self.desk.instruments):
+            return self._move()
         code, value = rng.choice(PERSON), 0
         if rng.random() < 0.01:
             code = r.STOP_SESSION

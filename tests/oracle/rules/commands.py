@@ -77,6 +77,8 @@ def on_command(d: "Desk", e: Event) -> None:
             close_all(d)
     elif e.code == r.PRESENCE:
         done = e.ref != 0
+    elif e.code in (r.MOVE_STOP, r.MOVE_TARGET):
+        done = move(d, e)
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
@@ -91,6 +93,27 @@ def on_command(d: "Desk", e: Event) -> None:
     else:
         done = False
     d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=r.RECEIPT_DONE if done else r.RECEIPT_REFUSED, value=e.code)
+
+
+def move(d: "Desk", e: Event) -> bool:
+    """A stop comes closer and never through the market; a target goes anywhere on its own side of it."""
+    held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0 and not i.closing and i.stop is not None]
+    if not held or e.value <= 0:
+        return False
+    i = held[0]
+    out = (i.bid if i.qty > 0 else i.ask) if i.book_ok else i.mark
+    if out is None:
+        return False
+    if e.code == r.MOVE_STOP:
+        closer = i.stop < e.value < out if i.qty > 0 else out < e.value < i.stop
+        if closer:
+            i.stop, i.trailed = e.value, True
+        return closer
+    ahead = e.value > out if i.qty > 0 else e.value < out
+    if not ahead or e.value == i.target or any(o.role == ENTRY for o in d.live(i.index)):
+        return False
+    i.target = e.value
+    return True
 
 
 def cancel_all(d: "Desk") -> None:

@@ -1,0 +1,54 @@
+"""A person moves the stop or the target of what is held: `move_stop`, `move_target` (UI-15, MOEX-ACC-103).
+
+A stop only comes closer, and stays on its side of the market: a stop that would fire at once is a close, and has a
+command of its own.  A target may go either way on its own side, once the entry is filled: until then it follows the
+average.  The order at the venue follows through `converge`; nothing here sends anything.
+"""
+
+import numpy as np
+
+from marketdata.core.compiled import inner
+from marketdata.core.records import NO_TICK
+from trading.core import orders as life
+from trading.core.records import ENTRY, MOVE_STOP, State
+
+
+@inner
+def move_leg(state: State, e: np.record) -> bool:
+    """Apply MOVE_STOP or MOVE_TARGET to `e.instrument`; `e.value`: the new tick.  False: refused, nothing changed."""
+    if not 0 <= e.instrument < state.account[0].instruments:
+        return False
+    p = state.positions[e.instrument]
+    if p.qty == 0 or p.closing == 1 or p.stop_tick == NO_TICK or e.value <= 0:
+        return False
+    side = 1 if p.qty > 0 else -1
+    market_tick = _leaving_tick(p, side)
+    if market_tick == NO_TICK:
+        return False  # nobody knows on which side of the market the order would be
+    if e.code == MOVE_STOP:
+        if (e.value - p.stop_tick) * side <= 0 or (market_tick - e.value) * side <= 0:
+            return False
+        p.stop_tick = e.value
+        p.trailed = 1
+        return True
+    if e.value == p.target_tick or (e.value - market_tick) * side <= 0 or _entry_works(state, e.instrument):
+        return False
+    p.target_tick = e.value
+    return True
+
+
+@inner
+def _leaving_tick(p: np.record, side: int) -> int:
+    """The price at which the position would be left now: the quote's near side, without a valid one the mark."""
+    if p.book_ok == 1:
+        return p.bid_tick if side > 0 else p.ask_tick
+    return p.mark_tick
+
+
+@inner
+def _entry_works(state: State, instrument: int) -> bool:
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
+            return True
+    return False
