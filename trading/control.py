@@ -33,7 +33,8 @@ from trading.run.spec import SessionSpec, SpecError, load_spec
 from trading.run.streams import INBOX, Stream, StreamAway, StreamFull, make_client
 
 CODE_OF = {name: code for code, name in COMMANDS.items()}
-REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill", "lock", "move_stop", "move_target")  # never wait for the database
+# these never wait for the database
+REDUCING = ("pause", "cancel_all", "flatten", "stop", "kill", "lock", "move_stop", "move_target")
 FLAT_WAIT_S = 1.0  # the ring's road; then the guard's
 LOOK_S = 0.01
 REDIS_WAIT_S = 0.5  # a Redis that hangs must not hold up a kill

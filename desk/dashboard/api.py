@@ -24,10 +24,11 @@ from desk.accounts import stepup
 from desk.accounts.roles import may, missing
 from desk.control import pace
 from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.units import TICK_MAX
 from trading import selectors, services
 from trading.control import ref_of
 from trading.core import states
-from trading.core.records import INSTRUMENT_CAPACITY, TICK_MAX
+from trading.core.records import INSTRUMENT_CAPACITY
 from trading.models import Command
 
 MOVES = ("move_stop", "move_target")

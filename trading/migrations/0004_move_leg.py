@@ -28,9 +28,7 @@ class Migration(migrations.Migration):
             name="instrument",
             field=models.SmallIntegerField(default=-1, help_text="place in the session's table; -1: the account"),
         ),
-        migrations.AlterField(
-            model_name="command", name="kind", field=models.CharField(choices=KINDS, max_length=12)
-        ),
+        migrations.AlterField(model_name="command", name="kind", field=models.CharField(choices=KINDS, max_length=12)),
         migrations.AddConstraint(
             model_name="command",
             constraint=models.CheckConstraint(
