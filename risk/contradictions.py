@@ -7,7 +7,7 @@ this file the whole; `trading.config.schema` asks both.
 from itertools import pairwise
 from typing import NamedTuple
 
-from risk.core.records import MES, MOEX, RULEBOOKS, SIZE_CAPS, SIZE_TIERS
+from risk.core.records import MES, MOEX, RULEBOOKS, SIZE_CAPS, SIZE_TIERS, STOP_SHARES
 from risk.schema import FIELDS, text
 
 # pairs that must not contradict each other: (smaller, larger, why)
@@ -139,6 +139,8 @@ def _mes_faults(limits: dict[str, int], currency: str) -> list[str]:
             faults.append(f"{_key(small)} ({a}) is not less than {_key(large)} ({b}): {why}")
     if limits["sizing"] == SIZE_CAPS:
         faults.append("risk.sizing: caps are the shares' own (MOEX-SIZE-01); rules mes sizes by tiers or a fixed size")
+    if limits["stop_method"] == STOP_SHARES:
+        faults.append("risk.stop_method: shares is the shares' own (MOEX-STOP-01); rules mes has fixed, atr, structure")
     if limits["capital_micros"] < limits["balance_micros_min"]:
         why = "the session would start below the balance that trades (MES-CONF-06)"
         faults.append(_told("balance_micros_min", "capital_micros", limits, currency, why))

@@ -36,7 +36,7 @@ EXAMPLES = {
 CHOICES = {
     "rules": RULEBOOKS,
     "sizing": ("fixed", "tiers", "caps"),
-    "stop_method": ("fixed", "atr", "structure"),
+    "stop_method": ("fixed", "atr", "structure", "shares"),
     "bracket_anchor": ("fill", "signal"),
 }  # a value's place in its row is its number in LIMITS
 _AMOUNT = re.compile(r"^\s*([-+]?\d+(?:[ _]\d{3})*(?:\.\d+)?)\s*([A-Za-zµ%]*)\s*$")
@@ -117,7 +117,13 @@ FIELDS = (
     _row("sizing", CHOICE, 0, 2, "fixed = qty_entry, tiers = MES-SIZE, caps = MOEX-SIZE-01"),
     _row("half_keep_one", SWITCH, 0, 1, "half a contract is kept as one; false: the entry is refused (MES-SIZE-02)"),
     _row("tier_ppm_max", SHARE, 0, PPM, "lowers the tier's share of the balance; 0 % = the tier's own (MES-SIZE-01)"),
-    _row("stop_method", CHOICE, 0, 2, "how far the stop lies: fixed, atr or structure (MES-STOP-01)"),
+    _row(
+        "stop_method",
+        CHOICE,
+        0,
+        3,
+        "the stop's distance: fixed, atr or structure (MES-STOP-01), shares (MOEX-STOP-01)",
+    ),
     _row("stop_atr_ppm", RATIO, 1, 100 * PPM, "stop of method atr, in ATR (MES-STOP-01)"),
     _row("stop_reduced_ppm", SHARE, 1, PPM, "what phase REDUCED leaves of a stop's distance (MES-STOP-02)"),
     _row(

@@ -122,12 +122,12 @@ MOEX-ROUTE-01 | routing into children: the function | risk/core/shares/routing.p
 MOEX-ROUTE-02 | expected cost of a plan: the function | risk/core/costs.py | the kernel does not call it
 MOEX-ROUTE-03 | limits of entry children and the ladder of exits: the functions | risk/core/shares/routing.py | the kernel does not call them
 MOEX-ROUTE-04 | gap, window and price of the passive child: the functions | risk/core/shares/routing.py | the kernel does not call them
-MOEX-STOP-01 | the stop's formula: the function | risk/core/shares/moex_stops.py | the kernel uses fixed distances
-MOEX-STOP-02 | the stop on the grid: the function | risk/core/shares/moex_stops.py | the kernel does not call it
-MOEX-STOP-03 | trailing, only ever tighter: the function | risk/core/shares/moex_stops.py | the kernel does not call it
-MOEX-STOP-04 | what triggers a stop: the functions | risk/core/shares/moex_stops.py | the kernel does not call it
-MOEX-STOP-05 | the first true exit: the function; the kernel's own time exit | risk/core/shares/moex_stops.py | the kernel does not call it; its order of exits is the events'
-MOEX-STOP-06 | distance of the broker's own stop: the function | risk/core/shares/moex_stops.py | the kernel does not call it
+MOEX-STOP-01 | the stop's formula, in the plan and at the fill | trading/core/watch/shares.py | the floor of the spread is no setting; before the first fill the entry is the far touch, for entries are market orders
+MOEX-STOP-02 | the stop on the grid | risk/core/shares/moex_stops.py
+MOEX-STOP-03 | trailing, only ever tighter | trading/core/watch/shares.py | anchor BEST cannot be chosen
+MOEX-STOP-04 | what triggers a stop | trading/core/watch/shares.py
+MOEX-STOP-05 | the first true exit | trading/core/watch/shares.py | TAKE_PROFIT is the target order of a version, not a fraction of the price
+MOEX-STOP-06 | the venue's own stop, wider than ours | trading/core/watch/shares.py | a close leaves it until its exit is filled, and the share of widening is no setting
 MOEX-HEDGE-01 | when a hedge is on: the function | risk/core/shares/hedging.py | no task of the kernel calls it
 MOEX-HEDGE-02 | how large a hedge is: the functions | risk/core/shares/hedging.py | no task of the kernel calls it
 MOEX-HEDGE-03 | a hedge must be tight and cheap, else positions are reduced: the functions | risk/core/shares/hedging.py | no task of the kernel calls it

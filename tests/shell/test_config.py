@@ -109,6 +109,7 @@ def test_all_faults_are_told_together_and_contradictions_are_found():
         ("demo-moex", {"risk.rules": "mes"}, "risk.rules (mes) is not the rulebook of market.venue (moex)"),
         ("demo-mes", {"risk.rules": "moex"}, "risk.rules (moex) is not the rulebook of market.venue (cme)"),
         ("demo-mes", {"risk.sizing": "caps"}, "caps are the shares' own"),
+        ("mes-topstep", {"risk.stop_method": "shares"}, "shares is the shares' own"),
         ("moex-tinvest", {"risk.sizing": "tiers"}, "tiers are the futures' own"),
         ("moex-tinvest", {"risk.participation_max": "0 %"}, "risk.participation_max (0 %) with risk.sizing caps"),
         ("demo-moex", {"market.schedule": "topstep"}, "(topstep) does not belong to market.venue (moex)"),

@@ -39,6 +39,7 @@ from trading.core.records import (
     State,
 )
 from trading.core.watch.limits import note_loss
+from trading.core.watch.shares import by_formula, on_entry_fill
 
 _MISMATCH = BIT["MISMATCH"]
 _UNREADABLE = BIT["STATE_UNREADABLE"]
@@ -220,6 +221,7 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.exit_since_ns = NO_TIME
     p.exit_retry_ns = NO_TIME
     p.stop_tick = NO_TICK
+    p.net_tick = NO_TICK
     p.target_tick = NO_TICK
     p.trailed = 0
 
@@ -274,7 +276,7 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     if p.qty == 0 or p.trade_entry_qty == 0:
         return
     p.entry_fill_ns = state.account[0].now_ns
-    limits = params.limits[0]
+    limits, spec = params.limits[0], params.specs[e.instrument]
     if p.stop_ticks <= 0:
         p.stop_ticks = limits.stop_ticks
         p.target_ticks = target_ticks(limits, limits.stop_ticks)
@@ -282,7 +284,9 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     if limits.bracket_anchor == ANCHOR_SIGNAL and p.plan_tick != NO_TICK:
         anchor = p.plan_tick
     stop = max(1, anchor - p.trade_side * p.stop_ticks)  # no venue takes a price below its first tick
-    if p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
+    if by_formula(state.account[0], limits):
+        on_entry_fill(p, spec, state.account[0].now_ns)
+    elif p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
         p.stop_tick = stop
     target = anchor + p.trade_side * p.target_ticks
     p.target_tick = target if p.target_ticks > 0 and target > 0 else NO_TICK

@@ -20,6 +20,7 @@ from trading.core.records import Params, State
 from trading.core.watch.clock import watch_feed, watch_move, watch_position
 from trading.core.watch.limits import check_limits
 from trading.core.watch.moves import note_move
+from trading.core.watch.shares import note
 
 _FEED_STALE = BIT["FEED_STALE"]
 _SPREAD = BIT["SPREAD"]
@@ -35,6 +36,8 @@ def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: 
     Records alone, no arrays: this is the whole cost of a bar that means nothing (an array as an argument costs more
     than all of it).
     """
+    if a.rules == MOEX:
+        note(p, g, e)
     if e["flags"] & FLAG_BACKFILL:
         return SHOCKED if e.kind == market.BAR and _grid(g, e) else 0
     a.feed_ts_ns = max(a.feed_ts_ns, e.ts_ns)  # its own time: what waited in a queue is old

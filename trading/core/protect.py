@@ -73,7 +73,8 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
         close(position, BY_EXCESS)
     if position.closing == 1:
         return _exit(state, params, out, n, instrument)
-    n = _leg(state, out, n, instrument, STOP_LOSS, STOP, position.stop_tick)
+    behind = position.stop_tick if position.net_tick == NO_TICK else position.net_tick
+    n = _leg(state, out, n, instrument, STOP_LOSS, STOP, behind)
     if position.closing == 1:  # the stop was refused
         return _exit(state, params, out, n, instrument)
     if position.target_tick != NO_TICK:
@@ -105,6 +106,7 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
         position.closing = 0
         position.close_reason = 0
         position.stop_tick = NO_TICK
+        position.net_tick = NO_TICK
         position.target_tick = NO_TICK
     return n
 

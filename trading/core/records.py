@@ -19,6 +19,7 @@ from risk.core.records import LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
 INSTRUMENT_CAPACITY = 32
 ORDER_CAPACITY = 256  # orders that are not terminal, plus the latest terminal ones
 MOVE_PARTS = 8  # of the P-11 window; one more is kept, so that it never spans less than the window
+RANGES_KEPT = 5  # candles, or pairs of books, of an average true range (MOEX-FEAT-05)
 OUT_CAPACITY = 1024  # outputs of one step
 
 # kinds 10..19: set-up of a session
@@ -58,47 +59,12 @@ RECEIPT = 48  # a command was accepted or refused: ref = command id, code = RECE
 CONFIG_ACTIVE = 49  # ref = version id
 QUERY = 50  # ask the venue what became of order_number (W-01)
 
-KIND_NAMES = {
-    market.BAR: "BAR",
-    market.QUOTE: "QUOTE",
-    market.TRADE: "TRADE",
-    market.BOOK: "BOOK",
-    market.STATUS: "STATUS",
-    market.FEED: "FEED",
-    WINDOW_SET: "WINDOW_SET",
-    CONFIG: "CONFIG",
-    CONFIG_COMMIT: "CONFIG_COMMIT",
-    SCORE: "SCORE",
-    TIMER: "TIMER",
-    COMMAND: "COMMAND",
-    ACK: "ACK",
-    FILL: "FILL",
-    REJECT: "REJECT",
-    CANCELLED: "CANCELLED",
-    UNKNOWN_OUTCOME: "UNKNOWN_OUTCOME",
-    RECON: "RECON",
-    LINK: "LINK",
-    MODEL: "MODEL",
-    ERROR: "ERROR",
-    NEWS: "NEWS",
-    PROBE: "PROBE",
-    INDEX: "INDEX",
-    DRIFT: "DRIFT",
-    JOB: "JOB",
-    PAST: "PAST",
-    TRANSFER: "TRANSFER",
-    SUBMIT: "SUBMIT",
-    CANCEL: "CANCEL",
-    MODIFY: "MODIFY",
-    DECISION: "DECISION",
-    HOLD_RAISED: "HOLD_RAISED",
-    HOLD_CLEARED: "HOLD_CLEARED",
-    ORDER_STATE: "ORDER_STATE",
-    TRADE_CLOSED: "TRADE_CLOSED",
-    RECEIPT: "RECEIPT",
-    CONFIG_ACTIVE: "CONFIG_ACTIVE",
-    QUERY: "QUERY",
-}
+_MARKET = "BAR QUOTE TRADE BOOK STATUS FEED"
+_OWN = """WINDOW_SET CONFIG CONFIG_COMMIT SCORE TIMER COMMAND ACK FILL REJECT CANCELLED UNKNOWN_OUTCOME RECON LINK MODEL
+ERROR NEWS PROBE INDEX DRIFT JOB PAST TRANSFER SUBMIT CANCEL MODIFY DECISION HOLD_RAISED HOLD_CLEARED ORDER_STATE
+TRADE_CLOSED RECEIPT CONFIG_ACTIVE QUERY"""
+KIND_NAMES: dict[int, str] = {getattr(market, name): name for name in _MARKET.split()}
+KIND_NAMES |= {globals()[name]: name for name in _OWN.split()}
 FIRST_OUTPUT_KIND = 40
 SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY)  # what the execution loop serves; durable before it is sent
 
@@ -228,6 +194,24 @@ POSITION = np.dtype(
             ("rev_exit_ns", "<i8"),  # fill of the previous reversal's exit
             ("rev_count", "<i8"),  # reversals in this chain
             ("asked_ns", "<i8"),  # market time of the score behind the last entry: one score, one order (P-16)
+            # shares alone: what the average range is made of (MOEX-FEAT-05), and the stop by formula (MOEX-STOP)
+            ("candle_range", "<i8", (RANGES_KEPT,)),  # true ranges of closed minutes in ticks, a ring
+            ("candles", "<i8"),
+            ("candle_ns", "<i8"),  # start of the last one
+            ("candle_close_tick", "<i8"),
+            ("pair_range", "<i8", (RANGES_KEPT,)),  # ranges of two books in half ticks, a ring
+            ("pair_at", "<i8", (RANGES_KEPT,)),  # number of the later book of each
+            ("pairs", "<i8"),
+            ("books", "<i8"),  # how many came
+            ("book_ns", "<i8"),  # the last one, and twice its mid; NO_TICK when it was not two-sided
+            ("book_twice_tick", "<i8"),
+            ("valid_ns", "<i8"),  # last book that may price a stop
+            ("plan_range", "<i8"),  # the decision's measurements: Σ of ranges in half ticks, how many, spread in ticks
+            ("plan_ranges", "<i8"),
+            ("plan_spread", "<i8"),  # −1: not known
+            ("net_tick", "<i8"),  # where the venue's stop belongs behind ours, NO_TICK = at ours (MOEX-STOP-06)
+            ("net_gap", "<i8"),  # ticks between the two
+            ("net_ns", "<i8"),  # when it last moved
         ],
     )
 )
@@ -368,9 +352,13 @@ def new_state() -> State:
         "rev_score_ns",
         "rev_exit_ns",
         "asked_ns",
+        "candle_ns",
+        "book_ns",
+        "valid_ns",
+        "net_ns",
     ):
         state.positions[name] = NO_TIME
-    for name in ("bid", "ask", "last", "mark", "move", "stop", "target", "plan"):
+    for name in ("bid", "ask", "last", "mark", "move", "stop", "target", "plan", "net", "book_twice"):
         state.positions[f"{name}_tick"] = NO_TICK
     return state
 

@@ -28,6 +28,7 @@ from trading.core.watch.limits import (
     remaining_day_risk,
 )
 from trading.core.watch.moves import price_move
+from trading.core.watch.shares import by_formula, planned_distance
 
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
 
@@ -78,6 +79,8 @@ def plan_entry(state: State, params: Params, asked: Asked) -> Plan:
         count = breakers.swings(grid, highs, lows)
         swing = stops.swing_ticks(highs, lows, count, asked.side, p.last_tick)
     stop = stops.stop_ticks(limits, a.phase, breakers.atr_sum(grid), swing)
+    if by_formula(a, limits):
+        stop = planned_distance(p, spec, asked.side, price, a.now_ns)
     target = stops.target_ticks(limits, stop)
     risk = open_risk(state, params)
     if price == NO_TICK or price <= 0 or spec.tick_value_micros <= 0:

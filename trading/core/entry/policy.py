@@ -9,13 +9,16 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME
-from marketdata.core.units import NANOS
+from marketdata.core.units import NANOS, PPM
 from risk.core import codes, gate
 from risk.core.holds import BIT
+from risk.core.records import MOEX
+from risk.core.shares.moex_stops import reverses
 from trading.core.effects import blank, raise_hold, set_condition, submit
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, MARKET, Params, State
+from trading.core.watch.shares import by_formula, check, keep_plan
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
 _FEATURES_COLD = BIT["FEATURES_COLD"]
@@ -38,9 +41,11 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
         e.seq,
     )
     n = set_condition(state, out, n, _FEATURES_COLD, valid == 0, 0, 0)
+    p = state.positions[asked.instrument]
+    if by_formula(state.account[0], params.limits[0]):  # every exit before a reversal (MOEX-STOP-05)
+        check(state.account[0], p, params.specs[asked.instrument], params.limits[0])
     exits = _exit_wanted(state, params, asked)
     _, n = _decide(state, params, asked, exits == codes.REVERSAL_LIMIT, out, n)
-    p = state.positions[asked.instrument]
     if exits == BY_REVERSAL:
         p.rev_side = asked.side
         p.rev_score_ppm = asked.score_ppm
@@ -62,6 +67,9 @@ def _exit_wanted(state: State, params: Params, asked: Asked) -> int:
     limits = params.limits[0]
     if p.qty * asked.side >= 0 or p.closing == 1 or asked.row_valid != 1:
         return 0
+    if state.account[0].rules == MOEX:  # of any age and strength, never a reversal (MOEX-STOP-05)
+        sure = reverses(1 if p.qty > 0 else -1, asked.side, asked.confidence_ppm, limits.exit_confidence_ppm_min)
+        return BY_SIGNAL if sure and asked.confidence_ppm <= PPM else 0
     if not 0 <= state.account[0].now_ns - asked.score_ns <= limits.score_age_ns_max:
         return 0
     if asked.score_ppm * asked.side < limits.score_ppm_min:
@@ -118,6 +126,8 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     p.asked_ns = asked.score_ns
     p.stop_ticks = plan.stop_ticks
     p.target_ticks = plan.target_ticks
+    if by_formula(account, limits):
+        keep_plan(p, account.now_ns)
     p.plan_tick = p.last_tick if limits.bar_mode == 1 else plan.price_tick
     if limits.bucket_capacity > 0:
         account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + limits.bucket_refill_ns

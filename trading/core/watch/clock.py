@@ -26,6 +26,7 @@ from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
 from trading.core.watch.limits import check_limits, mark_equity
 from trading.core.watch.moves import price_move
+from trading.core.watch.shares import by_formula, check
 
 _FEED_STALE = BIT["FEED_STALE"]
 _NOT_RECONCILED = BIT["NOT_RECONCILED"]
@@ -245,10 +246,13 @@ def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
 def watch_position(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """After an event about this instrument: time exit, protection, cover.
 
-    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it (MOEX-STOP-05).
+    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it; with stops by formula their own check is
+    the first to look (MOEX-STOP-05).
     """
     p = state.positions[instrument]
     limits = params.limits[0]
+    if p.qty != 0 and by_formula(state.account[0], limits):
+        check(state.account[0], p, params.specs[instrument], limits)
     if p.qty != 0 and limits.hold_ns_max > 0:
         held_ns = state.account[0].now_ns - p.opened_ns
         if held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX):
