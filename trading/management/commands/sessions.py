@@ -5,6 +5,7 @@ A start passes the same pre-flight as on the page, or is refused with the same s
 
 import argparse
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -181,10 +182,9 @@ def _micros(text: str) -> int:
 
 def _moment_ns(text: str) -> int:
     """A time as a person writes it, with its offset → ns UTC."""
-    try:
+    moment: datetime | None = None
+    with suppress(ValueError):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
     if moment is None or moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time with its offset, like 2026-03-04T18:00:00+03:00")
     return int(moment.timestamp()) * NANOS
