@@ -27,6 +27,7 @@ KNOWN = {
     "contract": "contract to take from a file of several, like 201312 or ESU4",
     "sort": "true: sort the rows by time first; without it a file out of order is refused",
     "hours": "any: keep bars outside the exchange's sessions, which an import else puts aside (CME)",
+    "rvi": "file of the volatility index: CSV or Parquet with the columns time (with its offset) and value (points)",
     "start": "UTC time at which the session starts; what lies before is back-fill",
 }
 

@@ -47,6 +47,7 @@ SCALES = {"cme": 1, "moex": 12}
 OPTIONS = {
     "start": "time at which the session begins, with its offset, like 2026-03-04T10:00:00-05:00",
     "rate": "how busy the market is; 1 = usual, 0.1 .. 20",
+    "rvi": "middle of the volatility index in points, 28 unless given",
     "backfill_s": f"seconds of history before the start, {BACKFILL_S} unless given",
     "backfill_detail_s": f"its last seconds with trades, quotes and books, {DETAIL_S} unless given",
 }

@@ -92,8 +92,8 @@ MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | nothing in the desk send
 MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
 MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
 MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
-MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS} | no page and no command asks for it
-MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | nothing sends it; an unknown network is refused by the scoring loop, which then sends no score
+MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS} | `manage.py sessions lock` asks for it, no page does
+MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | the scoring loop sends it when its network cannot be loaded; who approved a network nobody asks; a Redis that starts empty between the two forgets to send its end
 MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES} | the scoring loop sends no score on a cold row, so the hold is never seen
 MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
@@ -107,7 +107,7 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | no hold INSTRUMENT_CAP; the price is the mid alone, for entries are market orders; costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | nothing raises STATE_LOST, BROKER_AUTH, INSTRUMENT_CAP, LATENCY, HEARTBEAT, INTEGRITY, OUTCOME_UNKNOWN, STOP_UNPROTECTED, UNHEALTHY, ML_FALLBACK, ENSEMBLE_WEAK and RISK_ERROR, nor FLATTEN_RESIDUAL, whose phase the schedule moex lacks; nobody sends the index, probes, drift or jobs
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | nothing raises STATE_LOST, BROKER_AUTH, INSTRUMENT_CAP, LATENCY, HEARTBEAT, INTEGRITY, OUTCOME_UNKNOWN, STOP_UNPROTECTED, UNHEALTHY, ML_FALLBACK, ENSEMBLE_WEAK and RISK_ERROR, nor FLATTEN_RESIDUAL, whose phase the schedule moex lacks; nobody sends probes, drift or jobs; a backtest knows no index
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no simplified routing, no timed pause, no clearing of DAILY_LOSS by an admin
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies, the day's price limits or one cancel for each child

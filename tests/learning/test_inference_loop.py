@@ -9,14 +9,17 @@ import pytest
 
 from marketdata.core.records import BOOK, FLAG_BACKFILL, QUOTE
 from marketdata.feeds.port import Batch
+from risk.core.holds import BIT
 from tests.learning.tapes import SECOND, START, bar_tape, book_tape
-from trading.core.records import SCORE
+from tests.simulation.kit import make_spec
+from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, ScorerError
 from trading.run.clock import TAPE, SessionClock, save_clock
 from trading.run.context import CannotOpen, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
-from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec
+from trading.run.replica import Kernel
+from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
 from trading.run.streams import CAPS, INBOX, MARKET, ZERO_ID, Stream, make_client
 
 KEY = "s1"
@@ -303,3 +306,26 @@ def test_a_scorer_that_cannot_run_is_refused_at_the_start(desk, scorer, error, w
         loop.open(replace(context, spec=spec))
     assert isinstance(refused.value.__cause__, error)
     loop.close()  # as the runner does before its next try
+
+
+def test_the_kernel_is_told_of_a_network_that_cannot_run_and_of_its_end_once_each_mes_ml_15(desk, trained):
+    """MODEL_BLOCKED, however often it is tried; a network that loads clears it."""
+    context, _, inbox = desk
+    good = ScorerSpec("network", str(trained[0]), {"edge_min": 0.0})
+    for artifact in ("/nowhere", "/nowhere", str(trained[0]), str(trained[0])):
+        spec = spec_for(["MES"], msgspec.structs.replace(good, artifact=artifact))
+        loop = InferenceLoop()
+        if artifact == "/nowhere":
+            with pytest.raises(CannotOpen, match="no complete artifact"):
+                loop.open(replace(context, spec=spec))
+        else:
+            loop.open(replace(context, spec=spec))
+        loop.close()
+    told = scores(inbox)
+    assert told["kind"].tolist() == [MODEL, MODEL]
+    assert told["code"].tolist() == [MODEL_BLOCKED, MODEL_READY]
+    kernel = Kernel()
+    kernel.apply(setup_events(make_spec()))
+    for event, stands in zip(told, (1, 0), strict=True):
+        kernel.apply(event.reshape(1))
+        assert int(kernel.state.account[0].holds) >> BIT["MODEL_BLOCKED"] & 1 == stands

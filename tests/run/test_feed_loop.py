@@ -2,6 +2,7 @@
 
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,13 +18,19 @@ from marketdata.core.records import (
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
+from risk.core.holds import BIT
+from risk.core.records import MOEX
 from tests.redis_server import RedisServer
 from tests.simulation.kit import make_context, make_spec
 from tests.simulation.ring import Venue, make_market
 from trading.brokers.paper import PaperBroker
+from trading.core.records import INDEX, TIMER
 from trading.run.bodies.feed_loop import KEPT_EVENTS, FeedLoop, Outlet, _Entry, cut
 from trading.run.clock import clock_is_stale, load_clock
 from trading.run.context import Fenced
+from trading.run.journal.recovery import account_event
+from trading.run.replica import Kernel
+from trading.run.spec import setup_events
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Board, Stream
 
 WAIT_S = 120.0  # a loaded machine; nothing waits when all is well
@@ -294,3 +301,64 @@ def test_a_cut_batch_keeps_each_event_with_its_depth():
     assert part.depths["ts_ns"].tolist() == [20, 30]
     assert part.depth_of.tolist() == [1, 0, -1, 1]
     assert len(part.events) == 4
+
+
+INDEX_LIMITS = {"rules": MOEX, "rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 60 * NANOS}
+
+
+def watched(desk: Desk, **options: str) -> None:
+    """The same desk under a rulebook that watches the volatility index."""
+    feed = msgspec.structs.replace(desk.spec.feed, options=options)
+    desk.spec = msgspec.structs.replace(desk.spec, limits=desk.spec.limits | INDEX_LIMITS, feed=feed)
+
+
+def index_values(desk: Desk) -> np.ndarray:
+    events = desk.events(desk.inbox)
+    return events[events["kind"] == INDEX]
+
+
+def standing_after(desk: Desk, *events: np.ndarray) -> Kernel:
+    """A kernel that was told these."""
+    kernel = Kernel()
+    kernel.apply(setup_events(desk.spec))
+    for part in events:
+        kernel.apply(part)
+    return kernel
+
+
+def holds(kernel: Kernel, name: str) -> bool:
+    return bool(int(kernel.state.account[0].holds) >> BIT[name] & 1)
+
+
+def test_the_index_of_the_simulated_market_reaches_the_kernel_moex_risk_05(desk):
+    """RVI_STALE stands until the first value and clears by it; a takeover sends each value once."""
+    watched(desk)
+    desk.start()
+    desk.step_until(lambda: len(index_values(desk)) >= 3, "three values")
+    desk.loop.close()
+    desk.start()
+    seen = len(index_values(desk))
+    desk.step_until(lambda: len(index_values(desk)) >= seen + 2, "two more")
+    found = index_values(desk)
+    assert (np.diff(found["ts_venue_ns"]) == 15 * NANOS).all(), "each once, none missing, across the takeover"
+    assert (found["ts_ns"] >= found["ts_venue_ns"]).all() and (found["value"] > 0).all()
+    first = found[:1]
+    timer = account_event(TIMER, 0, int(first["ts_ns"][0]))
+    before = standing_after(desk, timer)
+    assert holds(before, "RVI_STALE"), "never seen is stale"
+    assert not holds(standing_after(desk, timer, first), "RVI_STALE")
+    late = account_event(TIMER, 0, int(first["ts_ns"][0]) + 61 * NANOS)
+    assert holds(standing_after(desk, timer, first, late), "RVI_STALE"), "it gets old"
+
+
+def test_an_index_above_its_limit_halts_moex_risk_05(desk):
+    watched(desk, rvi="45")
+    desk.start()
+    desk.step_until(lambda: len(index_values(desk)) >= 1, "a value")
+    assert holds(standing_after(desk, index_values(desk)[:1]), "RVI_HIGH")
+
+
+def test_nobody_is_told_of_an_index_that_no_limit_watches(desk):
+    desk.start()
+    desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 events")
+    assert len(index_values(desk)) == 0

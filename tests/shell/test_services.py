@@ -316,3 +316,16 @@ def test_the_database_refuses_unknown_states():
             Session.objects.filter(id=session.id).update(**changes)
     with pytest.raises(IntegrityError), transaction.atomic():
         Account.objects.update(balance_micros=-1)
+
+
+def test_a_rulebook_that_watches_the_index_needs_a_source_of_it_moex_risk_05(tmp_path):
+    """MOEX-RISK-05: the simulated market brings it; a recording by its option, or the session is refused."""
+    assert make("moex-tinvest", FeedSpec("simulated", ["SBER"])).spec["limits"]["rvi_max"] == 4000
+    profile = configs.profile_of(shipped("moex-tinvest"))
+    tape = FeedSpec("replay", ["SBER"], path="tape")
+    with pytest.raises(services.StartRefused, match="option rvi") as error:
+        planning._check_index(profile, profile.limits(), tape)
+    assert error.value.code == "NO_INDEX"
+    path = tmp_path / "rvi.csv"
+    path.write_text("time,value\n2026-03-04T11:00:00+03:00,28.05\n")
+    planning._check_index(profile, profile.limits(), FeedSpec("replay", ["SBER"], options={"rvi": str(path)}))

@@ -1,12 +1,17 @@
-"""What only a person can do for an account: state figures that nobody could read, book money, give a session up.
+"""What only a person can do for an account: state figures that nobody could read, book money, give a session up, lock
+themselves out.
 
-Each needs a reason and leaves an audit row; none of it lets anything trade by itself.  The rights were checked by the
-caller.  Called by `manage.py sessions`.
+All but the lock need a reason and leave an audit row; none of it lets anything trade by itself.  The rights
+were checked by the caller.  Called by `manage.py sessions`.
 """
+
+import uuid
+from datetime import UTC, datetime
 
 import msgspec
 from django.utils import timezone
 
+from marketdata.core.units import NANOS
 from risk.core.holds import BIT
 from trading.configs import tell_audit
 from trading.control import CommandRefused, advance_session, put_events, send_command, session_folder, var
@@ -16,6 +21,7 @@ from trading.core.records import TRANSFER
 from trading.leases import want_loops
 from trading.models import Command, Session
 from trading.run import guard
+from trading.run.clock import ClockMissing, load_clock
 from trading.run.context import LOOPS
 from trading.run.journal.recovery import account_event
 from trading.run.latch import read_latch
@@ -23,6 +29,9 @@ from trading.run.spec import SessionSpec, load_spec, statement
 from trading.run.streams import StreamAway, StreamFull
 from trading.selectors import standing_holds
 from trading.services import REASON_MIN, pause_first, tell_guard
+
+LOCK_DAYS_MAX = 366
+LOCK_NS_MAX = LOCK_DAYS_MAX * 86_400 * NANOS
 
 
 def _reason(reason: str, what: str) -> None:
@@ -71,6 +80,22 @@ def transfer(session_id: int, amount_micros: int, by: str, reason: str) -> None:
     except (StreamAway, StreamFull) as error:
         raise CommandRefused("NOT_SENT", f"nothing was moved: {error}") from None
     tell_audit("control", "transferred", by, session.key, {"amount_micros": amount_micros, "reason": reason})
+
+
+def lock_out(session_id: int, until_ns: int, by: str, reason: str = "", key: uuid.UUID | None = None) -> Command:
+    """Nobody enters before `until_ns` of the session's own clock, and what is held is closed (OPERATOR_LOCK).
+
+    It reduces, so it asks for nothing and no database.  Nothing shortens it: under a later end that stands already the
+    kernel keeps that one.  The next session of the account keeps its hour.  Raises CommandRefused.
+    """
+    try:
+        now_ns = load_clock(session_folder(session_id)).now()
+    except ClockMissing:
+        raise CommandRefused("NOT_STARTED", f"session {session_id} has no clock yet: it holds nothing") from None
+    if not now_ns < until_ns <= now_ns + LOCK_NS_MAX:
+        here = datetime.fromtimestamp(now_ns // NANOS, UTC).isoformat()
+        raise CommandRefused("UNTIL", f"a lock ends after the session's clock, {here}, and within {LOCK_DAYS_MAX} days")
+    return send_command(session_id, "lock", by, reason, key, argument=until_ns)
 
 
 def abandon(session_id: int, by: str, reason: str) -> Session:

@@ -16,6 +16,7 @@ from marketdata.core.sessions import NORMAL, REDUCED, WINDOW_CAPACITY
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Feed
 from marketdata.feeds.registry import open_feed
+from marketdata.volatility import open_index
 from risk.core.records import SPEC_FIELDS
 from risk.services import contract_fault
 from trading.configs import Profile, bar_limits
@@ -81,6 +82,7 @@ def plan_session(
     if capital_micros is not None:
         limits["capital_micros"] = capital_micros
     _check_tape(profile, limits, traded, bars)
+    _check_index(profile, limits, feed)
     spans = _windows(profile, start_ns)
     _check_hours(profile, spans, start_ns, last_ns, Path(feed.path).name or feed.name)
     spec = SessionSpec(
@@ -112,6 +114,16 @@ def plan_session(
     except SpecError as error:
         raise StartRefused("SPEC", str(error)) from None
     return spec
+
+
+def _check_index(profile: Profile, limits: dict[str, int], feed: FeedSpec) -> None:
+    """A rulebook that watches the volatility index needs a source of it; without one nothing could ever be entered."""
+    if limits["rvi_max"] > 0 and open_index(feed) is None:
+        raise StartRefused(
+            "NO_INDEX",
+            f"{profile.profile} watches the volatility index and this recording brings none:"
+            " name a file of its values with the option rvi",
+        )
 
 
 def _instrument(symbol: str, profile: Profile) -> Instrument:

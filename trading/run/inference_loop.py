@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from marketdata.core.records import BAR, FEED, NO_TIME, new_events
-from trading.core.records import SCORE
+from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
 from trading.learning.schemas import STREAM_SCHEMA
@@ -23,8 +23,10 @@ from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
+from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
 
+BLOCKED_MARK = "inference:blocked"  # beside the inbox: b"1" while the kernel knows that no network answers
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
 RETAIN = 8_000  # entries kept behind the cursor for the next holder's warm-up
 READ_COUNT = 64
@@ -58,12 +60,16 @@ class InferenceLoop:
         self._context = context
         self._symbols = [item.symbol for item in spec.instruments]
         self._age_max = spec.limits.get("score_age_ns_max", SCORE_AGE_NS_MAX)
+        client = context.connect()
+        self._stack.callback(client.close)
+        self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
         try:
             self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
             warm_up(self._scorer)
             schema = STREAM_SCHEMA if self._scorer is None else self._scorer.schema
             self._feeding: Feeding = open_feeding(schema, self._symbols)
         except (ScorerError, ArtifactError) as error:
+            self._tell_model(blocked=True)
             raise CannotOpen(f"no scores, so no entries: {error}") from error
         self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
         self._clock: SessionClock | None = None
@@ -73,14 +79,12 @@ class InferenceLoop:
         self._position = 0
         self._full = self._reopen = False
         self._shown = 0.0
-        client = context.connect()
-        self._stack.callback(client.close)
-        self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
         self._tail = Tail(client, self._market)
         self._stack.callback(self._tail.close)
         mark = self._inbox.mark(MARK)
         self._done = ZERO_ID if mark is None else parse_id(mark)
         self._market.open(self._done)
+        self._tell_model(blocked=False)
         if self._feeding.keeps_history:
             self._read_history()
 
@@ -104,6 +108,17 @@ class InferenceLoop:
     def close(self) -> None:
         """Let Redis go.  Features are not kept: the next holder makes them anew from the retained entries."""
         self._stack.close()
+
+    def _tell_model(self, blocked: bool) -> None:
+        """MODEL_BLOCKED while the scorer cannot run, and its end (MES-ML-15); once each, however often it is tried.
+
+        A network that loads tells nothing unless one was blocked: a takeover reloads no model.
+        """
+        if blocked == (self._inbox.mark(BLOCKED_MARK) == b"1"):
+            return
+        event = account_event(MODEL, MODEL_BLOCKED if blocked else MODEL_READY, NO_TIME)
+        mark = (BLOCKED_MARK, b"1" if blocked else b"0")
+        self._inbox.append(event, fence=self._context.fence, loop=self._context.loop, mark=mark)
 
     def _read_history(self) -> None:
         """The session's bars so far, from its journal, up to the first market entry not yet scored (MES-FEAT-06)."""

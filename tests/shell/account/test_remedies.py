@@ -1,22 +1,26 @@
 """What only a person can do for an account: state figures, book money, give a session up (STATE_UNREADABLE)."""
 
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from marketdata.core.units import NANOS
 from risk.core.holds import BIT
 from tests.shell.account.kit import USD, lived, losing, made, spec_of
 from tests.shell.frames import Tape, context_of, make_session, ring
 from trading import services
 from trading.accounts import remedies
-from trading.control import running_specs
+from trading.control import running_specs, session_folder
 from trading.core import records as kinds
 from trading.core import states
 from trading.core.past import PAST_STATED
 from trading.models import Command, Session
+from trading.run.clock import SessionClock, boot_ns, load_clock, save_clock
 from trading.run.latch import clear_latch, write_latch
-from trading.run.spec import load_spec
+from trading.run.replica import Kernel
+from trading.run.spec import load_spec, setup_events
 from trading.run.streams import ZERO_ID
 from trading.sinks import LedgerFollower
 
@@ -132,3 +136,41 @@ def test_a_session_that_can_never_end_is_given_up_under_the_latch_and_leaves_not
     services.start_session(second.id, "alice")
     heir = load_spec(services.session_folder(second.id))
     assert heir.past is not None and (heir.past.session, heir.past.fault) == (stuck.id, "its journal is missing")
+
+
+# a person locks themselves out
+
+START_NS = 1_772_636_400 * NANOS  # 2026-03-04 15:00 UTC
+
+
+def test_a_lock_goes_to_the_kernel_with_its_hour_mes_hold_operator_lock(redis_server, redis_client):
+    session = make_session(redis_url=redis_server)
+    inbox = ring(session, redis_client)
+    save_clock(session_folder(session.id), SessionClock(START_NS, boot_ns(), 1.0))
+    now_ns = load_clock(session_folder(session.id)).now()
+    until = datetime.fromtimestamp(now_ns // NANOS + 7200, UTC)
+    call_command("sessions", "lock", str(session.id), "--by", "alice", "--until", until.isoformat())
+    (sent,) = [entry.events[0] for entry in inbox.read(ZERO_ID, 0, 9)]
+    assert (int(sent["kind"]), int(sent["code"])) == (kinds.COMMAND, kinds.LOCK)
+    assert int(sent["value"]) == int(until.timestamp()) * NANOS
+    kernel = Kernel()
+    kernel.apply(setup_events(spec_of(session)))
+    for end in (sent["value"], sent["value"] - 3600 * NANOS):
+        event = sent.reshape(1).copy()
+        event["value"] = end
+        kernel.apply(event)
+    assert int(kernel.state.account[0].holds) >> BIT["OPERATOR_LOCK"] & 1
+    assert int(kernel.state.holds[BIT["OPERATOR_LOCK"]].until_ns) == int(sent["value"]), "nothing shortens it"
+
+
+def test_a_lock_that_is_none_is_refused(redis_server, redis_client):
+    session = make_session(redis_url=redis_server)
+    inbox = ring(session, redis_client)
+    save_clock(session_folder(session.id), SessionClock(START_NS, boot_ns(), 1.0))
+    now_ns = load_clock(session_folder(session.id)).now()
+    for until_ns in (now_ns - NANOS, 0, now_ns + 400 * 86_400 * NANOS):
+        with pytest.raises(services.CommandRefused, match="after the session's clock"):
+            remedies.lock_out(session.id, until_ns, "alice")
+    with pytest.raises(CommandError, match="not a time with its offset"):
+        call_command("sessions", "lock", str(session.id), "--until", "18:00")
+    assert inbox.length() == 0

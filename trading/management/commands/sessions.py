@@ -5,13 +5,15 @@ A start passes the same pre-flight as on the page, or is refused with the same s
 
 import argparse
 import json
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from marketdata.core.units import micros_from_text
+from marketdata.core.units import NANOS, micros_from_text
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.accounts import remedies
@@ -27,6 +29,7 @@ TEXTS = {
     "days": "summary of each trading day, from the journal",
     "state": "state figures that the desk could not read, and lift STATE_UNREADABLE; the session stays paused",
     "transfer": "book money into the account or out of it (negative); no part of the day's net",
+    "lock": "lock yourself out until a time of the session's clock: closes what is held; nothing shortens it",
     "abandon": "give up a session that can never end: under the kill latch, once the venue shows nothing of it",
 }
 FIGURES = {
@@ -40,7 +43,7 @@ FIGURES = {
 class Command(BaseCommand):
     help = (
         "Sessions: list, show, days, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset,"
-        " state, transfer, abandon."
+        " lock, state, transfer, abandon."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -61,7 +64,7 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "days", "start", "reset", "state", "transfer", "abandon", *VERBS):
+        for name in ("show", "days", "start", "reset", "lock", "state", "transfer", "abandon", *VERBS):
             text = TEXTS.get(name, f"{name} one session")
             verb = verbs.add_parser(name, help=text)
             verb.add_argument("session", type=int)
@@ -76,6 +79,9 @@ class Command(BaseCommand):
             verbs.choices["state"].add_argument(
                 f"--{name}", type=_micros, required=True, metavar="MONEY", help=f"{text}, in the account's currency"
             )
+        verbs.choices["lock"].add_argument(
+            "--until", type=_moment_ns, required=True, metavar="TIME", help="with its offset: 2026-03-04T18:00:00+03:00"
+        )
         verbs.choices["transfer"].add_argument("--amount", type=_micros, required=True, metavar="MONEY", help="signed")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -115,6 +121,8 @@ class Command(BaseCommand):
             return {"session": target[0], "amount_micros": options["amount"], "state": "sent"}
         if verb == "reset":
             command = services.reset_halt(target[0], options["hold"], *target[1:])
+        elif verb == "lock":
+            command = remedies.lock_out(target[0], options["until"], *target[1:])
         elif verb == "state":
             names = [name.replace("-", "_") for name in FIGURES]
             stated = {f"{name}_micros": options[name] for name in names}
@@ -170,6 +178,16 @@ def _micros(text: str) -> int:
         return micros_from_text(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _moment_ns(text: str) -> int:
+    """A time as a person writes it, with its offset → ns UTC."""
+    moment: datetime | None = None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time with its offset, like 2026-03-04T18:00:00+03:00")
+    return int(moment.timestamp()) * NANOS
 
 
 def _evidence() -> checks.Evidence:

@@ -16,7 +16,9 @@ from marketdata.core.records import FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Batch, Feed
 from marketdata.feeds.registry import open_feed
+from marketdata.volatility import open_index
 from trading.brokers.port import Rejected, Unreachable
+from trading.core.records import INDEX
 from trading.run.bodies.reconcile import raise_if_fenced
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, clock_is_stale, load_clock, save_clock
 from trading.run.context import WAIT_S, LoopContext
@@ -30,6 +32,7 @@ BEAT_REAL_S = 0.02  # but never more often than this
 LATEST_NS = NANOS // 20  # how often the newest depth goes to the board
 LOOK_NS = NANOS // 4
 RETRY_S = 0.05
+INDEX_MARK = "feed:index"  # beside the inbox: time of the last value of the index that was sent
 FAR_NS = np.iinfo(np.int64).max
 
 
@@ -54,6 +57,7 @@ class _Entry(NamedTuple):
     depths: np.ndarray | None
     depth_of: np.ndarray | None
     position: int
+    mark: tuple[str, bytes] | None = None  # where it is no entry of the tape
 
 
 class Outlet:
@@ -101,7 +105,7 @@ class Outlet:
         return sent
 
     def _append(self, entry: _Entry) -> None:
-        mark = None if entry.position < 0 else (f"feed:{self.stream.name}", str(entry.position).encode())
+        mark = entry.mark if entry.position < 0 else (f"feed:{self.stream.name}", str(entry.position).encode())
         self.stream.append(
             entry.events,
             fence=self.fence,
@@ -142,6 +146,9 @@ class FeedLoop:
         self._latest: dict[str, bytes] = {}
         self._latest_ns = self._looked_ns = self._spoke_boot_ns = NO_TIME
         self._ended = False
+        watched = context.spec.limits.get("rvi_max", 0) > 0
+        self._index = open_index(context.spec.feed) if watched else None
+        self._index_ns = NO_TIME
         self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
         self._take_over(fresh)
 
@@ -165,6 +172,8 @@ class FeedLoop:
             self._ended = True
         else:
             self._wait()
+        if not self._ended:
+            self._tell_index()
         self.context.beat(self.counts)
         return count
 
@@ -194,7 +203,9 @@ class FeedLoop:
             backfill = self._feed.backfill()
             for start in range(0, len(backfill.events), BATCH):
                 self._publish(cut(backfill, start, start + BATCH, position=-1), self._clock.now())
+            self._tell_index()
             return
+        self._index_ns = self._last_index()
         venue_position = self._connect_venue()
         try:
             mark = self._inbox.stream.mark(f"feed:{INBOX}")
@@ -242,6 +253,37 @@ class FeedLoop:
         for depth in batch.depths:
             self._latest[f"depth:{depth['instrument']}"] = depth.tobytes()
         self._spoke_boot_ns = boot_ns()
+
+    def _tell_index(self) -> None:
+        """What the index did since the last look, each value once.
+
+        The kernel counts a value's age from its arrival: one that is old by then is no news of calm, only of alarm.
+        """
+        if self._index is None:
+            return
+        limits, now_ns = self.context.spec.limits, self._clock.now()
+        age_max = limits["rvi_age_ns_max"]
+        if self._index_ns == NO_TIME:
+            self._index_ns = now_ns - age_max // 4
+        found = self._index.between(self._index_ns, now_ns)
+        for ts_ns, value in zip(found.ts_ns.tolist(), found.values.tolist(), strict=True):
+            if ts_ns < now_ns - age_max and value <= limits["rvi_max"]:
+                continue
+            event = account_event(INDEX, 0, now_ns, value)
+            event["ts_venue_ns"] = ts_ns
+            self._inbox.offer(_Entry(event, None, None, -1, (INDEX_MARK, str(ts_ns).encode())))
+            self._index_ns = ts_ns
+        if len(found.ts_ns) > 0:
+            self.counts["index_values"] = self.counts.get("index_values", 0) + len(found.ts_ns)
+            self._inbox.flush(now_ns)
+
+    def _last_index(self) -> int:
+        """Time of the value that the holder before sent last; NO_TIME when nobody knows."""
+        try:
+            mark = self._inbox.stream.mark(INDEX_MARK)
+        except StreamAway:
+            mark = None
+        return NO_TIME if mark is None else int(mark)
 
     def _say(self, code: int) -> None:
         """One FEED event about the feed itself."""
