@@ -21,7 +21,7 @@ def prepare(work: Work, limited: bool) -> Prepared:
     side, day, start_ns = work.side.tolist(), work.day.tolist(), work.start_ns.tolist()
     flat_next = [*work.flat.tolist()[1:], 0]
 
-    class Bracket(Strategy):  # type: ignore[misc]
+    class Bracket(Strategy):
         def init(self) -> None:
             self.rules, self.told = DayRules(work, limited), 0
 

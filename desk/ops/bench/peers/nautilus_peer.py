@@ -63,7 +63,7 @@ def instrument() -> FuturesContract:
     )
 
 
-class Bracket(Strategy):  # type: ignore[misc]
+class Bracket(Strategy):
     """One contract, a stop and a target."""
 
     def __init__(self, work: Work, limited: bool) -> None:

@@ -31,6 +31,12 @@ from trading.run.backtest.plan import VENUE, Calendar, Plan
 
 ENVIRONMENTS = BASE / "var" / "peers"
 PEER_S = 1_200
+PROGRAMS = {
+    "nautilus": "desk.ops.bench.peers.nautilus_peer",
+    "vectorbt": "desk.ops.bench.peers.vectorbt_peer",
+    "backtesting": "desk.ops.bench.peers.backtesting_peer",
+    "hftbacktest": "desk.ops.bench.peers.hftbacktest_peer",
+}
 DESK_ROUNDS = 3
 
 
@@ -108,7 +114,7 @@ def environment(peer: Peer) -> Path | None:
 def ask(peer: Peer, python: Path, source: Path, variant: str, bars: int) -> Answer:
     """Have the peer do it.  Raises PeerFailed."""
     target = source.with_name(f"{peer.name}-{variant}.npy")
-    words = [str(python), "-m", f"desk.ops.bench.peers.{peer.name}_peer", str(source), variant, str(target)]
+    words = [str(python), "-m", PROGRAMS[peer.name], str(source), variant, str(target)]
     try:
         done = subprocess.run(words, cwd=BASE, capture_output=True, text=True, timeout=PEER_S, check=False)
     except subprocess.TimeoutExpired:
