@@ -10,10 +10,10 @@ LIVES := 20000
 JOBS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench soak stress screenshots doctor clean
+.PHONY: help setup run test lint bench bench-peers soak stress screenshots doctor clean
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(lastword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(lastword $(MAKEFILE_LIST)) | expand -t 20
 
 setup:  ## virtual environment, packages and browser libraries (done by the others, too)
 	@"$(ROOT)/desk/ops/setup.sh"
@@ -27,8 +27,11 @@ test: setup  ## the whole test suite on SQLite and PostgreSQL, then ruff and myp
 lint: setup  ## ruff and mypy
 	@cd "$(ROOT)" && $(PYTHON_BIN) -m ruff check . && $(PYTHON_BIN) -m ruff format --check . && $(PYTHON_BIN) -m mypy .
 
-bench: setup  ## benchmarks, one table
+bench: setup  ## benchmarks, one table; peers beside the desk where they are installed
 	@cd "$(ROOT)" && exec $(MANAGE) bench
+
+bench-peers: setup  ## install the peers that `make bench` runs beside the desk, into var/peers
+	@exec "$(ROOT)/desk/ops/peers.sh"
 
 stress: setup  ## random lives of a desk through the kernel and an independent oracle: LIVES=200000 JOBS=2
 	@cd "$(ROOT)" && exec $(PYTHON_BIN) -m tests.oracle --sequences $(LIVES) --jobs $(JOBS)

@@ -134,7 +134,7 @@ def test_changed_requirements_are_installed_again(checkout: Path) -> None:
 
 def test_make_names_its_commands() -> None:
     result = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in ("run", "test", "lint", "bench", "soak", "screenshots", "clean"):
+    for name in ("run", "test", "lint", "bench", "bench-peers", "soak", "screenshots", "clean"):
         assert f"make {name}" in result.stdout
 
 
@@ -148,7 +148,7 @@ def test_ci_calls_make_test() -> None:
     assert os.access(ROOT / "desk" / "ops" / "test.sh", os.X_OK)
 
 
-@pytest.mark.parametrize("script", ["desk/ops/setup.sh", "desk/ops/test.sh", ".ci/run"])
+@pytest.mark.parametrize("script", ["desk/ops/setup.sh", "desk/ops/test.sh", "desk/ops/peers.sh", ".ci/run"])
 def test_shell_scripts_parse(script: str) -> None:
     result = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

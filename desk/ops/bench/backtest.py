@@ -29,6 +29,9 @@ SEED = 7
 BARS = 1_000_000
 ROUNDS = 5
 FIRST_NS = 1_772_600_000 * NANOS
+YEARS = 33_200_000  # two years of printed seconds
+YEARS_S = 0.6
+YEARS_FROM_NS, YEARS_TO_NS = 1_672_750_000 * NANOS, 1_738_300_000 * NANOS  # January 2023 to January 2025
 EMPTY, DECIDES = 0.12, 1 / 120
 GOAL_NS = 18.0
 BRACKET = {"stop_ticks": 8, "target_ticks": 6}
@@ -45,17 +48,18 @@ FREE = {  # limits on loss and pauses, too wide to bind
 }
 
 
-def made_bars(count: int) -> Columns:
+def made_bars(count: int, seed: int = SEED, from_ns: int = FIRST_NS, from_tick: int = 20_000) -> Columns:
     """`count` bars of as many sessions as that takes: a random walk of whole ticks, the same for every run."""
-    rng = np.random.default_rng(SEED)
-    first = local_date(FIRST_NS, "UTC")
+    rng = np.random.default_rng(seed)
+    first = local_date(from_ns, "UTC")
     days = -(-count // 70_000) * 2 + 7
-    sessions = cme_sessions(first, local_date(FIRST_NS + days * 86_400 * NANOS, "UTC"))
-    seconds = np.concatenate([np.arange(s.open_ns, s.close_ns, NANOS) for s in sessions])
+    sessions = cme_sessions(first, local_date(from_ns + days * 86_400 * NANOS, "UTC"))
+    ahead = [s for s in sessions if s.close_ns > from_ns]
+    seconds = np.concatenate([np.arange(max(s.open_ns, from_ns), s.close_ns, NANOS) for s in ahead])
     start_ns = seconds[rng.random(len(seconds)) >= EMPTY][:count]
     body = np.rint(rng.standard_normal(count) * 0.8).astype(np.int64)
     gap = rng.choice(np.array([-1, 0, 0, 0, 0, 0, 0, 0, 0, 1]), count)
-    close = 20_000 + np.cumsum(body + gap)
+    close = from_tick + np.cumsum(body + gap)
     start = close - body
     ticks = np.stack(
         [
@@ -98,6 +102,23 @@ def once(plan: Plan, bars: Columns) -> Sample:
     spent = time.thread_time_ns() - began
     count = len(bars.start_ns)
     return Sample(spent / count, int(run.room.passed[0]) / count, run.end())
+
+
+def years(plan: Plan, count: int) -> tuple[float, int]:
+    """(seconds of one core, trades) of so many bars of one account, in stretches as a data set of years is read.
+
+    Making the bars is not in the time.
+    """
+    spent, from_ns, tick = 0, YEARS_FROM_NS, 20_000
+    run: Backtest | None = None
+    for k, begin in enumerate(range(0, count, BARS)):
+        bars = made_bars(min(BARS, count - begin), SEED + k, from_ns, tick)
+        run = run or Backtest(plan, Calendar.between(from_ns, YEARS_TO_NS), NANOS, int(bars.start_ns[0]))
+        began = time.thread_time_ns()
+        run.feed(bars)
+        spent += time.thread_time_ns() - began
+        from_ns, tick = int(bars.start_ns[-1]) + NANOS, int(bars.ticks[-1, 3])
+    return spent / NANOS, len(run.end().trades) if run else 0
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Row(NamedTuple):
-    """One figure.  `goal` is an upper bound in the same unit, None where none was set."""
+    """One figure.  `goal` is an upper bound in the same unit, a lower one with `least`, None where none was set."""
 
     name: str
     value: float
@@ -18,10 +18,13 @@ class Row(NamedTuple):
     peer: str = ""
     ratio: float | None = None
     note: str = ""
+    least: bool = False
 
     @property
     def met(self) -> bool | None:
-        return None if self.goal is None else self.value <= self.goal
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.least else self.value <= self.goal
 
 
 def quantiles(
@@ -42,7 +45,11 @@ def as_text(rows: list[Row], head: dict[str, str]) -> str:
     lines = [f"{name}: {value}" for name, value in head.items()]
     width = max(len(row.name) for row in rows)
     for row in rows:
-        goal = "" if row.goal is None else f"goal {row.goal:g} {'met' if row.met else 'MISSED'}"
+        goal = (
+            ""
+            if row.goal is None
+            else f"goal {'>= ' if row.least else ''}{row.goal:g} {'met' if row.met else 'MISSED'}"
+        )
         peer = "" if not row.peer else f"{row.peer} x {row.ratio:.2f}"
         lines.append(f"{row.name:<{width}}  {row.value:>10.3f} {row.unit:<9} {goal:<16} {peer} {row.note}".rstrip())
     return "\n".join(lines)

@@ -28,11 +28,18 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
         parser.add_argument("--quick", action="store_true", help="short samples: to see that it works")
+        parser.add_argument(
+            "--only", choices=("peers",), help="the common work beside the installed peers alone, without a desk"
+        )
         parser.add_argument("--inside", action="store_true", help="(internal) measure the desk of this environment")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["inside"]:
             self.stdout.write(json.dumps(self._measure("quick" if options["quick"] else "full")))
+            return
+        if options["only"]:
+            head, rows = self._peers()
+            self.stdout.write(json.dumps(as_json(rows, head)) if options["json"] else as_text(rows, head))
             return
         try:
             record.prepare()
@@ -53,6 +60,17 @@ class Command(BaseCommand):
         finally:
             recorder.finish(detail)
         self.stdout.write(json.dumps(found) if options["json"] else as_text(rows, found["head"]))
+
+    @staticmethod
+    def _peers() -> tuple[dict[str, str], list[Row]]:
+        """The common work, side by side.  Raises CommandError where an installed peer fails."""
+        from desk.ops.bench.peers import sidebyside
+
+        head = {"code": code_hash(), "python": sys.version.split()[0]}
+        try:
+            return head, sidebyside.measure()
+        except sidebyside.PeerFailed as error:
+            raise CommandError(str(error)) from None
 
     @staticmethod
     def _on_private_desk(quick: bool) -> dict[str, Any]:
@@ -76,7 +94,7 @@ class Command(BaseCommand):
         head["profile hash"] = str(shipped.version.hash)
         frames = ring.run_for(shipped, PART_SECONDS[size])
         rows = kernel.measure(kernel.inputs_of(frames)) + backtest.measure()
-        rows += barfeatures.measure() + bookfeatures.measure()
+        rows += self._peers()[1] + barfeatures.measure() + bookfeatures.measure()
         entries = hops.measure(frames)
         ring.stop(shipped)
         floor_rows = self._floor()
