@@ -14,7 +14,7 @@ import numpy as np
 
 from marketdata.core.bookfeatures import stream
 from marketdata.core.bookfeatures.records import BOOK_STATE, VALID, new_book_states, no_intervals
-from marketdata.core.bookfeatures.schema import FEATURE_COUNT
+from marketdata.core.bookfeatures.schema import FEATURE_COUNT, TRADES
 from marketdata.core.records import DEPTH
 from marketdata.core.universe import buffers, metrics, step
 from marketdata.core.universe.records import (
@@ -30,6 +30,8 @@ from marketdata.engine.memory import CLEAR, NOTHING, MemoryGuard
 from marketdata.engine.room import Room
 
 log = logging.getLogger(__name__)
+TRADES_NS, TRADES_MIN = 64_000_000_000, 200
+TRADE_ROW = np.dtype([("ts_ns", "<i8"), ("tick", "<i4"), ("lots", "<i4"), ("side", "<i1")])
 COUNTED = ("tick_nanos", "old", "empty", "broken", "late_candles", "lost_trades")  # outlive a clearing
 
 
@@ -94,8 +96,8 @@ class LiveData:
 
     def seed(self, held: Sequence[int], restored: Sequence[int], monitored: Sequence[int]) -> int:
         """First slots (MOEX-DATA-04); the size of the pool.  Positions first, then the restored or the first listed."""
-        parts = [np.array(part, np.int64) for part in (held, restored, monitored)]
-        return int(step.seed(self.universe, self.members, *parts, self.hedge, self._news))
+        first, then, rest = (np.array(part, np.int64) for part in (held, restored, monitored))
+        return int(step.seed(self.universe, self.members, first, then, rest, self.hedge, self._news))
 
     def book(self, which: int, depths: np.ndarray, index: int, ts_ns: int, venue_ns: int) -> int:
         """A delivered book (core.books.delivered): VALID and its row in `row`, or why there is none."""
@@ -145,8 +147,10 @@ class LiveData:
 
     def replace(self, current: str, replacement: str, now_ns: int) -> tuple[str, list[News]]:
         """The operator's wish (MOEX-DATA-11): ("", what was done) when it is taken, else (why not, [])."""
-        places = [self.symbols.index(name) if name in self.symbols else NOBODY for name in (current, replacement)]
-        answer = step.replace(self.universe, self.members, *places, now_ns, self._news)
+        leaving, coming = (
+            self.symbols.index(name) if name in self.symbols else NOBODY for name in (current, replacement)
+        )
+        answer = step.replace(self.universe, self.members, leaving, coming, now_ns, self._news)
         if answer != step.REPLACE_TAKEN:
             return step.REPLACE_REFUSALS[answer], []
         return "", self._obey()
@@ -164,6 +168,18 @@ class LiveData:
         """The book `offset` back, as one DEPTH: 0 the current cache, negative the history ring; None: there is none."""
         at = buffers.look(self.buffers, which, offset, now_ns, self._ttl_ns)
         return None if at < 0 else self.buffers.history[which, at].copy()
+
+    def trades(self, which: int, now_ns: int) -> np.ndarray:
+        """(k,) TRADE_ROW, oldest first: all of the last 64 s and at least the last 200, 20,000 at most."""
+        state = self.states[which]
+        last = int(state["trade_next"])
+        places = np.arange(max(last - TRADES, 0), last) % TRADES
+        inside = places[state["trade_ns"][places] > now_ns - TRADES_NS]
+        places = places[-max(len(inside), TRADES_MIN) :]
+        found = np.empty(len(places), TRADE_ROW)
+        for name in TRADE_ROW.names or ():
+            found[name] = state["trade_" + name.removeprefix("ts_")][places]
+        return found
 
     def resync(self) -> None:
         """Books, rings, metrics, trades, candles and model state of all are gone; the baselines of L stay."""
@@ -203,14 +219,14 @@ class LiveData:
         if due == NOTHING:
             return
         log.warning("resident memory is %d bytes: %s", self.guard.rss, due)
-        for which in np.flatnonzero(self.members["pinned"] == 0):
+        for which in np.flatnonzero(self.members["pinned"] == 0).tolist():
             if self.buffers.current[which] != 0 and (
                 due == CLEAR or buffers.look(self.buffers, which, 0, now_ns, self._ttl_ns) < 0
             ):
                 self.buffers.current[which] = 0
                 self.buffers.counts[buffers.BY_MEMORY] += 1
             if due == CLEAR:
-                self._clear(int(which))
+                self._clear(which)
             else:
                 buffers.halve(self.buffers, which)
         if due == CLEAR:

@@ -84,7 +84,7 @@ def compare(pool: Pool, desk: Desk, now: int) -> None:
     assert int(pool.universe["rotations"][0]) == desk.rotations
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_second_equals_the_oracle_moex_data_05_06_08_09(seed: int) -> None:
     pool, desk, tape = begin(seed)
     entered: dict[int, int] = {}

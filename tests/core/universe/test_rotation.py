@@ -25,8 +25,8 @@ from tests.core.universe.kit import SECOND, Pool
 
 def seeded(held: list[int], restored: list[int], monitored: list[int], hedge: int = NOBODY, count: int = 40) -> list:
     universe, members = new_universe(), new_members([1] * count)
-    parts = [np.array(part, np.int64) for part in (held, restored, monitored)]
-    pool = step.seed(universe, members, *parts, hedge, new_news())
+    first, then, rest = (np.array(part, np.int64) for part in (held, restored, monitored))
+    pool = step.seed(universe, members, first, then, rest, hedge, new_news())
     assert pool == (members["state"] != OUTSIDE).sum() <= 30
     return np.flatnonzero(members["state"] == SUBSCRIBING).tolist()
 
