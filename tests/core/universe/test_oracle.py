@@ -117,8 +117,8 @@ def test_every_second_equals_the_oracle_moex_data_05_06_08_09(seed: int) -> None
     assert swaps > 0 and pool.universe["rotations"][0] > 0
 
 
-def test_a_copy_of_the_records_goes_on_the_same_and_knows_nothing_later() -> None:
-    """Prefix: the state at t is what it is, whatever comes later; and a state that was stored continues to the bit."""
+def test_records_that_were_stored_each_second_go_on_the_same() -> None:
+    """All that the next second needs is in the records: written and read back they continue to the bit."""
     pool, desk, tape = begin(3)
     for k in range(1, 601):
         tape.move(pool, desk, START + k * SECOND)
