@@ -1,0 +1,57 @@
+"""The simulated feed's own tape of several shares through the engine, and MOEX-DATA-02's numbers of a share."""
+
+import pytest
+
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.core.units import OffGrid, ticks_from_quotation
+from marketdata.core.universe.records import ACTIVE
+from marketdata.engine.driving import Driver
+from marketdata.engine.live import Listed, LiveData, News
+from marketdata.engine.memory import MemoryGuard
+from marketdata.engine.numbers import numbers
+from marketdata.feeds.registry import open_feed
+from tests.core.universe.kit import SECOND
+from tests.feeds.test_simulated import Spec
+
+SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex"]
+WATCHED = SHARES[:3]
+SECONDS = 65
+
+
+def run(limit: int) -> tuple[LiveData, list[tuple[int, News]], int]:
+    feed = open_feed(Spec(symbols=WATCHED, options={"backfill_s": "0", "rate": "0.2"}))
+    listed = [Listed(name, INSTRUMENTS[name].tick_nanos, INSTRUMENTS[name].tick_value_micros) for name in WATCHED]
+    data = LiveData(listed, 2, guard=MemoryGuard(sampler=lambda: 1))
+    data.seed([], [], range(len(WATCHED)))
+    for which in range(len(WATCHED)):
+        data.set_confirmed(which, True)
+    driver, done = Driver(data), []
+    start = feed.next_ns()
+    while True:
+        batch = feed.read(start + SECONDS * SECOND, limit)
+        done += driver.feed(batch)
+        if len(batch.events) < limit:
+            return data, done, start + SECONDS * SECOND
+
+
+def test_the_same_tape_makes_the_same_engine_however_it_is_cut() -> None:
+    data, done, now = run(100_000)
+    again, same, _ = run(77)
+    assert done == same
+    assert data.members.tobytes() == again.members.tobytes()
+    assert data.universe.tobytes() == again.universe.tobytes()
+    assert data.states.tobytes() == again.states.tobytes()
+    shown = numbers(data, now)
+    assert shown["active"] == 2 and (data.members["state"][:2] == ACTIVE).all()
+    assert all(row.spread is not None and row.samples >= 50 for row in shown["instruments"])
+    assert (data.members["candles"] >= 1).all()
+    assert data.gate(now, reconciled=True).passed
+
+
+def test_a_share_is_in_rubles_and_its_prices_are_whole_ticks_moex_data_02() -> None:
+    for name in SHARES:
+        share = INSTRUMENTS[name]
+        assert share.currency == "RUB" and share.tick_value_micros * 1_000 == share.tick_nanos * share.lot
+    assert ticks_from_quotation(305, 120_000_000, INSTRUMENTS["SBER"].tick_nanos) == 30_512
+    with pytest.raises(OffGrid):
+        ticks_from_quotation(305, 125_000_000, INSTRUMENTS["SBER"].tick_nanos)
