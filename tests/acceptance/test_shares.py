@@ -12,8 +12,8 @@ from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLDS
 from risk.core.records import MOEX
 from tests.kernel.desk import Desk, S, standing
+from tests.kernel.shares.test_limits import SHARES
 from tests.kernel.test_limits import USD, lose
-from tests.kernel.test_shares import SHARES
 from trading.core import records as r
 from trading.run.journal.closing import Closing, closing_of, past_of
 from trading.run.replica import MAGIC, Kernel, SnapshotRefused

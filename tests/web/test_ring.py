@@ -4,22 +4,21 @@ Venue, guard, loop workers, Daphne and Redis run as `make run` starts them; noth
 this file share one desk and stand in the order of a day; the kill comes last, because only a person takes it back.
 """
 
-import contextlib
 import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.access.kit import locked, pass_time
+from tests.web.access.kit import pass_time
 from tests.web.conftest import Watcher
+from tests.web.pages.keyboard import move_a_stop, tab_to, type_into
 from tests.web.pages.looks import AXE, violations
-from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, rest, ring, sessions, start, table, until
+from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, dead, rest, ring, sessions, start, table, until
 from tests.web.seed import PASSWORD
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
@@ -277,43 +276,6 @@ def test_the_kill_page_without_javascript(whole_desk: Ring, alice: httpx.Client,
     context.close()
 
 
-def tab_to(page: Page, selector: str, presses: int = 120) -> None:
-    """Press Tab until the focus is there, and see that it can be seen."""
-    for _ in range(presses):
-        page.keyboard.press("Tab")
-        if page.evaluate("(s) => document.activeElement?.matches(s) ?? false", selector):
-            seen = page.evaluate(
-                "() => { const e = document.activeElement, b = e.getBoundingClientRect();"
-                " const hit = document.elementFromPoint(b.left + b.width / 2, b.top + Math.min(b.height, 40) / 2);"
-                " return e.matches(':focus-visible') && (e.contains(hit) || (hit?.contains(e) ?? false)); }"
-            )
-            assert seen, f"the focus on {selector} is hidden"
-            return
-    raise AssertionError(f"Tab never reaches {selector}")
-
-
-def move_a_stop(page: Page) -> None:
-    """A tick closer, by the dialog: the market may close a position before its move, then the next one is taken."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if not page.locator(".move[data-leg=stop]").is_visible():
-            page.wait_for_timeout(50)
-            continue
-        with contextlib.suppress(AssertionError):  # it may go while Tab is on its way
-            tab_to(page, ".move[data-leg=stop]")
-            page.keyboard.press("Enter")
-            page.keyboard.press("ArrowUp")
-            if page.locator("#leg-send").is_disabled():  # a short position: closer is down
-                page.keyboard.press("ArrowDown")
-                page.keyboard.press("ArrowDown")
-            page.keyboard.press("Enter")
-            expect(page.locator("#receipt")).to_contain_text(re.compile("Move stop.*(done|refused)"), timeout=5000)
-            if "done" in page.locator("#receipt").inner_text():
-                return
-        page.keyboard.press("Escape")
-    raise AssertionError("no stop was moved")
-
-
 def test_by_keyboard_alone(whole_desk: Ring, alice: httpx.Client, page: Page) -> None:
     """UI-30: start paper, move a stop, read why, flatten and kill without a pointer; the focus is seen at each step."""
     rest(alice)  # one account trades in one session
@@ -388,33 +350,6 @@ def test_unlock_and_a_version_by_keyboard(whole_desk: Ring, page: Page) -> None:
     expect(page.locator("#main")).to_contain_text("active since")
     expect(page.locator("#main")).to_contain_text("a smaller day")
     assert page.locator(".cf-word").first.inner_text().lower() == "active"
-
-
-def type_into(page: Page, selector: str, text: str) -> None:
-    """Reach a field by Tab and write over what stands there."""
-    tab_to(page, selector, 400)
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.type(text)
-
-
-@contextmanager
-def dead(desk: Ring, page: Page, what: str) -> Iterator[None]:
-    """One thing of the desk does not work: its bus, this page's socket, its database for writing, its web process."""
-    if what == "socket":
-        page.evaluate("desk.socket.open = () => {}; desk.socket.ws.close()")
-        expect(page.locator("#banner")).to_contain_text("Disconnected")
-        yield
-    elif what == "database":
-        with locked(desk):
-            yield
-    elif what == "redis":
-        desk.redis.kill()
-        yield
-        desk.redis.start()
-    else:
-        desk.web.kill()
-        desk.web.wait()
-        yield
 
 
 ONCE = pytest.mark.one_database

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from playwright.sync_api import Page, expect
 
 from desk.ops.programs import LOOP_WORKERS
 from tests.bootstrap import ROOT
+from tests.web.access.kit import locked
 from tests.web.kit import Desk, csrf
 from tests.web.seed import PASSWORD
 
@@ -127,3 +129,23 @@ def start(client: httpx.Client, **fields: str) -> int:
 
     until(sent, "a start that pre-flight passes")
     return int(answers[-1].headers["location"].rstrip("/").rsplit("/", 1)[-1])
+
+
+@contextmanager
+def dead(desk: Ring, page: Page, what: str) -> Iterator[None]:
+    """One thing of the desk does not work: its bus, this page's socket, its database for writing, its web process."""
+    if what == "socket":
+        page.evaluate("desk.socket.open = () => {}; desk.socket.ws.close()")
+        expect(page.locator("#banner")).to_contain_text("Disconnected")
+        yield
+    elif what == "database":
+        with locked(desk):
+            yield
+    elif what == "redis":
+        desk.redis.kill()
+        yield
+        desk.redis.start()
+    else:
+        desk.web.kill()
+        desk.web.wait()
+        yield
