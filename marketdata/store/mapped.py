@@ -269,7 +269,7 @@ class ColumnsWriter:
     def _put(self) -> None:
         digest = blake3()
         for room in self._room:
-            data = memoryview(room[: self._filled]).cast("B")
+            data = room[: self._filled].view(np.uint8).data
             digest.update(data)
             self._file.write(data)
         self._digests.append(digest.hexdigest())
@@ -322,8 +322,8 @@ def sweep(folder: Path, coming: int = 0) -> None:
     """Remove what nobody can use: parts of a killed writer, columns of data sets that are gone; then those used longest
     ago, until `coming` bytes more are within the limit."""
     for part in folder.glob(".*.part"):
-        with contextlib.suppress(OSError), open(part, "rb") as file:  # its writer is at work, or it is gone
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), open(part, "rb") as held:  # its writer is at work, or it is gone
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
     for _, _, file in kept(folder):
         if not manifest_of(file).is_file():

@@ -16,7 +16,7 @@ HOUR_S = 3_600
 
 def _bytes(column: np.ndarray) -> memoryview:
     """The bytes of an array, without a copy where it lies in one piece."""
-    return memoryview(np.ascontiguousarray(column).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
 
 
 class Hours:

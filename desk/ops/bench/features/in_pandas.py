@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from desk.ops.bench.features.tape import Tape
+from marketdata.core.barfeatures.records import BAR_DAY
 from marketdata.core.barfeatures.schema import FEATURE_NAMES
 
 SPANS = (9, 12, 21, 26, 50, 200)
@@ -39,7 +40,7 @@ def _grid(tape: Tape) -> pd.DataFrame:
     """Every second of every session from its first print on, carried where there was none."""
     bars = pd.DataFrame(tape.bars._asdict()).set_index("second").drop(columns=["contract", "outage"])
     bars.columns = bars.columns.str.removesuffix("_tick")
-    days = pd.DataFrame({name: tape.days[name] for name in tape.days.dtype.names})
+    days = pd.DataFrame({name: tape.days[name] for name in BAR_DAY.names or ()})
     firsts = bars.index[np.searchsorted(bars.index, days.open_s)]
     ends = days.close_s.to_numpy().copy()
     ends[-1] = bars.index[-1] + 1

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from desk.ops.bench.features.tape import Tape
+from marketdata.core.barfeatures.records import BAR_DAY
 from marketdata.core.barfeatures.schema import FEATURE_NAMES
 
 c, o, h, low, v, s = (pl.col(name) for name in ("close", "open", "high", "low", "volume", "second"))
@@ -48,7 +49,7 @@ _SPANS = (9, 12, 21, 26, 50, 200)
 def _grid(tape: Tape) -> pl.DataFrame:
     """Every second of every session from its first print on, carried where there was none."""
     bars = pl.DataFrame(tape.bars._asdict()).drop("contract", "outage")
-    days = pl.DataFrame({name: tape.days[name] for name in tape.days.dtype.names})
+    days = pl.DataFrame({name: tape.days[name] for name in BAR_DAY.names or ()})
     firsts = bars.join_asof(days, left_on="second", right_on="open_s").group_by("open_s").agg(first=s.min())
     days = days.join(firsts, on="open_s").sort("open_s").with_columns(session=pl.int_range(pl.len()))
     end = pl.when(pl.col("session") == pl.col("session").max()).then(int(tape.bars.second[-1]) + 1)
