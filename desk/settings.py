@@ -195,6 +195,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
 IMPORT_FOLDERS = import_folders()
+COLUMN_CACHE_MB = env_int("DESK_COLUMN_CACHE_MB", 8192)  # bars as mapped columns beside the data sets; 0: none
 DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
 LANGUAGE_CODE = "en"

@@ -44,8 +44,11 @@ class BarDays:
         if not seconds.size:
             return np.zeros(0, np.int64)
         days = self.cover(int(seconds[0]), int(seconds[-1]))
-        place = np.searchsorted(days["open_s"], seconds, side="right") - 1
-        return np.where((place >= 0) & (seconds < days["close_s"][place]), place, -1)
+        places = np.full(seconds.size, -1)
+        begins, ends = np.searchsorted(seconds, days["open_s"]), np.searchsorted(seconds, days["close_s"])
+        for k in np.flatnonzero(ends > begins).tolist():  # days are few, seconds are many
+            places[begins[k] : ends[k]] = k
+        return places
 
     def inside(self, start_ns: np.ndarray) -> np.ndarray:
         """Sorted starts, ns UTC (n,) → (n,) bool: within a session (MES-DATA-03, rule 9)."""

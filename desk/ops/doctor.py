@@ -24,6 +24,8 @@ from desk.ops.embedded import NoRedis, redis_binary, wait_for_redis
 from desk.ops.launch import port_faults, port_is_free, static_digest
 from desk.ops.programs import Layout
 from desk.ops.warming import is_warm
+from marketdata.services import DATA
+from marketdata.store.mapped import FOLDER, kept, manifest_of
 
 DISK_BYTES_MIN = 1_000_000_000
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#]+)")
@@ -192,6 +194,20 @@ def check_static(place: Layout) -> Finding:
     return good("static files", str(settings.STATIC_ROOT))
 
 
+def check_columns(place: Layout) -> Finding:
+    """Mapped columns beside the data sets: within their limit, each of a data set that is there."""
+    folder = place.var / DATA / FOLDER
+    found = kept(folder)
+    size, limit = sum(size for _, size, _ in found), settings.COLUMN_CACHE_MB << 20
+    text = f"{len(found)} files, {size >> 20} of {settings.COLUMN_CACHE_MB} MB"
+    if gone := [file for _, _, file in found if not manifest_of(file).is_file()]:
+        return fault("mapped columns", f"{gone[0].name} belongs to no data set", f"remove it: rm '{gone[0]}'")
+    if size > limit:
+        advice = f"raise DESK_COLUMN_CACHE_MB, or remove the folder, it is made anew: rm -r '{folder}'"
+        return fault("mapped columns", f"{text}: more than allowed", advice)
+    return good("mapped columns", text)
+
+
 def check_kernels(place: Layout) -> Finding:
     if not is_warm():
         return fault("compiled kernels", "not compiled for this version", "run `manage.py warm` (about a minute)")
@@ -221,6 +237,7 @@ CHECKS: tuple[Callable[[Layout], Finding], ...] = (
     check_ports,
     check_browser_libraries,
     check_static,
+    check_columns,
     check_kernels,
     check_latch,
 )

@@ -68,7 +68,9 @@ class Bars(NamedTuple):
 
 
 def join(parts: list[Bars]) -> Bars:
-    """One after another."""
+    """One after another; a single part as it is, not copied."""
+    if len(parts) == 1:
+        return parts[0]
     return Bars(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

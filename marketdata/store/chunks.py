@@ -1,8 +1,9 @@
 """Bars of any file or data set in chunks of a known number, or whole when there is room (MES-MEM-04, -07).
 
 A chunk covers exactly the rows of the source that were asked for, the last one what is left; what the rules of
-MES-DATA-03 remember goes from one to the next, so that a repetition or a step back over a border is found.  Called by
-whoever works through history: features, labels, training.
+MES-DATA-03 remember goes from one to the next, so that a repetition or a step back over a border is found.  The first
+whole pass over a data set leaves its columns (`mapped`) for the next ones.  Called by whoever works through history:
+features, labels, training.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from marketdata.feeds.tabular import NONE, BarReader, Bars, Inside, join
 from marketdata.memory.available import Available, available
 from marketdata.memory.estimate import load_bytes
 from marketdata.memory.guard import check, chunk_rows
+from marketdata.store.mapped import ColumnsWriter, MappedBars, open_columns, place_of
 
 SLAB_ROWS = 1 << 19
 LOADED = 4  # columns of a load: all but the place in the file
@@ -56,16 +58,22 @@ class ChunkReader:
             raise FeedError(f"a chunk of {rows} rows cannot be read")
         if options.sort:
             raise FeedError(f"{path} cannot be sorted in chunks: import it with sort=true, then read the data set")
-        self.reader = BarReader(path, symbol, options, schema=schema, strict=False, inside=inside)
+        self._columns = place_of(path, symbol, options)
+        mapped = open_columns(path, self._columns, inside)
+        self.reader: BarReader | MappedBars
+        if mapped is not None and self._columns is not None:
+            self.reader, self.source_rows = mapped, self._columns.rows
+        else:
+            reader = BarReader(path, symbol, options, schema=schema, strict=False, inside=inside)
+            self.reader, self.source_rows = reader, reader.source.rows()
         self.rows = rows or chunk_rows(available().bytes, CHUNK_ROW_BYTES)
-        self.source_rows = self.reader.source.rows()
         self.chunks = -(-self.source_rows // self.rows)
         self._progress = progress
 
     def __iter__(self) -> Iterator[Chunk]:
         waiting: list[Bars] = []
         number = 0
-        for bars in self.reader.chunks():
+        for bars in self._bars():
             waiting.append(bars)
             while self.reader.rows >= (number + 1) * self.rows:
                 chunk, waiting = self._cut(waiting, number)
@@ -80,6 +88,23 @@ class ChunkReader:
             raise FeedError(
                 f"{self.reader.path} has {self.reader.rows} rows, not {self.source_rows}: it changed while it was read"
             )
+
+    def _bars(self) -> Iterator[Bars]:
+        """All bars as they come; those of Parquet leave the data set's columns behind."""
+        if isinstance(self.reader, MappedBars):
+            yield from self.reader.chunks(self.rows)
+            return
+        writer = ColumnsWriter(self._columns) if self._columns is not None else None
+        try:
+            for bars in self.reader.chunks():
+                if writer is not None:
+                    writer.add(bars)
+                yield bars
+            if writer is not None:
+                writer.keep(self.reader.contracts.names, self.reader.dropped)
+        finally:
+            if writer is not None:
+                writer.drop()
 
     def _cut(self, waiting: list[Bars], number: int) -> tuple[Chunk, list[Bars]]:
         """The chunk of this number out of the bars that wait, and the rest."""

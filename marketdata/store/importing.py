@@ -31,6 +31,7 @@ from marketdata.feeds.tapes import RecordTape
 from marketdata.memory.guard import check
 from marketdata.store.dropped import DROPPED_SHARE_MAX, bad_rows, by_reason
 from marketdata.store.hours import Gaps, Hours
+from marketdata.store.mapped import forget
 from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, sync, write_whole
 from marketdata.store.report import BARS, ImportCancelled, ImportReport
 
@@ -347,10 +348,11 @@ def key_of(path: Path) -> str:
 
 
 def remove_data_set(path: Path) -> None:
-    """Take a stored file away: the manifest first, so that half a data set is never seen, then its folder."""
+    """Take a stored file away: the manifest first, so that half a data set is never seen, then folder and columns."""
     remove(path)
     sync(path.parent)
     if path.suffix == ".json":
         for folder in path.parent.glob(f"{path.stem}.[0-9]*"):
             remove(folder)
+        forget(path)
         sync(path.parent)

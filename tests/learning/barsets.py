@@ -12,8 +12,8 @@ from marketdata.core.units import NANOS
 from marketdata.feeds import tabular
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.tapes import bar_events, with_carried
-from trading.learning.bar_file import Written, write_bar_file
-from trading.learning.bar_rows import BarRows
+from trading.learning.bars.file import write_bar_file
+from trading.learning.bars.rows import BarRows, Made
 from trading.learning.dataset import Tape
 from trading.learning.leakage.shipped import made_bars
 from trading.learning.training import FEATURES, TrainRequest
@@ -65,7 +65,7 @@ def printed(events: np.ndarray) -> Bars:
     return Bars(*np.ascontiguousarray(np.array(rows, np.int64).T))
 
 
-def write(source: Path, out: Path, **more: object) -> Written:
+def write(source: Path, out: Path, **more: object) -> Made:
     """The file of features of a file of bars."""
     rows = BarRows(source, "MES", parse_options({}), **more)  # type: ignore[arg-type]
     try:

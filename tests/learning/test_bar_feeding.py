@@ -32,7 +32,7 @@ from tests.core.barfeatures.tapes import as_bars, tape
 from tests.learning.barsets import as_events, printed, ten_days
 from tests.learning.test_inference_loop import desk, drain, scores, spec_for  # noqa: F401 - `desk` is a fixture
 from trading.learning.artifacts import load
-from trading.learning.bar_rows import BarRows
+from trading.learning.bars.rows import BarRows
 from trading.learning.feeding import NO_DEPTHS, BarFeeding, StreamFeeding, open_feeding
 from trading.learning.schemas import STREAM_SCHEMA, bars_schema
 from trading.learning.scoring import NetworkScorer, Score, ScorerError

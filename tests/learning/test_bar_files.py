@@ -24,10 +24,11 @@ from marketdata.store.importing import import_file
 from tests.core.barfeatures.kit import whole
 from tests.learning.barsets import TICK_NANOS, bar_request, ten_days, write, write_parquet
 from tests.learning.test_artifacts import change, refused
-from trading.learning import bar_file, bar_rows
 from trading.learning.artifacts import load
-from trading.learning.bar_file import COLUMNS, BarFile, read_bar_rows
-from trading.learning.bar_rows import BarRows
+from trading.learning.bars import file as bar_file
+from trading.learning.bars import rows as bar_rows
+from trading.learning.bars.file import COLUMNS, BarFile, read_bar_rows
+from trading.learning.bars.rows import BarRows
 from trading.learning.dataset import Cancelled, DataError, Rows, Tape, split_days
 from trading.learning.schemas import SchemaError, bars_schema, schema_of
 from trading.learning.training import FEATURES, train
@@ -81,7 +82,7 @@ def test_the_file_names_its_schema(made):
     words = pq.ParquetFile(made).metadata.metadata
     assert words[b"schema"] == b"mes_bars" and words[b"schema_version"] == str(bar_schema.VERSION).encode()
     assert words[b"schema_hash"].decode() == bar_schema.schema_hash(TICK_NANOS) == BarFile(made).schema.hash
-    assert words[b"symbol"] == b"MES" and len(BarFile(made).rows_sha256) == 64
+    assert words[b"symbol"] == b"MES" and len(BarFile(made).rows_hash) == 64
 
 
 def altered(made: Path, out: Path, names: list[str] | None = None, **words: str) -> Path:
@@ -108,7 +109,7 @@ def swapped(first: int, second: int) -> list[str]:
         (None, {"schema_hash": "0" * 64}, "schema hash 000000000000 is not this desk's"),
         (None, {"schema": "stream_v1"}, "holds stream_v1, not mes_bars"),
         (None, {"symbol": "SBER"}, "are made for ES, MES, MNQ, NQ, not for SBER"),
-        (None, {"rows_sha256": "0" * 64}, "its rows are not those that were written"),
+        (None, {"rows_digest": "0" * 64}, "its rows are not those that were written"),
         (swapped(0, 1), {}, "not timestamp, valid, the features and label in this order"),
     ],
 )

@@ -85,3 +85,20 @@ def test_disk_space_is_named(place: Layout) -> None:
     finding = doctor.check_disk(place)
     assert "GB free" in finding.found
     assert finding.good or "free some space" in finding.advice
+
+
+def test_mapped_columns_of_no_data_set_are_a_fault(place: Layout, settings) -> None:
+    """They may stand only beside their data set, and within their limit."""
+    folder = place.var / "data" / "columns"
+    assert doctor.check_columns(place).good
+    folder.mkdir(parents=True)
+    (folder.parent / "MES-1s-0123456789ab.json").write_text("{}")
+    (folder / "MES-1s-0123456789ab-0123456789abcdef.columns").write_bytes(bytes(2 << 20))
+    finding = doctor.check_columns(place)
+    assert finding.good and finding.found == "1 files, 2 of 8192 MB"
+    settings.COLUMN_CACHE_MB = 1
+    assert "more than allowed" in doctor.check_columns(place).found
+    settings.COLUMN_CACHE_MB = 8192
+    (folder.parent / "MES-1s-0123456789ab.json").unlink()
+    finding = doctor.check_columns(place)
+    assert not finding.good and "belongs to no data set" in finding.found and "rm " in finding.advice

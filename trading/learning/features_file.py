@@ -1,7 +1,7 @@
 """Rows as a Parquet file: time, the named features in schema order, and the label; the schema's hash in its metadata.
 
 Written beside the target and renamed, so that a file is whole or absent.  Called by `manage.py features` and by
-`bar_file`, which writes the files of the bar features.
+`bars.file`, which writes the files of the bar features.
 """
 
 import os

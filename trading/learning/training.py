@@ -36,7 +36,7 @@ from trading.learning.networks import DROPOUT, HIDDEN, feed_forward, tensors_of
 if TYPE_CHECKING:
     import torch
 
-    from trading.learning.bar_file import BarFile
+    from trading.learning.bars.file import BarFile
 
 NANOS, MILLI = 1_000_000_000, 1_000_000
 FEATURES = "features"  # name of a tape that is a file of bar features
@@ -134,7 +134,7 @@ def _every_s(request: TrainRequest) -> int:
 
 def _open_file(request: TrainRequest) -> "BarFile":
     """The file of bar features; its labels are those of the schema, so nothing else can be asked for."""
-    from trading.learning.bar_file import BarFile
+    from trading.learning.bars.file import BarFile
 
     if (request.horizon_s, request.cost_ticks) != (LABEL_S, LABEL_TICKS):
         raise DataError(
@@ -155,7 +155,7 @@ def _read(request: TrainRequest, progress: Progress, cancelled: Cancel) -> tuple
         progress(int(share * READ_SHARE * PROGRESS_TOTAL), PROGRESS_TOTAL, f"read {done:,} {what}")
 
     if request.tape.name == FEATURES:
-        from trading.learning.bar_file import read_bar_rows
+        from trading.learning.bars.file import read_bar_rows
 
         file = _open_file(request)
         try:

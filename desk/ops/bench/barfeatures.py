@@ -13,6 +13,7 @@ from marketdata.core.barfeatures.engine import BarFeatures
 from marketdata.core.barfeatures.labels import new_label_states
 from marketdata.core.barfeatures.records import BAR_DAY, VALID, Bars, new_bar_states, new_rows
 from marketdata.core.barfeatures.schema import FEATURE_COUNT, FEATURE_NAMES
+from marketdata.core.records import NO_TIME
 
 SEED = 7
 DAYS = 4
@@ -25,15 +26,15 @@ ROUNDS = 7
 ROOM = 4_096
 
 
-def made_days() -> np.ndarray:
-    """(DAYS,) BAR_DAY: regular winter days from 18:00 New York on."""
-    days = np.zeros(DAYS, BAR_DAY)
-    days["open_s"] = FIRST_S + DAY_S * np.arange(DAYS)
+def made_days(count: int = DAYS) -> np.ndarray:
+    """(count,) BAR_DAY: regular winter days from 18:00 New York on."""
+    days = np.zeros(count, BAR_DAY)
+    days["open_s"] = FIRST_S + DAY_S * np.arange(count)
     days["close_s"] = days["open_s"] + SESSION_S
     days["rth_open_s"] = days["open_s"] + 55_800
     days["rth_close_s"] = days["open_s"] + 79_200
     days["wall_s"] = -5 * 3600
-    days["weekday"] = np.arange(DAYS)
+    days["weekday"] = np.arange(count) % 5
     return days
 
 
@@ -56,7 +57,7 @@ def run_batch(days: np.ndarray, bars: Bars) -> int:
     states, labels, out = new_bar_states(1), new_label_states(1), new_rows(ROOM)
     at, total = 0, 0
     while at < len(bars.second):
-        at, rows, _, verdict = stream.batch(states, labels, 0, days, bars, at, out)
+        at, rows, _, verdict = stream.batch(states, labels, 0, days, bars, at, out, NO_TIME)
         assert verdict == VALID
         total += rows
     return total

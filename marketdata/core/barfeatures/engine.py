@@ -23,6 +23,7 @@ from marketdata.core.barfeatures.records import (
     new_rows,
 )
 from marketdata.core.barfeatures.schema import FEATURE_COUNT, LABEL_S, check_names
+from marketdata.core.records import NO_TIME
 
 BLOCK_ROWS = 4096  # 1.8 MB: a block is still in the cache when its reader comes
 
@@ -58,16 +59,24 @@ class BarFeatures:
         self.vector = self._newest[0]  # (56,) of the newest row that `bar` or `carried` made
         self._rows = new_rows(block_rows)
 
-    def blocks(self, bars: Bars) -> Iterator[Block]:
-        """Rows of these bars and of the carried seconds between them.  Raises BarRefused, after the good rows."""
+    def restart(self) -> None:
+        """Forget all bars."""
+        self.states[:] = new_bar_states(1)
+        self.label_states[:] = new_label_states(1)
+
+    def blocks(self, bars: Bars, until: int = NO_TIME) -> Iterator[Block]:
+        """Rows of these bars and of the carried seconds between them, and before the second `until` of the next print,
+        when that is known.  Raises BarRefused, after the good rows."""
         at = 0
         while True:
-            at, rows, labels, verdict = stream.batch(self.states, self.label_states, 0, self.days, bars, at, self._rows)
+            at, rows, labels, verdict = stream.batch(
+                self.states, self.label_states, 0, self.days, bars, at, self._rows, until
+            )
             if rows > 0:
                 yield self._block(rows, labels)
             if verdict != VALID:
-                raise _refusal(verdict, int(bars.second[at]))
-            if at == len(bars.second):
+                raise _refusal(verdict, int(bars.second[at]) if at < len(bars.second) else until)
+            if rows < len(self._rows.second):
                 return
 
     def _block(self, rows: int, labels: int) -> Block:

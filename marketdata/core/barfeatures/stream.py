@@ -143,11 +143,14 @@ def add(
     return _row(state, second, open_tick, high_tick, low_tick, close_tick, volume, out, at)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def batch(
-    states: np.ndarray, labels: np.ndarray, which: int, days: np.ndarray, bars: Bars, first: int, out: Rows
+    states: np.ndarray, labels: np.ndarray, which: int, days: np.ndarray, bars: Bars, first: int, out: Rows, until: int
 ) -> tuple[int, int, int, int]:
     """Bars of states[which] from index `first` on → rows and labels, until the bars end or `out` is full.
+
+    `until`: second of the print that follows these bars, when it is known: the seconds before it are carried, too;
+    NO_TIME where it is not.
 
     Returns (next bar, rows written, labels written, verdict): VALID, or the fault of the bar at `next bar`, with the
     rows before it written.  Labels come LABEL_S rows after their rows, in the order of the rows (`labels`).
@@ -158,15 +161,17 @@ def batch(
     row_seconds, marks, features, row_labels = out
     at, labelled = 0, 0
     i = first
-    while i < len(seconds) and at < len(row_seconds):
+    while at < len(row_seconds):
         bar = i
         mark = 0
-        second = seconds[i]
+        second = seconds[i] if i < len(seconds) else until
         if carries(state, second):
             mark = ROW_CARRIED
             second = state.second + 1
             open_tick = high_tick = low_tick = close_tick = state.close_tick
             volume = 0
+        elif i == len(seconds):
+            break
         else:
             open_tick, high_tick, low_tick = opens[i], highs[i], lows[i]
             close_tick, volume = closes[i], volumes[i]

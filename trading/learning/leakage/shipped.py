@@ -16,7 +16,7 @@ from marketdata.core.barfeatures.schema import FEATURE_NAMES, LABEL_S
 from marketdata.core.units import NANOS
 from marketdata.feeds.options import ReplayOptions
 from marketdata.store.chunks import ChunkReader
-from trading.learning.bar_rows import as_columns
+from trading.learning.bars.rows import as_columns
 from trading.learning.dataset import DataError, Rows, split_days
 from trading.learning.leakage.pipeline import Matrix, Pipeline, Prepared
 from trading.learning.schemas import bars_schema

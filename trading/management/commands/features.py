@@ -1,6 +1,6 @@
 """`manage.py features`: the named features and labels of a data set as one Parquet file.
 
-Thin: words into a tape or a data set, rows from trading.learning, a file from features_file or bar_file.
+Thin: words into a tape or a data set, rows from trading.learning, a file from features_file or bars.file.
 """
 
 import json
@@ -32,7 +32,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_tape_arguments(parser, positional=True)
         parser.add_argument("--data", dest="set", default="", metavar="SET", help="the same as DATA")
-        parser.add_argument("--out", required=True, help="Parquet file to make; it must not exist yet")
+        parser.add_argument("--out", default="", help="Parquet file to make; it must not exist yet")
+        words = "bars: compute everything, on all processors, and print the hash of the rows; nothing is stored"
+        parser.add_argument("--hash-only", action="store_true", help=words)
         parser.add_argument("--schema", default=STREAM, choices=[STREAM, BARS], help="feature schema (stream_v1)")
         parser.add_argument("--seed", type=int, default=42, help="seed of the simulated tape")
         parser.add_argument("--horizon", type=float, default=30.0, help="seconds ahead that the label looks (30)")
@@ -51,6 +53,8 @@ class Command(BaseCommand):
         from trading.learning.schemas import SchemaError
 
         options["data"] = options["data"] or options["set"]
+        if bool(options["out"]) == options["hash_only"] or (options["hash_only"] and options["schema"] != BARS):
+            raise CommandError("give --out FILE; or --hash-only, for --schema bars, which stores nothing")
         work = self._bars if options["schema"] == BARS else self._stream
         try:
             work(options)
@@ -62,8 +66,9 @@ class Command(BaseCommand):
 
     def _bars(self, options: dict[str, Any]) -> None:
         from marketdata.feeds.options import parse_options
-        from trading.learning.bar_file import check_target, write_bar_file
-        from trading.learning.bar_rows import BarRows
+        from trading.learning.bars.file import check_target, write_bar_file
+        from trading.learning.bars.hashed import hash_rows
+        from trading.learning.bars.rows import BarRows
         from trading.learning.dataset import DataError
 
         if not options["data"] or options["seconds"] is not None:
@@ -81,12 +86,12 @@ class Command(BaseCommand):
                 report=lambda done, bars: bar.show(done, bars, f"read {done:,} of {bars:,} bars"),
             )
             try:
-                size = check_target(source, out)
+                size = 0 if options["hash_only"] else check_target(source, out)
                 if not options["json"]:
                     words = f"{source.bars:,} bars: about {source.memory_bytes / 1e6:,.0f} MB of memory"
                     self.stdout.write(f"{words}, {size / 1e6:,.0f} MB of disk before compression.")
                     self.stdout.flush()
-                made = write_bar_file(source, out)
+                made = hash_rows(source) if options["hash_only"] else write_bar_file(source, out)
             finally:
                 source.close()
         if options["json"]:
@@ -94,11 +99,11 @@ class Command(BaseCommand):
             return
         self.stdout.write(
             f"{made.rows:,} seconds from {made.bars:,} bars, {made.valid:,} valid, {made.labelled:,} of them labelled:"
-            f" {options['out']}"
+            f" {options['out'] or 'hashed, not stored'}"
         )
         for reason, count in made.dropped.items():
             self.stdout.write(f"  left out {count:,}: {reason}")
-        self.stdout.write(f"  schema {made.schema_hash[:12]}, rows {made.rows_sha256[:12]}")
+        self.stdout.write(f"  schema {made.schema_hash[:12]}, rows {made.rows_hash[:12]}")
 
     def _stream(self, options: dict[str, Any]) -> None:
         from marketdata.feeds.registry import open_feed

@@ -1,10 +1,12 @@
 """Stored bars → rows of the 56 bar features with their labels, in chunks of one size and bounded memory (MES-MEM-08).
 
 Bars of any file or data set come in chunks through the same checks as an import and the same compiled step as live;
-where the chunks are cut changes no bit of the rows.  It writes nothing.  Called by `bar_file` and the leakage check.
+where the chunks are cut changes no bit of the rows.  It writes nothing.  Called by `file`, `hashed` and the leakage
+check.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from marketdata.bardays import BarDays
 from marketdata.core.barfeatures.engine import BLOCK_ROWS, BarFeatures, BarRefused, Block
 from marketdata.core.barfeatures.records import BAR_DAY, Bars
 from marketdata.core.barfeatures.schema import BAR_SECONDS, FEATURE_COUNT, FEATURE_NAMES, LABEL_S
+from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
 from marketdata.feeds import tabular
 from marketdata.feeds.options import ReplayOptions
@@ -39,12 +42,38 @@ class RowChunk(NamedTuple):
     label: np.ndarray  # (n,) int8: 0 down, 1 flat, 2 up, -1 none
 
 
+class Made(NamedTuple):
+    """What was made of a source: stored in a file, or only hashed."""
+
+    bars: int  # of the source that were used
+    rows: int  # grid seconds
+    valid: int
+    labelled: int  # of the valid ones
+    dropped: dict[str, int]
+    schema_hash: str
+    rows_hash: str  # see `digest`
+
+
+class Session(NamedTuple):
+    """All bars of one session, which nothing outside it can change: its rows can be made by themselves."""
+
+    bars: Bars
+    days: np.ndarray  # (n,) BAR_DAY that cover it
+    until: int  # second of the first print after it; NO_TIME at the end of the data
+
+
 def as_columns(bars: tabular.Bars) -> Bars:
     """Checked bars of a file as the columns that the features are made from; copies, writable and contiguous."""
     n = bars.start_ns.size
     opens, highs, lows, closes = (np.array(bars.ticks[:, k], np.int64) for k in range(4))
     volume, contract = np.array(bars.volume, np.int64), np.array(bars.contract, np.int64)
     return Bars(bars.start_ns // NANOS, opens, highs, lows, closes, volume, contract, np.zeros(n, np.int64))
+
+
+def _one_after_another(parts: list[Bars]) -> Bars:
+    if len(parts) == 1:
+        return parts[0]
+    return Bars(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class _Pile:
@@ -139,6 +168,39 @@ class BarRows:
             count = min(pile.rows, CHUNK_ROWS)
             yield self._counted(pile.first(count))
             pile.drop(count)
+
+    def sessions(self) -> Iterator[Session]:
+        """The bars, checked and counted as for the rows, a session at a time: what the rows are made from."""
+        waiting: list[Bars] = []  # of the last session, which may go on
+        days = np.zeros(0, BAR_DAY)
+        opened, done = NO_TIME, 0
+        for chunk in self._reader:
+            if self._cancelled():
+                raise Cancelled
+            self._check_length()
+            done += chunk.rows
+            bars = as_columns(chunk.bars)
+            self.kept += len(bars.second)
+            for place, part in self._by_session(bars):
+                if waiting and int(self._days.days["open_s"][place]) != opened:
+                    yield Session(_one_after_another(waiting), days, int(part.second[0]))
+                    waiting = []
+                days = self._days.days
+                opened = int(days["open_s"][place])
+                waiting.append(part)
+            self._report(done, self.bars)
+        self._check_dropped()
+        if waiting:
+            yield Session(_one_after_another(waiting), days, NO_TIME)
+
+    def _by_session(self, bars: Bars) -> Iterator[tuple[int, Bars]]:
+        """(index in the days, bars) of each session that these bars touch."""
+        if not len(bars.second):
+            return
+        places = self._days.places(bars.second)
+        cuts = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), len(places)]
+        for begin, end in pairwise(cuts):
+            yield int(places[begin]), Bars(*(column[begin:end] for column in bars))
 
     def _rows_of(self, bars: Bars, engine: BarFeatures, pile: _Pile) -> Iterator[RowChunk]:
         engine.days = self._days.cover(int(bars.second[0]), int(bars.second[-1]))

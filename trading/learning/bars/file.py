@@ -5,11 +5,10 @@ Columns: `timestamp` (int64 ns UTC, bar start), `valid`, the 56 names in order (
 file of another schema is refused with the first difference (MES-FEAT-10).  Called by `manage.py features` and training.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,31 +18,15 @@ from marketdata.bardays import BarDays
 from marketdata.core.barfeatures.labels import NO_LABEL
 from marketdata.core.barfeatures.schema import FEATURE_COUNT, FEATURE_NAMES, LABEL_S, LABEL_TICKS, VERSION
 from marketdata.core.units import NANOS
-from trading.learning.bar_rows import CHUNK_ROWS, ROW_BYTES, BarRows, RowChunk
+from trading.learning.bars.digest import RowsDigest
+from trading.learning.bars.rows import CHUNK_ROWS, ROW_BYTES, BarRows, Made, RowChunk
 from trading.learning.dataset import Cancelled, DataError, Rows
 from trading.learning.features_file import check_file, fresh_file
 from trading.learning.schemas import BARS, SchemaError, bars_schema, check_hash, check_names
 
 COLUMNS = ("timestamp", "valid", *FEATURE_NAMES, "label")
+ROWS_DIGEST = "rows_digest"
 FREE_SHARE_MAX = 0.9  # of the disk's free space that a file may take
-
-
-class Written(NamedTuple):
-    """What stands in a new file."""
-
-    bars: int  # of the source that were used
-    rows: int  # grid seconds
-    valid: int
-    labelled: int  # of the valid ones
-    dropped: dict[str, int]
-    schema_hash: str
-    rows_sha256: str
-
-
-def _add(digest: Any, chunk: RowChunk) -> None:
-    """Add a chunk's rows, column by column, to a hash."""
-    for column in chunk:
-        digest.update(np.ascontiguousarray(column).tobytes())
 
 
 def check_target(source: BarRows, out: Path) -> int:
@@ -55,10 +38,10 @@ def check_target(source: BarRows, out: Path) -> int:
     return size
 
 
-def write_bar_file(source: BarRows, out: Path) -> Written:
+def write_bar_file(source: BarRows, out: Path) -> Made:
     """Compute and write all rows; the file is whole or absent.  Raises what BarRows raises."""
     check_target(source, out)
-    digest = hashlib.sha256()
+    digest = RowsDigest()
     fields = [("timestamp", pa.int64()), ("valid", pa.bool_())]
     fields += [*((name, pa.float64()) for name in FEATURE_NAMES), ("label", pa.int8())]
     words = {
@@ -75,13 +58,13 @@ def write_bar_file(source: BarRows, out: Path) -> Written:
         kinds: dict[str, Any] = {"compression": "zstd", "use_dictionary": False}
         with pq.ParquetWriter(part, schema, use_byte_stream_split=list(FEATURE_NAMES), **kinds) as writer:
             for chunk in source:
-                _add(digest, chunk)
+                digest.add(*chunk)
                 writer.write_table(_table(chunk, schema), row_group_size=CHUNK_ROWS)
-            writer.add_key_value_metadata({"rows_sha256": digest.hexdigest()})
+            writer.add_key_value_metadata({ROWS_DIGEST: digest.hexdigest()})
         if source.rows == 0:
             raise DataError(f"{source.path} holds no bar of {source.symbol} within a session")
     counts = (source.kept, source.rows, source.valid, source.labelled)
-    return Written(*counts, source.dropped, source.schema.hash, digest.hexdigest())
+    return Made(*counts, source.dropped, source.schema.hash, digest.hexdigest())
 
 
 def _table(chunk: RowChunk, schema: pa.Schema) -> pa.Table:
@@ -92,7 +75,7 @@ def _table(chunk: RowChunk, schema: pa.Schema) -> pa.Table:
 
 
 class BarFile:
-    """A file of bar features, checked before anything of it is used.  Attributes: rows, symbol, schema, rows_sha256.
+    """A file of bar features, checked before anything of it is used.  Attributes: rows, symbol, schema, rows_hash.
 
     Raises DataError for what is no such file; SchemaError for one of another schema.
     """
@@ -109,7 +92,7 @@ class BarFile:
             made = words.get("schema", "no schema of this desk")
             raise DataError(f"{path} holds {made}, not {BARS}: write it with manage.py features --schema bars")
         self.rows, self.symbol = int(metadata.num_rows), words.get("symbol", "")
-        self.rows_sha256 = words.get("rows_sha256", "")
+        self.rows_hash = words.get(ROWS_DIGEST, "")
         try:
             self.schema = bars_schema(self.symbol)
             names = list(self._file.schema_arrow.names)
@@ -117,20 +100,24 @@ class BarFile:
             check_hash(words.get("schema_hash", ""), self.schema)
         except SchemaError as error:
             raise SchemaError(f"{path}: {error}") from None
+        if not self.rows_hash:
+            raise DataError(
+                f"{path} does not name its rows by {ROWS_DIGEST}: an older version wrote it, write it again"
+            )
         if tuple(names) != COLUMNS:
             raise DataError(f"{path}: its columns are not timestamp, valid, the features and label in this order")
 
     def chunks(self) -> Iterator[RowChunk]:
         """All rows, a row group at a time.  Raises DataError at the end when they are not those that were written."""
-        digest = hashlib.sha256()
+        digest = RowsDigest()
         try:
             for batch in self._file.iter_batches(CHUNK_ROWS, use_threads=False):
                 chunk = _chunk_of(batch)
-                _add(digest, chunk)
+                digest.add(*chunk)
                 yield chunk
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is damaged: {str(error).splitlines()[0]}; write it again") from None
-        if digest.hexdigest() != self.rows_sha256:
+        if digest.hexdigest() != self.rows_hash:
             raise DataError(f"{self.path} is damaged: its rows are not those that were written; write it again")
 
     def close(self) -> None:
