@@ -10,9 +10,10 @@ import ctypes
 from typing import Any, NoReturn
 
 import numpy as np
-from numba import carray, njit, types
+from numba import njit, types
 from numba.core.cgutils import voidptr_t
 from numba.extending import intrinsic, overload
+from numba.np.numpy_support import carray
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import EVENT
@@ -43,7 +44,7 @@ def array_at(address: int, shape: "int | tuple[int, ...]", kind: "np.dtype | typ
     """The array that begins at an address, writable, without a share in the counting of references."""
     count = int(np.prod(shape))
     room = (ctypes.c_byte * (count * np.dtype(kind).itemsize)).from_address(int(address))
-    return np.frombuffer(room, kind).reshape(shape)
+    return np.frombuffer(memoryview(room), kind).reshape(shape)
 
 
 @intrinsic
