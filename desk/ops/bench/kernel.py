@@ -11,12 +11,14 @@ from desk.ops.bench.table import Row, quantiles
 from marketdata.core.records import BAR, new_events
 from marketdata.core.units import NANOS
 from trading.core import kernel
-from trading.core.records import FIRST_OUTPUT_KIND, TIMER
+from trading.core.records import FIRST_OUTPUT_KIND, TIMER, new_out, new_params, new_state
+from trading.run.calls import Calls
 from trading.run.replica import Kernel
 
 ROUNDS = 15
 CALLS = 20_000
 BARS = 300_000
+PER_CALL_US = 2.0
 
 
 def inputs_of(frames: np.ndarray) -> np.ndarray:
@@ -55,14 +57,26 @@ def measure(inputs: np.ndarray) -> list[Row]:
         began = time.process_time_ns()
         kernel.run(fresh.state, fresh.params, inputs, out)
         spent.append((time.process_time_ns() - began) / len(inputs))
-    fresh = Kernel()
-    one = inputs[:1].copy()
-    calls = np.empty(min(CALLS, len(inputs)))
-    for i in range(len(calls)):
-        one[0] = inputs[i]
-        one["seq"] = fresh.seq + 1
-        began = time.perf_counter_ns()
-        kernel.step(fresh.state, fresh.params, one, 0, out)
-        calls[i] = time.perf_counter_ns() - began
     batch = Row("kernel in the batch loop", float(np.median(spent)), "ns/event", note=f"{len(inputs)} events, CPU time")
-    return [batch, common_work(inputs, out), *quantiles("kernel, one call from Python", calls / 1000, "us")]
+    return [batch, common_work(inputs, out), *per_call(inputs[:CALLS])]
+
+
+def per_call(inputs: np.ndarray) -> list[Row]:
+    """Rows: one step from Python, by address as the loops call it, and with the arrays handed over; the same events."""
+    by_address, by_arrays = np.empty(len(inputs)), np.empty(len(inputs))
+    state, params, line, out = new_state(), new_params(), inputs[:1].copy(), new_out()
+    calls, other = Calls(state, params, line, out), Kernel()
+    one = inputs[:1].copy()
+    for i in range(len(inputs)):
+        line[0] = one[0] = inputs[i]
+        one["seq"] = other.seq + 1
+        began = time.perf_counter_ns()
+        calls.step(0)
+        between = time.perf_counter_ns()
+        kernel.step(other.state, other.params, one, 0, other.out)
+        by_address[i], by_arrays[i] = between - began, time.perf_counter_ns() - between
+    assert state.account["seq"] == other.seq, "both ways say the same"
+    return [
+        *quantiles("kernel, one call from Python", by_address / 1000, "us", PER_CALL_US),
+        *quantiles("  the same, arrays handed over", by_arrays / 1000, "us"),
+    ]

@@ -3,21 +3,19 @@
 Thin: words into an open study, the search in trading.run.search, tables and the best as a backtest beside the ledger.
 """
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from trading.management.history import refusals
 from trading.management.progress import Bar
+from trading.studies.command import StudyCommand
 from trading.studies.opening import Shown, Study, add_search_arguments, study
 
 if TYPE_CHECKING:
     from trading.research.search.methods import Seen
 
 
-class Command(BaseCommand):
+class Command(StudyCommand):
     """See `help`."""
 
     help = (
@@ -31,25 +29,11 @@ class Command(BaseCommand):
         add_search_arguments(parser)
         parser.add_argument("--random", type=int, help="random strategies to hold the best against (39); 0: none")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Exit status 0 when the study is done, 1 for a refusal, 130 for Ctrl-C."""
-        self._folder = ""
-        try:
-            values = self._run(options)
-        except KeyboardInterrupt:
-            kept = f"what was tried is kept in {self._folder}; the same command goes on." if self._folder else ""
-            self.stderr.write(f"Stopped; {kept or 'nothing was tried.'}")
-            sys.exit(130)
-        except refusals() as error:
-            raise CommandError(str(error)) from None
-        except OSError as error:
-            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from None
-        if options["json"]:
-            self.stdout.write(json.dumps(values, ensure_ascii=False))
-        elif values["best"] is None:
+    def conclude(self, values: dict[str, Any]) -> None:
+        if values["best"] is None:
             raise CommandError(_hopeless(values))
 
-    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+    def work(self, options: dict[str, Any]) -> dict[str, Any]:
         from trading.run.backtest.rivals import RANDOM_RUNS
         from trading.run.search import report
         from trading.run.search.judgement import STAGE
@@ -58,7 +42,7 @@ class Command(BaseCommand):
         runs = RANDOM_RUNS if options["random"] is None else options["random"]
         say = self.stderr.write if options["json"] else self.stdout.write
         with study(options, {"purpose": "optimise"}, say) as opened:
-            self._folder = str(opened.folder)
+            self.folder = str(opened.folder)
             with Bar(quiet=options["json"]) as bar:
                 progress = Shown(bar, "trials").show
                 stretch = Stretch(STAGE, 0, opened.rows)

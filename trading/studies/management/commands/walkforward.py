@@ -3,17 +3,15 @@
 Thin: words into folds and an open study, the walk in trading.run.forward, three files beside the ledger.
 """
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from trading.management.history import refusals
 from trading.management.progress import Bar
 from trading.research.search.methods import TRIALS
+from trading.studies.command import StudyCommand
 from trading.studies.opening import Shown, Study, add_search_arguments, study
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ DAYS = {"train": 120, "validation": 10, "test": 10, "step": 10, "holdout": 0}  #
 FOLD_TRADES = 100  # MES-WF-04
 
 
-class Command(BaseCommand):
+class Command(StudyCommand):
     """See `help`."""
 
     help = (
@@ -55,23 +53,7 @@ class Command(BaseCommand):
             "--fold-trades", type=int, default=FOLD_TRADES, help=f"a test with fewer proves nothing ({FOLD_TRADES})"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Exit status 0 when the walk is done, whatever the gate says; 1 for a refusal, 130 for Ctrl-C."""
-        self._folder = ""
-        try:
-            values = self._run(options)
-        except KeyboardInterrupt:
-            kept = f"what was tried is kept in {self._folder}; the same command goes on." if self._folder else ""
-            self.stderr.write(f"Stopped; {kept or 'nothing was tried.'}")
-            sys.exit(130)
-        except refusals() as error:
-            raise CommandError(str(error)) from None
-        except OSError as error:
-            raise CommandError(f"{error.filename or options['out']}: {error.strerror or error}") from None
-        if options["json"]:
-            self.stdout.write(json.dumps(values, ensure_ascii=False))
-
-    def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+    def work(self, options: dict[str, Any]) -> dict[str, Any]:
         from trading.run.forward import report
         from trading.run.forward.walk import Walk, sessions_of
         from trading.run.search.study import Progress
@@ -80,7 +62,7 @@ class Command(BaseCommand):
         purpose = {"purpose": "walkforward", "walk": sizes, "trials": options["trials"] or TRIALS[options["method"]]}
         say = self.stderr.write if options["json"] else self.stdout.write
         with study(options, purpose, say) as opened:
-            self._folder = str(opened.folder)
+            self.folder = str(opened.folder)
             starts_ns = opened.crew.bench.tape.columns.start_ns
             calendar = opened.history.calendar.from_bar(int(starts_ns[0]))
             last = int(starts_ns[-1])
