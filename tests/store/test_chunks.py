@@ -90,6 +90,7 @@ def test_a_repetition_and_a_step_back_over_a_border_are_found(tmp_path, monkeypa
     reader = ChunkReader(path, "ES", options, rows=border)
     bars = join([chunk.bars for chunk in reader])
     assert bars.ticks[:, 3].tolist() == [1, 2, 3, 4] and reader.reader.dropped == {REPEATED: 1}
+    assert isinstance(reader.reader, BarReader)
     assert reader.reader.examples == [(4, "the same row was there before")]
     for row, words in (((2, 9, 0), "row 4: two different rows have the same time"), ((-1, 3, 0), "row 4: .* earlier")):
         parquet(path, [*rows[:3], row, rows[4]], [border])
@@ -188,6 +189,7 @@ def test_rolls_are_told_and_mixtures_refused(tmp_path, monkeypatch):
     bars = join([chunk.bars for chunk in reader])
     assert bars.ticks[:, 3].tolist() == [1, 2, 3, 4, 5]
     assert [reader.reader.contracts.names[code] for code in bars.contract] == ["ESH4|", "ESH4|", *["ESM4|"] * 3]
+    assert isinstance(reader.reader, BarReader)
     assert reader.reader.rolls == [(START + day * SECOND, "ESH4", "ESM4")]
     assert reader.reader.dropped == {OTHER_CONTRACT: 1}
     parquet(path, [(0, 1, 0), (1, 2, 0), (1, 2, 1)], contracts=names)
@@ -229,6 +231,7 @@ def test_bars_outside_the_session_are_put_aside(tmp_path):
     reader = ChunkReader(path, "ES", parse_options({"bar_s": "1"}), rows=4, inside=Hours("cme").inside)
     bars = join([chunk.bars for chunk in reader])
     assert ((bars.start_ns - START) // SECOND).tolist() == [row[0] for row in sorted(good)]
+    assert isinstance(reader.reader, BarReader)
     assert ((join(reader.reader.aside).start_ns - START) // SECOND).tolist() == [row[0] for row in sorted(bad)]
     assert reader.reader.dropped == {OUTSIDE_SESSION: 5}
 

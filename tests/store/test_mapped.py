@@ -4,6 +4,7 @@ Rules: MES-MEM-07, MES-DATA-03.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_a_full_disk_costs_the_pass_nothing(manifest, monkeypatch, caplog):
     def full(path: object) -> object:
         return type("Usage", (), {"free": ROWS * mapped.ROW_BYTES})()
 
-    monkeypatch.setattr(mapped.shutil, "disk_usage", full)
+    monkeypatch.setattr(shutil, "disk_usage", full)
     bars, _ = read(manifest)
     assert bars.start_ns.size == ROWS and files(manifest) == [] and "no columns are kept" in caplog.text
 

@@ -1,5 +1,7 @@
 """The benchmark's peers compute what the desk computes, and a peer that does not is told instead of timed."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,8 @@ def values(tape, tmp_path_factory):
         "pandas": in_pandas.columns(in_pandas.compute(tape)),
     }
     for tool, columns in found.items():
-        np.savez(folder / f"{tool}.npz", **dict(zip(NAMES, columns, strict=True)))
+        named: dict[str, Any] = dict(zip(NAMES, columns, strict=True))
+        np.savez(folder / f"{tool}.npz", **named)
     return folder
 
 

@@ -97,12 +97,12 @@ def on_command(d: "Desk", e: Event) -> None:
 
 def move(d: "Desk", e: Event) -> bool:
     """A stop comes closer and never through the market; a target goes anywhere on its own side of it."""
-    held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0 and not i.closing and i.stop is not None]
+    held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0 and not i.closing]
     if not held or e.value <= 0:
         return False
     i = held[0]
     out = (i.bid if i.qty > 0 else i.ask) if i.book_ok else i.mark
-    if out is None:
+    if out is None or i.stop is None:
         return False
     if e.code == r.MOVE_STOP:
         closer = i.stop < e.value < out if i.qty > 0 else out < e.value < i.stop

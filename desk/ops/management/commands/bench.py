@@ -23,7 +23,7 @@ GUARD_KILLS = {"quick": 2, "full": 6}
 
 
 class Command(BaseCommand):
-    help = "Benchmarks on a desk of their own (folder, ports, processes): a quarter of an hour, --quick about 3 minutes."
+    help = "Benchmarks on a desk of their own (folder, ports, processes): a quarter of an hour, --quick 3 minutes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
