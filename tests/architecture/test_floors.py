@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.architecture.source import FLOORS, Source, imports, product, report, sources
 
-EDGES = ("feeds", "engine", "brokers", "run", "learning", "research")
+EDGES = ("feeds", "databento", "engine", "brokers", "run", "learning", "research")
 CORE_MAY = {
     "__future__", "collections", "dataclasses", "decimal", "enum", "fractions", "functools", "itertools", "math",
     "hashlib", "json", "struct", "numba", "numpy", "types", "typing",
@@ -92,7 +92,7 @@ def test_jitted_code_uses_neither_fastmath_nor_jitclass() -> None:
 
 
 def test_edges_import_no_django() -> None:
-    """feeds/, engine/, brokers/, run/, learning/ and research/ receive what they need as arguments."""
+    """feeds/, databento/, engine/, brokers/, run/, learning/ and research/ receive what they need as arguments."""
     banned = ("django", "channels", "daphne", "celery")
     shells = ("models", "services", "selectors", "tasks", "admin", "apps", "sinks", "views", "urls", "settings")
     faults = []

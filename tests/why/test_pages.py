@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from django import conf
 from django.contrib.auth.models import Group, User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -266,6 +267,28 @@ def test_one_open_run_a_version_and_a_cancelled_one_stops(
     run.refresh_from_db()
     assert run.state == CANCELLED and run.detail == "cancelled by olga"
     assert not previews.cancel(run.pk, "olga")
+
+
+def test_an_open_run_that_ends_while_another_is_asked_for_makes_room(
+    draft: ConfigVersion, settings: Any, free_port: int
+) -> None:
+    """Between the refused insert and the look for who stood in the way that run is closed, as another process would."""
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port}/0"
+    first = ask(draft)
+    inserts: list[str] = []
+
+    def close_in_between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT INTO") and "impactrun" in sql:
+            inserts.append(sql)
+        elif sql.startswith("SELECT") and "impactrun" in sql and len(inserts) == 1:
+            inserts.append("closed")
+            ImpactRun.objects.filter(id=first.pk).update(state=CANCELLED, finished_at=timezone.now())
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(close_in_between):
+        run = previews.ask(draft, 5, "olga")
+    assert run.pk != first.pk and run.sessions == 5
+    assert inserts[1] == "closed" and len(inserts) == 3, "refused, closed, asked again"
 
 
 def test_a_run_that_lost_its_process_is_not_waited_for(draft: ConfigVersion) -> None:
