@@ -123,7 +123,7 @@ def give(request: HttpRequest) -> HttpResponse:
         asked = read_command(request.body)
         if not may(request.user, RIGHT_OF[asked.kind]):
             return refusal(403, missing(request.user, RIGHT_OF[asked.kind]), "NO_RIGHT")
-        if not pace.take(request.user.pk, asked.kind):
+        if not pace.take((request.user.pk, "moves") if asked.kind in MOVES else request.user.pk, asked.kind):
             return refusal(429, pace.SENTENCE, "TOO_MANY")
         if asked.kind in RAISING:
             given = stepup.Confirmation(asked.reason, asked.password)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from desk.accounts import stepup
 from desk.control import pace
 from desk.dashboard import sessions
-from desk.dashboard.api import KINDS, RAISING, REASON_LENGTH_MAX, RIGHT_OF
+from desk.dashboard.api import KINDS, MOVES, RAISING, REASON_LENGTH_MAX, RIGHT_OF
 from desk.dashboard.forms import FIRST_RUN, SessionForm, usual
 from desk.dashboard.live import chart
 from desk.dashboard.rights import require
@@ -58,7 +58,7 @@ def session_command(request: HttpRequest, session_id: int) -> HttpResponse:
     """A command as a plain form, for pages without JavaScript; it comes back to the page that it was given on."""
     kind, reason = request.POST.get("kind", ""), request.POST.get("reason", "").strip()[:REASON_LENGTH_MAX]
     require(request, RIGHT_OF.get(kind, "reduce"))
-    if kind not in KINDS:
+    if kind not in KINDS or kind in MOVES:  # a form names no price
         raise Http404("no such command")
     if not pace.take(request.user.pk, kind):
         return HttpResponse(pace.SENTENCE, status=429, content_type="text/plain")

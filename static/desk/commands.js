@@ -59,7 +59,7 @@ export class Commands {
 
   async send(kind, reason, password = "", place = {}) {
     const waiting = this.current;
-    const again = waiting && waiting.kind === kind && waiting.tick === place.tick && !OVER.has(waiting.state) && waiting.state !== "unknown";
+    const again = waiting && waiting.kind === kind && waiting.tick === place.tick && waiting.inst === place.inst && !OVER.has(waiting.state) && waiting.state !== "unknown";
     const command = again ? waiting : { kind, reason, ...place, key: crypto.randomUUID(), state: "requested", startedAt: performance.now(), heardAt: performance.now() };
     this.current = command;
     this.#draw();

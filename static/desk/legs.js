@@ -41,12 +41,16 @@ export class LegDialog {
     by("leg-entry").addEventListener("click", () => this.#set(this.#entry()));
     this.dialog.addEventListener("close", () => {
       const tick = this.#tick();
-      if (this.dialog.returnValue === "send" && tick !== null) this.commands.move(this.leg, this.place, tick);
+      if (this.dialog.returnValue !== "send" || tick === null) return;
+      const another = this.#position()?.since_us !== this.since;
+      const against = another ? _("it is another position") : objection(this.#position(), this.leg, tick);
+      if (against) this.commands.refuse(this.leg, against);
+      else this.commands.move(this.leg, this.place, tick);
     });
   }
 
   open(place, leg) {
-    Object.assign(this, { place, leg });
+    Object.assign(this, { place, leg, since: this.store.values[`pos:${place}`]?.since_us });
     put(by("h-leg"), leg === "stop" ? _("MOVE STOP") : _("MOVE TARGET"));
     by("leg-entry").hidden = leg !== "stop";
     this.field.step = String(this.#inst().tick_nanos / 1e9);

@@ -3,7 +3,7 @@
 import pytest
 
 from marketdata.core.records import BUY, NO_TICK, SELL
-from tests.kernel.desk import Desk, kinds, sent
+from tests.kernel.desk import Desk, S, kinds, sent
 from trading.core import records as r
 from trading.core.protect import CLOSE_REASONS
 
@@ -110,3 +110,12 @@ def test_a_moved_stop_says_so_when_it_fires_mes_stop_05() -> None:
     desk.ack(number)
     closed = sent(desk.fill(number, 19_998), r.TRADE_CLOSED)
     assert [CLOSE_REASONS[int(o.code)] for o in closed] == ["trailing stop"]
+
+
+def test_an_old_quote_tells_no_side_of_the_market_ui_15() -> None:
+    desk = Desk()
+    desk.enter()
+    desk.now_ns += 60 * S
+    assert not move(desk, r.MOVE_STOP, 19_998), "the market may be anywhere"
+    desk.quote(*QUOTE)
+    assert move(desk, r.MOVE_STOP, 19_998)

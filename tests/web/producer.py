@@ -3,7 +3,7 @@
 Run as `python -m tests.web.producer SESSION` in a desk's environment; it produces data and stands in for no part.
 A test steers it by the hash `test:producer`: hold (1: publish nothing), price (fixed tick), fills (how many), label,
 holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch, bars (0: none), broker,
-naked (1: the stop is missing), mode, scorer (why it cannot be opened).
+naked (1: the stop is missing), stop (its tick), request (what is under way about it), mode, scorer (why it is not open).
 """
 
 import json
@@ -139,8 +139,8 @@ class Producer:
         account["recon_us"] = self.now_us() - self.turn % 20 * 50_000
         held = {
             "avg_text": "5011.00",
-            "stop_tick": int(control.get("stop", OPENED - 8)),
-            "target_tick": OPENED + 12,
+            "stop": leg(902, int(control.get("stop", OPENED - 8)), qty, control.get("request", "NOTHING")),
+            "target": leg(903, OPENED + 12, qty, "NOTHING"),
             "since_us": START_US - 74_000_000,
         }
         position = {"symbol": "MES", "qty": qty, "open_micros": open_micros, "mark_tick": bid, "naked": False}
@@ -152,7 +152,7 @@ class Producer:
             position |= {"open_ticks": (bid - OPENED) * (1 if qty > 0 else -1), "avg_tick": OPENED}
             position |= {"stop_micros": -8 * qty * TICK_MICROS, "target_micros": 12 * qty * TICK_MICROS}
         if control.get("naked") == "1":
-            position |= {"naked": True, "stop_tick": None}
+            position |= {"naked": True, "stop": None}
         holds = json.loads(control.get("holds", "[]"))
         return {
             "account": account, "pos:0": position, "holds": holds, "risk": risk(qty, day), "orders": working(qty)
@@ -244,6 +244,10 @@ def risk(qty: int, day: int) -> list[dict[str, Any]]:
         gauge("orders_open", 2, None, "orders"),
         gauge("messages_60s", 41, 200, "messages"),
     ]
+
+
+def leg(oid: int, tick: int, qty: int, request: str) -> dict[str, Any]:
+    return {"oid": oid, "tick": tick, "qty": abs(qty), "status": "WORKING", "request": request}
 
 
 def working(qty: int) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from tests.web.pages.ring import FIRST_RUN, PATIENCE_S, Ring, dead, rest, ring, 
 from tests.web.seed import PASSWORD
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
+expect.set_options(timeout=30_000)  # a loaded machine is slow, not wrong
 COUNT_CLICKS = "addEventListener('click', (event) => { if (event.isTrusted) noteClick(); }, true)"
 
 
@@ -339,12 +340,14 @@ def test_unlock_and_a_version_by_keyboard(whole_desk: Ring, page: Page) -> None:
     page.goto(whole_desk.url + str(page.locator("a[href*='/configversion/1/change/']").first.get_attribute("href")))
     tab_to(page, "a[href$='/edit/']")
     page.keyboard.press("Enter")
+    expect(page.locator("[name='risk.loss_day_max']")).to_be_visible()
     type_into(page, "[name='risk.loss_day_max']", "450 USD")
     type_into(page, "[name=reason]", "a smaller day")
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_contain_text("is stored as a draft")
     tab_to(page, "a[href$='/activate/']")
     page.keyboard.press("Enter")
+    expect(page.locator("form button.cf-main")).to_be_visible()
     tab_to(page, "form button.cf-main")
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_contain_text("active since")

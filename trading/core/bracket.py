@@ -9,20 +9,21 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK
+from marketdata.core.units import TICK_MAX
 from trading.core import orders as life
-from trading.core.records import ENTRY, MOVE_STOP, State
+from trading.core.records import ENTRY, MOVE_STOP, Params, State
 
 
 @inner
-def move_leg(state: State, e: np.record) -> bool:
+def move_leg(state: State, params: Params, e: np.record) -> bool:
     """Apply MOVE_STOP or MOVE_TARGET to `e.instrument`; `e.value`: the new tick.  False: refused, nothing changed."""
     if not 0 <= e.instrument < state.account[0].instruments:
         return False
     p = state.positions[e.instrument]
-    if p.qty == 0 or p.closing == 1 or p.stop_tick == NO_TICK or e.value <= 0:
+    if p.qty == 0 or p.closing == 1 or p.stop_tick == NO_TICK or not 0 < e.value <= TICK_MAX:
         return False
     side = 1 if p.qty > 0 else -1
-    market_tick = _leaving_tick(p, side)
+    market_tick = _leaving_tick(p, side, state.account[0].now_ns, params.limits[0])
     if market_tick == NO_TICK:
         return False  # nobody knows on which side of the market the order would be
     if e.code == MOVE_STOP:
@@ -38,11 +39,14 @@ def move_leg(state: State, e: np.record) -> bool:
 
 
 @inner
-def _leaving_tick(p: np.record, side: int) -> int:
-    """The price at which the position would be left now: the quote's near side, without a valid one the mark."""
-    if p.book_ok == 1:
-        return p.bid_tick if side > 0 else p.ask_tick
-    return p.mark_tick
+def _leaving_tick(p: np.record, side: int, now_ns: int, limits: np.record) -> int:
+    """The price at which the position would be left now: the quote's near side; of bars, or without a valid quote, the
+    mark.  NO_TICK for a quote that is older than an entry may rest on."""
+    if p.book_ok != 1 or limits.bar_mode == 1:
+        return p.mark_tick
+    if now_ns - p.quote_ts_ns > limits.quote_age_ns_max:
+        return NO_TICK
+    return p.bid_tick if side > 0 else p.ask_tick
 
 
 @inner

@@ -103,7 +103,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == PRESENCE:
         done = e.ref != 0
     elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
-        done = move_leg(state, e)
+        done = move_leg(state, params, e)
     elif e.code == RESUME:
         n = _resume(state, e, out, n)
     elif e.code == RESET_HALT:

@@ -11,6 +11,7 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
+from risk.core.records import STOP_SHARES
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
@@ -73,6 +74,8 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
         close(position, BY_EXCESS)
     if position.closing == 1:
         return _exit(state, params, out, n, instrument)
+    if position.net_tick != NO_TICK and params.limits[0].stop_method != STOP_SHARES:
+        position.net_tick = NO_TICK  # another version tests our stop no more: it works at the venue
     behind = position.stop_tick if position.net_tick == NO_TICK else position.net_tick
     n = _leg(state, out, n, instrument, STOP_LOSS, STOP, behind)
     if position.closing == 1:  # the stop was refused

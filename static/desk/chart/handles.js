@@ -9,6 +9,8 @@ import { tickSize } from "./looks.js";
 
 const DOTTED = 1;
 const OVER = new Set(["refused", "failed", "unknown"]);
+const SETTLES_MS = 1500; // the picture may be so much behind the receipt
+const MOVED_PX = 4; // a hand that only presses moves less
 
 export class Handles {
   /** box: the element that holds the chart; series: whose price scale counts; commands: null in a replay. */
@@ -19,8 +21,17 @@ export class Handles {
 
   /** Draw what `pos:<place>` says. */
   update(position, inst, place, colours) {
+    if (place !== this.place) this.#clear(); // what was aimed at one instrument is never sent to another
     Object.assign(this, { position, inst, place, colours });
     for (const leg of ["stop", "target"]) this.#one(leg);
+  }
+
+  #clear() {
+    for (const handle of this.nodes.values()) {
+      if (handle.ghost) this.series.removePriceLine(handle.ghost);
+      handle.node.remove();
+    }
+    this.nodes.clear();
   }
 
   #one(leg) {
@@ -38,8 +49,15 @@ export class Handles {
       this.#listen(handle);
       this.box.append(handle.node);
     }
-    if (handle.sent && (tick === handle.tick || OVER.has(handle.sent.state))) this.#drop(handle);
+    if (handle.sent && this.#settled(handle, tick)) this.#drop(handle);
     this.#place(handle);
+  }
+
+  /** Taken, refused, or done with nothing under way any more: then the real line tells where it stands. */
+  #settled({ sent, tick, leg }, now) {
+    if (now === tick || OVER.has(sent.state)) return true;
+    const idle = (this.position[leg]?.request ?? "NOTHING") === "NOTHING";
+    return sent.state === "done" && idle && performance.now() - sent.endedAt > SETTLES_MS;
   }
 
   #listen(handle) {
@@ -47,15 +65,18 @@ export class Handles {
     node.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || handle.sent) return;
       node.setPointerCapture(event.pointerId);
-      handle.held = true;
+      const { top, height } = node.getBoundingClientRect();
+      Object.assign(handle, { held: true, moved: false, from: event.clientY, grip: event.clientY - top - height / 2 });
     });
     node.addEventListener("pointermove", (event) => {
-      if (!handle.held) return;
-      const at = this.series.coordinateToPrice(event.clientY - this.box.getBoundingClientRect().top);
+      if (!handle.held || handle.sent) return;
+      handle.moved ||= Math.abs(event.clientY - handle.from) >= MOVED_PX;
+      if (!handle.moved) return;
+      const at = this.series.coordinateToPrice(event.clientY - handle.grip - this.box.getBoundingClientRect().top);
       if (at !== null) this.#show(handle, Math.max(1, Math.round(at / tickSize(this.inst))));
     });
     node.addEventListener("pointerup", () => {
-      if (handle.held && handle.tick !== null) this.#send(handle);
+      if (handle.held && handle.moved && handle.tick !== null) this.#send(handle);
       handle.held = false;
     });
     node.addEventListener("pointercancel", () => this.#drop(handle));

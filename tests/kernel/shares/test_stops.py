@@ -237,3 +237,25 @@ def test_random_paths_never_loosen_and_close_once_moex_acc_103() -> None:
             assert abs(now - int(desk.position().net_tick)) >= int(desk.position().net_gap)
             stop = now
         assert exits <= 1
+
+
+def test_a_version_without_the_formula_puts_our_stop_at_the_venue_moex_stop_06() -> None:
+    """Nobody tests our own stop then: the wide one behind it would be the only protection."""
+    desk = history(40)
+    desk.enter()
+    own, stop = int(desk.position().stop_tick), desk.live(r.STOP_LOSS)[0]
+    assert int(stop.stop_tick) < own
+    desk.sent.clear()
+    desk.limits["stop_method"] = 0
+    desk.configure_limits(2)
+    desk.quote(20_000, 20_001)
+    assert [(int(o.order_number), int(o.stop_tick)) for o in desk.sent if o.kind == r.MODIFY] == [
+        (int(stop.number), own)
+    ]
+    desk.ack(int(stop.number))
+    desk.sent.clear()
+    desk.limits["stop_method"] = STOP_SHARES
+    desk.configure_limits(3)
+    for _ in range(3):
+        desk.quote(20_000, 20_001, wait_ns=61 * S)
+    assert int(desk.position().net_tick) == NO_TICK and desk.live(r.STOP_LOSS)[0].stop_tick >= own, "it never loosens"

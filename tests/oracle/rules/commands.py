@@ -7,7 +7,7 @@ from marketdata.core.sessions import WINDOW_CAPACITY
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle.heritage import open_account, raise_past
 from tests.oracle.rules.clock import clock
-from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, Event, S
+from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, PRICE_MOST, Event, S
 from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
 from tests.oracle.rules.protect import cancel_entries, close
 from trading.core import records as r
@@ -98,10 +98,13 @@ def on_command(d: "Desk", e: Event) -> None:
 def move(d: "Desk", e: Event) -> bool:
     """A stop comes closer and never through the market; a target goes anywhere on its own side of it."""
     held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0 and not i.closing]
-    if not held or e.value <= 0:
+    if not held or not 0 < e.value <= PRICE_MOST:
         return False
     i = held[0]
-    out = (i.bid if i.qty > 0 else i.ask) if i.book_ok else i.mark
+    quoted, oldest = i.book_ok and d.limits.bar_mode != 1, d.limits.quote_age_ns_max
+    if quoted and (i.quote_ts is None or oldest is None or d.now - i.quote_ts > oldest):
+        return False  # nobody knows on which side of the market it would be
+    out = (i.bid if i.qty > 0 else i.ask) if quoted else i.mark
     if out is None or i.stop is None:
         return False
     if e.code == r.MOVE_STOP:

@@ -33,20 +33,20 @@ def type_into(page: Page, selector: str, text: str) -> None:
 
 def move_a_stop(page: Page) -> None:
     """A tick closer, by the dialog: the market may close a position before its move, then the next one is taken."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + 2 * PATIENCE_S
     while time.monotonic() < deadline:
         if not page.locator(".move[data-leg=stop]").is_visible():
             page.wait_for_timeout(50)
             continue
         with contextlib.suppress(AssertionError):  # it may go while Tab is on its way
-            tab_to(page, ".move[data-leg=stop]")
+            tab_to(page, ".move[data-leg=stop]", 400)
             page.keyboard.press("Enter")
             page.keyboard.press("ArrowUp")
             if page.locator("#leg-send").is_disabled():  # a short position: closer is down
                 page.keyboard.press("ArrowDown")
                 page.keyboard.press("ArrowDown")
             page.keyboard.press("Enter")
-            expect(page.locator("#receipt")).to_contain_text(re.compile("Move stop.*(done|refused)"), timeout=5000)
+            expect(page.locator("#receipt")).to_contain_text(re.compile("Move stop.*(done|refused)"), timeout=30_000)
             if "done" in page.locator("#receipt").inner_text():
                 return
         page.keyboard.press("Escape")

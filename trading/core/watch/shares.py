@@ -194,7 +194,7 @@ def _tighten(p: np.record, spec: np.record, now_ns: int) -> None:
         if moved != p.stop_tick:
             p.stop_tick = moved
             p.trailed = 1
-    if now_ns - p.net_ns >= stops.NET_STEP_NS_MIN:
+    if p.net_tick != NO_TICK and now_ns - p.net_ns >= stops.NET_STEP_NS_MIN:
         behind = stops.tighter(side, p.net_tick, max(1, p.stop_tick - side * p.net_gap))
         if behind != p.net_tick:
             p.net_tick = behind

@@ -131,7 +131,7 @@ def _position(value: dict[str, Any], spec: SessionSpec, i: int) -> dict[str, Any
         if mark is not None:
             found["open_ticks"] = round((mark * qty - cost) / abs(qty), 1)
     for leg in ("stop", "target"):
-        at = None if value[leg] is None else value[leg]["tick"]
+        at = value.get(f"{leg}_tick", None if value[leg] is None else value[leg]["tick"])
         known = qty != 0 and at is not None
         found[f"{leg}_micros"] = (at * qty - cost) * tick_value if known else None  # before fees, if it fills there
     return value | found | {"naked": qty != 0 and value["stop"] is None}

@@ -196,6 +196,8 @@ def position_value(kernel: Kernel, i: int, symbol: str) -> dict[str, Any]:
             leg: dict[str, Any] = {"oid": int(order.number), "tick": at, "qty": int(order.qty - order.filled)}
             leg |= {"status": life.STATUSES[order.status], "request": life.REQUESTS[order.request]}
             value["stop" if order.role == STOP_LOSS else "target"] = leg
+    if p.qty != 0 and p.net_tick != NO_TICK:  # ours is tested here; what works at the venue stands behind it
+        value["stop_tick"] = tick(p.stop_tick)
     return value
 
 
