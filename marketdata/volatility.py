@@ -23,7 +23,7 @@ KNOT_NS = 600 * NANOS  # of the simulated index, between which it moves straight
 USUAL = 2800  # 28.00 points
 SWING = 150  # most that the simulated index is away from its middle
 POINTS_MAX = 1000
-ROWS_MAX = 5_000_000
+ROWS_MAX = 500_000
 
 
 class IndexValues(NamedTuple):

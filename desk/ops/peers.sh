@@ -20,7 +20,10 @@ WANTED=(
 mkdir -p "$PEERS" "$ROOT/var/logs"
 : >"$LOG"
 failed=0
-[ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet uv >>"$LOG" 2>&1
+[ -x "$VENV/bin/uv" ] || "$VENV/bin/python" -m pip install --quiet uv >>"$LOG" 2>&1 || {
+    printf 'peers: uv cannot be installed; the reason is at the end of %s\n' "$LOG" >&2
+    exit 1
+}
 for row in "${WANTED[@]}"; do
     read -r name packages <<<"$row"
     if [ -f "$PEERS/$name/stamp" ] && [ "$(cat "$PEERS/$name/stamp")" = "$packages" ]; then

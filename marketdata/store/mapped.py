@@ -28,7 +28,7 @@ from marketdata.core.quality import OUTSIDE_SESSION
 from marketdata.feeds.columns import Contracts
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
-from marketdata.feeds.stored import is_manifest, read_manifest
+from marketdata.feeds.stored import data_set_files, is_manifest, read_manifest
 from marketdata.feeds.tabular import Bars, Inside
 from marketdata.store.limits import Limit
 from marketdata.store.partitions import remove, sync
@@ -78,12 +78,16 @@ def place_of(path: Path, symbol: str, options: ReplayOptions) -> Place | None:
     plain = replace(options, format="", bar_ns=0, as_symbol={}, start_ns=None, any_hours=False)
     if plain != ReplayOptions() or options.format not in ("", "parquet") or options.bar_ns not in (0, told[4]):
         return None
+    stats = [file.stat() for file in data_set_files(path)]  # gone: refused, as Parquet refuses it
     made_from = {
         "version": VERSION,
         "symbol": symbol,
         "root": sorted(options.as_symbol.items()),
         "tick_nanos": INSTRUMENTS[symbol].tick_nanos,
-        "files": [part.get("sha256", "") for part in manifest["partitions"]],
+        "files": [
+            (part.get("sha256", ""), at.st_size, at.st_mtime_ns)
+            for part, at in zip(manifest["partitions"], stats, strict=True)
+        ],
         "stored": told[2:],
     }
     key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -89,6 +89,7 @@ def test_disk_space_is_named(place: Layout) -> None:
 
 def test_mapped_columns_of_no_data_set_are_a_fault(place: Layout, settings) -> None:
     """They may stand only beside their data set, and within their limit."""
+    settings.COLUMN_CACHE_MB = 8192
     folder = place.var / "data" / "columns"
     assert doctor.check_columns(place).good
     folder.mkdir(parents=True)

@@ -303,7 +303,7 @@ def test_a_cut_batch_keeps_each_event_with_its_depth():
     assert len(part.events) == 4
 
 
-INDEX_LIMITS = {"rules": MOEX, "rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 60 * NANOS}
+INDEX_LIMITS = {"rules": MOEX, "rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 600 * NANOS}
 
 
 def watched(desk: Desk, **options: str) -> None:
@@ -347,7 +347,7 @@ def test_the_index_of_the_simulated_market_reaches_the_kernel_moex_risk_05(desk)
     before = standing_after(desk, timer)
     assert holds(before, "RVI_STALE"), "never seen is stale"
     assert not holds(standing_after(desk, timer, first), "RVI_STALE")
-    late = account_event(TIMER, 0, int(first["ts_ns"][0]) + 61 * NANOS)
+    late = account_event(TIMER, 0, int(first["ts_ns"][0]) + 601 * NANOS)
     assert holds(standing_after(desk, timer, first, late), "RVI_STALE"), "it gets old"
 
 

@@ -146,7 +146,7 @@ LINES = (
 )
 LIVE_ONLY = ("alerts", "statement", "presence", "band", "credentials")
 WHERE = {  # refusals of a plan → the row that they belong to
-    "MODE_UNKNOWN": "mode", "ACCOUNT_UNKNOWN": "account", "INSTRUMENT": "feed", "NO_BOOK": "feed",
+    "MODE_UNKNOWN": "mode", "ACCOUNT_UNKNOWN": "account", "INSTRUMENT": "feed", "NO_BOOK": "feed", "NO_INDEX": "feed",
     "CONTRACT_TOO_LARGE": "size", "OUT_OF_HOURS": "hours", "SCHEDULE": "hours", "SPEC": "limits",
 }  # fmt: skip
 ANSWERS = ("redis", "database", "workers", "venue", "guard")

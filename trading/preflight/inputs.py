@@ -40,8 +40,9 @@ def data_digest(feed: FeedSpec) -> str:
     asked: dict[str, Any] = msgspec.to_builtins(feed)
     for name in ("path", "speed"):
         asked.pop(name)
+    index = asked["options"].pop("rvi", "") if feed.name != "simulated" else ""  # there it is a number
     digest.update(json.dumps(asked, sort_keys=True).encode())
-    for part in filter(None, feed.path.split(",")):
+    for part in filter(None, [*feed.path.split(","), index]):
         _add_file(digest, Path(part))
     return digest.hexdigest()
 

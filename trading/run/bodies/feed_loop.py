@@ -148,7 +148,7 @@ class FeedLoop:
         self._ended = False
         watched = context.spec.limits.get("rvi_max", 0) > 0
         self._index = open_index(context.spec.feed) if watched else None
-        self._index_ns = NO_TIME
+        self._index_ns: int | None = NO_TIME  # None: what the holder before sent is not known yet
         self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
         self._take_over(fresh)
 
@@ -261,28 +261,32 @@ class FeedLoop:
         """
         if self._index is None:
             return
+        if self._index_ns is None:
+            self._index_ns = self._last_index()
+        if self._index_ns is None:
+            return
         limits, now_ns = self.context.spec.limits, self._clock.now()
         age_max = limits["rvi_age_ns_max"]
         if self._index_ns == NO_TIME:
             self._index_ns = now_ns - age_max // 4
         found = self._index.between(self._index_ns, now_ns)
         for ts_ns, value in zip(found.ts_ns.tolist(), found.values.tolist(), strict=True):
+            self._index_ns = ts_ns
             if ts_ns < now_ns - age_max and value <= limits["rvi_max"]:
                 continue
             event = account_event(INDEX, 0, now_ns, value)
             event["ts_venue_ns"] = ts_ns
             self._inbox.offer(_Entry(event, None, None, -1, (INDEX_MARK, str(ts_ns).encode())))
-            self._index_ns = ts_ns
         if len(found.ts_ns) > 0:
             self.counts["index_values"] = self.counts.get("index_values", 0) + len(found.ts_ns)
             self._inbox.flush(now_ns)
 
-    def _last_index(self) -> int:
-        """Time of the value that the holder before sent last; NO_TIME when nobody knows."""
+    def _last_index(self) -> int | None:
+        """Time of the value that the holder before sent last, NO_TIME: none; None while Redis does not say."""
         try:
             mark = self._inbox.stream.mark(INDEX_MARK)
         except StreamAway:
-            mark = None
+            return None
         return NO_TIME if mark is None else int(mark)
 
     def _say(self, code: int) -> None:
