@@ -3,7 +3,7 @@
 Run as `python -m tests.web.producer SESSION` in a desk's environment; it produces data and stands in for no part.
 A test steers it by the hash `test:producer`: hold (1: publish nothing), price (fixed tick), fills (how many), label,
 holds (JSON), delay_ms (before a command is done), burst (extra publications a turn), epoch, bars (0: none), broker,
-naked (1: the stop is missing), stop (its tick), request (what is under way about it), mode, scorer (why it is not open).
+naked (1: the stop is missing), stop (its tick), request (under way about it), mode, scorer (why it cannot be opened).
 """
 
 import json
