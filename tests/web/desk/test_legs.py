@@ -66,7 +66,7 @@ def drag(page: Page, to_tick: int, release: bool = True) -> None:
     aim = y + tick * (to_tick - STOP)
     page.mouse.move(x, aim)
     for _ in range(20):  # the scale may have moved meanwhile: go by what the handle says
-        said = re.match(r"stop ([\d.]+)", page.locator(HANDLE).get_attribute("aria-label") or "")
+        said = re.match(r"stop (\d+\.\d+)", page.locator(HANDLE).get_attribute("aria-label") or "")
         off = 0 if said is None else to_tick - round(float(said[1]) * 4)
         if off == 0:
             break
