@@ -309,6 +309,20 @@ def test_the_shares_continue_too_moex_risk_01_moex_risk_06() -> None:
     assert heir_desk.account.capital_micros == desk.account.capital_micros
 
 
+@pytest.mark.parametrize(("capital", "left_over"), [(6_000, 6_000), (10_000, 9_000), (20_000, 9_000)])
+def test_a_smaller_capital_holds_at_once_a_larger_one_from_the_next_day_moex_risk_01(
+    capital: int, left_over: int
+) -> None:
+    """C of an inherited day never exceeds what the new session may trade with; it is not raised before the roll."""
+    shares = FREE | {"rules": MOEX, "sizing": 2, "day_loss_open": 1, "loss_day_micros_max": 5_000 * USD}
+    shares |= {"gross_ppm_max": 10**8, "instrument_ppm_max": 10**8, "loss_stop_ppm_max": 10**6, "bucket_capacity": 0}
+    desk = Desk(shares)
+    desk.account.capital_micros = 9_000 * USD
+    heir_desk = after(desk, capital_micros=capital * USD)
+    assert heir_desk.account.capital_micros == left_over * USD
+    assert heir_desk.account.balance_micros == desk.account.balance_micros, "the money itself is the account's"
+
+
 def test_an_old_journal_without_a_past_opens_with_its_capital() -> None:
     """No PAST row at all is the first session of an account: as every journal before this rule."""
     desk = Desk(LOSSES)

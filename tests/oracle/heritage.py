@@ -55,6 +55,8 @@ def open_account(d: "Desk") -> None:
         d.balance = d.reference = d.peak = d.day_peak = d.day_base = d.capital = d.limits.capital_micros
         if d.past != 0:
             d.past_holds["STATE_UNREADABLE"] = None
+    else:
+        d.capital = min(d.capital, d.limits.capital_micros)  # less to trade with counts at once, more tomorrow
     d.balance_at_start = d.balance
     d.told = {}
 

@@ -151,6 +151,8 @@ def open_account(state: State, params: Params) -> None:
             hold.since_ns, hold.until_ns = a.now_ns, NO_TIME
             hold.value, hold.limit = a.past, 0
             a.past_holds |= 1 << _UNREADABLE
+    else:  # a smaller capital holds at once, a larger one from the next day on, as in a session (MOEX-RISK-01)
+        a.capital_micros = min(a.capital_micros, params.limits[0].capital_micros)
     a.equity_micros = a.balance_micros
     a.told = 0
 
