@@ -301,6 +301,13 @@ def positions(session_id: int) -> list[dict[str, Any]]:
     ]
 
 
+def live_symbols(session_id: int) -> list[str]:
+    """Symbols with an order that the venue may still fill, by the ledger."""
+    live = [code for code in range(len(life.STATUSES)) if life.is_open(code)]
+    rows = Order.objects.filter(session_id=session_id, status__in=live).order_by("symbol")
+    return list(rows.values_list("symbol", flat=True).distinct())
+
+
 def loop_rows(session_id: int | None = None) -> list[dict[str, Any]]:
     """Loops that are wanted or held, with the age of their heartbeat in s (None: no beat since the machine started)."""
     rows = LoopLease.objects.select_related("session").order_by("session_id", "id")

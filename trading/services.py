@@ -72,6 +72,7 @@ __all__ = [
 ]  # fmt: skip
 RECEIPT_WITHIN_S = 30.0
 REASON_MIN = 10  # characters, to lift a halt
+HALF_START_S = 30.0  # a start writes its files and wants its loops in moments
 
 
 # making a session
@@ -148,7 +149,7 @@ def start_session(session_id: int, by: str) -> Session:
         save_spec(session_folder(session_id), spec)
         note_name(session_folder(session_id), session.version_id, str(session.version))
         tell_guard(spec, True)
-        want_loops(session_id, LOOPS, True)
+        _want(session)
     except Exception as error:  # whatever it was: half a start would keep the account
         advance_session(session, "refuse", reason=str(error)[:500])
         want_loops(session_id, LOOPS, False)
@@ -158,6 +159,14 @@ def start_session(session_id: int, by: str) -> Session:
     send_command(session_id, "start", by, f"session {session.key} started")
     session.refresh_from_db()
     return session
+
+
+def _want(session: Session) -> None:
+    """Want its loops, unless somebody gave the session up meanwhile.  Raises StartRefused."""
+    with transaction.atomic():
+        if Session.objects.select_for_update().get(id=session.id).status in states.SESSION_OVER:
+            raise StartRefused("STATE", f"session {session.key} was given up meanwhile")
+        want_loops(session.id, LOOPS, True)
 
 
 def _continue(session: Session, spec: SessionSpec, by: str) -> SessionSpec:
@@ -233,12 +242,23 @@ def stop_session(session_id: int, by: str, reason: str = "", key: uuid.UUID | No
     session = Session.objects.get(id=session_id)
     if session.status == states.CREATED:
         advance_session(session, "refuse", reason=f"given up by {by} before it started", ended_at=timezone.now())
+    elif _is_half_started(session) and give_up(session_id, f"stopped by {by}", "its start was cut off"):
+        pass  # no loop was there that could have taken the command
     elif _note_stopping(session):
         send_command(session_id, "stop", by, reason, key)
     else:
         raise CommandRefused("STATE", f"session {session.key} is {session.status}")
     session.refresh_from_db()
     return session
+
+
+def _is_half_started(session: Session) -> bool:
+    """The process that started it died before any loop was wanted: nothing will ever take a command of it."""
+    if session.status not in (states.STARTING, states.STOPPING) or session.started_at is None:
+        return False
+    young = timezone.now() - session.started_at < timedelta(seconds=HALF_START_S)
+    leases = LoopLease.objects.filter(session=session)
+    return not young and not (leases.filter(desired=True).exists() or leases.exclude(owner="").exists())
 
 
 def _note_stopping(session: Session) -> bool:
@@ -250,8 +270,8 @@ def _note_stopping(session: Session) -> bool:
         return session.status not in states.SESSION_OVER
 
 
-def give_up(session_id: int, why: str) -> bool:
-    """A session whose tape cannot be opened and which has no clock yet has failed, with the reason.
+def give_up(session_id: int, why: str, what: str = "feed") -> bool:
+    """A session whose tape cannot be opened, or whose start was cut off, and which has no clock has failed.
 
     Without a clock there is no kernel, no account at the venue and no order: nothing can be held.  False for one with a
     clock: its loop is tried again, for a position may depend on it, and entries wait meanwhile.  May be repeated.
@@ -260,7 +280,7 @@ def give_up(session_id: int, why: str) -> bool:
         return False
     session = Session.objects.get(id=session_id)
     with transaction.atomic():
-        fields = {"reason": f"feed: {why}"[:500], "ended_at": timezone.now()}
+        fields = {"reason": f"{what}: {why}"[:500], "ended_at": timezone.now()}
         if not (advance_session(session, "refuse", **fields) or advance_session(session, "fail", **fields)):
             session.refresh_from_db()
             if session.status != states.FAILED:

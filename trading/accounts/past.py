@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
@@ -28,12 +29,21 @@ from trading.control import session_folder
 from trading.core import states
 from trading.models import Account, Session
 from trading.run.clock import CLOCK_FILE
-from trading.run.journal.closing import ClosingUnknown, past_of, read_closing
+from trading.run.journal.closing import (
+    Closing,
+    ClosingBusy,
+    ClosingLong,
+    ClosingUnknown,
+    Patience,
+    past_of,
+    read_closing,
+)
 from trading.run.journal.segment import fences
 from trading.run.spec import FeedSpec, PastSpec, SessionSpec
 
 SIMULATED, RECORDED = "simulated", "replay"
 AHEAD_DAYS = 15  # how far the next day that trades is looked for
+FRAMES_MAX = 100_000  # of a journal that a start reads again, a second or two; five snapshots lie within
 LOST = (  # figures that a session cannot name when nobody can read its past
     lazy(
         "nothing is entered until a person states the figures: manage.py sessions state, with the new session's number"
@@ -43,6 +53,10 @@ LOST = (  # figures that a session cannot name when nobody can read its past
 
 class AccountBusy(ValueError):
     """Another session of the account is not over: what it leaves is not known yet."""
+
+
+class PastBusy(AccountBusy):
+    """What the last session left cannot be read in this moment: a start then waits, it never opens with less."""
 
 
 def sessions_of(account: Account, mode: str, own: int = 0) -> "QuerySet[Session]":
@@ -62,8 +76,8 @@ def newest(account: Account, spec: SessionSpec, own: int) -> tuple[int | None, s
 def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | None:
     """What a session of this spec would open with; None for the first of its account and for a recording.
 
-    `own`: its number.  Raises AccountBusy while another one trades the account.  What cannot be read comes back with
-    its fault.
+    `own`: its number.  Raises AccountBusy while another one trades the account, PastBusy while its past cannot be read.
+    What nobody can ever read comes back with its fault.
     """
     if account.pk is None or spec.feed.name == RECORDED:
         return None
@@ -74,12 +88,21 @@ def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | N
         text = _("session %(key)s of account %(account)s is %(status)s: one account trades in one session") % words
         advice = _("wait until it has ended") if busy.status == states.STOPPING else _("stop it first")
         raise AccountBusy(f"{text}; {advice}")
-    last = _last(rows)
+    try:
+        last = _last(rows)
+    except OSError as error:
+        raise PastBusy(_("the folder of the last session cannot be looked at: %s; try again") % error) from error
     if last is None:
         return None
     try:
-        closing = read_closing(session_folder(last.id), last.id)
+        closing = _closing(last)
         return past_of(closing, int(spec.limits.get("rules", MES)), spec.created_ns, opening_day(spec))
+    except ClosingLong as error:
+        words = {"key": last.key, "why": error, "id": last.id}
+        text = _("session %(key)s: %(why)s; manage.py sessions closing %(id)s does it, then start again") % words
+        raise PastBusy(text) from error
+    except ClosingBusy as error:
+        raise PastBusy(_("session %(key)s: %(why)s; try again") % {"key": last.key, "why": error}) from error
     except ClosingUnknown as error:
         return PastSpec(session=last.id, fault=str(error))
 
@@ -97,12 +120,17 @@ def going_on(account: Account, mode: str, profile: Profile, feed: FeedSpec) -> F
     """
     if feed.name != SIMULATED or "start" in feed.options or account.pk is None:
         return feed
-    last = _last(sessions_of(account, mode))
+    try:
+        last = _last(sessions_of(account, mode))
+    except OSError:
+        return feed  # `find_past` says so, and nothing starts
     if last is None or last.status not in states.SESSION_OVER:
         return feed
     try:
-        closing = read_closing(session_folder(last.id), last.id)
+        closing = _closing(last)
         closed_ns, closed_day = closing.now_ns, closing.figures["trading_day"]
+    except ClosingBusy:
+        return feed  # `find_past` says so, and nothing starts
     except ClosingUnknown:
         closed_ns, closed_day = int(last.spec.get("created_ns", 0)), 0
     first_ns = START_NS[profile.market.venue]
@@ -119,6 +147,11 @@ def going_on(account: Account, mode: str, profile: Profile, feed: FeedSpec) -> F
             start = datetime.fromtimestamp(at // NANOS, UTC).isoformat()
             return msgspec.structs.replace(feed, options=feed.options | {"start": start})
     return feed
+
+
+def _closing(row: Session) -> Closing:
+    """How this session left its account, within FRAMES_MAX frames.  Raises ClosingUnknown, ClosingBusy, ClosingLong."""
+    return read_closing(session_folder(row.id), row.id, Patience(FRAMES_MAX, settings.CODE_HASH))
 
 
 def _last(rows: "QuerySet[Session]") -> Session | None:
@@ -151,7 +184,8 @@ def figures_of(past: PastSpec, spec: SessionSpec) -> dict[str, Any]:
         values["streak"] = 0 if new_day and rules == MES else figures["streak"]  # as the kernel rolls the day
         values |= {"new_day": new_day, "day": opening_day(spec) if new_day else figures["trading_day"]}
         values["day_net_micros"] = 0 if new_day else figures["day_net_micros"]
-        values["day_limit_micros"] = _day_limit(spec.limits, figures["capital_micros"])
+        capital = min(figures["capital_micros"], spec.limits.get("capital_micros", figures["capital_micros"]))
+        values["day_limit_micros"] = _day_limit(spec.limits, capital)
         values["day_left_micros"] = max(0, values["day_limit_micros"] + min(0, values["day_net_micros"]))
         values["fallen_micros"] = figures["peak_micros"] - figures["balance_micros"]
         values["fallen_limit_micros"] = spec.limits.get("drawdown_micros_max")

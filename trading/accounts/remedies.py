@@ -27,7 +27,7 @@ from trading.run.journal.recovery import account_event
 from trading.run.latch import read_latch
 from trading.run.spec import SessionSpec, load_spec, statement
 from trading.run.streams import StreamAway, StreamFull
-from trading.selectors import standing_holds
+from trading.selectors import live_symbols, positions, standing_holds
 from trading.services import REASON_MIN, pause_first, tell_guard
 
 LOCK_DAYS_MAX = 366
@@ -53,6 +53,9 @@ def state_figures(session_id: int, figures: dict[str, int], by: str, reason: str
         raise CommandRefused("FIGURES", "the peak is the highest balance: it is not below the present one")
     if all(hold["code"] != "STATE_UNREADABLE" for hold in standing_holds(session_id)):
         raise CommandRefused("UNKNOWN_HOLD", "STATE_UNREADABLE does not stand: figures are stated under it alone")
+    held = [row["symbol"] for row in positions(session_id) if row["qty"] != 0] or live_symbols(session_id)
+    if held:
+        raise CommandRefused("NOT_FLAT", f"figures are stated when all is flat: {', '.join(held)} is held or works")
     spec = load_spec(session_folder(session_id))
     pause_first(session_id, by, reason)
     try:

@@ -333,7 +333,8 @@ def _past(account: Account, planned: "Future[SessionSpec]", wait_s: float) -> Fo
     try:
         found = past.find_past(account, spec)
     except past.AccountBusy as error:
-        return Found(FAIL, str(error), _("Its page stops it"))
+        advice = _("Try again") if isinstance(error, past.PastBusy) else _("Its page stops it")
+        return Found(FAIL, str(error), advice)
     words = past.in_words(found, spec)
     if found is None or not (found.fault or found.holds):
         return Found(PASS, words)

@@ -46,7 +46,7 @@ def test_a_simulated_session_begins_on_the_day_after_the_last(closed, day, start
     lived(losing())
     at_ns = int(datetime.fromisoformat(f"{closed}:00+00:00").timestamp()) * 10**9
 
-    def told(folder, session):
+    def told(folder, session, *patience):
         closing = read_closing(folder, session)
         return msgspec.structs.replace(closing, now_ns=at_ns, figures=closing.figures | {"trading_day": day})
 

@@ -93,6 +93,24 @@ def test_figures_are_stated_under_the_hold_alone(redis_server, redis_client):
     assert inbox.length() == 0
 
 
+def test_figures_are_not_stated_while_something_is_held_or_works(redis_server, redis_client):
+    """The kernel would not hear it: the person is told before."""
+    session = held_session(redis_server)
+    inbox = ring(session, redis_client)
+    tape = Tape().add(kinds.HOLD_RAISED, code=BIT["STATE_UNREADABLE"], instrument=-1)
+    order = {"order_number": 1, "side": 1, "qty": 2, "order_type": kinds.LIMIT, "role": kinds.ENTRY, "value": 1}
+    tape.add(kinds.SUBMIT, ref=1, **order)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    for _ in range(2):
+        with pytest.raises(CommandError, match="NOT_FLAT"):
+            call_command("sessions", "state", str(session.id), *WORDS)
+        fill = {"order_number": 1, "side": 1, "qty": 2, "price_tick": 20_000, "fee_micros": 840_000}
+        tape.add(kinds.FILL, ref=1, **fill)
+        tape.add(kinds.ORDER_STATE, order_number=1, side=1, qty=2, volume=2, code=2, value=0)
+        LedgerFollower(context_of(session)).apply(tape.frames())
+    assert inbox.length() == 0
+
+
 def test_money_is_booked_in_and_out_and_is_no_result_mes_risk_01(redis_server, redis_client):
     session = make_session(redis_url=redis_server)
     inbox = ring(session, redis_client)

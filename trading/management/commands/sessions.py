@@ -20,6 +20,7 @@ from trading.accounts import remedies
 from trading.models import Account, Session
 from trading.preflight import checks
 from trading.reports import daily
+from trading.run.journal.closing import ClosingUnknown, remember_closing
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.journal.segment import JournalBroken
 from trading.run.spec import FeedSpec, ScorerSpec
@@ -27,6 +28,7 @@ from trading.run.spec import FeedSpec, ScorerSpec
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
 TEXTS = {
     "days": "summary of each trading day, from the journal",
+    "closing": "read again how a session left its account, however long its journal; a start then finds it",
     "state": "state figures that the desk could not read, and lift STATE_UNREADABLE; the session stays paused",
     "transfer": "book money into the account or out of it (negative); no part of the day's net",
     "lock": "lock yourself out until a time of the session's clock: closes what is held; nothing shortens it",
@@ -42,8 +44,8 @@ FIGURES = {
 
 class Command(BaseCommand):
     help = (
-        "Sessions: list, show, days, new (make and start one), and pause, resume, cancel_all, flatten, stop, reset,"
-        " lock, state, transfer, abandon."
+        "Sessions: list, show, days, closing, new (make and start one), and pause, resume, cancel_all, flatten, stop,"
+        " reset, lock, state, transfer, abandon."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "days", "start", "reset", "lock", "state", "transfer", "abandon", *VERBS):
+        for name in ("show", "days", "closing", "start", "reset", "lock", "state", "transfer", "abandon", *VERBS):
             text = TEXTS.get(name, f"{name} one session")
             verb = verbs.add_parser(name, help=text)
             verb.add_argument("session", type=int)
@@ -109,6 +111,8 @@ class Command(BaseCommand):
             return selectors.session_row(options["session"])
         if verb == "days":
             return self._days(options["session"])
+        if verb == "closing":
+            return self._closing(options["session"])
         if verb == "start":
             return self._start(options)
         if verb == "stop":
@@ -164,6 +168,16 @@ class Command(BaseCommand):
             return daily.days_of(session_id)
         except (FileNotFoundError, JournalBroken, ReplayDiffers) as error:
             raise CommandError(f"session {session_id}: {error}") from None
+
+    def _closing(self, session_id: int) -> dict[str, Any]:
+        def tell(replayed: int) -> None:
+            self.stderr.write(f"{replayed} frames", ending="\r")
+
+        try:
+            closing = remember_closing(services.session_folder(session_id), session_id, settings.CODE_HASH, tell)
+        except ClosingUnknown as error:
+            raise CommandError(f"session {session_id}: {error}") from None
+        return {"session": session_id, "seq": closing.seq} | closing.figures
 
     def _start(self, options: dict[str, Any]) -> Any:
         session = Session.objects.select_related("version", "account").filter(id=options["session"]).first()

@@ -2,12 +2,15 @@
 
 The risk loop leaves them as `closing.json` when it ends; where it could not, or where the journal went on, they are
 made again from snapshot and journal, by the same recovery as a takeover.  What neither gives is unknown, never fresh.
-No Django, no clock.  Called by the risk loop and by `trading.accounts.past`.
+No Django, no clock.  Called by the risk loop, by `trading.accounts.past` and by `manage.py sessions closing`.
 """
 
 import contextlib
+import errno
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,14 +18,17 @@ from marketdata.core.records import NO_TIME
 from risk.core.holds import BY_MODEL_RELOAD, BY_OPERATOR, BY_TIME, BY_TRADING_DAY, HOLDS
 from trading.core.past import FIGURE_MOST, FIGURES
 from trading.run.clock import write_atomic
-from trading.run.journal.reader import JournalReader
+from trading.run.journal.reader import JournalReader, claim_is_alive
 from trading.run.journal.recovery import ReplayDiffers, recover
-from trading.run.journal.segment import JournalBroken
+from trading.run.journal.segment import JournalBroken, fences, read_header, segment_path
 from trading.run.journal.writer import find_tail
 from trading.run.replica import Kernel
 from trading.run.spec import HeldSpec, PastSpec
 
 CLOSING_FILE = "closing.json"
+FAULT_FILE = "closing-fault.json"  # why the journal gives none, by the code that looked
+# The machine had nothing left to read it with; the journal itself may be whole.
+PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 # A CONDITION hold follows its condition in the new session, too: the kernel raises it anew where it is so.
 CARRIED = (BY_TIME, BY_TRADING_DAY, BY_MODEL_RELOAD, BY_OPERATOR)
 # The stop ended with its session; the kill is the latch on disk, under which no session starts at all.
@@ -33,6 +39,21 @@ BY_THE_CLOCK = ("OPERATOR_LOCK", "NEWS")
 
 class ClosingUnknown(ValueError):
     """How a session ended cannot be told; the text says why."""
+
+
+class ClosingBusy(ClosingUnknown):
+    """It cannot be told now, and may be in a moment: the journal changes hands, or no file could be opened."""
+
+
+class ClosingLong(ClosingBusy):
+    """The journal says it, but reading it takes longer than the caller may wait (`remember_closing`)."""
+
+
+class Patience(NamedTuple):
+    """How many frames a caller may wait for, and by which code a fault that was found before still counts."""
+
+    frames: int
+    code_hash: str
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -80,33 +101,112 @@ def store_closing(folder: Path, closing: Closing) -> None:
     write_atomic(folder / CLOSING_FILE, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
-def read_closing(folder: Path, session: int) -> Closing:
-    """How the session in `folder` left its account.  Raises ClosingUnknown.
+def _unwatched(replayed: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def read_closing(
+    folder: Path, session: int, patience: Patience | None = None, progress: Callable[[int], None] = _unwatched
+) -> Closing:
+    """How the session in `folder` left its account; no `patience`: however long it takes.
 
     The stored one counts only while it names the journal's very last frame; otherwise the journal says it again.
+    Raises ClosingUnknown; ClosingBusy where this moment alone is wrong, which must never become lasting; ClosingLong.
+    """
+    owners: list[int] = []
+    try:
+        owners = _owners(folder)
+        return _checked(_read(folder, session, patience, progress))
+    except ClosingBusy:
+        raise
+    except (OSError, JournalBroken, ReplayDiffers, ClosingUnknown) as error:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            raise ClosingBusy(f"its journal cannot be opened just now: {error}") from error
+        if _changes_hands(folder, owners):
+            raise ClosingBusy("its journal is being taken over") from error
+        if isinstance(error, ClosingUnknown):
+            raise
+        raise ClosingUnknown(f"its journal cannot be read: {error}") from error
+
+
+def remember_closing(folder: Path, session: int, code_hash: str, progress: Callable[[int], None]) -> Closing:
+    """Read the whole journal and leave what it says, or why it says nothing, for those who may not wait so long.
+
+    Raises ClosingUnknown after it has left the fault, ClosingBusy.
     """
     try:
-        end = find_tail(folder).next_seq - 1 if folder.is_dir() else 0  # as a takeover finds it: damage is refused
-        if end == 0:
-            raise ClosingUnknown("its journal is missing")
-        closing = _stored(folder)
-        if closing is None or (closing.session, closing.frame_sha256) != (session, _frame_hash(folder, end).hex()):
-            recovered = recover(folder)
-            last = recovered.kernel.seq - len(recovered.owed)
-            if last < end:
-                raise ClosingUnknown("its journal is damaged in the middle")
-            closing = closing_of(recovered.kernel, session, _frame_hash(folder, last))
-            with contextlib.suppress(OSError):  # only so that nobody has to replay it again
-                store_closing(folder, closing)
-    except (OSError, JournalBroken, ReplayDiffers) as error:
-        raise ClosingUnknown(f"its journal cannot be read: {error}") from error
-    return _checked(closing)
+        return read_closing(folder, session, progress=progress)
+    except ClosingBusy:
+        raise
+    except ClosingUnknown as error:
+        with contextlib.suppress(OSError, JournalBroken):  # what is damaged so is found at once, without a file
+            fault = _Fault(session, JournalReader(folder).last_seq(), code_hash, str(error))
+            write_atomic(folder / FAULT_FILE, msgspec.json.encode(fault))
+        raise
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    session: int
+    last_seq: int
+    code_hash: str
+    fault: str
+
+
+def _read(folder: Path, session: int, patience: Patience | None, progress: Callable[[int], None]) -> Closing:
+    """The stored one, or the journal's own; not checked yet.  Raises what reading raises."""
+    end = find_tail(folder).next_seq - 1 if folder.is_dir() else 0  # as a takeover finds it: damage is refused
+    if end == 0:
+        raise ClosingUnknown("its journal is missing")
+    closing = _stored(folder)
+    if closing is not None and (closing.session, closing.frame_sha256) == (session, _frame_hash(folder, end).hex()):
+        return closing
+
+    def watched(replayed: int) -> None:
+        progress(replayed)
+        if patience is not None and replayed > patience.frames:
+            _raise_fault(folder, session, patience.code_hash)
+            raise ClosingLong("its journal is long and must be read again")
+
+    recovered = recover(folder, watched)
+    last = recovered.kernel.seq - len(recovered.owed)
+    if last < end:
+        raise ClosingUnknown("its journal is damaged in the middle")
+    closing = closing_of(recovered.kernel, session, _frame_hash(folder, last))
+    with contextlib.suppress(OSError):  # only so that nobody has to replay it again
+        store_closing(folder, closing)
+    return closing
+
+
+def _raise_fault(folder: Path, session: int, code_hash: str) -> None:
+    """As ClosingUnknown: what `remember_closing` found by this code in the same journal; else nothing."""
+    try:
+        found = msgspec.json.decode((folder / FAULT_FILE).read_bytes(), type=_Fault)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return
+    if (found.session, found.last_seq, found.code_hash) == (session, JournalReader(folder).last_seq(), code_hash):
+        raise ClosingUnknown(found.fault)
+
+
+def _owners(folder: Path) -> list[int]:
+    return fences(folder) if folder.is_dir() else []
+
+
+def _changes_hands(folder: Path, owners: list[int]) -> bool:
+    """Whether a new owner has come since `owners` were counted, or has claimed the journal and not sealed it yet."""
+    try:
+        now = _owners(folder)
+        if now != owners:
+            return True
+        newest = segment_path(folder, now[-1]) if now else None
+        return newest is not None and read_header(newest) is None and claim_is_alive(newest)
+    except (OSError, JournalBroken):
+        return False
 
 
 def _frame_hash(folder: Path, seq: int) -> bytes:
     frames = JournalReader(folder).read(seq - 1, 1)
     if len(frames) == 0:
-        raise ClosingUnknown("its journal is being taken over")
+        raise ClosingUnknown("its last frame cannot be read")
     return frames["hash"][0].tobytes()
 
 

@@ -1,0 +1,160 @@
+"""A past that cannot be read in this moment is asked for again; it never becomes a lasting STATE_UNREADABLE (issue 4)."""
+
+import fcntl
+import os
+import resource
+from contextlib import contextmanager
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tests.shell.account.kit import SIMULATED, account_of, continued, lived, losing, made, spec_of
+from tests.shell.account.test_past import row_of
+from tests.shell.frames import shipped
+from trading import configs, services
+from trading.accounts import past
+from trading.core import states
+from trading.core.records import FIRST_OUTPUT_KIND
+from trading.leases import want_loops
+from trading.models import Session
+from trading.preflight.probes import FAIL
+from trading.run.context import LOOPS
+from trading.run.journal import recovery
+from trading.run.journal.closing import CLOSING_FILE, FAULT_FILE, ClosingBusy, read_closing
+from trading.run.journal.segment import segment_path
+from trading.run.journal.writer import JournalWriter
+from trading.run.replica import Kernel
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
+
+
+@contextmanager
+def claimed(session: Session):
+    """A new owner has taken the journal's name and not written its header yet."""
+    fd = os.open(segment_path(services.session_folder(session.id), 2), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def no_file_left():
+    """The process can open no file more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_takeover_during_a_start_is_waited_for_mes_risk_22():
+    first = lived(losing())
+    second = made()
+    with claimed(first):
+        with pytest.raises(services.StartRefused, match="being taken over; try again") as refused:
+            services.start_session(second.id, "alice")
+        shown = row_of(spec_of(second))
+        profile = configs.profile_of(shipped())
+        assert past.going_on(account_of(), "paper", profile, SIMULATED) == SIMULATED, "the start is refused anyway"
+    assert refused.value.code == "ACCOUNT_BUSY"
+    assert shown.verdict == FAIL and shown.advice == "Try again"
+    second.refresh_from_db()
+    assert second.status == states.CREATED
+    assert continued(spec_of(second)).fault == "", "the owner is gone: what it had sealed says everything"
+
+
+def test_no_file_left_is_no_fault_of_the_journal():
+    first = lived(losing())
+    folder = services.session_folder(first.id)
+    with no_file_left(), pytest.raises(ClosingBusy, match="just now"):
+        read_closing(folder, first.id)
+    assert read_closing(folder, first.id).figures["streak"] == 1
+
+
+def test_a_long_journal_is_read_by_a_command_and_never_by_a_page(monkeypatch):
+    first = lived(losing())
+    folder = services.session_folder(first.id)
+    monkeypatch.setattr(past, "FRAMES_MAX", 0)  # any journal is long
+    with pytest.raises(past.PastBusy, match=f"manage.py sessions closing {first.id}"):
+        continued(spec_of(made()))
+    assert not (folder / CLOSING_FILE).exists()
+    call_command("sessions", "closing", str(first.id))
+    assert (folder / CLOSING_FILE).exists()
+    assert continued(spec_of(made())).figures["streak"] == 1
+
+
+def test_a_long_journal_that_says_nothing_is_found_out_once(monkeypatch):
+    """The command leaves why, by this code; a page then opens the account under STATE_UNREADABLE, without waiting."""
+    first = lived(losing())
+    folder = services.session_folder(first.id)
+    frames = Kernel().apply(np.concatenate(losing().given)).copy()
+    frames["value"][np.flatnonzero(frames["kind"] >= FIRST_OUTPUT_KIND)[-1]] += 1
+    segment_path(folder, 1).unlink()
+    writer = JournalWriter(folder, first.id, 1, "code")
+    writer.append(frames, np.zeros((len(frames), 2), np.int64), np.zeros(len(frames), np.int64), durable=False)
+    writer.close()
+    monkeypatch.setattr(recovery, "CHUNK", len(frames) // 2)
+    monkeypatch.setattr(past, "FRAMES_MAX", 0)
+    with pytest.raises(past.PastBusy, match="sessions closing"):
+        continued(spec_of(made()))
+    with pytest.raises(CommandError, match="differs"):
+        call_command("sessions", "closing", str(first.id))
+    assert (folder / FAULT_FILE).exists()
+    assert "differs" in continued(spec_of(made())).fault
+
+
+# a start that was cut off
+
+
+def test_a_start_that_was_cut_off_is_stopped_and_keeps_no_account():
+    """The process died between taking the account and wanting the loops: there is no clock, no loop, nothing to ask."""
+    half = made()
+    Session.objects.filter(id=half.id).update(
+        status=states.STARTING, started_at=timezone.now() - timedelta(seconds=services.HALF_START_S + 1)
+    )
+    second = made()
+    with pytest.raises(services.StartRefused, match="stop it first"):
+        services.start_session(second.id, "alice")
+    assert services.stop_session(half.id, "bob").status == states.FAILED
+    half.refresh_from_db()
+    assert half.reason == "its start was cut off: stopped by bob"
+    services.start_session(second.id, "alice")
+    second.refresh_from_db()
+    assert second.status == states.STARTING
+
+
+def test_a_start_that_goes_on_is_not_given_up():
+    """Young, or with loops wanted: somebody is about to take its commands."""
+    young, wanted = made(), made()
+    Session.objects.filter(id=young.id).update(status=states.STARTING, started_at=timezone.now())
+    old = timezone.now() - timedelta(seconds=services.HALF_START_S + 1)
+    Session.objects.filter(id=wanted.id).update(status=states.STARTING, started_at=old)
+    want_loops(wanted.id, LOOPS, True)
+    for session in (young, wanted):
+        with pytest.raises(services.CommandRefused):
+            services.stop_session(session.id, "bob")
+        session.refresh_from_db()
+        assert session.status == states.STOPPING
+
+
+def test_a_start_that_was_given_up_meanwhile_wants_no_loops(monkeypatch):
+    """It slept for a while between the two; a person has given it up by then."""
+    session = made()
+    save = services.save_spec
+
+    def slow(folder, spec):
+        save(folder, spec)
+        Session.objects.filter(id=session.id).update(status=states.FAILED)
+
+    monkeypatch.setattr(services, "save_spec", slow)
+    with pytest.raises(services.StartRefused, match="given up meanwhile"):
+        services.start_session(session.id, "alice")
+    assert not session.leases.filter(desired=True).exists()
