@@ -106,6 +106,9 @@ class Session(models.Model):
     balance_micros = models.BigIntegerField(
         null=True, blank=True, help_text="capital + Σ realised − Σ fees, by its trades"
     )
+    stated = models.JSONField(
+        default=dict, blank=True, help_text="figures that a person stated for what nobody could read, in micros"
+    )
 
     class Meta:
         constraints = (
@@ -121,6 +124,12 @@ class Session(models.Model):
     def rules(self) -> int:
         """Whose rules hold in it: the first index of every table that differs by venue."""
         return int(self.spec.get("limits", {}).get("rules", MES))
+
+    @property
+    def scorer(self) -> str:
+        """What scores in it, and the hash that names it: of its artifact, else of the code (P-22)."""
+        name, inputs = self.spec.get("scorer", {}).get("name", ""), self.spec.get("inputs", {})
+        return f"{name} {inputs.get('artifact') or inputs.get('code', '')}".strip()
 
 
 class LoopLease(models.Model):
@@ -207,6 +216,13 @@ class Order(models.Model):
     stop_tick = models.BigIntegerField(null=True)
     code = models.SmallIntegerField(default=0, help_text="reason of the last reject or cancel")
     version_id = models.BigIntegerField(help_text="configuration version under which it was made")
+    scorer = models.CharField(
+        max_length=120,
+        blank=True,
+        default="",
+        help_text="what scored: its name, and the hash of its artifact or of the code",
+    )
+    by = models.CharField(max_length=150, blank=True, default="", help_text="who started the session")
     sent_ns = models.BigIntegerField()
     changed_ns = models.BigIntegerField()
 

@@ -148,6 +148,8 @@ def order_values(row: Order) -> dict[str, Any]:
         "stop_tick": row.stop_tick,
         "code": row.code,
         "version_id": row.version_id,
+        "scorer": row.scorer,
+        "by": row.by,
         "sent_us": us(row.sent_ns),
         "live": bool(life.is_open(row.status)),
     }

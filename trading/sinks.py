@@ -17,12 +17,13 @@ from marketdata.core.records import NO_TICK, NO_TIME
 from risk.core.holds import BIT, hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
-from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED
+from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED, STATED
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.run.bodies.sinks_loop import Retry
 from trading.run.context import LoopContext
 from trading.run.loops import StoreAway
+from trading.run.spec import STATEMENT
 from trading.services import finish_if_flat
 
 KEPT = (
@@ -100,7 +101,7 @@ class LedgerFollower:
                     write_late()
                 _Batch(session, self.symbols, timezone.now()).apply(wanted)
             session.journal_seq = int(events["seq"][-1])
-            session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version"])
+            session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version", "stated"])
 
     def publish(self) -> None:
         """Once a second: a stopping session that is proved flat ends here."""
@@ -192,6 +193,8 @@ class _Batch:
             price_tick=tick(e["price_tick"]),
             stop_tick=tick(e["stop_tick"]),
             version_id=int(e["ref"]),
+            scorer=self.session.scorer,
+            by=self.session.started_by,
             sent_ns=int(e["ts_ns"]),
             changed_ns=int(e["ts_ns"]),
         )
@@ -233,9 +236,13 @@ class _Batch:
 
     def _past(self, e: np.record) -> None:
         """A balance that was told: what the account opens with, or what a person stated later."""
-        told = int(e["code"]) == PAST_FIGURE and FIGURES[int(e["order_number"])] == "balance_micros"
-        if told or (int(e["code"]) == PAST_STATED and self._is_unreadable()):
+        code = int(e["code"])
+        stated = code == PAST_STATED and self._is_unreadable()
+        if stated or (code == PAST_FIGURE and FIGURES[int(e["order_number"])] == "balance_micros"):
             self.session.balance_micros = int(e["value"])
+        if stated:
+            figures = {name: int(e[field]) for name, field in zip(STATED, STATEMENT, strict=True)}
+            self.session.stated = {"seq": int(e["seq"]), "ts_us": int(e["ts_ns"]) // 1000, **figures}
 
     def _move_balance(self, micros: int) -> None:
         """Once each: the cursor moves in the same transaction."""

@@ -42,7 +42,8 @@ _RULE = {code: rule for rule in RULES for code in rule.codes}
 def report(session_id: int) -> dict[str, Any]:
     """Everything that the top of the session's page shows.  Raises Session.DoesNotExist."""
     session = session_row(session_id)
-    stored = Session.objects.values_list("spec", flat=True).get(id=session_id) or {}
+    stored, stated = Session.objects.values_list("spec", "stated").get(id=session_id)
+    stored = stored or {}
     refused = refusals(session_id)
     return {
         "session": session,
@@ -53,6 +54,7 @@ def report(session_id: int) -> dict[str, Any]:
         "broken": broken_rules(session_id),
         "verdict": verdict(session, broken_rules(session_id)),
         "past": past_values(stored) if stored.get("past") else None,
+        "stated": stated,
         "inputs": stored.get("inputs", {}) | {"feed": stored.get("feed", {}), "scorer": stored.get("scorer", {})},
     }
 

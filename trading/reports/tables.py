@@ -83,6 +83,7 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("stop_price", lambda r: price_text(r.stop_tick, r.symbol)),
         Column("status", lambda r: life.STATUSES[r.status]), Column("request", lambda r: life.REQUESTS[r.request]),
         Column("reason_code", lambda r: str(r.code)), Column("config_version_id", lambda r: str(r.version_id)),
+        Column("scorer", lambda r: r.scorer), Column("by", lambda r: words(r.by)),
         Column("changed", lambda r: time_text(r.changed_ns)), Column("journal_seq", lambda r: str(r.seq)),
     ]),
     "fills": (Fill, "seq", [

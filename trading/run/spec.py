@@ -21,6 +21,7 @@ from trading.run.clock import SPEED_MAX, TAPE, write_atomic
 SPEC_FILE = "spec.json"
 MODES = ("paper",)
 FILL_MODELS = ("bar", "print", "book")
+STATEMENT = ("value", "volume", "qty", "fee_micros")  # fields of EVENT that carry STATED, in its order
 
 
 class SpecError(ValueError):
@@ -200,7 +201,8 @@ def statement(figures: dict[str, int]) -> np.ndarray:
     """One PAST EVENT by which a person states what nobody could read; names = trading.core.past.STATED, in micros."""
     event = new_events(1)
     event["kind"], event["code"], event["instrument"] = PAST, PAST_STATED, ACCOUNT_SCOPE
-    event["value"], event["volume"], event["qty"], event["fee_micros"] = (figures[name] for name in STATED)
+    for field, name in zip(STATEMENT, STATED, strict=True):
+        event[field] = figures[name]
     return event
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import shutil
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -11,12 +12,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.shell.account.kit import SIMULATED, account_of, continued, lived, losing, made, spec_of
+from risk.core.holds import BIT
+from tests.shell.account.kit import SIMULATED, USD, account_of, continued, lived, losing, made, spec_of
 from tests.shell.account.test_past import row_of
-from tests.shell.frames import shipped
+from tests.shell.frames import Tape, context_of, make_session, round_trip, shipped
 from trading import configs, services
 from trading.accounts import past
+from trading.core import records as kinds
 from trading.core import states
+from trading.core.past import PAST_STATED, STATED
 from trading.core.records import FIRST_OUTPUT_KIND
 from trading.leases import want_loops
 from trading.models import Session
@@ -27,6 +31,7 @@ from trading.run.journal.closing import CLOSING_FILE, FAULT_FILE, ClosingBusy, r
 from trading.run.journal.segment import segment_path
 from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
+from trading.sinks import LedgerFollower
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
 
@@ -158,3 +163,45 @@ def test_a_start_that_was_given_up_meanwhile_wants_no_loops(monkeypatch):
     with pytest.raises(services.StartRefused, match="given up meanwhile"):
         services.start_session(session.id, "alice")
     assert not session.leases.filter(desired=True).exists()
+
+
+# what a person stated since
+
+
+def test_the_session_page_shows_what_was_stated_since(client, django_user_model):
+    """The card said for ever that nothing is known, and how to state it."""
+    first = lived(losing())
+    shutil.rmtree(services.session_folder(first.id))
+    second = made()
+    services.start_session(second.id, "alice")
+    client.force_login(django_user_model.objects.create_superuser("alice", password="ladder-and-tape-9"))
+    assert f"manage.py sessions state {second.id}" in client.get(f"/sessions/{second.id}/").content.decode()
+    tape = Tape().add(kinds.HOLD_RAISED, code=BIT["STATE_UNREADABLE"], instrument=-1)
+    figures = {"value": 900 * USD, "volume": 950 * USD, "qty": 1_000 * USD, "fee_micros": -30 * USD}
+    tape.add(kinds.PAST, code=PAST_STATED, instrument=-1, **figures)
+    LedgerFollower(context_of(second)).apply(tape.frames())
+    second.refresh_from_db()
+    stated = {name: second.stated[name] for name in STATED}
+    assert stated == dict(zip(STATED, figures.values(), strict=True)) and second.stated["seq"] == 2
+    page = client.get(f"/sessions/{second.id}/").content.decode()
+    assert "a person stated the figures since" in page and "manage.py sessions state" not in page
+    assert "950.00" in page and "1,000.00" in page
+
+
+def test_an_order_names_scorer_and_person_p_22(client, django_user_model):
+    session = make_session()
+    Session.objects.filter(id=session.id).update(
+        started_by="alice",
+        spec=session.spec | {"scorer": {"name": "network"}, "inputs": {"artifact": "ab" * 32, "code": "c0de"}},
+    )
+    LedgerFollower(context_of(session)).apply(round_trip(Tape()).frames())
+    rows = list(session.orders.order_by("number").values_list("scorer", "by"))
+    assert rows == [(f"network {'ab' * 32}", "alice")] * 2
+    session.refresh_from_db()
+    session.spec = session.spec | {"scorer": {"name": "baseline"}, "inputs": {"artifact": "", "code": "c0de"}}
+    assert session.scorer == "baseline c0de", "a formula is named by the code that holds it"
+    client.force_login(django_user_model.objects.create_superuser("alice", password="ladder-and-tape-9"))
+    page = client.get(f"/sessions/{session.id}/?list=orders").content.decode()
+    assert f'title="network {"ab" * 32}"' in page and "<td>alice</td>" in page
+    table = b"".join(client.get(f"/sessions/{session.id}/orders.csv").streaming_content).decode()
+    assert "ab" * 32 in table and "scorer" in table.splitlines()[0]
