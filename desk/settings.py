@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "risk",
     "trading",
     "trading.studies",
+    "trading.news",
     "desk.audit",
     "desk.accounts",
     "desk.dashboard",

@@ -25,6 +25,7 @@ from trading.core import states
 from trading.core.records import COMMAND, COMMANDS
 from trading.leases import short_wait
 from trading.models import Command, Session
+from trading.news.windows import opening_news
 from trading.run import guard
 from trading.run.clock import ClockMissing, load_clock, write_atomic
 from trading.run.latch import write_latch
@@ -111,11 +112,20 @@ def specs_found() -> tuple[list[SessionSpec], list[tuple[str, str]]]:
 
 
 def put(spec: SessionSpec, kind: str, ref: int, argument: int = 0, instrument: int = ACCOUNT_SCOPE) -> None:
-    """Put a COMMAND event into the session's inbox.  Raises StreamAway, StreamFull."""
+    """Put a COMMAND event into the inbox; ahead of a start, the event list (NEWS).  Raises StreamAway, StreamFull."""
     event = new_events(1)
     event["kind"], event["code"], event["instrument"] = COMMAND, CODE_OF[kind], instrument
     event["ref"], event["value"] = ref, argument
-    put_events(spec, event)
+    before = opening_news(spec, _now(spec)) if kind == "start" else []
+    put_events(spec, np.concatenate([*before, event]))
+
+
+def _now(spec: SessionSpec) -> int:
+    """Session time; before the clock is stamped NO_TIME, which is never newer than what the kernel knows."""
+    try:
+        return load_clock(session_folder(spec.id)).now()
+    except ClockMissing:
+        return NO_TIME
 
 
 def put_events(spec: SessionSpec, events: np.ndarray) -> None:
@@ -123,10 +133,7 @@ def put_events(spec: SessionSpec, events: np.ndarray) -> None:
 
     Raises StreamAway, StreamFull.
     """
-    try:
-        events["ts_ns"] = load_clock(session_folder(spec.id)).now()
-    except ClockMissing:
-        events["ts_ns"] = NO_TIME  # never newer than what the kernel knows
+    events["ts_ns"] = _now(spec)
     events["ts_venue_ns"] = events["ts_ns"]
     client = make_client(spec.redis_url)
     client.connection_pool.connection_kwargs.update(socket_timeout=REDIS_WAIT_S, socket_connect_timeout=REDIS_WAIT_S)
@@ -173,20 +180,7 @@ def send_command(
 
 
 def _fields(row: Command) -> dict[str, Any]:
-    names = (
-        "ref",
-        "session_id",
-        "kind",
-        "by",
-        "reason",
-        "argument",
-        "instrument",
-        "requested_at",
-        "state",
-        "detail",
-        "road",
-        "steps",
-    )
+    names = "ref session_id kind by reason argument instrument requested_at state detail road steps".split()
     return {name: getattr(row, name) for name in names}
 
 

@@ -20,6 +20,7 @@ from trading.core import records as kinds
 from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED, STATED
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
+from trading.news.teller import NewsTeller
 from trading.run.bodies.sinks_loop import Retry
 from trading.run.context import LoopContext
 from trading.run.loops import StoreAway
@@ -80,6 +81,7 @@ class LedgerFollower:
         self.symbols = [item.symbol for item in context.spec.instruments]
         self._looked_ns = NO_TIME
         self._over = False
+        self._news = NewsTeller(context)
 
     def cursor(self) -> int:
         """Seq of the last frame whose rows stand."""
@@ -102,15 +104,17 @@ class LedgerFollower:
                 _Batch(session, self.symbols, timezone.now()).apply(wanted)
             session.journal_seq = int(events["seq"][-1])
             session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version", "stated"])
+        self._news.note(events)
 
     def publish(self) -> None:
-        """Once a second: a stopping session that is proved flat ends here."""
+        """Once a second: the event list is told, and a stopping session that is proved flat ends here."""
         from trading.run.clock import boot_ns
 
         now = boot_ns()
         if self._over or (self._looked_ns != NO_TIME and now - self._looked_ns < LOOK_NS):
             return
         self._looked_ns = now
+        self._news.tell()
         try:
             with short_wait():
                 self._over = finish_if_flat(self.session_id)

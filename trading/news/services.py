@@ -1,0 +1,80 @@
+"""The event list as rows: windows are added one by one or from a file, and taken out with a reason.
+
+Adding reduces, so nothing but the right to is asked; taking one out raises risk, its page asks for a step-up.  Every
+change leaves an audit row.  The rights were checked by the caller: the pages and `manage.py news`.
+"""
+
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from trading.configs import tell_audit
+from trading.models import VENUES
+from trading.news.csvfile import Row, read, window
+from trading.news.models import NewsWindow
+
+VENUE_NAMES = tuple(name for name, _ in VENUES)
+PAGE = 50
+
+
+class Added(NamedTuple):
+    """How many windows are new, and how many stood already."""
+
+    new: int
+    known: int
+
+
+def add(rows: list[Row], *, by: str, source: str) -> Added:
+    """Store windows; one that stands already is left as it is."""
+    with transaction.atomic():
+        before = NewsWindow.objects.count()
+        NewsWindow.objects.bulk_create(
+            [NewsWindow(**row._asdict(), source=source[:200], by=by, created_at=timezone.now()) for row in rows],
+            ignore_conflicts=True,
+        )
+        new = NewsWindow.objects.count() - before
+        if new:
+            detail = {"source": source, "windows": new, "first": min(rows, key=lambda r: r.starts_ns)._asdict()}
+            tell_audit("control", "news_added", by, "news", detail)
+    return Added(new, len(rows) - new)
+
+
+def add_one(starts: str, ends: str, venue: str, title: str, *, by: str, source: str, zone: str = "") -> Added:
+    """Store one window as a person wrote it.  Raises ValueError with one sentence."""
+    return add([window(starts, ends, venue, title, VENUE_NAMES, zone)], by=by, source=source)
+
+
+def import_csv(data: bytes, *, by: str, source: str) -> Added:
+    """Store a file's windows, all or none.  Raises csvfile.NewsRefused with every bad line."""
+    return add(read(data, VENUE_NAMES), by=by, source=source)
+
+
+def remove(window_id: int, *, by: str, reason: str) -> NewsWindow:
+    """Take a window out of the list.  A session that was told of it keeps it until it ends.  Raises DoesNotExist."""
+    with transaction.atomic():
+        row = NewsWindow.objects.select_for_update().get(id=window_id)
+        detail: dict[str, Any] = values(row) | {"reason": reason}
+        row.delete()
+        tell_audit("control", "news_removed", by, f"news {window_id}", detail)
+    row.id = window_id
+    return row
+
+
+def values(row: NewsWindow) -> dict[str, Any]:
+    """Plain values of a window for pages, commands and the audit."""
+    names = ("id", "venue", "starts_ns", "ends_ns", "title", "source", "by")
+    shown = {name: getattr(row, name) for name in names}
+    return shown | {"starts_us": row.starts_ns // 1000, "ends_us": row.ends_ns // 1000}
+
+
+def coming(now_ns: int, limit: int = PAGE) -> list[dict[str, Any]]:
+    """Windows that are not over at `now_ns`, the next first."""
+    rows = NewsWindow.objects.filter(ends_ns__gt=now_ns).order_by("starts_ns", "id")
+    return [values(row) for row in rows[:limit]]
+
+
+def over(now_ns: int, limit: int = PAGE) -> list[dict[str, Any]]:
+    """Windows that are over, the last first: those of a simulated clock are among them."""
+    rows = NewsWindow.objects.filter(ends_ns__lte=now_ns).order_by("-ends_ns", "-id")
+    return [values(row) for row in rows[:limit]]
