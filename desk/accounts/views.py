@@ -23,8 +23,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from desk.accounts import devices, services, stepup
 from desk.accounts.forms import ConfirmForm, PasswordForm, filled
-from desk.accounts.roles import SENTENCES, role_of
+from desk.accounts.roles import SENTENCES, may, role_of
 from desk.audit import services as audit
+from trading.selectors import running_sessions
 
 
 class SignIn(LoginView):
@@ -93,6 +94,7 @@ def _page(request: HttpRequest, form: Any, status: int = 200) -> HttpResponse:
         "role": role,
         "may": SENTENCES[role],
         "devices": devices.devices(request),
+        "running": running_sessions() if may(request.user, "reduce") else [],
         "form": form,
         "fresh_min": None if age is None or age > stepup.FRESH_S else int((stepup.FRESH_S - age) // 60) + 1,
         "now": timezone.now(),

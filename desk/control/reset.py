@@ -30,7 +30,7 @@ from trading.models import Session
 EFFECTS_OF = {
     "EQUITY_KILL": gettext_lazy("The reference becomes the present equity: the total limit counts anew from there."),
     "STATE_UNREADABLE": gettext_lazy(
-        "It is refused until a person has stated the figures: manage.py sessions state N --balance … --peak …"
+        "It is refused until a person has stated the figures, on the session's page or by manage.py sessions state."
     ),
 }
 

@@ -1,10 +1,18 @@
-"""Addresses of the pages that release what was halted: a kill, a halt by name; included at the root by desk.urls."""
+"""Addresses of the pages that release what was halted, that tell a session what only a person knows, and of the event
+list; included at the root by desk.urls.
+"""
 
 from django.urls import path
 
-from desk.control import reset, unlock
+from desk.control import news, remedies, reset, unlock
 
 urlpatterns = [
     path("kill/unlock/", unlock.unlock, name="unlock"),
     path("sessions/<int:session_id>/reset/", reset.reset, name="reset"),
+    path("sessions/<int:session_id>/state/", remedies.page, {"name": "state"}, name="session-state"),
+    path("sessions/<int:session_id>/transfer/", remedies.page, {"name": "transfer"}, name="session-transfer"),
+    path("sessions/<int:session_id>/abandon/", remedies.page, {"name": "abandon"}, name="session-abandon"),
+    path("sessions/<int:session_id>/lock/", remedies.page, {"name": "lock"}, name="session-lock"),
+    path("news/", news.page, name="news"),
+    path("news/<int:window_id>/remove/", news.remove, name="news-remove"),
 ]

@@ -16,7 +16,7 @@ TITLE_MAX = 120
 LONGEST = timedelta(days=7)
 FAULTS_SHOWN = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST, LAST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # what ns in 64 bits hold, and more
+FIRST_YEAR, LAST_YEAR = 1980, 2200  # well within what ns in 64 bits hold
 
 
 class Row(NamedTuple):
@@ -47,10 +47,9 @@ def moment(text: str, zone: str = "") -> datetime:
         at = _local(at, text, zone)
     elif zone:
         raise ValueError(f"{text!r} has an offset and a zone, {zone}: one of the two")
-    at = at.astimezone(UTC)
-    if not FIRST <= at < LAST:
-        raise ValueError(f"{text!r} lies outside {FIRST.year} to {LAST.year}")
-    return at
+    if not FIRST_YEAR <= at.year < LAST_YEAR:  # before it is moved to UTC, where the first and last day have no room
+        raise ValueError(f"{text!r} lies outside {FIRST_YEAR} to {LAST_YEAR}")
+    return at.astimezone(UTC)
 
 
 def _local(at: datetime, text: str, zone: str) -> datetime:

@@ -68,13 +68,10 @@ def values(row: NewsWindow) -> dict[str, Any]:
     return shown | {"starts_us": row.starts_ns // 1000, "ends_us": row.ends_ns // 1000}
 
 
-def coming(now_ns: int, limit: int = PAGE) -> list[dict[str, Any]]:
-    """Windows that are not over at `now_ns`, the next first."""
-    rows = NewsWindow.objects.filter(ends_ns__gt=now_ns).order_by("starts_ns", "id")
-    return [values(row) for row in rows[:limit]]
+def listed(first: int = 0, limit: int = PAGE) -> tuple[list[dict[str, Any]], int | None]:
+    """Windows from the `first` on, the latest start first, and where the next page begins; None at the end.
 
-
-def over(now_ns: int, limit: int = PAGE) -> list[dict[str, Any]]:
-    """Windows that are over, the last first: those of a simulated clock are among them."""
-    rows = NewsWindow.objects.filter(ends_ns__lte=now_ns).order_by("-ends_ns", "-id")
-    return [values(row) for row in rows[:limit]]
+    By no clock: a simulated session's time is another than the wall's.
+    """
+    found = list(NewsWindow.objects.order_by("-starts_ns", "-id")[first : first + limit + 1])
+    return [values(row) for row in found[:limit]], first + limit if len(found) > limit else None
