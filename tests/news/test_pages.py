@@ -8,9 +8,10 @@ from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
 from tests.shell.test_reset_page import PASSWORD, REASON, signed_in, ticket_of
 from trading.news import services
+from trading.news.csvfile import Row
 from trading.news.models import NewsWindow
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
 ONE = {
     "deed": "add", "starts": "2026-03-11T08:25", "ends": "2026-03-11T08:45", "zone": "America/New_York",
     "venue": "cme", "title": "CPI",
@@ -91,7 +92,7 @@ def test_who_may_not_changes_nothing(client: Client, name: str, role: str) -> No
 
 
 def test_the_list_comes_in_pages(client: Client) -> None:
-    rows = [services.Row("cme", 10**18 + n * 10**9, 10**18 + n * 10**9 + 1, f"window {n:02}") for n in range(52)]
+    rows = [Row("cme", 10**18 + n * 10**9, 10**18 + n * 10**9 + 1, f"window {n:02}") for n in range(52)]
     services.add(rows, by="bob", source="test")
     olga = signed_in(client, "olga", OPERATOR)
     first = olga.get("/news/").content.decode()

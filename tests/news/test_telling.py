@@ -28,13 +28,6 @@ HOUR = 3600 * NANOS
 START_NS = 1_772_636_400 * NANOS  # 2026-03-04 15:00 UTC
 
 
-@pytest.fixture
-def own_folder(tmp_path, settings):
-    """A runtime folder of the test's own."""
-    settings.VAR = tmp_path
-    return tmp_path
-
-
 def listed(*hours: tuple[float, float], venue: str = "cme") -> None:
     """Windows by hours after START_NS."""
     rows = [Row(venue, START_NS + int(a * HOUR), START_NS + int(b * HOUR), f"{a}") for a, b in hours]
