@@ -21,6 +21,7 @@ from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreacha
 from trading.brokers.wire import FENCED
 from trading.control import session_folder
 from trading.core.records import TIMER
+from trading.run.bodies.errors import tell_failure
 from trading.run.bodies.execution_loop import ExecutionLoop
 from trading.run.bodies.feed_loop import FeedLoop
 from trading.run.bodies.risk_loop import RiskLoop
@@ -30,7 +31,7 @@ from trading.run.context import Body, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.loops import Runner
 from trading.run.replica import Kernel
-from trading.run.spec import load_spec
+from trading.run.spec import SpecError, load_spec
 from trading.run.streams import Board, make_client
 
 HOPELESS = FeedError  # of a tape that was never opened: no later try helps
@@ -62,6 +63,17 @@ def assemble(
         board.show(f"{loop}.run", msgspec.json.encode(figures))
 
     return BODIES[loop](), make_context, show
+
+
+def report_failure(session_id: int, loop: str) -> None:
+    """Tell the kernel that a loop ended by an error that nobody foresaw (T-10); never in the way of that error."""
+    folder = session_folder(session_id)
+    try:
+        spec = load_spec(folder)
+        now_ns = load_clock(folder).now()
+    except (SpecError, ClockMissing, OSError):
+        return  # nothing trades yet
+    tell_failure(spec.redis_url, spec.key, loop, now_ns)
 
 
 class VenueMarket:

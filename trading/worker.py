@@ -48,7 +48,7 @@ class Holder:
         from trading.leases import DatabaseLeases, lease_name
         from trading.run.loops import TTL_S, Lease, Runner, StoreAway
         from trading.services import give_up
-        from trading.wiring import HOPELESS, assemble
+        from trading.wiring import HOPELESS, assemble, report_failure
 
         name = lease_name(key, loop)
         stop = threading.Event()
@@ -63,11 +63,15 @@ class Holder:
             return Runner(body, lease, make, stop=stop, show=show).run()
         except HOPELESS as error:
             if not give_up(session_id, str(error)):
+                report_failure(session_id, loop)
                 raise
             return "given up"
         except StoreAway as error:
             log.warning("lease_not_asked", lease=name, error=str(error))
             return "away"
+        except Exception:
+            report_failure(session_id, loop)
+            raise
         finally:
             with self._lock:
                 del self._stops[name]

@@ -12,11 +12,12 @@ from marketdata.feeds.port import Batch
 from risk.core.holds import BIT
 from tests.learning.tapes import SECOND, START, bar_tape, book_tape
 from tests.simulation.kit import make_spec
-from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
+from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, ScorerError
+from trading.run.bodies.errors import ERRORS_MAX
 from trading.run.clock import TAPE, SessionClock, save_clock
-from trading.run.context import CannotOpen, Fenced, LoopContext
+from trading.run.context import LOOPS, CannotOpen, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.replica import Kernel
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
@@ -329,3 +330,25 @@ def test_the_kernel_is_told_of_a_network_that_cannot_run_and_of_its_end_once_eac
     for event, stands in zip(told, (1, 0), strict=True):
         kernel.apply(event.reshape(1))
         assert int(kernel.state.account[0].holds) >> BIT["MODEL_BLOCKED"] & 1 == stands
+
+
+def test_a_scorer_that_fails_is_told_of_t10(desk):
+    """A network that answers with no number: no score, and errors that the kernel counts, once a second at most."""
+    context, market, inbox = desk
+    loop = InferenceLoop()
+    loop.open(context)
+
+    class Broken:
+        name, step_ns = "network", 0
+
+        def score(self, vector: np.ndarray) -> None:
+            raise ScorerError("not a number")
+
+    loop._scorer = Broken()
+    publish(market, book_tape(2_000, 7))
+    drain(loop)
+    loop.close()
+    told = scores(inbox)
+    assert loop.counts["scores"] == 0 and loop.counts["errors"] > 1
+    assert (told["kind"] == ERROR).all() and 0 < told["value"].sum() <= loop.counts["errors"]
+    assert (told["value"] <= ERRORS_MAX).all() and (told["code"] == LOOPS.index("inference") + 1).all()

@@ -19,6 +19,7 @@ from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
 from trading.learning.schemas import STREAM_SCHEMA
 from trading.learning.scoring import NEUTRAL_NS, Score, Scorer, ScorerError, open_scorer
+from trading.run.bodies.errors import ErrorTeller
 from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
@@ -63,6 +64,7 @@ class InferenceLoop:
         client = context.connect()
         self._stack.callback(client.close)
         self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
+        self._errors = ErrorTeller(self._inbox, context.loop)
         try:
             self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
             warm_up(self._scorer)
@@ -102,6 +104,7 @@ class InferenceLoop:
         except StreamAway:
             self._reopen = True  # it may come back empty
             raise
+        self._errors.tell(NO_TIME if self._clock is None else self._clock.now())
         self._show()
         return handled
 
@@ -207,6 +210,7 @@ class InferenceLoop:
             if self.counts["errors"] == 0:
                 log.exception("no_score", symbol=self._symbols[which])
             self.counts["errors"] += 1
+            self._errors.note()
             return None
         last, at_ns = self._sent[which], int(event["ts_venue_ns"])
         if score.side == 0 and last is not None and last[0] == 0 and at_ns - last[1] < NEUTRAL_NS:
