@@ -18,13 +18,14 @@ from marketdata.core.records import (
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
+from marketdata.store.rolls import FAR_NS, Rolls
 from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.redis_server import RedisServer
 from tests.simulation.kit import make_context, make_spec
 from tests.simulation.ring import Venue, make_market
 from trading.brokers.paper import PaperBroker
-from trading.core.records import INDEX, TIMER
+from trading.core.records import INDEX, LINK, LINK_CONTRACT, TIMER
 from trading.run.bodies.feed_loop import KEPT_EVENTS, FeedLoop, Outlet, _Entry, cut
 from trading.run.clock import clock_is_stale, load_clock
 from trading.run.context import Fenced
@@ -362,3 +363,29 @@ def test_nobody_is_told_of_an_index_that_no_limit_watches(desk):
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 events")
     assert len(index_values(desk)) == 0
+
+
+def test_a_contract_past_its_roll_day_takes_no_entry_until_the_data_change_mes_hold_contract_roll(desk):
+    """CONTRACT_ROLL from the first event of the tape's clock on, and its end; a holder that takes over says it again."""
+    desk.start()
+    begin = desk.loop._clock.now()
+    for fence in (1, 2):
+        desk.loop._rolls = Rolls({0: [(begin, FAR_NS)]})
+        desk.loop._contracts.clear()
+        desk.step_until(lambda: len(contract_news(desk)) >= fence, "the contract is past its roll day")
+        if fence == 1:
+            desk.loop.close()
+            desk.start()
+    change = desk.loop._clock.now()
+    desk.loop._rolls = Rolls({0: [(begin, change)]})
+    desk.step_until(lambda: len(contract_news(desk)) >= 3, "the data change to the next contract")
+    told = contract_news(desk)
+    assert told["value"].tolist() == [0, 0, 1] and (told["instrument"] == 0).all()
+    assert told["ts_ns"][2] >= change >= told["ts_ns"][1]
+    assert holds(standing_after(desk, told[:2]), "CONTRACT_ROLL")
+    assert not holds(standing_after(desk, told), "CONTRACT_ROLL")
+
+
+def contract_news(desk: Desk) -> np.ndarray:
+    events = desk.events(desk.inbox)
+    return events[(events["kind"] == LINK) & (events["code"] == LINK_CONTRACT)]

@@ -16,9 +16,10 @@ from marketdata.core.records import FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Batch, Feed
 from marketdata.feeds.registry import open_feed
+from marketdata.store.rolls import open_rolls
 from marketdata.volatility import open_index
 from trading.brokers.port import Rejected, Unreachable
-from trading.core.records import INDEX
+from trading.core.records import INDEX, LINK, LINK_CONTRACT
 from trading.run.bodies.reconcile import raise_if_fenced
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, clock_is_stale, load_clock, save_clock
 from trading.run.context import WAIT_S, LoopContext
@@ -33,6 +34,7 @@ LATEST_NS = NANOS // 20  # how often the newest depth goes to the board
 LOOK_NS = NANOS // 4
 RETRY_S = 0.05
 INDEX_MARK = "feed:index"  # beside the inbox: time of the last value of the index that was sent
+CONTRACT_NS = 60 * NANOS  # how often what is known of a contract is said again (boot clock)
 FAR_NS = np.iinfo(np.int64).max
 
 
@@ -148,6 +150,8 @@ class FeedLoop:
         self._ended = False
         watched = context.spec.limits.get("rvi_max", 0) > 0
         self._index = open_index(context.spec.feed) if watched else None
+        self._rolls = open_rolls(context.spec.feed) if context.spec.feed.path else None
+        self._contracts: dict[int, tuple[bool, int]] = {}  # instrument → what was told of its contract, and when
         self._index_ns: int | None = NO_TIME  # None: what the holder before sent is not known yet
         self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
         self._take_over(fresh)
@@ -174,6 +178,7 @@ class FeedLoop:
             self._wait()
         if not self._ended:
             self._tell_index()
+            self._tell_contracts()
         self.context.beat(self.counts)
         return count
 
@@ -204,6 +209,7 @@ class FeedLoop:
             for start in range(0, len(backfill.events), BATCH):
                 self._publish(cut(backfill, start, start + BATCH, position=-1), self._clock.now())
             self._tell_index()
+            self._tell_contracts()
             return
         self._index_ns = self._last_index()
         venue_position = self._connect_venue()
@@ -222,6 +228,7 @@ class FeedLoop:
         if mark is None and position > 0:
             self._say(FEED_GAP)  # between the venue's position and the inbox something may be missing
         self._say(FEED_UP)
+        self._tell_contracts()
 
     # playing
 
@@ -279,6 +286,22 @@ class FeedLoop:
             self._inbox.offer(_Entry(event, None, None, -1, (INDEX_MARK, str(ts_ns).encode())))
         if len(found.ts_ns) > 0:
             self.counts["index_values"] = self.counts.get("index_values", 0) + len(found.ts_ns)
+            self._inbox.flush(now_ns)
+
+    def _tell_contracts(self) -> None:
+        """Which contracts are past their roll day (MES-DATA-23): each change, and now and then again."""
+        if self._rolls is None:
+            return
+        now_ns, boot = self._clock.now(), boot_ns()
+        for instrument in self._rolls.inactive:
+            active = self._rolls.is_active(instrument, now_ns)
+            told, at_ns = self._contracts.get(instrument, (None, 0))
+            if told == active and boot - at_ns < CONTRACT_NS:
+                continue
+            event = account_event(LINK, LINK_CONTRACT, now_ns, value=int(active))
+            event["instrument"] = instrument
+            self._inbox.offer(_Entry(event, None, None, -1))
+            self._contracts[instrument] = active, boot
             self._inbox.flush(now_ns)
 
     def _last_index(self) -> int | None:

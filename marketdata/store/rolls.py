@@ -1,0 +1,93 @@
+"""When a recorded contract takes exits only: from its roll day until the data set changes to the next (MES-DATA-23).
+
+The roll day lies 8 calendar days before expiry, the third Friday of the contract's month; it begins with its session.
+Contracts are known where the manifest names both sides of a change by name; ids say nothing of an expiry, and the
+simulated market's contract never expires.  Called by the feed loop; only manifests are read.
+"""
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from marketdata.calendars import cme_sessions, local_date
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.feeds.port import FeedSpec
+from marketdata.feeds.stored import is_manifest, read_manifest
+
+ROLL_DAYS = 8  # calendar days before expiry
+NEW_YORK = "America/New_York"
+MONTHS = {"H": 3, "M": 6, "U": 9, "Z": 12}
+_NAME = re.compile(r"^[A-Z][A-Z0-9]{1,3}([HMUZ])(\d{1,2}|\d{4})$")
+FAR_NS = 2**62
+
+Span = tuple[int, int]
+
+
+class Rolls(NamedTuple):
+    """`inactive`: instrument → (from, until) in ns UTC, in order, in which its contract takes no entry."""
+
+    inactive: dict[int, list[Span]]
+
+    def is_active(self, instrument: int, now_ns: int) -> bool:
+        """Whether the instrument's contract may be entered at this time."""
+        return not any(begin <= now_ns < end for begin, end in self.inactive.get(instrument, ()))
+
+
+def expiry(name: str, near: date) -> date | None:
+    """Last day of a quarterly contract like MESM4, MESM24 or MESM2024; None for what is no such name.
+
+    A year of one or two digits is the one nearest to `near`.
+    """
+    found = _NAME.match(name.strip().upper())
+    if found is None:
+        return None
+    month, digits = MONTHS[found[1]], found[2]
+    step = 10 ** len(digits)
+    year = int(digits)
+    if len(digits) < 4:
+        year += (near.year - year + step // 2) // step * step
+    if not 1980 <= year < 2200:
+        return None
+    first = date(year, month, 1)
+    return first + timedelta(days=(4 - first.weekday()) % 7 + 14)
+
+
+def roll_start_ns(last_day: date) -> int:
+    """Open of the roll day's session: the last one that is not later than ROLL_DAYS before the expiry."""
+    day = last_day - timedelta(days=ROLL_DAYS)
+    return cme_sessions(day - timedelta(days=7), day)[-1].open_ns
+
+
+def inactive_spans(rolls: list[tuple[int, str, str]]) -> list[Span]:
+    """Spans of a series by its changes (time, contract before, after), in order of time."""
+    spans: list[Span] = []
+    for at_ns, before, _ in rolls:
+        spans += _span(before, at_ns, at_ns)
+    if rolls:
+        spans += _span(rolls[-1][2], rolls[-1][0], FAR_NS)
+    return spans
+
+
+def _span(name: str, near_ns: int, until_ns: int) -> list[Span]:
+    last_day = expiry(name, local_date(near_ns, NEW_YORK))
+    begin_ns = until_ns if last_day is None else roll_start_ns(last_day)
+    return [(begin_ns, until_ns)] if begin_ns < until_ns else []
+
+
+def open_rolls(spec: FeedSpec) -> Rolls | None:
+    """The rolls of a feed's data sets; None where none of them says anything.  Raises FeedError, CalendarError."""
+    inactive: dict[int, list[Span]] = {}
+    symbols = list(spec.symbols)
+    for part in filter(None, spec.path.split(",")):
+        path = Path(part)
+        if not is_manifest(path):
+            continue
+        manifest = read_manifest(path)
+        symbol = str(manifest.get("symbol", ""))
+        if symbol not in symbols or symbol not in INSTRUMENTS or INSTRUMENTS[symbol].venue != "cme":
+            continue
+        rolls = [(int(at), str(before), str(after)) for at, before, after in manifest.get("rolls", [])]
+        if spans := inactive_spans(rolls):
+            inactive[symbols.index(symbol)] = spans
+    return Rolls(inactive) if inactive else None
