@@ -38,7 +38,7 @@ DRIVE, MOMENTS = "trading/core/history/drive.py", "trading/core/history/moments.
 # id | one line | code | what of it is missing; or id | one line | - what is missing, where nothing is done
 # ruff: noqa: E501
 TABLE = f"""
-MES-RISK-01 | risk balance: capital + booked profit - booked fees + transfers | {NOTICES} | transfers by `manage.py sessions transfer` alone, no page
+MES-RISK-01 | risk balance: capital + booked profit - booked fees + transfers | {NOTICES}
 MES-RISK-02 | equity: balance + open profit at the last mark | {LIMITS}
 MES-RISK-03 | reference balance; re-based when reset_halt clears EQUITY_KILL | {COMMANDS}
 MES-RISK-04 | peak balance; re-based when resume clears ACCOUNT_DRAWDOWN | {ANSWERS}
@@ -88,18 +88,18 @@ MES-HOLD-STATE_UNREADABLE | a state out of range halts | {LIMITS}
 MES-HOLD-ACCOUNT_DRAWDOWN | balance fallen from its peak | {LIMITS}
 MES-HOLD-MISMATCH | broker and desk differ | {ANSWERS}
 MES-HOLD-NOT_FLAT_AT_CUTOFF | a position at MUST_BE_FLAT | {CLOCK}
-MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | nothing in the desk sends its errors to the kernel
+MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | an outage that has a hold of its own is no error; the risk loop's own failures are not told
 MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
 MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
 MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
-MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS} | `manage.py sessions lock` asks for it, no page does
+MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS}
 MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | the scoring loop sends it when its network cannot be loaded; who approved a network nobody asks; a Redis that starts empty between the two forgets to send its end
 MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES} | the scoring loop sends no score on a cold row, so the hold is never seen
 MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
 MES-HOLD-SPREAD | a wide spread, for 60 s | {MARKET}
-MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | no page and no command holds an event list; nothing sends a window
-MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | nothing watches the contract's roll day
+MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | a window that was told is never taken back; of more than 12 in a week the later ones are told as the first ones end
+MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data sets whose manifest names the contracts of a change alone: a single recorded contract and vendor's ids say nothing of an expiry
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
@@ -239,10 +239,10 @@ P-18 | repeated execution throttle | - no count of entries in a window yet
 P-19 | self-match | - one account, one entry at a time; no rule yet
 P-20 | open orders | {RULES}
 P-21 | protective plan | {RULES}
-P-22 | attribution | - orders carry their version; networks and people are not in the form yet
+P-22 | attribution | trading/sinks.py | the row names who started the session, also of an order that another person's command caused; no automated flag, all orders are
 P-23 | network gate | {RULES} | approval and hash are the scoring loop's; the kernel sees the score's age, strength and row alone
 P-24 | liquidity | {RULES} | the spread alone: no share of the depth but MOEX-SIZE-01's
-P-25 | instrument eligibility | {RULES} | no restricted list and no days to expiry
+P-25 | instrument eligibility | {RULES} | no restricted list in a configuration; days to expiry are CONTRACT_ROLL's
 P-26 | cool-downs and counts | {RULES} | no count of trades a day; the streak is LOSS_STREAK
 P-27 | override | - no override exists
 W-01 | an order without an answer is asked for | {CLOCK}
@@ -263,7 +263,7 @@ T-06 | health of the network | - nothing watches calibration or drift of a runni
 T-07 | orders against trades | - messages are bounded (P-17), their ratio to trades is not counted
 T-08 | surveillance of own orders | - not done
 T-09 | the clock against a time server | - nothing asks for its offset
-T-10 | errors in a window stop the account | {NOTICES} | nothing in the desk sends its errors to the kernel
+T-10 | errors in a window stop the account | {NOTICES} | the whole account stops, not one component's strategies
 """
 
 

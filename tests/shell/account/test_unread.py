@@ -189,6 +189,7 @@ def test_the_session_page_shows_what_was_stated_since(client, django_user_model)
 
 
 def test_an_order_names_scorer_and_person_p_22(client, django_user_model):
+    """P-22: in the row, on the page and in the file."""
     session = make_session()
     Session.objects.filter(id=session.id).update(
         started_by="alice",
