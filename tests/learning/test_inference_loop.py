@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import BOOK, FLAG_BACKFILL, QUOTE
+from marketdata.core.records import BOOK, EVENT, FLAG_BACKFILL, FLAG_INVALID, QUOTE
 from marketdata.feeds.port import Batch
 from risk.core.holds import BIT
 from tests.learning.tapes import SECOND, START, bar_tape, book_tape
@@ -97,9 +97,16 @@ def run(context: LoopContext) -> InferenceLoop:
     return loop
 
 
-def scores(inbox: Stream) -> np.ndarray:
+def said(inbox: Stream) -> np.ndarray:
+    """Everything that the loop told the kernel."""
     found = [entry.events for entry in inbox.read(ZERO_ID, 0, 100_000)]
-    return np.concatenate(found) if found else np.empty(0, bool)
+    return np.concatenate(found) if found else np.empty(0, EVENT)
+
+
+def scores(inbox: Stream) -> np.ndarray:
+    """The same without the rows that say that nothing can be scored yet."""
+    found = said(inbox)
+    return found[found["flags"] & FLAG_INVALID == 0]
 
 
 def test_scores_carry_the_market_events_time_and_the_session_clock(desk):
@@ -352,3 +359,30 @@ def test_a_scorer_that_fails_is_told_of_t10(desk):
     assert loop.counts["scores"] == 0 and loop.counts["errors"] > 1
     assert (told["kind"] == ERROR).all() and 0 < told["value"].sum() <= loop.counts["errors"]
     assert (told["value"] <= ERRORS_MAX).all() and (told["code"] == LOOPS.index("inference") + 1).all()
+
+
+def test_cold_features_are_told_once_a_second_until_a_row_counts_mes_hold_features_cold(desk):
+    """The kernel sees FEATURES_COLD from the first event on, and its end by the first score."""
+    context, market, inbox = desk
+    publish(market, book_tape(2_000, 7))
+    loop = run(context)
+    rows = said(inbox)
+    cold = rows["flags"] & FLAG_INVALID != 0
+    first = int(np.flatnonzero(~cold)[0])
+    assert cold[:first].all() and not cold[first:].any() and first == loop.counts["cold"] > 5
+    assert (rows["side"][cold] == 0).all() and (rows["kind"][cold] == SCORE).all()
+    assert np.diff(rows["ts_venue_ns"][cold]).min() >= SECOND
+    assert loop.counts["scores"] == (~cold).sum()
+    kernel = Kernel()
+    kernel.apply(setup_events(make_spec()))
+    for at, stands in ((0, 1), (first - 1, 1), (first, 0)):
+        kernel.apply(rows[at : at + 1])
+        assert int(kernel.state.account[0].holds) >> BIT["FEATURES_COLD"] & 1 == stands
+
+
+def test_back_fill_and_what_another_holder_has_done_is_never_cold(desk):
+    context, market, inbox = desk
+    tape = book_tape(400, 7)
+    tape.events["flags"] |= FLAG_BACKFILL
+    publish(market, tape)
+    assert run(context).counts["cold"] == 0 and len(said(inbox)) == 0

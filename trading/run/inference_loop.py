@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import numpy as np
 import structlog
 
-from marketdata.core.records import BAR, FEED, NO_TIME, new_events
+from marketdata.core.records import BAR, FEED, FLAG_BACKFILL, FLAG_INVALID, NO_TIME, new_events
 from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
@@ -33,6 +33,7 @@ RETAIN = 8_000  # entries kept behind the cursor for the next holder's warm-up
 READ_COUNT = 64
 SCORE_AGE_NS_MAX = 2_000_000_000  # where the limits name none: an older score would only be refused
 SHOW_S = 1.0
+COLD_NS = 1_000_000_000  # between two rows that say that nothing can be scored yet
 SAMPLES = 4096
 FAR_NS = np.iinfo(np.int64).max
 
@@ -80,6 +81,7 @@ class InferenceLoop:
         self._at = ZERO_ID
         self._position = 0
         self._full = self._reopen = False
+        self._cold_ns = NO_TIME
         self._shown = 0.0
         self._tail = Tail(client, self._market)
         self._stack.callback(self._tail.close)
@@ -177,7 +179,31 @@ class InferenceLoop:
                 self.latency_ns.append(time.perf_counter_ns() - begin)
                 if score is not None:
                     found.append(self._event(events[index], score, now_ns))
+        found += self._cold(entry)
         return gather(found)
+
+    def _cold(self, entry: Entry) -> list[np.ndarray]:
+        """While no instrument's features count: a row that is not valid, once a second, so that FEATURES_COLD is seen.
+
+        The first row that counts ends the hold.  Nothing for back-fill and for what the holder before has done.
+        """
+        events = entry.events
+        if self._scorer is None or entry.id <= self._done or self._feeding.warm() > 0:
+            return []
+        live = (events["kind"] < FEED) & (events["flags"] & FLAG_BACKFILL == 0) & (events["instrument"] >= 0)
+        market = np.flatnonzero(live)
+        if len(market) == 0:
+            return []
+        event = events[market[-1]]
+        at_ns = int(event["ts_ns"])
+        now_ns = self._now(at_ns)
+        if now_ns == NO_TIME or now_ns - at_ns > self._age_max or at_ns - self._cold_ns < COLD_NS:
+            return []
+        self._cold_ns = at_ns
+        self.counts["cold"] += 1
+        row = self._event(event, Score(0, 0, 0), now_ns)
+        row["flags"] = FLAG_INVALID
+        return [row]
 
     def _now(self, event_ns: int) -> int:
         """Session time; on a tape, which follows its events, that of this one.  NO_TIME while no clock is stamped."""
@@ -238,7 +264,7 @@ class InferenceLoop:
             self.counts["dropped_full"] += len(scores)
             return
         self._full = False
-        self.counts["scores"] += len(scores)
+        self.counts["scores"] += int((scores["flags"] == 0).sum())
         self.counts["signals"] += int((scores["side"] != 0).sum())
 
     def _trim(self) -> None:
