@@ -16,6 +16,8 @@ from marketdata.feeds.dbn import SCHEMAS
 from marketdata.models import DataSet
 from marketdata.selectors import data_set_path, data_sets
 from trading import selectors
+from trading.accounts import opening
+from trading.models import Account
 from trading.preflight.checks import Plan
 from trading.run.clock import SPEED_MAX
 from trading.run.spec import FeedSpec, ScorerSpec
@@ -88,6 +90,15 @@ class SessionForm(forms.Form):
     path = forms.CharField(required=False, label=lazy("File"), help_text=lazy("A file on the desk's machine"))
     schema = forms.ChoiceField(required=False, choices=SCHEMA_CHOICES, label=lazy("Schema"))
     stored = forms.ChoiceField(required=False, label=lazy("Data set"))
+    account = forms.ChoiceField(
+        required=False, label=lazy("Paper account"), help_text=lazy("Its money and its day go on")
+    )
+    new_account = forms.CharField(
+        required=False,
+        max_length=60,
+        label=lazy("Or a new account"),
+        help_text=lazy("Opened with the profile's capital when the session starts"),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,6 +106,8 @@ class SessionForm(forms.Form):
         choices = [(row["profile"], f"{row['profile']} v{row['number']}") for row in rows]
         self.fields["profile"].choices = choices  # type: ignore[attr-defined]
         self.fields["profile"].initial = "demo-mes"
+        names = [(row["name"], f"{row['name']}, {row['currency']}") for row in selectors.accounts()]
+        self.fields["account"].choices = [("", _("the profile's own")), *names]  # type: ignore[attr-defined]
         kept = [(str(item.pk), str(item)) for item in data_sets()]
         self.fields["stored"].choices = kept or [("", _("nothing was imported yet"))]  # type: ignore[attr-defined]
 
@@ -115,11 +128,27 @@ class SessionForm(forms.Form):
             self.add_error("stored", _("Import history first, on the Data page."))
         if data.get("scorer") == "network" and not data.get("artifact"):
             self.add_error("artifact", _("Name the folder that train has saved the network to."))
+        if data.get("account") and data.get("new_account"):
+            self.add_error("new_account", _("Choose an account or name a new one, not both."))
         return data
+
+    def clean_new_account(self) -> str:
+        """A name that no account has."""
+        name: str = self.cleaned_data["new_account"].strip()
+        if name and any(row["name"] == name for row in selectors.accounts()):
+            raise forms.ValidationError(_("An account has this name: choose it above."))
+        return name
 
     def plan(self) -> Plan:
         """What was asked for.  The form must be valid."""
-        return Plan(self.cleaned_data["profile"], self.feed_spec(), self.scorer_spec())
+        return Plan(self.cleaned_data["profile"], self.feed_spec(), self.scorer_spec(), account=self._account())
+
+    def _account(self) -> Account | None:
+        """The chosen account, or a new one that is not stored before the start; None: the profile's own."""
+        data = self.cleaned_data
+        if data["account"]:
+            return Account.objects.filter(name=data["account"]).first()
+        return opening.named(data["profile"], data["new_account"]) if data["new_account"] else None
 
     def feed_spec(self) -> FeedSpec:
         """The feed that was asked for."""

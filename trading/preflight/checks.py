@@ -28,7 +28,7 @@ from marketdata.feeds.port import FeedError
 from risk.core.records import UNSET
 from risk.schema import FIELDS
 from trading import configs, services
-from trading.accounts import past
+from trading.accounts import opening, past
 from trading.models import Account, ConfigVersion, Session
 from trading.preflight import plans, probes
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
@@ -158,7 +158,7 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     began, at = time.perf_counter(), timezone.now()
     found: dict[str, Found] = {}
     version, profile = _configuration(plan.profile, found)
-    account = None if profile is None else plan.account or _account(profile)
+    account = None if profile is None else plan.account or opening.account_for(profile)
     pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="pre-flight")
     jobs: dict[str, Future[Found]] = {name: pool.submit(_own_connection, probe) for name, probe in _asks(plan)}
     planned = None
@@ -175,6 +175,9 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     for name, job in jobs.items():
         found[name] = job.result() if job.done() else Found(FAIL, _("no answer within %.1f s") % wait_s, _("Try again"))
     spec = _planned(planned, found, wait_s)
+    if plan.account is not None and profile is not None and found["account"].verdict == PASS:
+        words = found["account"].value.replace(f"paper {profile.profile}", plan.account.name, 1)
+        found["account"] = found["account"]._replace(value=words)
     if profile is not None:
         _bounds(profile, found)
     ms = round((time.perf_counter() - began) * 1000)
@@ -186,7 +189,7 @@ def start(plan: Plan, evidence: Evidence, by: str) -> Session:
     seen = _passed(plan, evidence)
     if seen.spec is None or seen.version is None:
         raise services.StartRefused("PREFLIGHT", _("The recording is still being read: try again, or a smaller file"))
-    account = plan.account or services.demo_account(configs.profile_of(seen.version))
+    account = opening.stored(plan.account, configs.profile_of(seen.version))
     session = services.store_session(seen.spec, account, seen.version, by)
     return services.start_session(session.id, by)
 
@@ -248,18 +251,6 @@ def _configuration(word: str, found: dict[str, Found]) -> tuple[ConfigVersion | 
     words = {"version": version, "hash": version.hash[:12], "set": len(limits), "all": len(FIELDS)}
     found["limits"] = Found(PASS, _("%(version)s, hash %(hash)s, %(set)d of %(all)d set") % words)
     return version, profile
-
-
-def _account(profile: configs.Profile) -> Account:
-    """The profile's paper account; not stored before the start when it does not exist."""
-    name = f"paper {profile.profile}"
-    stored = Account.objects.filter(name=name).first()
-    return stored or Account(
-        name=name,
-        venue=profile.market.venue,
-        currency=profile.market.currency,
-        balance_micros=profile.limits()["capital_micros"],
-    )
 
 
 def _going_on(
