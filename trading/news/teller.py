@@ -30,7 +30,6 @@ class NewsTeller:
         self._heard: set[Span] = set()
         self._sent_ns: dict[Span, int] = {}
         self._now_ns = NO_TIME  # of the journal: on every clock, and on a tape
-        self._stream: Stream | None = None
         self._away = False
 
     def note(self, events: np.ndarray) -> None:
@@ -52,10 +51,7 @@ class NewsTeller:
             due = [span for span in spans if span not in self._heard and self._is_due(span, boot)]
             if not due:
                 return 0
-            if self._stream is None:
-                self._stream = Stream(self._context.connect(), self._context.spec.key, INBOX)
-            events = np.concatenate(news_events(due, self._now_ns))
-            self._stream.append(events, fence=0, loop="desk")
+            self._send(np.concatenate(news_events(due, self._now_ns)))
         except (StoreAway, StreamAway, StreamFull) as error:
             if not self._away:
                 log.warning("news_wait", session=self._context.spec.key, error=str(error))
@@ -64,6 +60,14 @@ class NewsTeller:
         self._away = False
         self._sent_ns.update(dict.fromkeys(due, boot))
         return len(due)
+
+    def _send(self, events: np.ndarray) -> None:
+        """To the inbox, by a client of its own: it is rare.  Raises StreamAway, StreamFull."""
+        client = self._context.connect()
+        try:
+            Stream(client, self._context.spec.key, INBOX).append(events, fence=0, loop="desk")
+        finally:
+            client.close()
 
     def _is_due(self, span: Span, boot: int) -> bool:
         return span not in self._sent_ns or boot - self._sent_ns[span] > AGAIN_NS
