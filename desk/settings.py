@@ -115,6 +115,7 @@ INSTALLED_APPS = [
     "desk.dashboard",
     "desk.config",
     "desk.ops",
+    "desk.research",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -197,6 +198,7 @@ X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
 IMPORT_FOLDERS = import_folders()
 COLUMN_CACHE_MB = env_int("DESK_COLUMN_CACHE_MB", 8192)  # bars as mapped columns beside the data sets; 0: none
+STRATEGIES = Path(os.environ.get("DESK_STRATEGIES", VAR / "strategies"))  # the functions that a page may name
 DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
 LANGUAGE_CODE = "en"

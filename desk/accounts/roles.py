@@ -17,6 +17,7 @@ RIGHTS = {
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
     "import": "Import history into the store",
+    "research": "Run and cancel backtests",
     "loosen": "Activate a version that loosens, with step-up",
     "unlock": "Release the kill latch, with step-up",
     "delete": "Delete stored data, with step-up",
@@ -25,12 +26,12 @@ RIGHTS = {
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "import"),
+    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "import", "research"),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
-    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens and imports history",
+    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history and runs backtests",
     ADMIN: "may do all: also loosen, unlock after a kill, delete data, and give roles",
 }
 

@@ -45,6 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="of everything that the criticism draws (1)")
         parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in --out")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON and nothing else")
+        parser.add_argument("--progress-lines", action="store_true", help="tell progress to a program, on standard error")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit status 0 when the files stand, 1 for a refusal, 130 for Ctrl-C."""
@@ -75,7 +76,7 @@ class Command(BaseCommand):
         rows, needed, _ = source.estimate(outputs.curve_bytes(history.plan, calendar))
         if not options["json"]:
             self.stdout.write(f"{source.path.name}: {rows:,} rows, about {needed / 1e6:,.0f} MB of memory.")
-        with Bar(quiet=options["json"]) as bar:
+        with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
             result = _traded(history, _shown(bar, "rows"))
             outside, dropped = source.outside, dict(source.dropped)
             known = _known(options, history, result)

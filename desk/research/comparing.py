@@ -1,0 +1,76 @@
+"""/compare/?r=1&r=2: up to six results; differing inputs first, then metrics, then the curves over each other."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from desk.dashboard.pages.reports import number
+from desk.research import reading
+from desk.research.models import DONE, BacktestRun
+from desk.research.views import run_values
+from marketdata.core.units import micros_from_text
+
+MOST = 6
+OFFERED = 50
+HASHES = ("config_hash", "data_hash", "signals_hash", "strategy_hash", "code_hash", "calendar")
+METRICS = (
+    ("trades", "net"), ("trades", "gross"), ("costs", "commission"), ("costs", "slippage"), ("trades", "count"),
+    ("trades", "win_rate"), ("trades", "profit_factor"), ("trades", "expectancy"), ("returns", "sharpe"),
+    ("drawdown", "pct"), ("drawdown", "usd"), ("period", "sessions"), ("period", "bars"),
+)  # fmt: skip
+
+
+@require_GET
+@never_cache
+def compare(request: HttpRequest) -> HttpResponse:
+    """What cannot be shown is named; with fewer than two results the page asks for them."""
+    ids = list(dict.fromkeys(k for k in map(number, request.GET.getlist("r")) if k is not None))[:MOST]
+    by_id = BacktestRun.objects.filter(state=DONE).in_bulk(ids)
+    asked = [by_id[k] for k in ids if k in by_id]
+    faults = {run.pk: fault for run in asked if (fault := reading.fault_of(run))}
+    shown = [run for run in asked if run.pk not in faults]
+    context: dict[str, Any] = {
+        "page": "research",
+        "ids": ids,
+        "faults": [*faults.items(), *((k, "there is no such result") for k in ids if k not in by_id)],
+        "offered": [
+            run_values(run)
+            for run in BacktestRun.objects.filter(state=DONE, deleted_at=None).order_by("-id")[:OFFERED]
+        ],
+        "now": timezone.now(),
+    }
+    if len(shown) >= 2:
+        context |= _side_by_side(shown)
+    return render(request, "research/compare.html", context)
+
+
+def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
+    values = [reading.summary_of(run) for run in shown]
+    inputs = [_inputs(run, value) for run, value in zip(shown, values, strict=True)]
+    names = list(dict.fromkeys(name for one in inputs for name in one))
+    rows = [(name, [one.get(name, "—") for one in inputs]) for name in names]
+    start = micros_from_text(values[0]["capital"]["start"]) / 1_000_000
+    return {
+        "shown": [run_values(run) for run in shown],
+        "differing": [(name, row) for name, row in rows if len(set(row)) > 1],
+        "same": [(name, row[0]) for name, row in rows if len(set(row)) == 1],
+        "metrics": [(f"{part} {name}".replace("_", " "), [_text(v[part][name]) for v in values]) for part, name in METRICS],
+        "blocked": [", ".join(v["criticism"]["blocked_by"]) or "nothing" for v in values],
+        "picture": reading.picture([reading.curve_of(run) for run in shown], start),
+    }
+
+
+def _inputs(run: BacktestRun, values: dict[str, Any]) -> dict[str, str]:
+    """Every input by name; changed values each by their own path."""
+    told = {"configuration": run.config, "strategy": run.strategy, "traded as": run.symbol, "data": run.data_path}
+    told |= {"first day": run.first or "all", "last day": run.last or "all"}
+    told |= {path: value for path, _, value in (change.partition("=") for change in run.changes)}
+    return told | {name.replace("_", " "): str(values["run"][name] or "—")[:16] for name in HASHES}
+
+
+def _text(value: object) -> str:
+    return "—" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

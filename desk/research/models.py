@@ -1,0 +1,59 @@
+"""Backtests that a page asked for: of what, how far each is, what came of it.  Written by `desk.research.runs` alone.
+
+A row never goes, also when an admin deletes the result's files: it stays one of the trials that were run on its data.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, STATES, WAITING, DataSet
+
+__all__ = ["CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun"]
+
+
+class BacktestRun(models.Model):
+    """One backtest as a batch job.  Times of the market are trading days as text; money is exact text of the files."""
+
+    data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, related_name="backtests")
+    data_path = models.CharField(max_length=500, help_text="the data set's name in the store, made of its source's hash")
+    config = models.CharField(max_length=80, help_text="version, like mes-topstep@3")
+    symbol = models.CharField(max_length=16)
+    strategy = models.CharField(max_length=200, help_text="module:function")
+    changes = models.JSONField(default=list, help_text="PATH=VALUE of configuration and function")
+    first = models.CharField(max_length=10, blank=True, help_text="first trading day")
+    last = models.CharField(max_length=10, blank=True, help_text="last trading day, included")
+    seed = models.BigIntegerField(default=1)
+    elsewhere = models.BigIntegerField(default=0, help_text="trials on these data that this desk does not know of")
+    trial = models.CharField(max_length=64, help_text="sha256 of what decides the result: the same trial counts once")
+    asked = models.CharField(max_length=64, help_text="the same with seed and number of trials")
+    trials = models.BigIntegerField(default=0, help_text="as counted when it began, this one included")
+    by = models.CharField(max_length=150)
+    state = models.CharField(max_length=10, choices=STATES, default=WAITING)
+    asked_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    beat_at = models.DateTimeField(help_text="last sign of life of whoever has it")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    words = models.CharField(max_length=200, blank=True, help_text="how far it is, as the command says it")
+    cancel_asked_by = models.CharField(max_length=150, blank=True)
+    detail = models.CharField(max_length=1000, blank=True, help_text="why it failed or ended early")
+    files = models.JSONField(default=dict, help_text="the manifest: name → [bytes, sha256]")
+    figures = models.JSONField(default=dict, help_text="net, trades, sharpe, drawdown, blocked_by: for lists")
+    deleted_by = models.CharField(max_length=150, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=[name for name, _ in STATES]), name="backtest_state_known"),
+            models.CheckConstraint(
+                condition=Q(done__gte=0, total__gte=0, elsewhere__gte=0, trials__gte=0, seed__gte=0),
+                name="backtest_figures_sane",
+            ),
+            models.CheckConstraint(condition=~Q(state=DONE) | Q(trials__gte=1), name="backtest_result_is_a_trial"),
+            models.UniqueConstraint(fields=("asked",), condition=Q(state__in=OPEN), name="backtest_one_open_per_request"),
+        )
+        indexes = (models.Index(fields=("data_path", "state"), name="backtest_of_data"),)
+
+    def __str__(self) -> str:
+        return f"backtest {self.pk} of {self.config}, {self.state}"

@@ -1,0 +1,107 @@
+"""/results/N/: what a backtest came to, what speaks against it, its trades and its files.  Reading only."""
+
+from typing import Any
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from desk.accounts.roles import may
+from desk.dashboard.pages.reports import number
+from desk.research import reading, runs
+from desk.research.models import DONE
+from desk.research.views import found_run, run_values
+from marketdata.core.units import micros_from_text
+from trading.run.backtest.judged import WORDS
+
+PAGE = 50
+SIGNS = {"passed": ("ok", "●"), "failed": ("bad", "■"), "no_data": ("bad", "■"), "not_applicable": ("dim", "○")}
+
+
+@require_GET
+@never_cache
+def result(request: HttpRequest, run_id: int) -> HttpResponse:
+    """One result; `?from=50` further trades.  One whose files are gone says so."""
+    run = found_run(run_id)
+    if run.state != DONE:
+        raise Http404("no such result")
+    context: dict[str, Any] = {
+        "page": "research",
+        "run": run_values(run),
+        "fault": reading.fault_of(run),
+        "may_delete": may(request.user, "delete"),
+        "files": [{"name": name, "bytes": size, "sha256": digest} for name, (size, digest) in run.files.items()],
+        "now": timezone.now(),
+    }
+    if not context["fault"]:
+        context |= _shown(run, number(request.GET.get("from")) or 0)
+    return render(request, "research/result.html", context, status=410 if context["fault"] else 200)
+
+
+def _shown(run: Any, first: int) -> dict[str, Any]:
+    """What the files say."""
+    values, trades = reading.summary_of(run), reading.trades_of(run)
+    nets = reading.nets_of(trades)
+    start = micros_from_text(values["capital"]["start"])
+    interval = reading.net_interval(trades, nets, values["period"]["sessions"])
+    return {
+        "summary": values,
+        "net_micros": micros_from_text(values["trades"]["net"]),
+        "gross_micros": micros_from_text(values["trades"]["gross"]),
+        "commission_micros": micros_from_text(values["costs"]["commission"]),
+        "slippage_micros": micros_from_text(values["costs"]["slippage"]),
+        "fall_micros": micros_from_text(values["drawdown"]["usd"]),
+        "interval": interval,
+        "low_micros": None if interval.low is None else round(interval.low),
+        "high_micros": None if interval.high is None else round(interval.high),
+        "mean_micros": None if interval.value.value is None else round(interval.value.value),
+        "verdicts": verdicts(values["criticism"]),
+        "stress": [
+            {**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]
+        ],
+        "picture": reading.picture([reading.curve_of(run)], start / 1_000_000),
+        "bins": reading.distribution(nets),
+        "heat": reading.heat(trades, nets),
+        "hours": [f"{hour:02d}" for hour in range(24)],
+        "trades": [
+            {**row, "net_micros": int(net)}
+            for row, net in zip(trades[first : first + PAGE].to_dicts(), nets[first : first + PAGE], strict=True)
+        ],
+        "trade_count": len(nets),
+        "first": first,
+        "next": first + PAGE if len(nets) > first + PAGE else None,
+    }
+
+
+def verdicts(criticism: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the criticism: what stands in the way first, what has no bound last."""
+    order = [*SIGNS]
+    rows = []
+    for row in criticism["rows"]:
+        tone, sign = SIGNS.get(row["state"], ("dim", "·"))
+        rows.append(
+            {**row, "tone": tone, "sign": sign, "word": WORDS.get(row["state"], "told").lower(),
+             "blocks": row["name"] in criticism["blocked_by"]}  # fmt: skip
+        )
+    rows.sort(key=lambda row: (not row["blocks"], order.index(row["state"]) if row["state"] in order else len(order)))
+    return rows
+
+
+@require_GET
+@never_cache
+def download(request: HttpRequest, run_id: int, name: str) -> HttpResponseBase:
+    """One file of a result as it was written."""
+    run = found_run(run_id)
+    if name not in runs.FILES or run.state != DONE:
+        raise Http404("no such file")
+    if fault := reading.fault_of(run):
+        return HttpResponse(f"Result {run_id} cannot be given: {fault}.\n", status=410, content_type="text/plain")
+    kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
+    answer = FileResponse(
+        open(runs.folder_of(run) / name, "rb"), as_attachment=True, filename=f"backtest-{run_id}-{name}", content_type=kind
+    )
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer

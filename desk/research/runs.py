@@ -1,0 +1,295 @@
+"""Backtests as batch jobs: ask, run, cancel, look, delete.  The row is the job's only voice; the page polls it.
+
+The work is `manage.py backtest` in a process of its own: the command writes a whole result or none, and dies with its
+worker.  A run without a sign of life is shown as failed.  A killed one left nothing and is asked for again, from the
+start: it is the same result.  Called by the pages and by the Celery task.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import Error as DatabaseFault
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from desk.jitcache import BASE
+from desk.research import strategies
+from desk.research.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, BacktestRun
+from marketdata.models import DataSet
+from marketdata.services import leave_dead_connection
+from trading.run.backtest.codehash import code_hash
+
+BEAT_S = 0.5
+LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
+QUEUE_S = 4 * 3600  # imports, drills and other backtests may be before it
+CANCEL_S = 30.0  # a command that does not end by itself is ended
+DETAIL_MAX = 1000
+ENDED = "its process ended without a result; nothing of it is left: run it again"
+FILES = ("trades.csv", "equity.csv", "summary.json")
+
+
+class Request(NamedTuple):
+    """What decides a result; `seed` and `elsewhere` what the criticism draws and counts."""
+
+    config: str
+    symbol: str
+    strategy: str
+    changes: list[str]
+    first: str
+    last: str
+    seed: int
+    elsewhere: int
+
+
+def folder_of(run: BacktestRun) -> Path:
+    """Where a result's files are."""
+    return Path(settings.VAR) / "results" / f"backtest-{run.pk}"
+
+
+def lost(run: BacktestRun) -> str:
+    """Why nobody has an open run any more; empty while somebody does, or may yet."""
+    now = timezone.now()
+    if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
+        return ENDED
+    if run.state == WAITING and run.asked_at < now - timedelta(seconds=QUEUE_S):
+        return "no batch worker took it: is the desk running?"
+    return ""
+
+
+def looked(run: BacktestRun) -> BacktestRun:
+    """The run as it is shown: one that lost its process is failed.  Nothing is written."""
+    if why := lost(run):
+        run.state, run.detail = FAILED, why
+    return run
+
+
+def left_s(run: BacktestRun) -> int | None:
+    """Seconds until the present pass over the bars ends, at its rate so far; None while that is not known."""
+    if run.state != RUNNING or run.started_at is None or not 0 < run.done < run.total:
+        return None
+    passed = (run.beat_at - run.started_at).total_seconds()
+    return -int(-passed * (run.total - run.done) // run.done)
+
+
+# asking
+
+
+def ask(data_set: DataSet, request: Request, by: str, queue: Callable[[int], str]) -> BacktestRun:
+    """A new run, put into the queue; the open one of the same request, where there is one.
+
+    `queue(run id)` says why it could not be queued: that fails the run at once.
+    """
+    for open_run in BacktestRun.objects.filter(state__in=OPEN):
+        if why := lost(open_run):
+            _end(open_run.pk, FAILED, detail=why)
+    trial = _digest(data_set.path, _code(request.strategy), *request[:6])
+    asked = _digest(trial, request.seed, request.elsewhere)
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            run = BacktestRun.objects.create(
+                data_set=data_set, data_path=data_set.path, trial=trial, asked=asked, by=by, asked_at=now, beat_at=now,
+                **request._asdict(),
+            )  # fmt: skip
+    except IntegrityError:
+        found = BacktestRun.objects.filter(asked=asked, state__in=OPEN).first()
+        if found is None:
+            raise
+        return found
+    if fault := queue(run.pk):
+        _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
+        run.refresh_from_db()
+    return run
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _code(words: str) -> str:
+    """Hash of a strategy's code; other code is another trial."""
+    offer = strategies.offered().get(words)
+    return code_hash(str(offer.path)) if offer else ""
+
+
+def trials_of(run: BacktestRun) -> int:
+    """Different trials that this desk ran on the same data, this one and those told of included.  Deleted ones count."""
+    others = BacktestRun.objects.filter(data_path=run.data_path, state=DONE).exclude(trial=run.trial)
+    return others.values("trial").distinct().count() + 1 + run.elsewhere
+
+
+def cancel(run_id: int, by: str) -> bool:
+    """Ask a run to end: one that waits ends here, one at work within seconds.  False: it is over."""
+    if BacktestRun.objects.filter(pk=run_id, state=WAITING).update(
+        state=CANCELLED, finished_at=timezone.now(), cancel_asked_by=by, detail=f"cancelled by {by} before it began"
+    ):
+        return True
+    run = BacktestRun.objects.filter(pk=run_id, state=RUNNING).first()
+    if run is None:
+        return False
+    if why := lost(run):
+        return _end(run_id, FAILED, detail=why)
+    return bool(BacktestRun.objects.filter(pk=run_id, state=RUNNING).update(cancel_asked_by=by))
+
+
+def _end(run_id: int, state: str, **fields: Any) -> bool:
+    leave_dead_connection()
+    fields["detail"] = str(fields.get("detail", ""))[:DETAIL_MAX]
+    rows = BacktestRun.objects.filter(pk=run_id, state__in=OPEN)
+    return bool(rows.update(state=state, finished_at=timezone.now(), **fields))
+
+
+# running
+
+
+def command_of(run: BacktestRun) -> list[str]:
+    """The words of `manage.py backtest`."""
+    words = [
+        sys.executable, str(BASE / "manage.py"), "backtest", "--config", run.config, "--data", str(run.data_set_id),
+        "--symbol", run.symbol, "--strategy", run.strategy, "--out", str(folder_of(run)), "--trials", str(run.trials),
+        "--seed", str(run.seed), "--overwrite", "--json", "--progress-lines",
+    ]  # fmt: skip
+    words += [f"--set={change}" for change in run.changes]
+    return words + [f"--{name}={day}" for name, day in (("from", run.first), ("to", run.last)) if day]
+
+
+def run(run_id: int) -> str:
+    """Do the work of a waiting run.  Returns the state in which it ended, "" if it was not waiting."""
+    now = timezone.now()
+    if not BacktestRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
+        return ""
+    row = BacktestRun.objects.get(pk=run_id)
+    row.trials = trials_of(row)
+    BacktestRun.objects.filter(pk=run_id).update(trials=row.trials)
+    try:
+        _clear(folder_of(row))
+        status, told = _work(row)
+        if status == 0:
+            files, figures = _result(folder_of(row))
+            _end(run_id, DONE, files=files, figures=figures)
+        elif row_cancelled(run_id):
+            _end(run_id, CANCELLED, detail="cancelled; nothing was written")
+        else:
+            _end(run_id, FAILED, detail=told or f"the command ended with {status}; nothing was written")
+    except Exception as error:
+        _end(run_id, FAILED, detail=f"{type(error).__name__}: {error}")
+        raise
+    return str(BacktestRun.objects.values_list("state", flat=True).get(pk=run_id))
+
+
+def row_cancelled(run_id: int) -> bool:
+    """Whether somebody asked for its end, or closed it."""
+    leave_dead_connection()
+    return not BacktestRun.objects.filter(pk=run_id, state=RUNNING, cancel_asked_by="").exists()
+
+
+def _clear(folder: Path) -> None:
+    """What a killed run left beside the place of its result."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    strategies.folder().mkdir(parents=True, exist_ok=True)
+    for path in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _work(row: BacktestRun) -> tuple[int, str]:
+    """(exit status, last sentence of the command).  Signs of life and progress go into the row meanwhile."""
+    wrapper = [sys.executable, "-m", "desk.ops.child", "--signal", "SIGTERM", "--"]
+    paths = [str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    child = subprocess.Popen(
+        [*wrapper, *command_of(row)],
+        cwd=strategies.folder(),  # where a strategy of one's own is found
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    heard = _Heard()
+    listener = threading.Thread(target=heard.listen, args=(child.stderr,), daemon=True)
+    listener.start()
+    ends_s: float | None = None
+    try:
+        while child.poll() is None:
+            try:
+                child.wait(BEAT_S)
+            except subprocess.TimeoutExpired:
+                pass
+            if _beat(row.pk, heard) and ends_s is None:
+                child.send_signal(signal.SIGINT)
+                ends_s = time.monotonic() + CANCEL_S
+            elif ends_s is not None and time.monotonic() > ends_s:
+                child.kill()
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        listener.join()
+    return child.returncode, heard.last.removeprefix("CommandError: ")
+
+
+class _Heard:
+    """What a command says on its standard error: lines of progress, and a sentence at the end."""
+
+    def __init__(self) -> None:
+        self.done, self.total, self.words, self.last = 0, 0, "", ""
+
+    def listen(self, stream: Any) -> None:
+        for line in stream:
+            text = line.strip()
+            if text.startswith('{"done"'):
+                found = json.loads(text)
+                self.done, self.total, self.words = found["done"], found["total"], found["words"]
+            elif text:
+                self.last = text
+
+
+def _beat(run_id: int, heard: _Heard) -> bool:
+    """A sign of life; True when the run is to end.  A database that does not answer is no reason to stop."""
+    try:
+        leave_dead_connection()
+        mine = BacktestRun.objects.filter(pk=run_id, state=RUNNING)
+        held = mine.update(beat_at=timezone.now(), done=heard.done, total=heard.total, words=heard.words[:200])
+        return not held or mine.exclude(cancel_asked_by="").exists()
+    except DatabaseFault:
+        return False
+
+
+def _result(folder: Path) -> tuple[dict[str, list[object]], dict[str, Any]]:
+    """Manifest, and the figures of lists, of a whole result."""
+    files: dict[str, list[object]] = {}
+    for name in FILES:
+        with open(folder / name, "rb") as file:
+            files[name] = [(folder / name).stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+    values = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return files, {
+        "net": values["trades"]["net"],
+        "trades": values["trades"]["count"],
+        "sharpe": values["returns"]["sharpe"],
+        "drawdown_pct": values["drawdown"]["pct"],
+        "bars": values["period"]["bars"],
+        "config_hash": values["run"]["config_hash"],
+        "data_hash": values["run"]["data_hash"],
+        "blocked_by": values["criticism"]["blocked_by"],
+    }
+
+
+def delete_files(run_id: int, by: str, told: Callable[[BacktestRun], None]) -> BacktestRun:
+    """Take a result's files away for good; its row stays, a trial.  Raises BacktestRun.DoesNotExist, OSError."""
+    with transaction.atomic():
+        row = BacktestRun.objects.select_for_update().get(pk=run_id, state=DONE, deleted_at=None)
+        BacktestRun.objects.filter(pk=run_id).update(deleted_by=by, deleted_at=timezone.now())
+        told(row)
+    if folder_of(row).exists():
+        shutil.rmtree(folder_of(row))
+    return row

@@ -1,0 +1,68 @@
+"""The strategies that a page may name: functions of the examples and of the files in `settings.STRATEGIES`.
+
+Files are read, never imported here: a person's code runs in the backtest's own process alone.  No address can name a
+module that is not on this list.
+"""
+
+import ast
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+
+from trading.studies import examples
+
+FILES_MAX = 200
+
+
+class Offer(NamedTuple):
+    """`words` as the command takes them, the file, the arguments with their defaults, the first line of its text."""
+
+    words: str
+    path: Path
+    arguments: tuple[str, ...]
+    about: str
+
+
+def folder() -> Path:
+    """Where a desk's own strategies lie."""
+    return Path(settings.STRATEGIES)
+
+
+def offered() -> dict[str, Offer]:
+    """By their words, the desk's own first.  What cannot be read or parsed offers nothing."""
+    found: dict[str, Offer] = {}
+    place = folder()
+    own = sorted(place.glob("*.py"))[:FILES_MAX] if place.is_dir() else []
+    for module, path in [*((path.stem, path) for path in own), (examples.__name__, Path(examples.__file__))]:
+        if all(part.isidentifier() for part in module.split(".")):
+            found |= {offer.words: offer for offer in _functions(module, path)}
+    return found
+
+
+def _functions(module: str, path: Path) -> list[Offer]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    return [
+        Offer(f"{module}:{node.name}", path, _arguments(node), (ast.get_docstring(node) or "").partition("\n")[0])
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and _takes_bars(node)
+    ]
+
+
+def _takes_bars(node: ast.FunctionDef) -> bool:
+    """A strategy is a function whose first argument is `bars`."""
+    named = [*node.args.posonlyargs, *node.args.args]
+    return bool(named) and named[0].arg == "bars"
+
+
+def _arguments(node: ast.FunctionDef) -> tuple[str, ...]:
+    named = [*node.args.posonlyargs, *node.args.args][1:]
+    first = len(named) - len(node.args.defaults)
+    given = {named[first + k].arg: ast.unparse(value) for k, value in enumerate(node.args.defaults) if first + k >= 0}
+    alone = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    given |= {item.arg: ast.unparse(value) for item, value in alone if value is not None}
+    names = [item.arg for item in (*named, *node.args.kwonlyargs)]
+    return tuple(f"strategy.{name}={given[name]}" if name in given else f"strategy.{name}=…" for name in names)

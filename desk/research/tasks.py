@@ -1,0 +1,13 @@
+"""The Celery task of this room, thin.  A message that comes twice finds the run taken."""
+
+from typing import Any
+
+from celery import shared_task
+
+
+@shared_task(name="desk.research.tasks.run_backtest", ignore_result=True, acks_late=False)
+def run_backtest(*, run_id: int, **_: Any) -> str:
+    """Run one backtest that a page asked for."""
+    from desk.research import runs
+
+    return runs.run(run_id)

@@ -1,0 +1,18 @@
+"""Addresses of the backtest pages; included at the root by desk.urls."""
+
+from django.urls import path
+
+from desk.research import comparing, deleting, results, starting, views
+
+urlpatterns = [
+    path("backtests/", views.backtests, name="backtests"),
+    path("backtests/new/", starting.new, name="backtest-new"),
+    path("backtests/start/", starting.start, name="backtest-start"),
+    path("backtests/<int:run_id>/", views.run, name="backtest-run"),
+    path("backtests/<int:run_id>/cancel/", views.cancel, name="backtest-cancel"),
+    path("backtests/<int:run_id>/again/", starting.again, name="backtest-again"),
+    path("results/<int:run_id>/", results.result, name="result"),
+    path("results/<int:run_id>/delete/", deleting.delete, name="result-delete"),
+    path("results/<int:run_id>/<str:name>", results.download, name="result-file"),
+    path("compare/", comparing.compare, name="result-compare"),
+]
