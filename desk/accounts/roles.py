@@ -31,7 +31,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
-    OPERATOR: "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history and runs backtests",
+    OPERATOR: (
+        "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history and runs backtests"
+    ),
     ADMIN: "may do all: also loosen, unlock after a kill, delete data, and give roles",
 }
 

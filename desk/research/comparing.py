@@ -38,8 +38,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "ids": ids,
         "faults": [*faults.items(), *((k, "there is no such result") for k in ids if k not in by_id)],
         "offered": [
-            run_values(run)
-            for run in BacktestRun.objects.filter(state=DONE, deleted_at=None).order_by("-id")[:OFFERED]
+            run_values(run) for run in BacktestRun.objects.filter(state=DONE, deleted_at=None).order_by("-id")[:OFFERED]
         ],
         "now": timezone.now(),
     }
@@ -58,7 +57,9 @@ def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
         "shown": [run_values(run) for run in shown],
         "differing": [(name, row) for name, row in rows if len(set(row)) > 1],
         "same": [(name, row[0]) for name, row in rows if len(set(row)) == 1],
-        "metrics": [(f"{part} {name}".replace("_", " "), [_text(v[part][name]) for v in values]) for part, name in METRICS],
+        "metrics": [
+            (f"{part} {name}".replace("_", " "), [_text(v[part][name]) for v in values]) for part, name in METRICS
+        ],
         "blocked": [", ".join(v["criticism"]["blocked_by"]) or "nothing" for v in values],
         "picture": reading.picture([reading.curve_of(run) for run in shown], start),
     }

@@ -15,7 +15,9 @@ class BacktestRun(models.Model):
     """One backtest as a batch job.  Times of the market are trading days as text; money is exact text of the files."""
 
     data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, related_name="backtests")
-    data_path = models.CharField(max_length=500, help_text="the data set's name in the store, made of its source's hash")
+    data_path = models.CharField(
+        max_length=500, help_text="the data set's name in the store, made of its source's hash"
+    )
     config = models.CharField(max_length=80, help_text="version, like mes-topstep@3")
     symbol = models.CharField(max_length=16)
     strategy = models.CharField(max_length=200, help_text="module:function")
@@ -51,7 +53,9 @@ class BacktestRun(models.Model):
                 name="backtest_figures_sane",
             ),
             models.CheckConstraint(condition=~Q(state=DONE) | Q(trials__gte=1), name="backtest_result_is_a_trial"),
-            models.UniqueConstraint(fields=("asked",), condition=Q(state__in=OPEN), name="backtest_one_open_per_request"),
+            models.UniqueConstraint(
+                fields=("asked",), condition=Q(state__in=OPEN), name="backtest_one_open_per_request"
+            ),
         )
         indexes = (models.Index(fields=("data_path", "state"), name="backtest_of_data"),)
 

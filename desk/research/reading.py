@@ -161,8 +161,16 @@ def distribution(nets: np.ndarray) -> list[Bin]:
         tall = (HEIGHT - EDGE) * count / most
         tone = "up" if edges[k] >= -1e-9 else "down"
         found.append(
-            Bin(float(edges[k]), float(edges[k + 1]), count, round(k * width + 1, 1), round(HEIGHT - tall, 1),
-                round(width - 2, 1), round(tall, 1), tone)  # fmt: skip
+            Bin(
+                float(edges[k]),
+                float(edges[k + 1]),
+                count,
+                round(k * width + 1, 1),
+                round(HEIGHT - tall, 1),
+                round(width - 2, 1),
+                round(tall, 1),
+                tone,
+            )
         )
     return found
 
@@ -187,6 +195,6 @@ def heat(trades: pl.DataFrame, nets: np.ndarray) -> list[tuple[str, list[Cell]]]
 
 
 def net_interval(trades: pl.DataFrame, nets: np.ndarray, sessions: int) -> Interval:
-    """MES-METRIC-13: mean net per trade in micros, whole trading days drawn anew; days without a trade are drawn too."""
+    """MES-METRIC-13: mean net per trade in micros, whole trading days drawn anew, those without a trade too."""
     _, day = np.unique(np.array(trades["trading_day"].to_list()), return_inverse=True)
     return mean_net_interval(nets, day.astype(np.int64), max(sessions, int(day.max(initial=-1)) + 1))

@@ -59,9 +59,7 @@ def _shown(run: Any, first: int) -> dict[str, Any]:
         "high_micros": None if interval.high is None else round(interval.high),
         "mean_micros": None if interval.value.value is None else round(interval.value.value),
         "verdicts": verdicts(values["criticism"]),
-        "stress": [
-            {**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]
-        ],
+        "stress": [{**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]],
         "picture": reading.picture([reading.curve_of(run)], start / 1_000_000),
         "bins": reading.distribution(nets),
         "heat": reading.heat(trades, nets),
@@ -83,8 +81,13 @@ def verdicts(criticism: dict[str, Any]) -> list[dict[str, Any]]:
     for row in criticism["rows"]:
         tone, sign = SIGNS.get(row["state"], ("dim", "·"))
         rows.append(
-            {**row, "tone": tone, "sign": sign, "word": WORDS.get(row["state"], "told").lower(),
-             "blocks": row["name"] in criticism["blocked_by"]}  # fmt: skip
+            {
+                **row,
+                "tone": tone,
+                "sign": sign,
+                "word": WORDS.get(row["state"], "told").lower(),
+                "blocks": row["name"] in criticism["blocked_by"],
+            }
         )
     rows.sort(key=lambda row: (not row["blocks"], order.index(row["state"]) if row["state"] in order else len(order)))
     return rows
@@ -101,7 +104,10 @@ def download(request: HttpRequest, run_id: int, name: str) -> HttpResponseBase:
         return HttpResponse(f"Result {run_id} cannot be given: {fault}.\n", status=410, content_type="text/plain")
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
     answer = FileResponse(
-        open(runs.folder_of(run) / name, "rb"), as_attachment=True, filename=f"backtest-{run_id}-{name}", content_type=kind
+        open(runs.folder_of(run) / name, "rb"),  # noqa: SIM115 - the answer closes it
+        as_attachment=True,
+        filename=f"backtest-{run_id}-{name}",
+        content_type=kind,
     )
     answer["X-Content-Type-Options"] = "nosniff"
     return answer

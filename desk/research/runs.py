@@ -5,6 +5,7 @@ worker.  A run without a sign of life is shown as failed.  A killed one left not
 start: it is the same result.  Called by the pages and by the Celery task.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -125,7 +126,7 @@ def _code(words: str) -> str:
 
 
 def trials_of(run: BacktestRun) -> int:
-    """Different trials that this desk ran on the same data, this one and those told of included.  Deleted ones count."""
+    """Different trials on the same data, this one, deleted ones and those told of included (N11)."""
     others = BacktestRun.objects.filter(data_path=run.data_path, state=DONE).exclude(trial=run.trial)
     return others.values("trial").distinct().count() + 1 + run.elsewhere
 
@@ -221,10 +222,8 @@ def _work(row: BacktestRun) -> tuple[int, str]:
     ends_s: float | None = None
     try:
         while child.poll() is None:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(BEAT_S)
-            except subprocess.TimeoutExpired:
-                pass
             if _beat(row.pk, heard) and ends_s is None:
                 child.send_signal(signal.SIGINT)
                 ends_s = time.monotonic() + CANCEL_S

@@ -23,7 +23,6 @@ from desk.research.forms import BacktestForm
 from desk.research.models import DONE, BacktestRun
 from marketdata.core.instruments import instrument
 from marketdata.feeds.options import parse_options
-from marketdata.models import DataSet
 from marketdata.selectors import data_set_path
 from trading.management.history import STRATEGY, bounds, changes_of, refusals
 
@@ -63,9 +62,7 @@ def _judged(request: HttpRequest, form: BacktestForm) -> HttpResponse:
         return _page(request, form, fault=str(refusal))
 
 
-def _page(
-    request: HttpRequest, form: BacktestForm, *, size: Estimate | None = None, fault: str = ""
-) -> HttpResponse:
+def _page(request: HttpRequest, form: BacktestForm, *, size: Estimate | None = None, fault: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         "page": "research",
         "form": form,
@@ -116,9 +113,7 @@ def _estimated(form: BacktestForm) -> Estimate:
 
 def _seconds(rows: int) -> int | None:
     """By the last backtest of this desk: its wall clock over its rows, start and criticism included."""
-    last = (
-        BacktestRun.objects.filter(state=DONE, total__gt=0, finished_at__gt=F("started_at")).order_by("-id").first()
-    )
+    last = BacktestRun.objects.filter(state=DONE, total__gt=0, finished_at__gt=F("started_at")).order_by("-id").first()
     if last is None or last.finished_at is None or last.started_at is None:
         return None
     return max(1, round((last.finished_at - last.started_at).total_seconds() * rows / last.total))

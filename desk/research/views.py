@@ -1,4 +1,4 @@
-"""/backtests/ and /backtests/N/: what was asked for, what is at work, what came of it.  Filters stand in the address."""
+"""/backtests/ and /backtests/N/: what was asked for, what is at work, what came of it.  Filters are in the address."""
 
 from datetime import date
 from typing import Any

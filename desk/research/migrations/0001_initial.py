@@ -5,50 +5,115 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('marketdata', '0002_import_run'),
+        ("marketdata", "0002_import_run"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BacktestRun',
+            name="BacktestRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('data_path', models.CharField(help_text="the data set's name in the store, made of its source's hash", max_length=500)),
-                ('config', models.CharField(help_text='version, like mes-topstep@3', max_length=80)),
-                ('symbol', models.CharField(max_length=16)),
-                ('strategy', models.CharField(help_text='module:function', max_length=200)),
-                ('changes', models.JSONField(default=list, help_text='PATH=VALUE of configuration and function')),
-                ('first', models.CharField(blank=True, help_text='first trading day', max_length=10)),
-                ('last', models.CharField(blank=True, help_text='last trading day, included', max_length=10)),
-                ('seed', models.BigIntegerField(default=1)),
-                ('elsewhere', models.BigIntegerField(default=0, help_text='trials on these data that this desk does not know of')),
-                ('trial', models.CharField(help_text='sha256 of what decides the result: the same trial counts once', max_length=64)),
-                ('asked', models.CharField(help_text='the same with seed and number of trials', max_length=64)),
-                ('trials', models.BigIntegerField(default=0, help_text='as counted when it began, this one included')),
-                ('by', models.CharField(max_length=150)),
-                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='waiting', max_length=10)),
-                ('asked_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('beat_at', models.DateTimeField(help_text='last sign of life of whoever has it')),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('done', models.BigIntegerField(default=0)),
-                ('total', models.BigIntegerField(default=0)),
-                ('words', models.CharField(blank=True, help_text='how far it is, as the command says it', max_length=200)),
-                ('cancel_asked_by', models.CharField(blank=True, max_length=150)),
-                ('detail', models.CharField(blank=True, help_text='why it failed or ended early', max_length=1000)),
-                ('files', models.JSONField(default=dict, help_text='the manifest: name → [bytes, sha256]')),
-                ('figures', models.JSONField(default=dict, help_text='net, trades, sharpe, drawdown, blocked_by: for lists')),
-                ('deleted_by', models.CharField(blank=True, max_length=150)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('data_set', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='backtests', to='marketdata.dataset')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "data_path",
+                    models.CharField(
+                        help_text="the data set's name in the store, made of its source's hash", max_length=500
+                    ),
+                ),
+                ("config", models.CharField(help_text="version, like mes-topstep@3", max_length=80)),
+                ("symbol", models.CharField(max_length=16)),
+                ("strategy", models.CharField(help_text="module:function", max_length=200)),
+                ("changes", models.JSONField(default=list, help_text="PATH=VALUE of configuration and function")),
+                ("first", models.CharField(blank=True, help_text="first trading day", max_length=10)),
+                ("last", models.CharField(blank=True, help_text="last trading day, included", max_length=10)),
+                ("seed", models.BigIntegerField(default=1)),
+                (
+                    "elsewhere",
+                    models.BigIntegerField(default=0, help_text="trials on these data that this desk does not know of"),
+                ),
+                (
+                    "trial",
+                    models.CharField(
+                        help_text="sha256 of what decides the result: the same trial counts once", max_length=64
+                    ),
+                ),
+                ("asked", models.CharField(help_text="the same with seed and number of trials", max_length=64)),
+                ("trials", models.BigIntegerField(default=0, help_text="as counted when it began, this one included")),
+                ("by", models.CharField(max_length=150)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "Waiting"),
+                            ("running", "Running"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="waiting",
+                        max_length=10,
+                    ),
+                ),
+                ("asked_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("beat_at", models.DateTimeField(help_text="last sign of life of whoever has it")),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("done", models.BigIntegerField(default=0)),
+                ("total", models.BigIntegerField(default=0)),
+                (
+                    "words",
+                    models.CharField(blank=True, help_text="how far it is, as the command says it", max_length=200),
+                ),
+                ("cancel_asked_by", models.CharField(blank=True, max_length=150)),
+                ("detail", models.CharField(blank=True, help_text="why it failed or ended early", max_length=1000)),
+                ("files", models.JSONField(default=dict, help_text="the manifest: name → [bytes, sha256]")),
+                (
+                    "figures",
+                    models.JSONField(default=dict, help_text="net, trades, sharpe, drawdown, blocked_by: for lists"),
+                ),
+                ("deleted_by", models.CharField(blank=True, max_length=150)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "data_set",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="backtests",
+                        to="marketdata.dataset",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['data_path', 'state'], name='backtest_of_data')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'running', 'done', 'failed', 'cancelled'])), name='backtest_state_known'), models.CheckConstraint(condition=models.Q(('done__gte', 0), ('elsewhere__gte', 0), ('seed__gte', 0), ('total__gte', 0), ('trials__gte', 0)), name='backtest_figures_sane'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'done'), _negated=True), ('trials__gte', 1), _connector='OR'), name='backtest_result_is_a_trial'), models.UniqueConstraint(condition=models.Q(('state__in', ('waiting', 'running'))), fields=('asked',), name='backtest_one_open_per_request')],
+                "indexes": [models.Index(fields=["data_path", "state"], name="backtest_of_data")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "running", "done", "failed", "cancelled"])),
+                        name="backtest_state_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("done__gte", 0),
+                            ("elsewhere__gte", 0),
+                            ("seed__gte", 0),
+                            ("total__gte", 0),
+                            ("trials__gte", 0),
+                        ),
+                        name="backtest_figures_sane",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "done"), _negated=True), ("trials__gte", 1), _connector="OR"
+                        ),
+                        name="backtest_result_is_a_trial",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state__in", ("waiting", "running"))),
+                        fields=("asked",),
+                        name="backtest_one_open_per_request",
+                    ),
+                ],
             },
         ),
     ]

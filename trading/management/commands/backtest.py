@@ -45,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=1, help="of everything that the criticism draws (1)")
         parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in --out")
         parser.add_argument("--json", action="store_true", help="print the summary as JSON and nothing else")
-        parser.add_argument("--progress-lines", action="store_true", help="tell progress to a program, on standard error")
+        parser.add_argument("--progress-lines", action="store_true", help="tell a program how far it is, on stderr")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit status 0 when the files stand, 1 for a refusal, 130 for Ctrl-C."""

@@ -1,0 +1,206 @@
+"""Backtests as jobs over the database: asked once, counted as trials, cancelled, lost, deleted; who may what."""
+
+import hashlib
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
+from desk.audit.models import AuditRecord
+from desk.research import runs, strategies
+from desk.research.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, BacktestRun
+from desk.research.reading import distribution, fault_of, line
+from marketdata import imports
+from marketdata.models import DataSet
+from tests.data.kit import asked as import_asked
+from tests.data.kit import signed_in, text_of
+from tests.data.recordings import minutes
+from tests.web.seed import PASSWORD
+from trading.configs import ship
+
+pytestmark = pytest.mark.django_db
+DIPS = "trading.studies.examples:dips"
+ASKED = runs.Request("demo-mes@1", "MES", DIPS, [], "", "", 1, 0)
+
+
+@pytest.fixture
+def stored(tmp_path: Path, settings: Any) -> DataSet:
+    """Seven days of minutes, in a runtime folder of the test's own."""
+    settings.VAR = tmp_path / "var"
+    settings.STRATEGIES = tmp_path / "strategies"
+    settings.IMPORT_FOLDERS = [tmp_path]
+    minutes(tmp_path / "ES_1min.csv")
+    run = imports.ask(import_asked("ES_1min.csv"), 2000, "olga", lambda run_id: "")
+    assert imports.run(run.pk) == imports.DONE
+    ship()
+    return DataSet.objects.get()
+
+
+def ask(stored: DataSet, **other: Any) -> BacktestRun:
+    return runs.ask(stored, ASKED._replace(**other), "olga", lambda run_id: "")
+
+
+def finish(run: BacktestRun, **other: Any) -> BacktestRun:
+    """A result with three small files and their manifest."""
+    folder = runs.folder_of(run)
+    folder.mkdir(parents=True)
+    files = {}
+    for name in runs.FILES:
+        (folder / name).write_text(name)
+        files[name] = [len(name), hashlib.sha256(name.encode()).hexdigest()]
+    fields = {"state": DONE, "finished_at": timezone.now(), "files": files, "trials": 1, **other}
+    BacktestRun.objects.filter(pk=run.pk).update(**fields)
+    run.refresh_from_db()
+    return run
+
+
+def test_the_same_open_request_is_one_run_and_an_unheard_queue_fails_it(stored: DataSet) -> None:
+    first = ask(stored)
+    assert ask(stored).pk == first.pk and ask(stored, seed=2).pk != first.pk
+    broken = runs.ask(stored, ASKED._replace(seed=3), "olga", lambda run_id: "connection refused")
+    assert broken.state == FAILED and "connection refused" in broken.detail
+
+
+def test_every_different_trial_on_the_same_data_counts_and_goes_on_counting_when_deleted(stored: DataSet) -> None:
+    """N11: other values are other trials, another seed is not; what is told of elsewhere is added."""
+    assert runs.trials_of(ask(stored)) == 1
+    finish(ask(stored))
+    finish(ask(stored, changes=["strategy.depth=4"]))
+    assert runs.trials_of(ask(stored, seed=9)) == 2, "the same trial, drawn with another seed"
+    third = ask(stored, changes=["strategy.depth=5"], elsewhere=10)
+    assert runs.trials_of(third) == 13
+    for row in BacktestRun.objects.filter(state=DONE):
+        runs.delete_files(row.pk, "alice", lambda row: None)
+        assert not runs.folder_of(row).exists()
+    assert runs.trials_of(third) == 13
+
+
+def test_another_code_of_a_strategy_is_another_trial(stored: DataSet) -> None:
+    strategies.folder().mkdir()
+    file = strategies.folder() / "mine.py"
+    file.write_text("def decide(bars, depth=2):\n    return bars.close * 0\n")
+    first = ask(stored, strategy="mine:decide")
+    file.write_text("def decide(bars, depth=3):\n    return bars.close * 0\n")
+    assert ask(stored, strategy="mine:decide").trial != first.trial
+
+
+def test_strategies_are_read_and_never_imported(stored: DataSet) -> None:
+    place = strategies.folder()
+    place.mkdir()
+    (place / "evil.py").write_text(
+        "raise SystemExit\ndef decide(bars):\n    return 1\ndef _own(bars): ...\ndef no(x): ...\n"
+    )
+    (place / "broken.py").write_text("def (")
+    (place / "not-a-name.py").write_text("def decide(bars): ...\n")
+    found = strategies.offered()
+    assert [*found] == ["evil:decide", DIPS, "trading.studies.examples:crossing"]
+    assert found[DIPS].arguments == ("strategy.depth=3", "strategy.lookback=10")
+
+
+def test_a_run_that_lost_its_process_is_shown_as_failed_and_can_be_asked_for_again(stored: DataSet) -> None:
+    run = ask(stored)
+    long_ago = timezone.now() - timedelta(seconds=runs.LOST_S + 60)
+    BacktestRun.objects.filter(pk=run.pk).update(state=RUNNING, started_at=long_ago, beat_at=long_ago)
+    run.refresh_from_db()
+    assert runs.looked(run).state == FAILED and "run it again" in run.detail
+    again = ask(stored)
+    assert again.pk != run.pk and again.state == WAITING
+    assert BacktestRun.objects.get(pk=run.pk).state == FAILED, "closed by who asked next"
+
+
+def test_a_waiting_run_ends_at_once_and_is_not_taken_by_the_worker(stored: DataSet) -> None:
+    run = ask(stored)
+    assert runs.cancel(run.pk, "olga") and runs.run(run.pk) == ""
+    assert BacktestRun.objects.get(pk=run.pk).state == CANCELLED
+    assert not runs.cancel(run.pk, "olga"), "it is over"
+
+
+def test_a_result_whose_files_are_gone_or_changed_says_so(client: Client, stored: DataSet) -> None:
+    run = finish(ask(stored))
+    assert fault_of(run) == ""
+    (runs.folder_of(run) / "summary.json").write_text("summary_json")
+    assert "changed behind the desk's back" in fault_of(run)
+    (runs.folder_of(run) / "equity.csv").unlink()
+    page = text_of(signed_in(client, "victor", VIEWER), f"/results/{run.pk}/", 410)
+    assert "its file equity.csv is gone" in page
+    assert client.get(f"/results/{run.pk}/equity.csv").status_code == 410
+    assert client.get(f"/results/{run.pk}/secret_key").status_code == 404
+
+
+def test_a_viewer_reads_an_operator_runs_and_an_admin_deletes_with_step_up(client: Client, stored: DataSet) -> None:
+    """UI-10: by role; the delete with reason and password, noted in the audit."""
+    run, waiting = finish(ask(stored)), ask(stored, seed=2)
+    victor = signed_in(client, "victor", VIEWER)
+    assert "New backtest" not in text_of(victor, "/backtests/")
+    assert "Cancel this backtest" not in text_of(victor, f"/backtests/{waiting.pk}/")
+    assert "Your role, viewer, does not include" in text_of(victor, "/backtests/new/", 403)
+    posts = ["/backtests/start/", f"/backtests/{waiting.pk}/cancel/", f"/backtests/{run.pk}/again/"]
+    assert [victor.post(path).status_code for path in [*posts, f"/results/{run.pk}/delete/"]] == [403] * 4
+    olga = signed_in(Client(), "olga", OPERATOR)
+    assert olga.post(posts[1]).status_code == 302
+    assert BacktestRun.objects.get(pk=waiting.pk).state == CANCELLED
+    where = f"/results/{run.pk}/delete/"
+    assert olga.post(where, {"reason": "no longer needed", "password": PASSWORD}).status_code == 403
+    alice = signed_in(Client(), "alice", ADMIN)
+    found = re.search(r'name="ticket" value="([^"]+)"', text_of(alice, where))
+    assert found is not None
+    form = {"reason": "no longer needed", "ticket": found[1]}
+    assert alice.post(where, form).status_code == 422
+    assert alice.post(where, form | {"password": PASSWORD}).headers["location"] == "/backtests/"
+    assert not runs.folder_of(run).exists()
+    assert AuditRecord.objects.get(action="result_deleted").actor == "alice"
+    assert AuditRecord.objects.filter(action="backtest_cancelled", actor="olga").exists()
+    assert "files deleted" in text_of(alice, "/backtests/")
+    assert "alice deleted its files" in text_of(alice, f"/results/{run.pk}/", 410)
+
+
+def test_the_estimate_comes_before_the_start_and_refuses_with_a_sentence(client: Client, stored: DataSet) -> None:
+    olga = signed_in(client, "olga", OPERATOR)
+    fields = {
+        "data": str(stored.pk),
+        "config": "demo-mes@1",
+        "symbol": "MES",
+        "strategy": DIPS,
+        "seed": "1",
+        "elsewhere": "0",
+    }
+    page = text_of(olga, "/backtests/new/", data=fields)
+    assert "2,000" in page and "MiB" in page and "no backtest has run here yet" in page and "start-backtest" in page
+    for field, value, words in (
+        ("strategy", "os:system", "not one of the available choices"),
+        ("changes", "risk.stop_ticks", "is not PATH=VALUE"),
+        ("changes", "risk.nothing=3", "nothing"),
+        ("first", "2030-01-01", "the data ends before"),
+        ("symbol", "SBER", "not one of the available choices"),
+    ):
+        refused = text_of(olga, "/backtests/new/", 422, data={**fields, field: value})
+        assert words in refused and "start-backtest" not in refused, (field, value)
+    assert olga.post("/backtests/start/", {**fields, "strategy": "os:system"}).status_code == 422
+    assert not BacktestRun.objects.exists()
+
+
+def test_the_list_is_filtered_by_its_address(client: Client, stored: DataSet) -> None:
+    done, waiting = finish(ask(stored)), ask(stored, seed=2)
+    olga = signed_in(client, "olga", OPERATOR)
+    page = text_of(olga, "/backtests/?state=done")
+    assert f'href="/results/{done.pk}/"' in page and f'<a href="/backtests/{waiting.pk}/"><b>' not in page
+    assert "No run fits these filters" in text_of(olga, "/backtests/?day=2001-01-01")
+    assert f'href="/results/{done.pk}/"' in text_of(olga, f"/backtests/?day={timezone.now():%Y-%m-%d}&data={stored.pk}")
+
+
+def test_a_picture_keeps_every_extreme_and_bars_keep_every_trade() -> None:
+    import numpy as np
+
+    at = np.arange(100_000, dtype=np.int64)
+    y = np.full(100_000, 50.0)
+    y[61_803], y[70_001] = 3.0, 97.0  # one point each among a hundred of their columns
+    heights = {float(point.partition(",")[2]) for point in line(at, y, 0, 99_999).split()}
+    assert heights == {3.0, 50.0, 97.0}
+    bins = distribution(np.array([-12_500_000, 0, 7_500_000, 12_500_000], np.int64))
+    assert sum(item.count for item in bins) == 4
+    assert [item.tone for item in bins if item.count] == ["down", "up", "up", "up"]
