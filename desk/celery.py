@@ -27,7 +27,7 @@ app.conf.update(
         "marketdata.tasks.run_import": {"queue": "batch"},
         "trading.tasks.run_loop": {"queue": "loops"},
         "trading.tasks.train": {"queue": "batch"},
-        "desk.research.tasks.run_backtest": {"queue": "batch"},
+        "desk.backtests.tasks.run_backtest": {"queue": "batch"},
         "desk.ops.tasks.run_drill": {"queue": "batch"},
         "desk.config.tasks.run_impact": {"queue": "batch"},
     },

@@ -115,7 +115,7 @@ INSTALLED_APPS = [
     "desk.dashboard",
     "desk.config",
     "desk.ops",
-    "desk.research",
+    "desk.backtests",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

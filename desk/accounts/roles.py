@@ -32,7 +32,7 @@ ROLES: dict[str, tuple[str, ...]] = {
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
     OPERATOR: (
-        "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history and runs backtests"
+        "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history, runs backtests"
     ),
     ADMIN: "may do all: also loosen, unlock after a kill, delete data, and give roles",
 }

@@ -10,10 +10,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
+from desk.backtests import reading, runs
+from desk.backtests.models import DONE
+from desk.backtests.views import found_run, run_values
 from desk.dashboard.pages.reports import number
-from desk.research import reading, runs
-from desk.research.models import DONE
-from desk.research.views import found_run, run_values
 from marketdata.core.units import micros_from_text
 from trading.run.backtest.judged import WORDS
 

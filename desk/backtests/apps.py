@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 
 
-class ResearchConfig(AppConfig):
-    name = "desk.research"
-    label = "desk_research"
-    verbose_name = "Research"
+class BacktestsConfig(AppConfig):
+    name = "desk.backtests"
+    label = "desk_backtests"
+    verbose_name = "Backtests"

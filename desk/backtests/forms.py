@@ -10,8 +10,8 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from desk.research import strategies
-from desk.research.runs import Request
+from desk.backtests import strategies
+from desk.backtests.runs import Request
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.models import DataSet
 from marketdata.selectors import schema_words

@@ -15,10 +15,10 @@ from desk.accounts import stepup
 from desk.accounts.forms import StepUpForm, filled
 from desk.accounts.roles import may
 from desk.audit import services as audit
+from desk.backtests import runs
+from desk.backtests.models import DONE, BacktestRun
+from desk.backtests.views import found_run, run_values
 from desk.dashboard.rights import require
-from desk.research import runs
-from desk.research.models import DONE, BacktestRun
-from desk.research.views import found_run, run_values
 
 
 @never_cache

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
-from desk.research import runs, strategies
-from desk.research.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, BacktestRun
-from desk.research.reading import distribution, fault_of, line
+from desk.backtests import runs, strategies
+from desk.backtests.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, BacktestRun
+from desk.backtests.reading import distribution, fault_of, line
 from marketdata import imports
 from marketdata.models import DataSet
 from tests.data.kit import asked as import_asked

@@ -25,9 +25,9 @@ from django.db import Error as DatabaseFault
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from desk.backtests import strategies
+from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, BacktestRun
 from desk.jitcache import BASE
-from desk.research import strategies
-from desk.research.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, BacktestRun
 from marketdata.models import DataSet
 from marketdata.services import leave_dead_connection
 from trading.run.backtest.codehash import code_hash

@@ -1,4 +1,4 @@
-"""Backtests that a page asked for: of what, how far each is, what came of it.  Written by `desk.research.runs` alone.
+"""Backtests that a page asked for: of what, how far each is, what came of it.  Written by `desk.backtests.runs` alone.
 
 A row never goes, also when an admin deletes the result's files: it stays one of the trials that were run on its data.
 """

@@ -17,16 +17,16 @@ from django.views.decorators.http import require_GET, require_POST
 
 from desk import batch
 from desk.audit import services as audit
+from desk.backtests import runs, strategies
+from desk.backtests.forms import BacktestForm
+from desk.backtests.models import DONE, BacktestRun
 from desk.dashboard.rights import require
-from desk.research import runs, strategies
-from desk.research.forms import BacktestForm
-from desk.research.models import DONE, BacktestRun
 from marketdata.core.instruments import instrument
 from marketdata.feeds.options import parse_options
 from marketdata.selectors import data_set_path
 from trading.management.history import STRATEGY, bounds, changes_of, refusals
 
-TASK = "desk.research.tasks.run_backtest"
+TASK = "desk.backtests.tasks.run_backtest"
 
 
 class NotStarted(Exception):

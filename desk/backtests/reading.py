@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from desk.research.models import DONE, BacktestRun
-from desk.research.runs import FILES, folder_of
+from desk.backtests.models import DONE, BacktestRun
+from desk.backtests.runs import FILES, folder_of
 from marketdata.calendars import NEW_YORK
 from marketdata.core.units import MICROS, NANOS, micros_from_text
 from trading.research.breakdown import WEEKDAYS, wall_hours

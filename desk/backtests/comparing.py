@@ -8,10 +8,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from desk.backtests import reading
+from desk.backtests.models import DONE, BacktestRun
+from desk.backtests.views import run_values
 from desk.dashboard.pages.reports import number
-from desk.research import reading
-from desk.research.models import DONE, BacktestRun
-from desk.research.views import run_values
 from marketdata.core.units import micros_from_text
 
 MOST = 6

@@ -15,11 +15,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from desk.accounts.roles import may
 from desk.audit import services as audit
+from desk.backtests import runs
+from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, BacktestRun
+from desk.backtests.starting import change_query
 from desk.dashboard.pages.reports import number
 from desk.dashboard.rights import require
-from desk.research import runs
-from desk.research.models import DONE, OPEN, RUNNING, WAITING, BacktestRun
-from desk.research.starting import change_query
 from marketdata.core.units import micros_from_text
 
 PAGE = 50

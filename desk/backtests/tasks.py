@@ -5,9 +5,9 @@ from typing import Any
 from celery import shared_task
 
 
-@shared_task(name="desk.research.tasks.run_backtest", ignore_result=True, acks_late=False)
+@shared_task(name="desk.backtests.tasks.run_backtest", ignore_result=True, acks_late=False)
 def run_backtest(*, run_id: int, **_: Any) -> str:
     """Run one backtest that a page asked for."""
-    from desk.research import runs
+    from desk.backtests import runs
 
     return runs.run(run_id)
