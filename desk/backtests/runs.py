@@ -155,6 +155,12 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
 # running
 
 
+def reader_words(data_set: DataSet | None, symbol: str) -> dict[str, str]:
+    """Options of the reader: a tape of another contract of the same market is traded as `symbol`."""
+    held = data_set.symbols[0] if data_set is not None and data_set.symbols else symbol
+    return {} if held == symbol else {"as_symbol": f"{held}:{symbol}"}
+
+
 def command_of(run: BacktestRun) -> list[str]:
     """The words of `manage.py backtest`."""
     words = [
@@ -163,6 +169,7 @@ def command_of(run: BacktestRun) -> list[str]:
         "--seed", str(run.seed), "--overwrite", "--json", "--progress-lines",
     ]  # fmt: skip
     words += [f"--set={change}" for change in run.changes]
+    words += [f"--option={name}={value}" for name, value in reader_words(run.data_set, run.symbol).items()]
     return words + [f"--{name}={day}" for name, day in (("from", run.first), ("to", run.last)) if day]
 
 

@@ -105,7 +105,14 @@ def _estimated(form: BacktestForm) -> Estimate:
     calendar = Calendar.between(row.first_ns, row.last_ns)
     from_ns, to_ns = bounds(calendar, asked.first, asked.last)
     any_function = Strategy(asked.strategy, function=lambda bars: None)
-    source = BarSource(data_set_path(row), item, parse_options({}), any_function, from_ns=from_ns, to_ns=to_ns)
+    source = BarSource(
+        data_set_path(row),
+        item,
+        parse_options(runs.reader_words(row, item.symbol)),
+        any_function,
+        from_ns=from_ns,
+        to_ns=to_ns,
+    )
     rows, needed, verdict = source.estimate(curve_bytes(plan, calendar))
     sessions = sum(from_ns < s.close_ns and s.open_ns < to_ns for s in calendar.sessions)
     return Estimate(rows, needed / 2**20, verdict.warning or "", _seconds(rows), sessions)
