@@ -12,30 +12,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from django.conf import settings
 from django.db import Error as DatabaseFault  # also InterfaceError, which is no DatabaseError
-from django.db import IntegrityError, connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
-from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImportRun
-from marketdata.services import import_history, leave_dead_connection
+from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, ImportRun
+from marketdata.services import (
+    cancel_job,
+    end_job,
+    import_history,
+    leave_dead_connection,
+    open_job,
+    take_job,
+)
 from marketdata.store.folders import find
 from marketdata.store.report import ImportCancelled
 
 BEAT_S = 0.5
 LIFE_S = 10.0  # between signs of life while no block is read
-LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
+LOST_S, QUEUE_S, GO_ON = ImportRun.LOST_S, ImportRun.QUEUE_S, ImportRun.GO_ON
 SILENCE_S_MAX = 4 * 3600.0  # without a block for so long: no hash, sort or copy takes this, so the work hangs
-QUEUE_S = 1800  # a drill may be before it in the queue
-GO_ON = "what it has finished is kept: go on with it"
-ENDED = f"its process ended without a result; {GO_ON}"
-DETAIL_MAX = 1000
 log = logging.getLogger(__name__)
 
 
@@ -67,56 +69,26 @@ def source_of(request: Request) -> Path:
 # looking
 
 
-def lost(run: ImportRun) -> str:
-    """Why nobody has an open run any more; empty while somebody does, or may yet."""
-    now = timezone.now()
-    if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
-        return ENDED
-    if run.state == WAITING and _free_since(run) < now - timedelta(seconds=QUEUE_S):
-        return "no batch worker took it: is the desk running?"
-    return ""
-
-
-def _free_since(run: ImportRun) -> datetime:
-    """Since when nothing of ours was before a waiting run."""
-    others = ImportRun.objects.exclude(pk=run.pk)
-    if running := others.filter(state=RUNNING).order_by("-beat_at").first():
-        return max(run.asked_at, running.beat_at)
-    last = others.exclude(finished_at=None).order_by("-finished_at").first()
-    return max(run.asked_at, last.finished_at) if last is not None and last.finished_at else run.asked_at
-
-
-def looked(run: ImportRun) -> ImportRun:
-    """The run as it is shown: one that lost its process is failed.  Nothing is written."""
-    if why := lost(run):
-        run.state, run.detail = FAILED, why
-    return run
-
-
 def find_run(run_id: int) -> ImportRun:
     """Raises ImportRun.DoesNotExist."""
-    return looked(ImportRun.objects.select_related("data_set").get(pk=run_id))
+    return ImportRun.objects.select_related("data_set").get(pk=run_id).looked()
 
 
 def open_runs() -> list[ImportRun]:
     """Those at work and those that wait, in the order in which they come."""
-    return [run for run in map(looked, ImportRun.objects.filter(state__in=OPEN).order_by("id")) if run.state in OPEN]
+    rows = [run.looked() for run in ImportRun.objects.filter(state__in=OPEN).order_by("id")]
+    return [run for run in rows if run.state in OPEN]
 
 
 def ended_runs(count: int) -> list[ImportRun]:
     """The newest that are over."""
     rows = ImportRun.objects.select_related("data_set").order_by("-id")[: count + len(OPEN) * 10]
-    return [run for run in map(looked, rows) if run.state not in OPEN][:count]
+    return [run for run in (row.looked() for row in rows) if run.state not in OPEN][:count]
 
 
 def before(run: ImportRun) -> int:
     """How many imports come before a waiting one."""
     return ImportRun.objects.filter(state__in=OPEN, pk__lt=run.pk).count()
-
-
-def silent_s(run: ImportRun) -> int:
-    """Seconds since a run at work gave its last sign of life; 0 for any other."""
-    return max(0, int((timezone.now() - run.beat_at).total_seconds())) if run.state == RUNNING else 0
 
 
 def left_s(run: ImportRun) -> int | None:
@@ -133,49 +105,16 @@ def ask(request: Request, rows: int, by: str, queue: Callable[[int], str]) -> Im
 
     `rows`: as estimated.  `queue(run id)` says why it could not be queued: that fails the run at once.
     """
-    for run in ImportRun.objects.filter(state__in=OPEN):
-        if why := lost(run):
-            _end(run.pk, FAILED, detail=why)
-    try:
-        run = _create(request, rows, by)
-    except IntegrityError:
-        if (found := ImportRun.objects.filter(asked=request.asked, state__in=OPEN).first()) is not None:
-            return found
-        run = _create(request, rows, by)  # the one that stood in its way ended just now
-    if fault := queue(run.pk):
-        _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
-        run.refresh_from_db()
-    return run
-
-
-def _create(request: Request, rows: int, by: str) -> ImportRun:
-    """Raises IntegrityError while another run of the same request is open."""
-    now = timezone.now()
-    with transaction.atomic():
-        return ImportRun.objects.create(
-            **request._asdict(), asked=request.asked, by=by, asked_at=now, beat_at=now, total=max(rows, 0)
-        )
+    return open_job(ImportRun, request.asked, queue, **request._asdict(), by=by, total=max(rows, 0))
 
 
 def cancel(run_id: int, by: str) -> bool:
     """Ask a run to end: one that waits ends here, one at work with its present block.  False: it is over."""
-    if ImportRun.objects.filter(pk=run_id, state=WAITING).update(
-        state=CANCELLED, finished_at=timezone.now(), cancel_asked_by=by, detail=f"cancelled by {by} before it began"
-    ):
-        return True
-    run = ImportRun.objects.filter(pk=run_id, state=RUNNING).first()
-    if run is None:
-        return False
-    if why := lost(run):
-        return _end(run_id, FAILED, detail=why)
-    return bool(ImportRun.objects.filter(pk=run_id, state=RUNNING).update(cancel_asked_by=by))
+    return cancel_job(ImportRun, run_id, by)
 
 
 def _end(run_id: int, state: str, **fields: Any) -> bool:
-    leave_dead_connection()
-    fields["detail"] = fields.get("detail", "")[:DETAIL_MAX]
-    rows = ImportRun.objects.filter(pk=run_id, state__in=OPEN)
-    return bool(rows.update(state=state, finished_at=timezone.now(), **fields))
+    return end_job(ImportRun, run_id, state, **fields)
 
 
 # running
@@ -248,12 +187,8 @@ class Voice:
 
 def run(run_id: int, voice: type[Voice] = Voice) -> str:
     """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
-    waiting = ImportRun.objects.filter(pk=run_id, state=WAITING).first()
-    if waiting is not None and (why := lost(waiting)):  # shown as failed for a while; who wanted it has asked again
-        return FAILED if _end(run_id, FAILED, detail=why) else ""
-    now = timezone.now()
-    if not ImportRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
-        return ""
+    if (taken := take_job(ImportRun, run_id)) != RUNNING:
+        return taken
     row = ImportRun.objects.get(pk=run_id)
     asked = request_of(row)
     try:

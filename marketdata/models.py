@@ -4,8 +4,13 @@ A `DataSet` stands for one complete file; a file without a row is not part of th
 `marketdata.services` alone, an `ImportRun` by `marketdata.imports` alone.
 """
 
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.apps import apps
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
+from django.utils import timezone
 
 from marketdata.store.report import KINDS
 
@@ -43,8 +48,72 @@ class DataSet(models.Model):
         return f"{', '.join(self.symbols)} {self.kind}, {self.rows} rows ({self.source})"
 
 
-class ImportRun(models.Model):
+class BatchRow(models.Model):
+    """A job of the batch worker, which does one after another.  The row is the job's only voice, and a page polls it.
+
+    Whoever has a job shows a sign of life; one without is shown as failed, and closed by the next who asks.  Written by
+    `marketdata.services` and by the module of the job.
+    """
+
+    LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
+    QUEUE_S = 1800  # with nothing before it for so long: a drill may be, which keeps no such row
+    ENDED = "its process ended without a result"
+    DETAIL_MAX = 1000
+
+    asked = models.CharField(max_length=64, help_text="sha256 of all that is asked for")
+    by = models.CharField(max_length=150)
+    state = models.CharField(max_length=10, choices=STATES, default=WAITING)
+    asked_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    beat_at = models.DateTimeField(help_text="last sign of life of whoever has it")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_asked_by = models.CharField(max_length=150, blank=True)
+    detail = models.CharField(max_length=DETAIL_MAX, blank=True, help_text="why it failed or ended early")
+
+    class Meta:
+        abstract = True
+
+    def lost(self) -> str:
+        """Why nobody has this open job any more; empty while somebody does, or may yet."""
+        now = timezone.now()
+        if self.state == RUNNING and self.beat_at < now - timedelta(seconds=self.LOST_S):
+            return self.ENDED
+        if self.state == WAITING and self._free_since() < now - timedelta(seconds=self.QUEUE_S):
+            return "no batch worker took it: is the desk running?"
+        return ""
+
+    def looked(self) -> Self:
+        """The job as it is shown: one that lost its process is failed.  Nothing is written."""
+        if why := self.lost():
+            self.state, self.detail = FAILED, why
+        return self
+
+    def silent_s(self) -> int:
+        """Seconds since a job at work gave its last sign of life; 0 for any other."""
+        return max(0, int((timezone.now() - self.beat_at).total_seconds())) if self.state == RUNNING else 0
+
+    def _free_since(self) -> datetime:
+        """Since when no job, of whatever kind, was before this one."""
+        moments = [self.asked_at]
+        for kind in batch_kinds():
+            rows = kind._default_manager.all()
+            if kind is type(self):
+                rows = rows.exclude(pk=self.pk)
+            found = rows.aggregate(beat=Max("beat_at", filter=Q(state=RUNNING)), end=Max("finished_at"))
+            moments += [moment for moment in found.values() if moment is not None]
+        return max(moments)
+
+
+def batch_kinds() -> list[type[BatchRow]]:
+    """Every kind of job that stands in the one queue, those of higher floors too."""
+    return [kind for kind in apps.get_models() if issubclass(kind, BatchRow)]
+
+
+class ImportRun(BatchRow):
     """One import as a batch job: of which file, how far it is, what came of it."""
+
+    GO_ON = "what it has finished is kept: go on with it"
+    ENDED = f"{BatchRow.ENDED}; {GO_ON}"
 
     folder = models.CharField(max_length=300, help_text="one of the folders that the desk may read")
     file = models.CharField(max_length=500, help_text="the file's place in it")
@@ -52,17 +121,9 @@ class ImportRun(models.Model):
     schema = models.CharField(max_length=16, blank=True)
     options = models.JSONField(default=dict)
     asked = models.CharField(max_length=64, help_text="sha256 over the five above: what is asked for")
-    by = models.CharField(max_length=150)
-    state = models.CharField(max_length=10, choices=STATES, default=WAITING)
-    asked_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    beat_at = models.DateTimeField(help_text="last sign of life of whoever has it")
-    finished_at = models.DateTimeField(null=True, blank=True)
     done = models.BigIntegerField(default=0, help_text="rows of the source read so far, with those of a stopped import")
     total = models.BigIntegerField(default=0, help_text="rows as they were estimated")
     rate = models.BigIntegerField(default=0, help_text="rows a second")
-    cancel_asked_by = models.CharField(max_length=150, blank=True)
-    detail = models.CharField(max_length=1000, blank=True, help_text="why it failed or ended early")
     data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, blank=True, related_name="imports")
 
     class Meta:

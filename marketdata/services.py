@@ -2,17 +2,20 @@
 
 The file is complete before its row is made, and the row is made in one transaction; a crash between the two leaves a
 file that the next import of the same source takes over.  It goes in the reverse order: first the row, then the file.
+Rows of batch jobs, whatever they do, are made, claimed and closed here, each by one conditional update.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
-from marketdata.models import DataSet
+from marketdata.models import CANCELLED, FAILED, OPEN, RUNNING, WAITING, BatchRow, DataSet
 from marketdata.store.estimates import estimate
 from marketdata.store.importing import (
     Cancelled,
@@ -25,6 +28,7 @@ from marketdata.store.importing import (
 from marketdata.store.report import Estimate, ImportReport
 
 DATA = "data"
+Job = TypeVar("Job", bound=BatchRow)
 
 
 class DeleteRefused(RuntimeError):
@@ -147,3 +151,67 @@ def delete_data_set(
             raise
         raise FilesRemain(gone, error) from error
     return gone
+
+
+# jobs of the batch worker
+
+
+def open_job(kind: type[Job], asked: str, queue: Callable[[int], str], **fields: Any) -> Job:
+    """A new job, put into the queue; the one of the same request that is open already, where there is one.
+
+    `queue(id)` says why it could not be queued: that fails the job at once.  Lost jobs of its kind are closed before.
+    """
+    for row in kind._default_manager.filter(state__in=OPEN):
+        if why := row.lost():
+            end_job(kind, row.pk, FAILED, detail=why)
+    try:
+        row = _new_job(kind, asked, fields)
+    except IntegrityError:
+        if (found := kind._default_manager.filter(asked=asked, state__in=OPEN).first()) is not None:
+            return found
+        row = _new_job(kind, asked, fields)  # the one that stood in its way ended just now
+    if fault := queue(row.pk):
+        end_job(kind, row.pk, FAILED, detail=f"the queue does not answer: {fault}")
+        row.refresh_from_db()
+    return row
+
+
+def _new_job(kind: type[Job], asked: str, fields: dict[str, Any]) -> Job:
+    """Raises IntegrityError while another job of the same request is open."""
+    now = timezone.now()
+    with transaction.atomic():
+        return kind._default_manager.create(**fields, asked=asked, asked_at=now, beat_at=now)
+
+
+def take_job(kind: type[Job], job_id: int) -> str:
+    """Claim a waiting job for this process.  Returns RUNNING; FAILED when it was given up before its turn came, which
+    is now written; "" when it does not wait (any more)."""
+    row = kind._default_manager.filter(pk=job_id, state=WAITING).first()
+    if row is not None and (why := row.lost()):  # shown as failed for a while; who wanted it has asked again
+        return FAILED if end_job(kind, job_id, FAILED, detail=why) else ""
+    now = timezone.now()
+    mine = kind._default_manager.filter(pk=job_id, state=WAITING)
+    return RUNNING if mine.update(state=RUNNING, started_at=now, beat_at=now) else ""
+
+
+def cancel_job(kind: type[Job], job_id: int, by: str) -> bool:
+    """Ask a job to end: one that waits ends here, one at work by itself.  False: it is over."""
+    rows = kind._default_manager
+    if rows.filter(pk=job_id, state=WAITING).update(
+        state=CANCELLED, finished_at=timezone.now(), cancel_asked_by=by, detail=f"cancelled by {by} before it began"
+    ):
+        return True
+    row = rows.filter(pk=job_id, state=RUNNING).first()
+    if row is None:
+        return False
+    if why := row.lost():
+        return end_job(kind, job_id, FAILED, detail=why)
+    return bool(rows.filter(pk=job_id, state=RUNNING).update(cancel_asked_by=by))
+
+
+def end_job(kind: type[Job], job_id: int, state: str, **fields: Any) -> bool:
+    """Close an open job.  False: it was closed before."""
+    leave_dead_connection()
+    fields["detail"] = str(fields.get("detail", ""))[: kind.DETAIL_MAX]
+    rows = kind._default_manager.filter(pk=job_id, state__in=OPEN)
+    return bool(rows.update(state=state, finished_at=timezone.now(), **fields))

@@ -201,11 +201,11 @@ def run_values(run: ImportRun) -> dict[str, Any]:
         "share": min(1000, 1000 * run.done // run.total) if run.total else None,
         "rate": run.rate,
         "left_us": None if (left := imports.left_s(run)) is None else left * 1_000_000,
-        "silent_us": silent * 1_000_000 if (silent := imports.silent_s(run)) > SILENT_S else None,
+        "silent_us": silent * 1_000_000 if (silent := run.silent_s()) > SILENT_S else None,
         "more": working and run.done >= run.total > 0,
         "cancel_asked_by": run.cancel_asked_by if working else "",
         "detail": run.detail,
-        "resumes": run.done > 0 and (run.state == CANCELLED or run.detail.endswith(imports.GO_ON)),
+        "resumes": run.done > 0 and (run.state == CANCELLED or run.detail.endswith(ImportRun.GO_ON)),
         "data_set": run.data_set_id,
     }
 

@@ -41,6 +41,9 @@ PAGES = {
     "drills": "/ops/drills/",
     "data": "/data/",
     "data-import": "/data/import/",
+    "backtests": "/backtests/",
+    "backtest-new": "/backtests/new/",
+    "results-compare": "/compare/",
 }
 
 
