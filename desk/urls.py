@@ -8,7 +8,7 @@ urlpatterns = [
     path("", include("desk.accounts.urls")),
     path("", include("desk.control.urls")),
     path("", include("desk.data.urls")),
-    path("", include("desk.backtests.urls")),
+    path("", include("desk.backtests.pages.urls")),
     path("", include("desk.ops.pages.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from desk.backtests import reading
 from desk.backtests.models import DONE, BacktestRun
-from desk.backtests.views import run_values
+from desk.backtests.pages.views import run_values
 from desk.dashboard.pages.reports import number
 from marketdata.core.units import micros_from_text
 

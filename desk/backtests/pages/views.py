@@ -17,7 +17,7 @@ from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.backtests import runs
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, BacktestRun
-from desk.backtests.starting import change_query
+from desk.backtests.pages.starting import change_query
 from desk.dashboard.pages.reports import number
 from desk.dashboard.rights import require
 from marketdata.core.units import micros_from_text

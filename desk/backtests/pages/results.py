@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from desk.accounts.roles import may
 from desk.backtests import reading, runs
 from desk.backtests.models import DONE
-from desk.backtests.views import found_run, run_values
+from desk.backtests.pages.views import found_run, run_values
 from desk.dashboard.pages.reports import number
 from marketdata.core.units import micros_from_text
 from trading.run.backtest.judged import WORDS

@@ -17,7 +17,7 @@ from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.backtests import runs
 from desk.backtests.models import DONE, BacktestRun
-from desk.backtests.views import found_run, run_values
+from desk.backtests.pages.views import found_run, run_values
 from desk.dashboard.rights import require
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from desk.backtests import comparing, deleting, results, starting, views
+from desk.backtests.pages import comparing, deleting, results, starting, views
 
 urlpatterns = [
     path("backtests/", views.backtests, name="backtests"),

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_GET, require_POST
 from desk import batch
 from desk.audit import services as audit
 from desk.backtests import runs, strategies
-from desk.backtests.forms import BacktestForm
 from desk.backtests.models import DONE, BacktestRun
+from desk.backtests.pages.forms import BacktestForm
 from desk.dashboard.rights import require
 from marketdata.core.instruments import instrument
 from marketdata.feeds.options import parse_options
