@@ -73,6 +73,11 @@ class BatchRow(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def title(self) -> str:
+        """What it is, for who waits behind it."""
+        return str(self)
+
     def lost(self) -> str:
         """Why nobody has this open job any more; empty while somebody does, or may yet."""
         now = timezone.now()
@@ -136,3 +141,7 @@ class ImportRun(BatchRow):
 
     def __str__(self) -> str:
         return f"import of {self.file} as {self.symbol}, {self.state}"
+
+    @property
+    def title(self) -> str:
+        return f"import {self.pk}, {self.file}"

@@ -6,13 +6,16 @@ A row never goes, also when an admin deletes the result's files: it stays one of
 from django.db import models
 from django.db.models import Q
 
-from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, STATES, WAITING, DataSet
+from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, STATES, WAITING, BatchRow, DataSet
 
 __all__ = ["CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun"]
 
 
-class BacktestRun(models.Model):
+class BacktestRun(BatchRow):
     """One backtest as a batch job.  Times of the market are trading days as text; money is exact text of the files."""
+
+    QUEUE_S = 4 * 3600  # a study on all workers keeps no row, and may be before it
+    ENDED = f"{BatchRow.ENDED}; nothing of it is left: run it again"
 
     data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, related_name="backtests")
     data_path = models.CharField(
@@ -29,17 +32,9 @@ class BacktestRun(models.Model):
     trial = models.CharField(max_length=64, help_text="sha256 of what decides the result: the same trial counts once")
     asked = models.CharField(max_length=64, help_text="the same with seed and number of trials")
     trials = models.BigIntegerField(default=0, help_text="as counted when it began, this one included")
-    by = models.CharField(max_length=150)
-    state = models.CharField(max_length=10, choices=STATES, default=WAITING)
-    asked_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    beat_at = models.DateTimeField(help_text="last sign of life of whoever has it")
-    finished_at = models.DateTimeField(null=True, blank=True)
     done = models.BigIntegerField(default=0)
     total = models.BigIntegerField(default=0)
     words = models.CharField(max_length=200, blank=True, help_text="how far it is, as the command says it")
-    cancel_asked_by = models.CharField(max_length=150, blank=True)
-    detail = models.CharField(max_length=1000, blank=True, help_text="why it failed or ended early")
     files = models.JSONField(default=dict, help_text="the manifest: name → [bytes, sha256]")
     figures = models.JSONField(default=dict, help_text="net, trades, sharpe, drawdown, blocked_by: for lists")
     deleted_by = models.CharField(max_length=150, blank=True)
@@ -61,3 +56,7 @@ class BacktestRun(models.Model):
 
     def __str__(self) -> str:
         return f"backtest {self.pk} of {self.config}, {self.state}"
+
+    @property
+    def title(self) -> str:
+        return f"backtest {self.pk}"

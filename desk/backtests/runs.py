@@ -16,28 +16,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import Error as DatabaseFault
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from desk.backtests import strategies
-from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, BacktestRun
+from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BacktestRun
 from desk.jitcache import BASE
 from marketdata.models import DataSet
-from marketdata.services import leave_dead_connection
+from marketdata.services import cancel_job, end_job, leave_dead_connection, open_job, take_job
 from trading.run.backtest.codehash import code_hash
 
 BEAT_S = 0.5
-LOST_S = 300  # without a sign of life for so long it has lost its process, or its database
-QUEUE_S = 4 * 3600  # imports, drills and other backtests may be before it
 CANCEL_S = 30.0  # a command that does not end by itself is ended
-DETAIL_MAX = 1000
-ENDED = "its process ended without a result; nothing of it is left: run it again"
 FILES = ("trades.csv", "equity.csv", "summary.json")
 
 
@@ -59,23 +54,6 @@ def folder_of(run: BacktestRun) -> Path:
     return Path(settings.VAR) / "results" / f"backtest-{run.pk}"
 
 
-def lost(run: BacktestRun) -> str:
-    """Why nobody has an open run any more; empty while somebody does, or may yet."""
-    now = timezone.now()
-    if run.state == RUNNING and run.beat_at < now - timedelta(seconds=LOST_S):
-        return ENDED
-    if run.state == WAITING and run.asked_at < now - timedelta(seconds=QUEUE_S):
-        return "no batch worker took it: is the desk running?"
-    return ""
-
-
-def looked(run: BacktestRun) -> BacktestRun:
-    """The run as it is shown: one that lost its process is failed.  Nothing is written."""
-    if why := lost(run):
-        run.state, run.detail = FAILED, why
-    return run
-
-
 def left_s(run: BacktestRun) -> int | None:
     """Seconds until the present pass over the bars ends, at its rate so far; None while that is not known."""
     if run.state != RUNNING or run.started_at is None or not 0 < run.done < run.total:
@@ -92,27 +70,10 @@ def ask(data_set: DataSet, request: Request, by: str, queue: Callable[[int], str
 
     `queue(run id)` says why it could not be queued: that fails the run at once.
     """
-    for open_run in BacktestRun.objects.filter(state__in=OPEN):
-        if why := lost(open_run):
-            _end(open_run.pk, FAILED, detail=why)
     trial = _digest(data_set.path, _code(request.strategy), *request[:6])
     asked = _digest(trial, request.seed, request.elsewhere)
-    now = timezone.now()
-    try:
-        with transaction.atomic():
-            run = BacktestRun.objects.create(
-                data_set=data_set, data_path=data_set.path, trial=trial, asked=asked, by=by, asked_at=now, beat_at=now,
-                **request._asdict(),
-            )  # fmt: skip
-    except IntegrityError:
-        found = BacktestRun.objects.filter(asked=asked, state__in=OPEN).first()
-        if found is None:
-            raise
-        return found
-    if fault := queue(run.pk):
-        _end(run.pk, FAILED, detail=f"the queue does not answer: {fault}")
-        run.refresh_from_db()
-    return run
+    of = {"data_set": data_set, "data_path": data_set.path, "trial": trial}
+    return open_job(BacktestRun, asked, queue, **request._asdict(), **of, by=by)
 
 
 def _digest(*values: object) -> str:
@@ -131,25 +92,19 @@ def trials_of(run: BacktestRun) -> int:
     return others.values("trial").distinct().count() + 1 + run.elsewhere
 
 
+def open_on(data_set: DataSet) -> list[str]:
+    """Names of the backtests that wait for or read a data set."""
+    rows = [row.looked() for row in BacktestRun.objects.filter(data_set=data_set, state__in=OPEN).order_by("id")]
+    return [row.title for row in rows if row.state in OPEN]
+
+
 def cancel(run_id: int, by: str) -> bool:
     """Ask a run to end: one that waits ends here, one at work within seconds.  False: it is over."""
-    if BacktestRun.objects.filter(pk=run_id, state=WAITING).update(
-        state=CANCELLED, finished_at=timezone.now(), cancel_asked_by=by, detail=f"cancelled by {by} before it began"
-    ):
-        return True
-    run = BacktestRun.objects.filter(pk=run_id, state=RUNNING).first()
-    if run is None:
-        return False
-    if why := lost(run):
-        return _end(run_id, FAILED, detail=why)
-    return bool(BacktestRun.objects.filter(pk=run_id, state=RUNNING).update(cancel_asked_by=by))
+    return cancel_job(BacktestRun, run_id, by)
 
 
 def _end(run_id: int, state: str, **fields: Any) -> bool:
-    leave_dead_connection()
-    fields["detail"] = str(fields.get("detail", ""))[:DETAIL_MAX]
-    rows = BacktestRun.objects.filter(pk=run_id, state__in=OPEN)
-    return bool(rows.update(state=state, finished_at=timezone.now(), **fields))
+    return end_job(BacktestRun, run_id, state, **fields)
 
 
 # running
@@ -175,9 +130,8 @@ def command_of(run: BacktestRun) -> list[str]:
 
 def run(run_id: int) -> str:
     """Do the work of a waiting run.  Returns the state in which it ended, "" if it was not waiting."""
-    now = timezone.now()
-    if not BacktestRun.objects.filter(pk=run_id, state=WAITING).update(state=RUNNING, started_at=now, beat_at=now):
-        return ""
+    if (taken := take_job(BacktestRun, run_id)) != RUNNING:
+        return taken
     row = BacktestRun.objects.get(pk=run_id)
     row.trials = trials_of(row)
     BacktestRun.objects.filter(pk=run_id).update(trials=row.trials)

@@ -1,7 +1,8 @@
 """/data/N/delete/: takes a data set out of the store for good, by an admin, with step-up.  A page of its own.
 
 It says what goes and who uses it; the press must follow within 60 seconds, with a reason and the password.  A set that
-a session was fed from never goes: the session could not be replayed any more.
+a session was fed from never goes: the session could not be replayed any more; one that a backtest waits for or reads,
+not before that has ended.
 """
 
 from typing import Any
@@ -19,6 +20,8 @@ from desk.accounts import stepup
 from desk.accounts.forms import StepUpForm, filled
 from desk.accounts.roles import may
 from desk.audit import services as audit
+from desk.backtests.models import DONE, BacktestRun
+from desk.backtests.runs import open_on
 from desk.dashboard.rights import require
 from marketdata import selectors
 from marketdata.models import DataSet
@@ -28,7 +31,8 @@ from trading.selectors import sessions_fed_by
 
 def users(row: DataSet) -> list[str]:
     """Who needs a data set, in words."""
-    return [f"session {found['key']}" for found in sessions_fed_by(row.path.rpartition("/")[2])]
+    fed = [f"session {found['key']}" for found in sessions_fed_by(row.path.rpartition("/")[2])]
+    return fed + open_on(row)
 
 
 @never_cache
@@ -84,6 +88,7 @@ def _page(request: HttpRequest, row: DataSet, about: str, form: StepUpForm) -> H
         "page": "data",
         "set": selectors.data_set_row(row),
         "users": users(row),
+        "results": BacktestRun.objects.filter(data_set=row, state=DONE, deleted_at=None).count(),
         "may": may(request.user, "delete"),
         "form": shown,
         "faults": form.errors,

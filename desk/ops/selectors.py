@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from desk.config.models import RUNNING as PREVIEWING
 from desk.config.models import ImpactRun
 from desk.ops.models import KILLS, DrillRun
-from marketdata.models import RUNNING as IMPORTING
-from marketdata.models import ImportRun
+from marketdata.models import RUNNING, batch_kinds
 from trading.run.clock import boot_id
 
 PAGE = 50
@@ -120,9 +118,10 @@ def batch_busy() -> str:
     """What the batch worker is at beside drills, in words; empty: nothing that shows a sign of life.  It does one job
     after another, so a drill waits behind it."""
     since = timezone.now() - timedelta(seconds=SIGN_S)
-    if found := ImportRun.objects.filter(state=IMPORTING, beat_at__gte=since).first():
-        return f"import {found.pk}, {found.file}"
-    preview = ImpactRun.objects.filter(state=PREVIEWING, beat_at__gte=since).first()
+    for kind in batch_kinds():
+        if found := kind._default_manager.filter(state=RUNNING, beat_at__gte=since).first():
+            return found.title
+    preview = ImpactRun.objects.filter(state=RUNNING, beat_at__gte=since).first()
     return f"the impact preview of version {preview.version_id}" if preview is not None else ""
 
 

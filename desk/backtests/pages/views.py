@@ -36,10 +36,10 @@ def backtests(request: HttpRequest) -> HttpResponse:
     asked = {name: value for name, value in request.GET.items() if name != "before" and value}
     context: dict[str, Any] = {
         "page": "research",
-        "rows": [run_values(run) for run in map(runs.looked, found[:PAGE])],
+        "rows": [run_values(run) for run in (row.looked() for row in found[:PAGE])],
         "open": [
             run_values(run)
-            for run in map(runs.looked, BacktestRun.objects.filter(state__in=OPEN).order_by("id"))
+            for run in (row.looked() for row in BacktestRun.objects.filter(state__in=OPEN).order_by("id"))
             if run.state in OPEN
         ],
         "total": rows.count(),
@@ -75,7 +75,7 @@ def run_values(run: BacktestRun) -> dict[str, Any]:
     """What the pages show of a run.  Money in micros, spans in µs."""
     working = run.state == RUNNING
     left = runs.left_s(run)
-    silent = int((timezone.now() - run.beat_at).total_seconds()) if working else 0
+    silent = run.silent_s()
     figures = run.figures or {}
     return {
         "id": run.pk,
@@ -116,7 +116,7 @@ def found_run(run_id: int) -> BacktestRun:
     run = BacktestRun.objects.select_related("data_set").filter(pk=run_id).first()
     if run is None:
         raise Http404("no such backtest")
-    return runs.looked(run)
+    return run.looked()
 
 
 @require_GET

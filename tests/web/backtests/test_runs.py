@@ -15,8 +15,11 @@ from desk.audit.models import AuditRecord
 from desk.backtests import runs, strategies
 from desk.backtests.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, BacktestRun
 from desk.backtests.reading import distribution, fault_of, line
+from desk.data.deleting import users
+from desk.ops.selectors import batch_busy
 from marketdata import imports
-from marketdata.models import DataSet
+from marketdata.models import DataSet, ImportRun
+from marketdata.services import DeleteRefused, delete_data_set
 from tests.data.kit import asked as import_asked
 from tests.data.kit import signed_in, text_of
 from tests.data.recordings import minutes
@@ -104,10 +107,10 @@ def test_strategies_are_read_and_never_imported(stored: DataSet) -> None:
 
 def test_a_run_that_lost_its_process_is_shown_as_failed_and_can_be_asked_for_again(stored: DataSet) -> None:
     run = ask(stored)
-    long_ago = timezone.now() - timedelta(seconds=runs.LOST_S + 60)
+    long_ago = timezone.now() - timedelta(seconds=BacktestRun.LOST_S + 60)
     BacktestRun.objects.filter(pk=run.pk).update(state=RUNNING, started_at=long_ago, beat_at=long_ago)
     run.refresh_from_db()
-    assert runs.looked(run).state == FAILED and "run it again" in run.detail
+    assert run.looked().state == FAILED and "run it again" in run.detail
     again = ask(stored)
     assert again.pk != run.pk and again.state == WAITING
     assert BacktestRun.objects.get(pk=run.pk).state == FAILED, "closed by who asked next"
@@ -118,6 +121,33 @@ def test_a_waiting_run_ends_at_once_and_is_not_taken_by_the_worker(stored: DataS
     assert runs.cancel(run.pk, "olga") and runs.run(run.pk) == ""
     assert BacktestRun.objects.get(pk=run.pk).state == CANCELLED
     assert not runs.cancel(run.pk, "olga"), "it is over"
+
+
+def test_an_import_behind_a_long_backtest_is_not_given_up(stored: DataSet) -> None:
+    """One queue for all jobs: who waits is lost only when nothing of any kind is before it."""
+    waiting = imports.ask(import_asked("ES_1min.csv"), 2000, "olga", lambda run_id: "")
+    ImportRun.objects.update(asked_at=timezone.now() - timedelta(seconds=ImportRun.QUEUE_S + 60), finished_at=None)
+    assert imports.find_run(waiting.pk).state == FAILED
+    run = ask(stored)
+    BacktestRun.objects.filter(pk=run.pk).update(state=RUNNING, beat_at=timezone.now())
+    assert imports.find_run(waiting.pk).state == WAITING
+    assert batch_busy() == f"backtest {run.pk}", "what a drill would wait for"
+
+
+def test_data_that_an_open_backtest_reads_do_not_go(client: Client, stored: DataSet) -> None:
+    run = ask(stored)
+    assert users(stored) == [f"backtest {run.pk}"]
+    alice = signed_in(client, "alice", ADMIN)
+    page = text_of(alice, f"/data/{stored.pk}/delete/")
+    assert f"backtest {run.pk}" in page and "Delete it for good" not in page
+    with pytest.raises(DeleteRefused, match=f"is used by backtest {run.pk}"):
+        delete_data_set(stored.pk, users)
+    assert runs.cancel(run.pk, "olga") and users(stored) == []
+    finish(ask(stored, seed=2))
+    page = text_of(alice, f"/data/{stored.pk}/delete/")
+    assert "1 result was made from it" in page and "Delete it for good" in page
+    delete_data_set(stored.pk, users)
+    assert BacktestRun.objects.filter(state=DONE, data_set=None, data_path=stored.path).count() == 1
 
 
 def test_a_result_whose_files_are_gone_or_changed_says_so(client: Client, stored: DataSet) -> None:

@@ -85,7 +85,7 @@ def look(page: Page, desk: Desk) -> None:
 def test_an_admin_deletes_it_with_the_password(open_page: Opener, desk: Desk) -> None:
     page = open_page("/data/1/")
     page.click("text=Delete…")
-    expect(page.locator("main")).to_contain_text("no session")
+    expect(page.locator("main")).to_contain_text("nobody")
     page.fill("#id_reason", "a newer file stands in its place")
     page.fill("#id_password", PASSWORD)
     page.click("text=Delete it for good")
