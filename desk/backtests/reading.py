@@ -1,7 +1,7 @@
-"""What the result's files say, for its page: trades, a curve for a picture, groups and intervals.  Reading only.
+"""What the result's files say, for its page: trades, a curve for a picture, groups.  Reading only.
 
 A result whose files are gone or changed is not shown: `fault` says which.  Nothing is computed that a file already
-tells; groups and intervals are those of `trading.research`.
+tells; groups are those of `trading.research`.
 """
 
 import hashlib
@@ -18,7 +18,6 @@ from desk.backtests.runs import FILES, folder_of
 from marketdata.calendars import NEW_YORK
 from marketdata.core.units import MICROS, NANOS, micros_from_text
 from trading.research.breakdown import WEEKDAYS, wall_hours
-from trading.research.intervals import Interval, mean_net_interval
 
 WIDTH, HEIGHT, FALL_HEIGHT, EDGE = 720, 200, 90, 6
 BINS = 31
@@ -192,9 +191,3 @@ def heat(trades: pl.DataFrame, nets: np.ndarray) -> list[tuple[str, list[Cell]]]
             pairs = cells[number].tolist()
             rows.append((name, [Cell(net, count, -(-4 * abs(net) // most)) for net, count in pairs]))
     return rows
-
-
-def net_interval(trades: pl.DataFrame, nets: np.ndarray, sessions: int) -> Interval:
-    """MES-METRIC-13: mean net per trade in micros, whole trading days drawn anew, those without a trade too."""
-    _, day = np.unique(np.array(trades["trading_day"].to_list()), return_inverse=True)
-    return mean_net_interval(nets, day.astype(np.int64), max(sessions, int(day.max(initial=-1)) + 1))

@@ -1,5 +1,6 @@
 """/results/N/: what a backtest came to, what speaks against it, its trades and its files.  Reading only."""
 
+import time
 from typing import Any
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
 from desk.backtests import reading, runs
+from desk.backtests.gate import gate_of
 from desk.backtests.models import DONE
 from desk.backtests.pages.views import found_run, run_values
 from desk.dashboard.pages.reports import number
@@ -46,7 +48,6 @@ def _shown(run: Any, first: int) -> dict[str, Any]:
     values, trades = reading.summary_of(run), reading.trades_of(run)
     nets = reading.nets_of(trades)
     start = micros_from_text(values["capital"]["start"])
-    interval = reading.net_interval(trades, nets, values["period"]["sessions"])
     return {
         "summary": values,
         "net_micros": micros_from_text(values["trades"]["net"]),
@@ -54,11 +55,11 @@ def _shown(run: Any, first: int) -> dict[str, Any]:
         "commission_micros": micros_from_text(values["costs"]["commission"]),
         "slippage_micros": micros_from_text(values["costs"]["slippage"]),
         "fall_micros": micros_from_text(values["drawdown"]["usd"]),
-        "interval": interval,
-        "low_micros": None if interval.low is None else round(interval.low),
-        "high_micros": None if interval.high is None else round(interval.high),
-        "mean_micros": None if interval.value.value is None else round(interval.value.value),
+        "mean_micros": round(nets.mean()) if len(nets) else None,
+        "mean_words": _sentence(values["criticism"], "mean_net_low"),
         "verdicts": verdicts(values["criticism"]),
+        "sharpe_words": _sentence(values["criticism"], "sharpe_low"),
+        "gate": gate_of(values, time.time_ns()),
         "stress": [{**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]],
         "picture": reading.picture([reading.curve_of(run)], start / 1_000_000),
         "bins": reading.distribution(nets),
@@ -72,6 +73,11 @@ def _shown(run: Any, first: int) -> dict[str, Any]:
         "first": first,
         "next": first + PAGE if len(nets) > first + PAGE else None,
     }
+
+
+def _sentence(criticism: dict[str, Any], name: str) -> str:
+    """What a row of the criticism says; empty where there is none of that name."""
+    return next((str(row["sentence"]) for row in criticism["rows"] if row["name"] == name), "")
 
 
 def verdicts(criticism: dict[str, Any]) -> list[dict[str, Any]]:

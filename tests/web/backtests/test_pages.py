@@ -52,9 +52,9 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
     page.click("text=Open the result")
     main = page.locator("main")
     expect(main).to_contain_text("No edge is shown.")
-    expect(main).to_contain_text("The go-live gate: unknown")
+    expect(main).to_contain_text("The go-live gate: not passed")
     expect(main).to_contain_text("1 trials were run on these data")
-    expect(main).to_contain_text("sessions drawn anew")
+    expect(main).to_contain_text("Drawn anew by whole sessions")
     with desk.client() as alice:
         rows = list(csv.DictReader(io.StringIO(alice.get("/results/1/trades.csv").text)))
         values = json.loads(alice.get("/results/1/summary.json").text)
