@@ -28,7 +28,7 @@ CRITICISED = ("deflated_sharpe", "pbo", "plateau", "net_at_cost_1_5")  # rows of
 
 
 class Row(NamedTuple):
-    """One row: what it asks, where evidence would come from, why it is not passed; `here`: in sample, None if unknown."""
+    """What a row asks, where evidence would come from, why it is not passed; `here`: in sample, None if unknown."""
 
     name: str
     required: bool

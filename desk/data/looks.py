@@ -3,6 +3,7 @@
 Called by the data pages alone; colour never stands without a word or a number.
 """
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -67,17 +68,17 @@ def neighbours(day: date) -> tuple[date, date]:
     return day - timedelta(days=1), day + timedelta(days=1)
 
 
-def chart(bars: DayBars, bar_ns: int, decimals: int) -> dict[str, Any]:
+def chart(bars: DayBars, bar_ns: int, decimals: int, also: Sequence[int] = ()) -> dict[str, Any]:
     """A day's prices as pieces of an SVG: a line of last prices and a band from low to high, both broken where bars of
-    `bar_ns` are missing; the lowest, highest and last price as text."""
+    `bar_ns` are missing; the lowest, highest and last price as text.  `also`: prices in 1e-9 points that lie inside
+    the picture, too; `scale` tells its lowest and highest, for who draws over it with `height_of`."""
     if not bars.rows:
         return {"rows": 0}
     low, high = int(bars.low.min()), int(bars.high.max())
-    span = (high - low) or 1
-    room = HEIGHT - 2 * EDGE
+    scale = (min(low, *also), max(high, *also)) if also else (low, high)
 
     def y(price: int) -> str:
-        return f"{EDGE + room * (high - price) / span:.1f}"
+        return height_of(price, scale)
 
     points = [
         (f"{WIDTH * (at + 0.5) / SLICES:.1f}", y(lowest), y(highest), y(last))
@@ -89,6 +90,7 @@ def chart(bars: DayBars, bar_ns: int, decimals: int) -> dict[str, Any]:
     pieces = [_widened(points[begin:end]) for begin, end in pairwise(cuts)]
     return {
         "rows": bars.rows,
+        "scale": scale,
         "width": WIDTH,
         "height": HEIGHT,
         "lines": [" ".join(f"{x},{close}" for x, _, _, close in piece) for piece in pieces],
@@ -100,6 +102,12 @@ def chart(bars: DayBars, bar_ns: int, decimals: int) -> dict[str, Any]:
         "high": price_text(high, decimals),
         "last": price_text(int(bars.close[-1]), decimals),
     }
+
+
+def height_of(price: int, scale: tuple[int, int]) -> str:
+    """Where a price in 1e-9 points stands in a picture from its lowest to its highest."""
+    low, high = scale
+    return f"{EDGE + (HEIGHT - 2 * EDGE) * (high - price) / ((high - low) or 1):.1f}"
 
 
 def _widened(piece: list[Point]) -> list[Point]:

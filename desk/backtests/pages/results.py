@@ -1,8 +1,10 @@
 """/results/N/: what a backtest came to, what speaks against it, its trades and its files.  Reading only."""
 
 import time
+from datetime import date
 from typing import Any
 
+import polars as pl
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -11,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
-from desk.backtests import reading, runs
+from desk.backtests import prices, reading, runs
 from desk.backtests.gate import gate_of
-from desk.backtests.models import DONE
+from desk.backtests.models import DONE, BacktestRun
 from desk.backtests.pages.views import found_run, run_values
 from desk.dashboard.pages.reports import number
 from marketdata.core.units import micros_from_text
@@ -26,7 +28,7 @@ SIGNS = {"passed": ("ok", "●"), "failed": ("bad", "■"), "no_data": ("bad", "
 @require_GET
 @never_cache
 def result(request: HttpRequest, run_id: int) -> HttpResponse:
-    """One result; `?from=50` further trades.  One whose files are gone says so."""
+    """One result; `?from=50` further trades, `?day=2024-01-02` the prices of a day.  Gone files are told."""
     run = found_run(run_id)
     if run.state != DONE:
         raise Http404("no such result")
@@ -39,11 +41,11 @@ def result(request: HttpRequest, run_id: int) -> HttpResponse:
         "now": timezone.now(),
     }
     if not context["fault"]:
-        context |= _shown(run, number(request.GET.get("from")) or 0)
+        context |= _shown(run, number(request.GET.get("from")) or 0, request.GET.get("day", ""))
     return render(request, "research/result.html", context, status=410 if context["fault"] else 200)
 
 
-def _shown(run: Any, first: int) -> dict[str, Any]:
+def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
     """What the files say."""
     values, trades = reading.summary_of(run), reading.trades_of(run)
     nets = reading.nets_of(trades)
@@ -69,9 +71,27 @@ def _shown(run: Any, first: int) -> dict[str, Any]:
             {**row, "net_micros": int(net)}
             for row, net in zip(trades[first : first + PAGE].to_dicts(), nets[first : first + PAGE], strict=True)
         ],
+        "prices": _prices(run, trades, first, day),
         "trade_count": len(nets),
         "first": first,
         "next": first + PAGE if len(nets) > first + PAGE else None,
+    }
+
+
+def _prices(run: BacktestRun, trades: pl.DataFrame, first: int, asked: str) -> dict[str, Any] | None:
+    """The day that is asked for, else that of the first trade in the list; None without trades."""
+    days = prices.days_of(trades)
+    if not days:
+        return None
+    try:
+        day = date.fromisoformat(asked)
+    except ValueError:
+        day = date.fromisoformat(trades["entry_time"][min(first, len(trades) - 1)][:10])
+    return {
+        **prices.day_picture(run, trades, day),
+        "day": day,
+        "before": max((item for item in days if item < day), default=None),
+        "after": min((item for item in days if item > day), default=None),
     }
 
 

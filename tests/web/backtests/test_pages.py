@@ -60,6 +60,7 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
         values = json.loads(alice.get("/results/1/summary.json").text)
         assert alice.get("/results/1/equity.csv").text.startswith("timestamp,equity,")
     assert len(rows) == values["trades"]["count"] > 0
+    assert page.locator("#prices .mark").count() > 0
     expect(page.locator("#trades tbody tr")).to_have_count(min(50, len(rows)))
     assert page.locator("#equity polyline").get_attribute("points")
     run(page, desk, DIPS, "strategy.depth=5")
