@@ -73,7 +73,7 @@ def _mark(row: dict[str, Any], prices: list[int], day: date, scale: tuple[int, i
         x2=f"{x2:.1f}",
         y2=height_of(prices[1], scale),
         tone="up" if net > 0 else "down" if net < 0 else "flat",
-        words=f"{row['trade_id']}: {side} {row['contracts']}, {row['entry_price']} to {row['exit_price']}, net {row['net_pnl']}",
+        words=f"{row['trade_id']}: {side} {row['contracts']}, {row['entry_price']} to {row['exit_price']}, {row['net_pnl']}",
     )
 
 

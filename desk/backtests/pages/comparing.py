@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -9,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from desk.backtests import reading
+from desk.backtests.differing import COLUMNS, parting
 from desk.backtests.models import DONE, BacktestRun
 from desk.backtests.pages.views import run_values
 from desk.dashboard.pages.reports import number
@@ -53,6 +55,7 @@ def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for one in inputs for name in one))
     rows = [(name, [one.get(name, "—") for one in inputs]) for name in names]
     start = micros_from_text(values[0]["capital"]["start"]) / 1_000_000
+    trades = [reading.trades_of(run) for run in shown]
     return {
         "shown": [run_values(run) for run in shown],
         "differing": [(name, row) for name, row in rows if len(set(row)) > 1],
@@ -60,9 +63,20 @@ def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
         "metrics": [
             (f"{part} {name}".replace("_", " "), [_text(v[part][name]) for v in values]) for part, name in METRICS
         ],
+        "partings": [_parting(shown[0], run, trades[0], trades[k]) for k, run in enumerate(shown) if k],
         "blocked": [", ".join(v["criticism"]["blocked_by"]) or "nothing" for v in values],
         "picture": reading.picture([reading.curve_of(run) for run in shown], start),
     }
+
+
+def _parting(first: BacktestRun, other: BacktestRun, ours: pl.DataFrame, theirs: pl.DataFrame) -> dict[str, Any]:
+    """Where a result leaves the first one."""
+    found = parting(ours, theirs)
+    values: dict[str, Any] = {"first": first.pk, "other": other.pk, "trades": len(ours)}
+    if found is None:
+        return values | {"same": True}
+    rows = [(name.replace("_", " "), (found.ours or {}).get(name), (found.theirs or {}).get(name)) for name in COLUMNS]
+    return values | {"same": False, "number": found.same + 1, "names": found.names, "at": found.at, "rows": rows}
 
 
 def _inputs(run: BacktestRun, values: dict[str, Any]) -> dict[str, str]:

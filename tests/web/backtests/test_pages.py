@@ -72,6 +72,7 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
     page.goto(f"{desk.url}/compare/?r=1&r=2")
     expect(page.locator("table >> nth=0")).to_contain_text("strategy.depth")
     assert page.locator(".equity polyline").count() == 2
+    expect(page.locator("main")).to_contain_text("First at trade ")
     look(page, desk)
 
 

@@ -51,7 +51,7 @@ def test_a_trade_stands_at_its_second_and_price(run: BacktestRun) -> None:
     (mark,) = found["marks"]
     assert (float(mark.x1), float(mark.x2)) == (WIDTH / 4, WIDTH * 3 / 4)
     assert float(mark.y1) < float(mark.y2) and mark.tone == "down"
-    assert mark.words == "1: BUY 2, 5010.00 to 4990.00, net -100.620000"
+    assert mark.words == "1: BUY 2, 5010.00 to 4990.00, -100.620000"
     assert found["count"] == 1 and found["chart"]["rows"] > 0
 
 
