@@ -62,7 +62,7 @@ ENDS = ("entry_price", "exit_price")
 
 def _mark(row: dict[str, Any], prices: list[int], day: date, scale: tuple[int, int]) -> Mark:
     net = micros_from_text(row["net_pnl"])
-    side = "BUY" if row["direction"] == "1" else "SELL"
+    what = f"{'BUY' if row['direction'] == '1' else 'SELL'} {row['contracts']}"
     x1, x2 = (_x(row[name], day) for name in ("entry_time", "exit_time"))
     if x2 - x1 < 2:  # a line of no length is not drawn
         x1, x2 = x1 - 1, x2 + 1
@@ -73,7 +73,7 @@ def _mark(row: dict[str, Any], prices: list[int], day: date, scale: tuple[int, i
         x2=f"{x2:.1f}",
         y2=height_of(prices[1], scale),
         tone="up" if net > 0 else "down" if net < 0 else "flat",
-        words=f"{row['trade_id']}: {side} {row['contracts']}, {row['entry_price']} to {row['exit_price']}, {row['net_pnl']}",
+        words=f"{row['trade_id']}: {what}, {row['entry_price']} to {row['exit_price']}, {row['net_pnl']}",
     )
 
 

@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
+import httpx
 from playwright.sync_api import Page, sync_playwright
 
 from tests.data.recordings import minutes
@@ -21,6 +23,17 @@ SIZES = {1600: 900, 1280: 800, 768: 1024, 390: 844}
 FAULT = "/preflight/?feed=replay&profile=demo-mes&symbol=MES&scorer=baseline&speed=1&path=/none.dbn"
 LIVE_S = 1.5
 TRADES = 12
+BACKTEST = {
+    "data": "1",
+    "config": "demo-mes@1",
+    "symbol": "MES",
+    "strategy": "trading.studies.examples:dips",
+    "first": "",
+    "last": "",
+    "changes": "",
+    "seed": "1",
+    "elsewhere": "0",
+}
 
 
 def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]:
@@ -48,6 +61,12 @@ def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]
         "data-import": "/data/import/",
         "data-file": f"/data/import/?folder={imports}&file=ES_1min.csv",
         "data-run": "/data/imports/1/",
+        "backtests": "/backtests/",
+        "backtest-new": f"/backtests/new/?{urlencode(BACKTEST)}",
+        "backtest-run": "/backtests/3/",
+        "result": "/results/1/",
+        "result-delete": "/results/1/delete/",
+        "results-compare": "/compare/?r=1&r=2",
         "account": "/account/",
         "confirm": "/account/confirm/?next=/desk/",
         "admin": "/admin/",
@@ -63,7 +82,7 @@ def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]
 
 
 def prepare(desk: Ring) -> dict[str, str]:
-    """One session that traded and ended, one that runs; the addresses of all pages."""
+    """Two results, one session that traded and ended, one that runs; the addresses of all pages."""
     imports = desk.folder / "imports"
     imports.mkdir()
     file = minutes(imports / "ES_1min.csv", hole=range(100, 120), bad=7)
@@ -71,6 +90,7 @@ def prepare(desk: Ring) -> dict[str, str]:
     with desk.client() as client:
         asked = {"folder": str(imports), "file": "ES_1min.csv", "symbol": "ES", "hours": "any"}
         client.post("/data/import/start/", data=asked, headers=csrf(client))  # nobody takes it: it waits
+        backtests(desk, client)
         ended = start(client, speed="10", seed="11")
         trades = until(lambda: (rows := table(client, ended, "trades")) and len(rows) >= TRADES and rows, "trades")
         client.post(f"/sessions/{ended}/command/", data={"kind": "stop"}, headers=csrf(client))
@@ -78,6 +98,16 @@ def prepare(desk: Ring) -> dict[str, str]:
         running = start(client, seed="7")
         until(lambda: table(client, running, "fills"), "a fill")
     return pages(ended, running, trades[-1]["journal_seq"], imports)
+
+
+def backtests(desk: Ring, client: httpx.Client) -> None:
+    """Two results, done here as the batch worker would, and a backtest that waits for one."""
+    for changes in ("", "strategy.depth=5", "strategy.depth=7"):
+        answer = client.post("/backtests/start/", data={**BACKTEST, "changes": changes}, headers=csrf(client), timeout=120)
+        assert answer.status_code == 302, answer.text
+    for number in (1, 2):
+        work = f"from desk.backtests import runs; assert runs.run({number}) == 'done'"
+        desk.run("manage", "shell", "-v", "0", "-c", work)
 
 
 def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:
