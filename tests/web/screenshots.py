@@ -103,7 +103,8 @@ def prepare(desk: Ring) -> dict[str, str]:
 def backtests(desk: Ring, client: httpx.Client) -> None:
     """Two results, done here as the batch worker would, and a backtest that waits for one."""
     for changes in ("", "strategy.depth=5", "strategy.depth=7"):
-        answer = client.post("/backtests/start/", data={**BACKTEST, "changes": changes}, headers=csrf(client), timeout=120)
+        asked = {**BACKTEST, "changes": changes}
+        answer = client.post("/backtests/start/", data=asked, headers=csrf(client), timeout=120)
         assert answer.status_code == 302, answer.text
     for number in (1, 2):
         work = f"from desk.backtests import runs; assert runs.run({number}) == 'done'"
