@@ -27,12 +27,18 @@ from django.utils import timezone
 from desk.backtests import strategies
 from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BacktestRun
 from desk.jitcache import BASE
+from marketdata.feeds.port import FeedError
 from marketdata.models import DataSet
+from marketdata.selectors import data_set_path
 from marketdata.services import cancel_job, end_job, leave_dead_connection, open_job, take_job
+from marketdata.store.coverage import look
+from trading.research.records import ResearchError
 from trading.run.backtest.codehash import code_hash
+from trading.run.search.ledger import others_on
 
 BEAT_S = 0.5
 CANCEL_S = 30.0  # a command that does not end by itself is ended
+STUDIES = "studies"  # where `optimise` and `walkforward` put theirs, unless told otherwise
 FILES = ("trades.csv", "equity.csv", "summary.json")
 
 
@@ -87,9 +93,19 @@ def _code(words: str) -> str:
 
 
 def trials_of(run: BacktestRun) -> int:
-    """Different trials on the same data, this one, deleted ones and those told of included (N11)."""
+    """Different trials on the same data: backtests, this one and deleted ones included, those of the desk's studies, and
+    those told of (N11).  Raises FeedError, OSError where the data cannot be named, ResearchError for a broken study."""
     others = BacktestRun.objects.filter(data_path=run.data_path, state=DONE).exclude(trial=run.trial)
-    return others.values("trial").distinct().count() + 1 + run.elsewhere
+    return others.values("trial").distinct().count() + 1 + run.elsewhere + _searched(run.data_set)
+
+
+def _searched(data_set: DataSet | None) -> int:
+    """Trials of the studies on the same bytes."""
+    studies = Path(settings.VAR) / STUDIES
+    if data_set is None or not studies.is_dir():
+        return 0
+    trials, _ = others_on(studies / "none", look(data_set_path(data_set)).data_hash)
+    return trials
 
 
 def open_on(data_set: DataSet) -> list[str]:
@@ -133,9 +149,9 @@ def run(run_id: int) -> str:
     if (taken := take_job(BacktestRun, run_id)) != RUNNING:
         return taken
     row = BacktestRun.objects.get(pk=run_id)
-    row.trials = trials_of(row)
-    BacktestRun.objects.filter(pk=run_id).update(trials=row.trials)
     try:
+        row.trials = trials_of(row)
+        BacktestRun.objects.filter(pk=run_id).update(trials=row.trials)
         _clear(folder_of(row))
         status, told = _work(row)
         if status == 0:
@@ -145,6 +161,8 @@ def run(run_id: int) -> str:
             _end(run_id, CANCELLED, detail="cancelled; nothing was written")
         else:
             _end(run_id, FAILED, detail=told or f"the command ended with {status}; nothing was written")
+    except (FeedError, ResearchError) as refusal:
+        _end(run_id, FAILED, detail=str(refusal))
     except Exception as error:
         _end(run_id, FAILED, detail=f"{type(error).__name__}: {error}")
         raise

@@ -19,12 +19,15 @@ from desk.data.deleting import users
 from desk.ops.selectors import batch_busy
 from marketdata import imports
 from marketdata.models import DataSet, ImportRun
+from marketdata.selectors import data_set_path
 from marketdata.services import DeleteRefused, delete_data_set
+from marketdata.store.coverage import look
 from tests.data.kit import asked as import_asked
 from tests.data.kit import signed_in, text_of
 from tests.data.recordings import minutes
 from tests.web.seed import PASSWORD
 from trading.configs import ship
+from trading.run.search.ledger import FILE, Ledger, Trial
 
 pytestmark = pytest.mark.django_db
 DIPS = "trading.studies.examples:dips"
@@ -81,6 +84,22 @@ def test_every_different_trial_on_the_same_data_counts_and_goes_on_counting_when
         runs.delete_files(row.pk, "alice", lambda row: None)
         assert not runs.folder_of(row).exists()
     assert runs.trials_of(third) == 13
+
+
+def test_the_trials_of_a_study_on_the_same_data_count(stored: DataSet) -> None:
+    """N11: who searches, and runs the best from the page, has not tried once."""
+    run = ask(stored)
+    digest = look(data_set_path(stored)).data_hash
+    for name, data_hash, count in (("optimise-1", digest, 3), ("walkforward-1", digest, 2), ("optimise-2", "00", 50)):
+        folder = runs.folder_of(run).parent.parent / runs.STUDIES / name
+        folder.mkdir(parents=True)
+        with Ledger(folder) as ledger:
+            ledger.identify({"data_hash": data_hash})
+            ledger.add([Trial("study", "proposed", (k,), 1.0, "", 1, 1, 0.5, "abc", None) for k in range(count)])
+    assert runs.trials_of(run) == 1 + 3 + 2
+    (folder / FILE).write_bytes(b"no database at all, and long enough to be read as one" * 40)
+    assert runs.run(run.pk) == FAILED, "how often was tried is not known"
+    assert "is no study" in BacktestRun.objects.get(pk=run.pk).detail
 
 
 def test_another_code_of_a_strategy_is_another_trial(stored: DataSet) -> None:
