@@ -93,8 +93,8 @@ def _code(words: str) -> str:
 
 
 def trials_of(run: BacktestRun) -> int:
-    """Different trials on the same data: backtests, this one and deleted ones included, those of the desk's studies, and
-    those told of (N11).  Raises FeedError, OSError where the data cannot be named, ResearchError for a broken study."""
+    """Different trials on the same data: backtests, this one and deleted ones included, those of the desk's studies and
+    those told of (N11).  Raises FeedError, OSError where the data have no name, ResearchError for a broken study."""
     others = BacktestRun.objects.filter(data_path=run.data_path, state=DONE).exclude(trial=run.trial)
     return others.values("trial").distinct().count() + 1 + run.elsewhere + _searched(run.data_set)
 

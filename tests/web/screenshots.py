@@ -67,6 +67,7 @@ def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]
         "result": "/results/1/",
         "result-delete": "/results/1/delete/",
         "results-compare": "/compare/?r=1&r=2",
+        "optimisation": "/optimisation/",
         "account": "/account/",
         "confirm": "/account/confirm/?next=/desk/",
         "admin": "/admin/",

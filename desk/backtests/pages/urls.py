@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from desk.backtests.pages import comparing, deleting, results, starting, views
+from desk.backtests.pages import comparing, deleting, results, starting, studies, views
 
 urlpatterns = [
     path("backtests/", views.backtests, name="backtests"),
@@ -15,4 +15,7 @@ urlpatterns = [
     path("results/<int:run_id>/delete/", deleting.delete, name="result-delete"),
     path("results/<int:run_id>/<str:name>", results.download, name="result-file"),
     path("compare/", comparing.compare, name="result-compare"),
+    path("optimisation/", studies.optimisation, name="optimisation"),
+    path("optimisation/<str:name>/", studies.study, name="study"),
+    path("optimisation/<str:name>/<str:file>", studies.download, name="study-file"),
 ]

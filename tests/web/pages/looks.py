@@ -44,6 +44,7 @@ PAGES = {
     "backtests": "/backtests/",
     "backtest-new": "/backtests/new/",
     "results-compare": "/compare/",
+    "optimisation": "/optimisation/",
 }
 
 

@@ -1,0 +1,161 @@
+"""/optimisation/: what searches and walk-forwards found, how likely it is luck, and what they left.  Reading only.
+
+Studies are run by the commands `optimise` and `walkforward`; this page starts none.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from desk.accounts.roles import may
+from desk.backtests import studies
+from desk.backtests.pages.results import verdicts
+from desk.backtests.studies import SEARCH, Study
+
+BEST = 50
+
+
+@require_GET
+@never_cache
+def optimisation(request: HttpRequest) -> HttpResponse:
+    """All studies, the one last written first."""
+    found = [one for one in map(studies.study, studies.names()) if one is not None]
+    context: dict[str, Any] = {
+        "page": "research",
+        "rows": [_row(one) for one in found],
+        "folder": studies.folder(),
+        "now": timezone.now(),
+    }
+    return render(request, "research/studies.html", context)
+
+
+def _row(found: Study) -> dict[str, Any]:
+    values = found.values or {}
+    best = values.get("best") or {}
+    row: dict[str, Any] = {
+        **{name: found.identity.get(name) for name in ("strategy", "data", "method", "objective", "symbol")},
+        "name": found.name,
+        "purpose": found.purpose,
+        "trials": found.trials,
+        "done": found.values is not None,
+        "fault": found.fault,
+        "score": best.get("score"),
+        "blocked": None,
+    }
+    if found.values is not None and found.purpose == SEARCH:
+        row["blocked"] = (values.get("criticism") or {}).get("blocked_by")
+    elif found.values is not None:
+        row |= {"score": (values.get("walk") or {}).get("score"), "gate": values["gate"]["passed"]}
+    return row
+
+
+def _found(name: str) -> Study:
+    found = studies.study(name)
+    if found is None:
+        raise Http404("no such study")
+    return found
+
+
+@require_GET
+@never_cache
+def study(request: HttpRequest, name: str) -> HttpResponse:
+    """One search or one walk-forward."""
+    found = _found(name)
+    identity = found.identity
+    context: dict[str, Any] = {
+        "page": "research",
+        "study": _row(found),
+        "fault": found.fault,
+        "files": found.files,
+        "identity": [(key.replace("_", " "), value) for key, value in identity.items() if key != "space"],
+        "space": [{"path": item["path"], "values": item["values"]} for item in identity.get("space", [])],
+        "values": found.values,
+        "may": may(request.user, "research"),
+        "now": timezone.now(),
+    }
+    if found.values is not None:
+        context |= _search(found) if found.purpose == SEARCH else _walk(found.values)
+    return render(request, "research/study.html", context)
+
+
+def _search(found: Study) -> dict[str, Any]:
+    values, trials = found.values or {}, studies.trials_of(found)
+    best = values["best"]
+    shown: dict[str, Any] = {"kind": SEARCH, "best": best}
+    if values["criticism"] is not None:
+        shown |= {"verdicts": verdicts(values["criticism"]), "blocked": values["criticism"]["blocked_by"]}
+    if best is not None:
+        chosen = found.identity["settings"] | best["set"]
+        lines = "\n".join(f"{path}={_word(value)}" for path, value in chosen.items())
+        asked = {"strategy": found.identity["strategy"], "symbol": found.identity["symbol"], "changes": lines}
+        shown["again"] = urlencode(asked)
+    if trials is not None:
+        axes, lines_drawn = studies.picture(found.identity["space"], trials)
+        shown |= {
+            "heads": trials.columns,
+            "rows": trials.head(BEST).rows(),
+            "axes": axes,
+            "lines": lines_drawn,
+            "width": studies.WIDTH,
+            "height": studies.HEIGHT,
+        }
+    return shown
+
+
+def _word(value: object) -> str:
+    """A value as a changed one is written."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _walk(values: dict[str, Any]) -> dict[str, Any]:
+    """Folds with the reasons of infeasible ones, the joined tests, and the gate with the evidence that a walk gives."""
+    gate = values["gate"]["rows"]
+    blocked = [row["name"] for row in gate if row["weight"] == "required" and row["state"] not in PASSING]
+    return {
+        "kind": values["study"]["purpose"],
+        "folds": values["folds"],
+        "walk": values["walk"],
+        "efficiency": _plain(values["efficiency"]),
+        "outside": {
+            name.replace("_", " "): _plain(value)
+            for name, value in (values["out_of_sample"] or {}).items()
+            if name != "returns"
+        },
+        "holdout": values["holdout"],
+        "combined": values["combined"],
+        "verdicts": verdicts({"rows": values["criticism"], "blocked_by": []}),
+        "gate_rows": verdicts({"rows": gate, "blocked_by": blocked}),
+        "gate_passed": values["gate"]["passed"],
+    }
+
+
+PASSING = ("passed", "not_applicable")
+
+
+def _plain(value: object) -> object:
+    """A figure of a file; an undefined one is its reason."""
+    return value.get("why") if isinstance(value, dict) else value
+
+
+@require_GET
+@never_cache
+def download(request: HttpRequest, name: str, file: str) -> HttpResponseBase:
+    """One file of a study as it was written."""
+    found = _found(name)
+    if file not in found.files:
+        raise Http404("no such file")
+    kind = "application/json" if file.endswith(".json") else "text/csv; charset=utf-8"
+    answer = FileResponse(
+        open(studies.folder() / found.name / file, "rb"),  # noqa: SIM115 - the answer closes it
+        as_attachment=True,
+        filename=f"{found.name}-{file}",
+        content_type=kind,
+    )
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer

@@ -1,0 +1,122 @@
+"""What studies left in `var/studies`: searches and walk-forwards, as their ledgers and files tell them.  Reading only.
+
+A study is named by its folder there and by nothing else.  One whose file is not written yet is at work or was stopped:
+its ledger says how far it came.  What cannot be read is named, with the reason.  Called by the pages of studies.
+"""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from django.conf import settings
+
+from desk.backtests.runs import STUDIES
+from trading.research.records import ResearchError
+from trading.run.search.ledger import FILE, Ledger
+
+SEARCH, WALK = "optimise", "walkforward"
+RESULTS = {SEARCH: "study.json", WALK: "walkforward.json"}
+TABLES = {SEARCH: ("study.json", "trials.csv"), WALK: ("walkforward.json", "folds.csv", "out_of_sample.csv")}
+STUDIES_MAX = 200
+LINES_MAX = 300  # of the picture of all parameters
+WIDTH, HEIGHT, EDGE = 720, 260, 12
+
+
+class Study(NamedTuple):
+    """One folder.  `identity`: what is searched; `trials` on disk; `values`: its result, None while there is none."""
+
+    name: str
+    purpose: str
+    identity: dict[str, Any]
+    trials: int
+    values: dict[str, Any] | None
+    files: list[str]
+    fault: str
+
+
+class Axis(NamedTuple):
+    """One parameter of the picture: where it stands, its values with the height of each."""
+
+    name: str
+    x: str
+    marks: list[tuple[str, str]]
+
+
+class Line(NamedTuple):
+    """One trial through all parameters; `tone` best, good, rest; `words` to read."""
+
+    points: str
+    tone: str
+    words: str
+
+
+def folder() -> Path:
+    """Where studies lie that were given no other place."""
+    return Path(settings.VAR) / STUDIES
+
+
+def names() -> list[str]:
+    """Folders that hold a study, the one last written first."""
+    place = folder()
+    found = [path for path in place.iterdir() if (path / FILE).is_file()] if place.is_dir() else []
+    found.sort(key=lambda path: (path / FILE).stat().st_mtime_ns, reverse=True)
+    return [path.name for path in found[:STUDIES_MAX]]
+
+
+def study(name: str) -> Study | None:
+    """A study of the list; None for any other name."""
+    if name not in names():
+        return None
+    place = folder() / name
+    try:
+        with Ledger(place, reading=True) as ledger:
+            identity, trials = ledger.identity(), ledger.count()
+    except (ResearchError, sqlite3.Error) as error:
+        return Study(name, "", {}, 0, None, [], str(error))
+    purpose = str(identity.get("purpose", ""))
+    if purpose not in RESULTS:
+        return Study(name, purpose, identity, trials, None, [], "its ledger does not say what it is for")
+    values, fault = None, ""
+    try:
+        values = json.loads((place / RESULTS[purpose]).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        fault = f"{RESULTS[purpose]}: {error}"
+    files = [item for item in TABLES[purpose] if (place / item).is_file()]
+    return Study(name, purpose, identity, trials, values, files, fault)
+
+
+def trials_of(found: Study) -> pl.DataFrame | None:
+    """`trials.csv` by score, the best first, infeasible ones last; None without the file."""
+    if "trials.csv" not in found.files:
+        return None
+    rows = pl.read_csv(folder() / found.name / "trials.csv", infer_schema=False)
+    score = rows["score"].cast(pl.Float64, strict=False).alias("_score")
+    return rows.with_columns(score).sort("_score", descending=True, nulls_last=True, maintain_order=True).drop("_score")
+
+
+def picture(space: list[dict[str, Any]], trials: pl.DataFrame) -> tuple[list[Axis], list[Line]]:
+    """Parallel coordinates: an axis a parameter, a line a feasible trial, the best LINES_MAX of them, the best last."""
+    step = (WIDTH - 2 * EDGE) / max(1, len(space) - 1)
+    heights: list[dict[str, str]] = []
+    axes: list[Axis] = []
+    for k, item in enumerate(space):
+        words = [str(value) for value in item["values"]]
+        room = (HEIGHT - 2 * EDGE) / max(1, len(words) - 1)
+        heights.append({word: f"{HEIGHT - EDGE - place * room:.1f}" for place, word in enumerate(words)})
+        axes.append(Axis(item["path"], f"{EDGE + k * step:.1f}", [*heights[-1].items()]))
+    rows = [row for row in trials.head(LINES_MAX).to_dicts() if row["score"]]
+    lines = []
+    for rank, row in enumerate(rows):
+        points = [
+            f"{axis.x},{found[row[axis.name]]}"
+            for axis, found in zip(axes, heights, strict=True)
+            if row.get(axis.name) in found  # a parameter that did not exist for this trial is passed over
+        ]
+        tone = "best" if rank == 0 else "good" if rank < len(rows) / 10 else "rest"
+        said = ", ".join(f"{axis.name} {row[axis.name]}" for axis in axes if row.get(axis.name))
+        lines.append(Line(" ".join(points), tone, f"{row['score']}: {said}"))
+    return axes, lines[::-1]
