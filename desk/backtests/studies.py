@@ -67,8 +67,11 @@ def names() -> list[str]:
 
 def study(name: str) -> Study | None:
     """A study of the list; None for any other name."""
-    if name not in names():
-        return None
+    return read(name) if name in names() else None
+
+
+def read(name: str) -> Study:
+    """The study of a folder; `name` is one of `names`."""
     place = folder() / name
     try:
         with Ledger(place, reading=True) as ledger:

@@ -25,7 +25,7 @@ BEST = 50
 @never_cache
 def optimisation(request: HttpRequest) -> HttpResponse:
     """All studies, the one last written first."""
-    found = [one for one in map(studies.study, studies.names()) if one is not None]
+    found = [studies.read(name) for name in studies.names()]
     context: dict[str, Any] = {
         "page": "research",
         "rows": [_row(one) for one in found],
