@@ -1,4 +1,4 @@
-"""Studies as a Django app: it has no models, for a study lives in a folder of its own; its commands are found here.
+"""Studies as a Django app: its commands, and the tables by which workers share a study; the study itself is a folder.
 
 `trading/research` and `trading/run` know no Django, and the folder of trading's own commands is full.
 """
