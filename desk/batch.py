@@ -1,6 +1,7 @@
-"""The one way into the batch queue from a page: is anybody there, then the job.
+"""The one way into the batch queue: is anybody there, then the job.
 
-Called by the pages whose work takes long; each keeps its own row of the job, and closes it when the queue is away.
+Called by the pages whose work takes long, each of which keeps its own row of the job and closes it when the queue is
+away, and by studies on many workers, which know it by the setting SEND_JOB alone.
 """
 
 from django.conf import settings
@@ -9,9 +10,9 @@ from redis import RedisError
 from trading.run.streams import make_client
 
 
-def send(task: str, **fields: object) -> str:
+def send(task: str, *, expires_s: float | None = None, **fields: object) -> str:
     """Put a job into the queue; why it could not be, empty when it was.  Asked first whether anybody is there:
-    Celery's own client waits for seconds before it gives up."""
+    Celery's own client waits for seconds before it gives up.  `expires_s`: nobody takes it later than that."""
     from kombu.exceptions import OperationalError
 
     from desk.celery import app  # the web does not load Celery before somebody queues a job
@@ -19,7 +20,7 @@ def send(task: str, **fields: object) -> str:
     try:
         with make_client(settings.REDIS_URL) as client:
             client.ping()
-        app.send_task(task, kwargs=fields, retry=False)
+        app.send_task(task, kwargs=fields, retry=False, expires=expires_s)
     except (RedisError, OperationalError) as error:
         return str(error)
     return ""

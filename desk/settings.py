@@ -151,6 +151,8 @@ TEMPLATES = [
     }
 ]
 DATABASES = {"default": database()}
+SEND_JOB = "desk.batch.send"  # what puts a job into the batch queue, for who stands below the desk
+STUDY_LEASE_S = env_int("DESK_STUDY_LEASE_S", 30)  # a worker of a study that is silent for so long is gone
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

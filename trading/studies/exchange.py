@@ -17,6 +17,8 @@ from django.db.models.functions import Now
 from trading.research.records import ResearchError
 from trading.studies.models import CLAIMED, CLOSED, DONE, FAILED, OPEN, WAITING, StudyHand, StudyRun, StudyTrial
 
+KEY = "study"  # file beside the bars that names whose they are
+LEND_HAND = "trading.studies.tasks.lend_hand"  # the task that asks a worker of the queue
 PAUSE_S = 0.2  # between two looks at rows that have not changed
 BEATS = 6  # signs of life in one lease
 WHY_CHARS, DETAIL_CHARS = 2_000, 500
@@ -184,6 +186,16 @@ def take_hand(run_id: int, owner: str) -> tuple[Held, str] | None:
                 _unclaim(run_id, number, fence, lost=True)
                 return Held(run_id, hand_id, number, fence + 1, run.lease_s), run.subject
     return None
+
+
+def is_open(run_id: int) -> bool:
+    """Whether the study hands trials out, or will again."""
+    return _live(run_id).exists()
+
+
+def is_waiting(run_id: int) -> bool:
+    """Whether a trial waits; reads alone, for an idle worker asks often."""
+    return StudyTrial.objects.filter(run_id=run_id, state=WAITING).exists()
 
 
 def keep_hand(held: Held) -> bool:

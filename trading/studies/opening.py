@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from trading.run.search.ledger import Ledger
     from trading.run.search.report import Named
     from trading.run.search.study import How
+    from trading.run.search.trial import Subject
 
 FIXED = ("risk.capital", "risk.bar_mode")  # results at other capital do not compare; bars need bar mode
 TAPE = ".bars"
 WORKERS_MAX = 256
+HANDS = 8  # workers of the queue that are asked for unless somebody says otherwise
 
 
 class Study(NamedTuple):
@@ -72,7 +74,17 @@ def add_search_arguments(parser: CommandParser) -> None:
     parser.add_argument("--objective", choices=tuple(OBJECTIVES), default=SHARPE, help=f"to be highest. {objectives}")
     parser.add_argument("--min-trades", type=int, default=TRADES_MIN, help=f"fewer: infeasible ({TRADES_MIN})")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (1)")
-    parser.add_argument("--workers", type=int, help="processes (as many as cores); 1: this one")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help="processes (as many as cores); 1: this one; with --distributed: workers of the queue (8)",
+    )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="run the trials on the batch workers of the desk, on every machine that shares its database and this"
+        " folder; the result is the same",
+    )
     parser.add_argument("--out", type=Path, help="folder of the study (var/studies/NAME, made of what is searched)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
 
@@ -81,7 +93,6 @@ def add_search_arguments(parser: CommandParser) -> None:
 def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str], object]) -> Iterator[Study]:
     """Open everything; `purpose` is what else names the study.  Raises what `history.refusals` lists, OSError."""
     from trading.run.search import tape
-    from trading.run.search.crew import Crew
     from trading.run.search.ledger import Ledger
     from trading.run.search.report import Named
     from trading.run.search.study import How
@@ -106,7 +117,7 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
                 name, symbol = source.path.name, history.instrument.symbol
                 raise ResearchError(f"{name} holds no bar of {symbol} in a session between these dates")
             subject = Subject(
-                tape=folder / TAPE,
+                tape=folder.resolve() / TAPE,
                 calendar=calendar,
                 profile=history.profile.to_values(),
                 instrument=history.instrument,
@@ -122,10 +133,31 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
             how = How(options["method"], options["trials"] or TRIALS[options["method"]], options["seed"])
             inputs = {name: identity[name] for name in INPUTS} | {"set": identity["settings"]}
             named = Named(inputs, source.contracts, source.outside, dict(source.dropped))
-            with Crew(subject, workers) as crew:
+            with _crew(options, subject, identity, history, workers, ledger, say) as crew:
                 yield Study(history, space, folder, ledger, crew, rows, how, named)
         finally:
             shutil.rmtree(folder / TAPE, ignore_errors=True)
+
+
+def _crew(
+    options: dict[str, Any], subject: "Subject", identity: dict[str, Any], history: History, workers: int,
+    ledger: "Ledger", say: Callable[[str], object],
+) -> "Crew":
+    """Who runs the trials.  What workers of the queue answered to nobody is in the ledger before anything is tried."""
+    if not options["distributed"]:
+        from trading.run.search.crew import Crew
+
+        return Crew(subject, workers)
+    from trading.studies.hired import HiredCrew, key_of
+
+    hired = HiredCrew(subject, key_of(identity), history.strategy.code_hash, workers, say)
+    try:
+        if found := hired.left_over(ledger):
+            say(f"{found:,} trials that workers had answered before were added")
+    except BaseException:
+        hired.__exit__(None, None, None)
+        raise
+    return hired
 
 
 INPUTS = ("data", "data_hash", "from", "to", "strategy", "strategy_hash", "code_hash")
@@ -209,7 +241,8 @@ def _checked(options: dict[str, Any]) -> int:
         value = options[name]
         if value is not None and value < least:
             raise ResearchError(f"--{name.replace('_', '-')} {value}: at least {least}")
-    workers = int(options["workers"] or len(os.sched_getaffinity(0)))
+    usual = HANDS if options["distributed"] else len(os.sched_getaffinity(0))
+    workers = int(options["workers"] or usual)
     if workers > WORKERS_MAX:
         raise ResearchError(f"--workers {workers}: {WORKERS_MAX} at most")
     return workers

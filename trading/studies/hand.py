@@ -1,0 +1,185 @@
+"""A worker's part in a shared study: take a place, open bars and strategy, run what is handed out, hand it in.
+
+`lend` is what the queue's task calls: the work is done in a process of its own, for a worker that lives on would keep
+yesterday's strategy in memory.  That process ends with its parent, however that went.  A worker that cannot see the
+very study (its bars, this code, this strategy) says so and takes nothing.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection, connections
+
+from trading.studies import exchange
+from trading.studies.exchange import Held, Lost
+
+if TYPE_CHECKING:
+    from trading.run.search.trial import Bench, Task
+    from trading.studies.models import StudyTrial
+
+TURN_S = 300.0  # then the worker takes what else is queued; the study asks again
+CLAIM_S = 1.0  # of work that is claimed at once: so much is run again when a worker is lost
+CLAIMS_MAX = 32
+NOT_WANTED, CLOSED = "not wanted", "the study is closed"
+log = structlog.get_logger("trading.studies")
+
+
+def lend(run_id: int) -> str:
+    """Work for a study in a process of its own until there is nothing more to do; returns how that ended."""
+    if not exchange.is_wanted(run_id):
+        return NOT_WANTED  # the message waited longer than the study
+    owner = f"{socket.gethostname()}#{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    words = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "studyhand", str(run_id), "--owner", owner]
+    connections.close_all()  # it would idle through a whole turn
+    try:
+        # its standard input is its life line: it closes with this process
+        with subprocess.Popen(words, cwd=settings.BASE_DIR, stdin=subprocess.PIPE) as process:
+            status = process.wait()
+    finally:
+        exchange.give_up(run_id, owner)
+    return f"ended with {status}"
+
+
+def work(run_id: int, owner: str, turn_s: float = TURN_S) -> str:
+    """Run trials of a study in this process; returns why it ended.  Raises what the database raises."""
+    taken = exchange.take_hand(run_id, owner)
+    if taken is None:
+        return NOT_WANTED
+    held, subject = taken
+    excuse = ""
+    try:
+        with _alive(held) as ended:
+            bench = _bench(json.loads(subject))
+            if isinstance(bench, str):
+                excuse = bench
+                log.warning("study_not_seen", study=run_id, why=excuse)
+                return excuse
+            return _run(held, bench, ended, time.monotonic() + turn_s)
+    except Lost as error:
+        return str(error)
+    finally:
+        exchange.give_back(held, excuse)
+
+
+def end_with_parent() -> None:
+    """End this process when its standard input closes."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)  # its thread of work may stand in a trial that nobody waits for
+
+    threading.Thread(target=wait, name="life line", daemon=True).start()
+
+
+def _bench(subject: dict[str, Any]) -> "Bench | str":
+    """A place for trials of this very study, or why there can be none here."""
+    from trading.run.backtest.plan import BacktestError
+    from trading.run.search.crew import bench_of
+    from trading.run.search.parcel import from_values
+
+    key, code, strategy = subject.pop("key"), subject.pop("code_hash"), subject.pop("strategy_hash")
+    here = socket.gethostname()
+    if code != settings.CODE_HASH:
+        return f"{here} runs another version of this desk"
+    opened = from_values(subject)
+    try:
+        if (opened.tape / exchange.KEY).read_text() != key:
+            return f"{here} sees another study's bars in {opened.tape}"
+        bench = bench_of(opened)
+    except OSError as error:
+        return f"{here} does not see the study's folder: {error.filename}: {error.strerror}"
+    except BacktestError as error:
+        return f"{here}: {error}"
+    if bench.strategy.code_hash != strategy:
+        return f"{here} has another version of the strategy {opened.strategy}"
+    return bench
+
+
+def _run(held: Held, bench: "Bench", ended: threading.Event, until: float) -> str:
+    """Claim, run, hand in, until the study ends or the turn does.  Raises Lost."""
+    count = 1
+    while time.monotonic() < until:
+        if ended.is_set() or not exchange.is_open(held.run_id):
+            return CLOSED
+        rows = exchange.claim(held, count) if exchange.is_waiting(held.run_id) else []
+        if not rows:
+            time.sleep(exchange.PAUSE_S)
+            continue
+        began = time.monotonic()
+        if not _claimed(held, bench, rows, ended):
+            return "a trial broke off"
+        took = max(time.monotonic() - began, 1e-3)
+        count = max(1, min(CLAIMS_MAX, 2 * count, round(CLAIM_S * len(rows) / took)))
+    return "the turn is over"
+
+
+def _claimed(held: Held, bench: "Bench", rows: "list[StudyTrial]", ended: threading.Event) -> bool:
+    """Run what was claimed; False when one of them broke off.  Whatever happens, what was finished is handed in."""
+    from trading.research.records import ResearchError
+    from trading.run.search.parcel import pack
+
+    finished: list[tuple[int, bytes]] = []
+    handed = time.monotonic()
+    try:
+        for row in rows:
+            try:
+                finished.append((row.pk, pack(bench.run(task_of(row)))))
+            except ResearchError as error:
+                exchange.break_off(held, row.pk, str(error))
+                return False
+            if time.monotonic() - handed >= CLAIM_S:
+                exchange.answer(held, finished)
+                finished.clear()
+                handed = time.monotonic()
+            if ended.is_set():
+                return True
+        return True
+    finally:
+        if finished:
+            exchange.answer(held, finished)
+
+
+def task_of(row: "StudyTrial") -> "Task":
+    """What a row asks for."""
+    from trading.run.search.trial import Task
+
+    point = tuple(json.loads(row.point))
+    return Task(row.stage, row.kind, point, row.first, row.end, trades_min=row.trades_min)
+
+
+@contextlib.contextmanager
+def _alive(held: Held) -> Iterator[threading.Event]:
+    """Signs of life from a thread, for a trial may take longer than a lease.  The event: the study is over for us."""
+    stop, ended = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        try:
+            while not stop.wait(held.lease_s / exchange.BEATS):
+                try:
+                    if not exchange.keep_hand(held):
+                        ended.set()
+                        return
+                except DatabaseError as error:  # the lease goes on running out; whoever takes over is told by the fence
+                    log.warning("hand_not_kept", study=held.run_id, error=str(error))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=beat, name="study hand", daemon=True)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
