@@ -17,6 +17,7 @@ from trading.research.search.space import Space
 
 GRID, RANDOM, ADAPTIVE, BAYES = "grid", "random", "adaptive", "bayes"
 METHODS = (GRID, RANDOM, ADAPTIVE, BAYES)
+PLANNED = (GRID, RANDOM)  # whose points are known before the first trial
 TRIALS = {GRID: 10_000, RANDOM: 100, ADAPTIVE: 100, BAYES: 100}  # the grid's is a cap: above it points are drawn
 BATCH = 8  # of the methods that learn
 START_UP = 10  # random points before the Bayesian one believes what it saw
@@ -36,7 +37,7 @@ class Seen(NamedTuple):
 
 def planned(space: Space, method: str, trials: int, seed: int) -> list[Point]:
     """All points of a grid or of a random search.  More `trials` of the same search begin with the same points."""
-    assert method in (GRID, RANDOM)
+    assert method in PLANNED
     if space.size() <= trials:
         return list(space.points())
     rng = np.random.default_rng([seed, 0])

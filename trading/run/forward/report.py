@@ -29,7 +29,7 @@ from trading.research.search.space import Space
 from trading.run.backtest import summary
 from trading.run.backtest.judged import row_values, stress_values
 from trading.run.forward.walk import TEST, TRAIN, Outcome, stage_of
-from trading.run.search.judgement import axes_of
+from trading.run.search.judgement import axes_of, sharpes_of
 from trading.run.search.judgement import evidence_of as trials_of
 from trading.run.search.ledger import Ledger, Trial, others_on
 from trading.run.search.report import put
@@ -103,11 +103,12 @@ def _outside(outcome: Outcome) -> Outside:
 
 
 def _choice(ledger: Ledger, identity: dict[str, Any], outcome: Outcome) -> Chosen:
-    trials = ledger.trials(stage_of(outcome.fold, TRAIN))
-    found = trials_of(trials)
+    stage = stage_of(outcome.fold, TRAIN)
+    found = trials_of(ledger.trials(stage))
+    sharpes = np.concatenate([found.sharpes, sharpes_of(ledger.cut_short(stage))])  # given up, and counted all the same
     assert outcome.chosen is not None
     pbo = overfit_probability(found.returns).pbo if found.returns.size else Figure(None, "No trial left returns")
-    return Chosen(pbo, plateau(axes_of(identity), outcome.chosen, found.scores).kept, found.sharpes)
+    return Chosen(pbo, plateau(axes_of(identity), outcome.chosen, found.scores).kept, sharpes)
 
 
 def _net_and_sessions(run: Sequence[Outcome], name: str) -> list[tuple[int, int]]:

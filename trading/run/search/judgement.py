@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
 def evidence_of(trials: Sequence[Trial]) -> Evidence:
     """What the trials of one stage show.  A trial whose account was lost has returns that mean nothing, as none."""
     ordered = sorted(trials, key=lambda trial: trial.point)  # sums of floats depend on their order
-    sharpes = np.array([np.nan if trial.sharpe is None else trial.sharpe for trial in ordered])
+    sharpes = sharpes_of(ordered)
     columns = []
     for trial in ordered:
         if trial.days is not None:
@@ -48,6 +48,11 @@ def evidence_of(trials: Sequence[Trial]) -> Evidence:
                 columns.append(returns)
     returns = np.column_stack(columns) if columns else np.zeros((0, 0))
     return Evidence(sharpes, returns, {trial.point: trial.score for trial in trials})
+
+
+def sharpes_of(trials: Sequence[Trial]) -> np.ndarray:
+    """(n,) float64 daily Sharpe ratio of each, NaN where undefined."""
+    return np.array([np.nan if trial.sharpe is None else trial.sharpe for trial in trials], np.float64)
 
 
 def axes_of(identity: dict[str, Any]) -> list[Axis]:
@@ -95,7 +100,7 @@ def known_in(ledger: Ledger, folder: Path, days: Days, stage: str = STAGE) -> Kn
     trials = _trials_of(ledger, folder, stage)
     found = evidence_of(trials)
     own, why = daily_returns(days)
-    sharpes = found.sharpes
+    sharpes = np.concatenate([found.sharpes, sharpes_of(ledger.cut_short(stage))])  # given up, and counted all the same
     best = best_of([Seen(point, score) for point, score in found.scores.items()])
     place = _place(trials, days)
     if place is None:

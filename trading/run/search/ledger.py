@@ -20,6 +20,7 @@ from trading.research.luck.plateau import Point
 from trading.research.records import Days, ResearchError
 
 FILE, LOCK = "study.sqlite3", "lock"
+PART = " part "  # in the name of a stage: its trials are of the first bars alone of the stage that is named before it
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trial (
@@ -209,9 +210,24 @@ class Ledger:
             self._stretches[stage] = Days(start_ns, start_micros, day, close, np.frombuffer(equity, np.int64))
         return dataclasses.replace(self._stretches[stage], equity_micros=np.frombuffer(equity, np.int64))
 
+    def cut_short(self, stage: str) -> list[Trial]:
+        """Trials of points that were given up on a part of the stage's bars: of each the longest, in order of points."""
+        words = (
+            f"SELECT {', '.join(COLUMNS)} FROM trial WHERE substr(stage, 1, ?) = ?"
+            " AND point NOT IN (SELECT point FROM trial WHERE stage = ?) ORDER BY id"
+        )
+        begins = stage + PART
+        found = [self._trial(row) for row in self._database.execute(words, (len(begins), begins, stage))]
+        longest = {trial.point: trial for trial in found}  # parts grow, so the last one is the longest
+        return [longest[point] for point in sorted(longest)]
+
     def count(self) -> int:
-        """Every trial ever run in this study."""
-        return int(self._database.execute("SELECT count(*) FROM trial").fetchone()[0])
+        """Every configuration ever tried in this study on each of its stretches; parts of one count with it, once."""
+        words = (
+            "SELECT count(*) FROM (SELECT DISTINCT CASE instr(stage, :part) WHEN 0 THEN stage"
+            " ELSE substr(stage, 1, instr(stage, :part) - 1) END, point FROM trial)"
+        )
+        return int(self._database.execute(words, {"part": PART}).fetchone()[0])
 
 
 def others_on(folder: Path, data_hash: str) -> tuple[int, int]:

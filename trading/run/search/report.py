@@ -114,9 +114,11 @@ def study_values(ledger: Ledger, space: Space, best: Seen | None, summary: dict[
         if trial.score is None:
             failures[trial.why] = failures.get(trial.why, 0) + 1
     identity = ledger.identity()
+    given_up = len(ledger.cut_short("study"))
     return {
         "study": identity,
         "trials": {
+            **({"given_up": given_up} if given_up else {}),  # on a part of the bars, by --prune
             "count": len(trials),
             "feasible": sum(trial.score is not None for trial in trials),
             "by_kind": {kind: sum(trial.kind == kind for trial in trials) for kind in sorted({t.kind for t in trials})},

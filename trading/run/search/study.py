@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from trading.research.luck.plateau import Point
 from trading.research.records import ResearchError
+from trading.research.search.halving import PARTS, POINTS_MIN, going_on, least_of
 from trading.research.search.methods import ADAPTIVE, BAYES, Seen, batch, best_of, planned
 from trading.research.search.space import Space
 from trading.run.backtest.plan import BacktestError
 from trading.run.backtest.signals import LooksAhead
 from trading.run.search.crew import Crew
-from trading.run.search.ledger import Ledger, Trial
+from trading.run.search.ledger import PART, Ledger, Trial
 from trading.run.search.trial import Task, failed, words_of
 
-PROPOSED, NEIGHBOUR, LOOK, TEST = "proposed", "neighbour", "look", "test"
+PROPOSED, NEIGHBOUR, LOOK, TEST, PARTIAL = "proposed", "neighbour", "look", "test", "part"
 ROUNDS_MAX = 50  # of neighbours: the best may move to one of them, and has others there
 COMMIT_SHARE = 10  # a flush to the disk takes milliseconds: it is done once it is at most a tenth of the time between
 SORTED = 512  # points of a random search are tried in the space's order, so many at a time: decisions are used again
@@ -33,6 +36,7 @@ class How(NamedTuple):
     method: str
     trials: int
     seed: int
+    prune: bool = False  # points of a plan that do badly on a part of the bars are given up there
 
 
 class Stretch(NamedTuple):
@@ -62,8 +66,9 @@ class Search:
             self._learn()
         else:
             points = planned(self._space, self._how.method, self._how.trials, self._how.seed)
-            ordered = [p for at in range(0, len(points), SORTED) for p in sorted(points[at : at + SORTED])]
-            self._try(ordered, PROPOSED)
+            if self._how.prune and len(points) > POINTS_MIN:
+                points = self._pruned(points)
+            self._try(_in_order(points), PROPOSED)
             self._seen = [Seen(point, self.scores[point]) for point in points]
         # from what this run proposed alone: a neighbour that a killed run came to must not lead past its others
         self._look_around(best_of(self._seen))
@@ -85,6 +90,43 @@ class Search:
             self._try(points, PROPOSED)
             self._seen += [Seen(point, self.scores[point]) for point in points]
 
+    def _pruned(self, points: list[Point]) -> list[Point]:
+        """Those that go on after the parts of the stretch, each of which is tried whole before anybody is given up."""
+        stage, first, end = self._stretch
+        trades_min = self._crew.bench.subject.trades_min
+        left = points
+        for share in PARTS:
+            border = self._border(first + (end - first) // share)
+            if border is None:
+                continue
+            part = Stretch(f"{stage}{PART}1/{share}", first, border)
+            left = going_on(self._on_part(part, left, least_of(trades_min, border - first, end - first)))
+        self._wanted = len(left)
+        return left
+
+    def _border(self, row: int) -> int | None:
+        """The last row up to `row` at which a session begins; None where none does behind the stretch's first."""
+        bench, first = self._crew.bench, self._stretch.first
+        begins = np.searchsorted(bench.tape.columns.start_ns, bench.subject.calendar.open_ns)
+        inside = begins[(begins > first) & (begins <= row)]
+        return int(inside[-1]) if inside.size else None
+
+    def _on_part(self, part: Stretch, points: Sequence[Point], least: int) -> list[Seen]:
+        """The scores of points on a part; what the ledger knows is not tried twice."""
+        stage, first, end = part
+        known = self._ledger.scores(stage)
+
+        def keep(held: list[Trial]) -> None:
+            self._ledger.add(held)
+            known.update({trial.point: trial.score for trial in held})
+            done = sum(point in known for point in wanted)
+            self._progress(done, len(wanted), f"on the first {stage.rpartition(PART)[2]} of the bars")
+
+        wanted = set(points)
+        missing = [point for point in _in_order(points) if point not in known]
+        self._all([Task(stage, PARTIAL, point, first, end, trades_min=least) for point in missing], keep)
+        return [Seen(point, known[point]) for point in points]
+
     def _look_around(self, best: Seen | None) -> None:
         """Try what is around `best`, go to the best there, and so on until nothing around is better."""
         for _ in range(ROUNDS_MAX):
@@ -100,29 +142,42 @@ class Search:
             best = highest
 
     def _try(self, points: Sequence[Point], kind: str) -> None:
-        """Try what is not known yet.  Whatever happens, what was finished is written."""
+        """Try what is not known yet."""
         stage, first, end = self._stretch
-        tasks = [Task(stage, kind, point, first, end) for point in points if point not in self.scores]
+        self._all([Task(stage, kind, point, first, end) for point in points if point not in self.scores], self._write)
+
+    def _all(self, tasks: Sequence[Task], keep: Callable[[list[Trial]], None]) -> None:
+        """Run tasks and keep their trials.  Whatever happens, what was finished is kept."""
         held: list[Trial] = []
+
+        def write() -> None:
+            if held:
+                keep(held)
+                held.clear()
+
         ended, took = 0.0, 0.0
         try:
             for trial in self._crew.run(tasks):
                 held.append(trial)
                 if (began := time.monotonic()) - ended >= COMMIT_SHARE * took:
-                    self._write(held)
+                    write()
                     ended = time.monotonic()
                     took = ended - began
         finally:
-            self._write(held)
+            write()
 
     def _write(self, held: list[Trial]) -> None:
         self._ledger.add(held)
         self.scores |= {trial.point: trial.score for trial in held}
         found = [Seen(trial.point, trial.score) for trial in held]
         self._best = best_of(found if self._best is None else [self._best, *found])
-        held.clear()
         words = "" if self._best is None else f"best {self._best.score:.4g}"
         self._progress(len(self.scores), max(self._wanted, len(self.scores)), words)
+
+
+def _in_order(points: Sequence[Point]) -> list[Point]:
+    """A plan in the space's order, so many points at a time."""
+    return [point for at in range(0, len(points), SORTED) for point in sorted(points[at : at + SORTED])]
 
 
 def look(ledger: Ledger, crew: Crew, stretch: Stretch, points: Iterable[Point], trades_min: int) -> list[Trial]:
