@@ -197,10 +197,10 @@ MES-WF-02 | purge and embargo at both borders; the tests add up; a test is trade
 MES-WF-03 | a hold-out that no fold touches | {FOLDS} | nobody records its one opening
 MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
 MES-WF-05 | overfitting score and robustness | {RESULTS}
-MES-OPT-01 | parameters and their space | trading/research/search/space.py | the named spaces are not shipped
+MES-OPT-01 | parameters and their space | trading/research/search/space.py | `entry_filters` is not shipped: the gate has no such filters (MES-RISK-20, row 8)
 MES-OPT-02 | methods of search | trading/research/search/methods.py
 MES-OPT-03 | objective, infeasible points, best of the history | trading/research/search/objective.py | `optimise` scores on the bars that it is given; a walk-forward searches training and chooses in validation
-MES-OPT-04 | results do not depend on workers | trading/run/search/study.py | nothing is pruned
+MES-OPT-04 | results do not depend on workers | trading/run/search/study.py
 MES-OPT-05 | parameters combined over folds | trading/research/search/combine.py | tried again on the stretches of the tests, which its folds have seen
 MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py
 MES-GUARD-01 | registry of every trial | trading/run/search/ledger.py | one ledger a study; those of the same data in the same folder are counted, and backtests with --study; other folders and other backtests are not

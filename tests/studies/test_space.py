@@ -1,13 +1,20 @@
 """A space of parameters: exact ranges, ties, its size, its neighbours, and what is refused (MES-OPT-01)."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.studies.kit import PROFILE, write_bars, write_strategy
+from trading.management.history import opened
 from trading.research.luck.plateau import ABSENT, Axis
 from trading.research.records import ResearchError
 from trading.research.search.space import flag_of, space_of
+from trading.studies.management.commands.optimise import Command
+from trading.studies.opening import check_space, space_from
+from trading.studies.spaces import shipped_spaces, space_file
 
 TIED: dict[str, object] = {
     "risk.stop_method": ["fixed", "atr"],
@@ -117,3 +124,45 @@ def test_what_is_no_space_is_refused_in_one_sentence(declared: dict[str, Any], s
 def test_a_flag_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(ResearchError, match="--param"):
         flag_of(text)
+
+
+SHIPPED = {"mes_scalping": 3_168, "quick_search": 36, "risk_only": 16}
+
+
+def test_every_shipped_space_has_the_points_of_the_rulebook_mes_opt_01() -> None:
+    assert shipped_spaces() == sorted(SHIPPED)
+    assert {name: space_of(space_file(name)).size() for name in SHIPPED} == SHIPPED
+
+
+def test_in_a_shipped_space_a_stop_is_measured_one_way() -> None:
+    space = space_of(space_file("mes_scalping"))
+    methods = {"fixed": 0, "atr": 0}
+    for point in space.points():
+        values = space.values(point)
+        method = str(values["risk.stop_method"])
+        methods[method] += 1
+        assert ("risk.stop_ticks" in values) == (method == "fixed") and ("risk.stop_atr" in values) == (method == "atr")
+    assert methods == {"fixed": 7 * 198, "atr": 9 * 198}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_the_shipped_profile_trades_every_value_of_a_shipped_space(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_study", raising=False)
+    write_strategy(tmp_path)
+    data = write_bars(tmp_path / "bars.parquet", days=2, bars=40)
+    words = ["--config", PROFILE, "--data", str(data), "--strategy", "own_study:follow", "--space", name]
+    options = vars(Command().create_parser("manage.py", "optimise").parse_args(words))
+    space = space_from(options)
+    check_space(space, opened(options, "day"))  # raises for what can never be traded
+    assert space.size() == SHIPPED[name]
+
+
+def test_a_name_that_is_no_space_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ResearchError, match="--space entry_filters is no file and none of mes_scalping, quick_search"):
+        space_file("entry_filters")
+    with pytest.raises(FileNotFoundError):
+        space_file("nowhere.yaml")
