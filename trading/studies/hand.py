@@ -63,21 +63,23 @@ def work(run_id: int, owner: str, turn_s: float = TURN_S) -> str:
         with _alive(held) as ended:
             bench = _bench(json.loads(subject))
             if isinstance(bench, str):
-                excuse = bench
+                told = excuse = bench
                 log.warning("study_not_seen", study=run_id, why=excuse)
-                return excuse
-            return _run(held, bench, ended, time.monotonic() + turn_s)
+            else:
+                told = _run(held, bench, ended, time.monotonic() + turn_s)
     except Lost as error:
         return str(error)
-    finally:
-        exchange.give_back(held, excuse)
+    # whoever comes by another way is lost, and the trial that it stood in is suspected: it may end every worker
+    exchange.give_back(held, excuse)
+    return told
 
 
 def end_with_parent() -> None:
     """End this process when its standard input closes."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 4_096):  # not its buffer, whose lock would be held when the process ends
+            continue
         os._exit(1)  # its thread of work may stand in a trial that nobody waits for
 
     threading.Thread(target=wait, name="life line", daemon=True).start()

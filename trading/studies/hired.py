@@ -143,7 +143,7 @@ class HiredCrew(Crew):
     def _no_queue(self, fault: str) -> None:
         """Workers that are there go on without a broker; without any there is nothing to wait for."""
         if not self._met:
-            raise ResearchError(f"--distributed needs the desk's queue, and it is away: {fault}; start it (manage.py run)")
+            raise ResearchError(f"--distributed needs the queue of the desk, which is away: {fault} (manage.py run)")
 
     def _wait_for_somebody(self, now: float) -> None:
         alone_s = now - self._seen

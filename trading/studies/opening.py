@@ -78,7 +78,7 @@ def add_search_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--prune",
         action="store_true",
-        help="grid and random: try all on a ninth of the bars, the best third on a third, the best third of those on all",
+        help="grid and random: all points on a ninth of the bars, the best third on a third, their best third on all",
     )
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (1)")
     parser.add_argument(
@@ -137,7 +137,8 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
                 trades_min=options["min_trades"],
             )
             say(f"{source.path.name}: {rows:,} bars, {space.size():,} points, {workers} workers; {folder}")
-            how = How(options["method"], options["trials"] or TRIALS[options["method"]], options["seed"], options["prune"])
+            method = options["method"]
+            how = How(method, options["trials"] or TRIALS[method], options["seed"], options["prune"])
             inputs = {name: identity[name] for name in INPUTS} | {"set": identity["settings"]}
             named = Named(inputs, source.contracts, source.outside, dict(source.dropped))
             with _crew(options, subject, identity, history, workers, ledger, say) as crew:
@@ -177,13 +178,15 @@ class Shown:
         self._bar, self._what = bar, what
         self._began = time.monotonic()
         self._first: int | None = None
+        self._last = 0
 
     def rows(self, done: int, total: int) -> None:
         self.show(done, total, "")
 
     def show(self, done: int, total: int, words: str) -> None:
-        if self._first is None:
-            self._first = done
+        if self._first is None or done < self._last:  # it begins, or begins anew with a part
+            self._first, self._began = done, time.monotonic()
+        self._last = done
         new = done - self._first
         left = (time.monotonic() - self._began) / new * (total - done) if new > 0 else 0.0
         told = [f"{done:,} of {total:,} {self._what}", *([f"about {left:,.0f} s left"] if new > 0 else [])]
@@ -240,7 +243,8 @@ def _checked(options: dict[str, Any]) -> int:
         if value is not None and value < least:
             raise ResearchError(f"--{name.replace('_', '-')} {value}: at least {least}")
     if options["prune"] and options["method"] not in PLANNED:
-        raise ResearchError(f"--prune is for {' and '.join(PLANNED)}: {options['method']} learns from whole trials alone")
+        fit = " and ".join(PLANNED)
+        raise ResearchError(f"--prune is for {fit}: {options['method']} learns from whole trials alone")
     usual = HANDS if options["distributed"] else len(os.sched_getaffinity(0))
     workers = int(options["workers"] or usual)
     if workers > WORKERS_MAX:

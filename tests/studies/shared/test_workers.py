@@ -1,6 +1,6 @@
-"""A study on real workers of a real queue: killed, stopped and without its folder it ends as the local one (MES-OPT-04).
+"""A study on real workers of a real queue: killed, stopped, without its folder, it ends as the local one (MES-OPT-04).
 
-The strategy itself waits for a file at known trials, so that kills and stops fall where they are wanted.
+The strategy itself waits for a file, so that kills and stops fall inside a trial.
 """
 
 import os
@@ -18,7 +18,7 @@ import pytest
 from tests.bootstrap import ROOT
 from tests.redis_server import RedisServer
 from tests.studies.kit import GRID, PROFILE, optimise, write_bars, write_strategy
-from tests.studies.test_kill import kept, results, until
+from tests.studies.test_kill import results, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 NAMES = ("one", "two")
@@ -141,13 +141,11 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_with_a_worker_killed_the_result_is_that_of_one_process(shared: Shared, local: Path) -> None:
     folder = shared.folder / "study"
-    shared.hold(6)  # trials with a lookback of 6 and more wait
+    shared.hold(2)  # every trial waits, so each worker stands in its first
     study = shared.command()
     try:
         until("both workers are at a trial", lambda: len(shared.claimers()) == 2 or study.poll() is not None)
-        until("the trials that need not wait are kept", lambda: kept(folder) == 6 or study.poll() is not None)
         assert study.poll() is None
-        until("both are held", lambda: len(shared.claimers()) == 2)
         shared.kill("one")
         lost = "SELECT count(*) FROM studies_studytrial WHERE tries > 0"
         until("what it ran waits again", lambda: shared.rows(lost) == [(1,)])
@@ -177,7 +175,7 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_to_the_same_result(shared: S
     folder = shared.folder / "study"
     if "one" not in shared.workers:
         shared.start("one")
-    shared.hold(4)
+    shared.hold(2)
     study = shared.command(*ORDER)
     try:
         until("a worker is at a trial", lambda: bool(shared.claimers()) or study.poll() is not None)

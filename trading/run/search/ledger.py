@@ -211,7 +211,7 @@ class Ledger:
         return dataclasses.replace(self._stretches[stage], equity_micros=np.frombuffer(equity, np.int64))
 
     def cut_short(self, stage: str) -> list[Trial]:
-        """Trials of points that were given up on a part of the stage's bars: of each the longest, in order of points."""
+        """Trials of points that were given up on a part of the stage: of each the longest, in order of points."""
         words = (
             f"SELECT {', '.join(COLUMNS)} FROM trial WHERE substr(stage, 1, ?) = ?"
             " AND point NOT IN (SELECT point FROM trial WHERE stage = ?) ORDER BY id"

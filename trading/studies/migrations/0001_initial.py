@@ -128,11 +128,15 @@ class Migration(migrations.Migration):
                         name="study_trial_state_known",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(models.Q(("state", "done"), _negated=True), ("answer__isnull", False), _connector="OR"),
+                        condition=models.Q(
+                            models.Q(("state", "done"), _negated=True), ("answer__isnull", False), _connector="OR"
+                        ),
                         name="study_trial_answered",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(models.Q(("state", "claimed"), _negated=True), ("number__isnull", False), _connector="OR"),
+                        condition=models.Q(
+                            models.Q(("state", "claimed"), _negated=True), ("number__isnull", False), _connector="OR"
+                        ),
                         name="study_trial_held",
                     ),
                 ],
