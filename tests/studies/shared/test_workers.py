@@ -101,10 +101,13 @@ class Shared:
         return path.read_text() if path.exists() else ""
 
     def hold(self, lookback: int) -> None:
-        (self.folder / "hold").write_text(str(lookback))
+        """Trials with this lookback and longer ones wait.  Replaced whole: strategies read it all the time."""
+        part = self.folder / "hold.part"
+        part.write_text(str(lookback))
+        os.replace(part, self.folder / "hold")
 
     def go_on(self) -> None:
-        (self.folder / "hold").unlink(missing_ok=True)
+        self.hold(1_000)
 
     def close(self) -> None:
         self.go_on()
