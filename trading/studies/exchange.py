@@ -222,10 +222,11 @@ def claim(held: Held, count: int) -> list[StudyTrial]:
 def answer(held: Held, packed: Sequence[tuple[int, bytes]]) -> int:
     """Hand trials in.  Returns how many counted: what was taken back meanwhile is another's to answer."""
     with transaction.atomic():
-        kept = 0
-        for row_id, trial in packed:
-            kept += _claimed(held).filter(id=row_id).update(state=DONE, answer=trial)
-        _ours(held).update(done=F("done") + kept, expires_at=later(held.lease_s))
+        # the hand before its trials, as in `take_back`: the other way round two of them could wait for each other
+        if _ours(held).update(expires_at=later(held.lease_s)) != 1:
+            return 0
+        kept = sum(_claimed(held).filter(id=row_id).update(state=DONE, answer=trial) for row_id, trial in packed)
+        _ours(held).update(done=F("done") + kept)
         return kept
 
 
