@@ -148,8 +148,13 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
 
 
 def _crew(
-    options: dict[str, Any], subject: "Subject", identity: dict[str, Any], history: History, workers: int,
-    ledger: "Ledger", say: Callable[[str], object],
+    options: dict[str, Any],
+    subject: "Subject",
+    identity: dict[str, Any],
+    history: History,
+    workers: int,
+    ledger: "Ledger",
+    say: Callable[[str], object],
 ) -> "Crew":
     """Who runs the trials.  What workers of the queue answered to nobody is in the ledger before anything is tried."""
     if not options["distributed"]:

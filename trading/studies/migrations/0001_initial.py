@@ -68,9 +68,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "detail",
-                    models.CharField(
-                        blank=True, help_text="why the last one that came could not work", max_length=500
-                    ),
+                    models.CharField(blank=True, help_text="why the last one that came could not work", max_length=500),
                 ),
                 (
                     "run",
@@ -83,7 +81,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("run", "number"), name="study_hand_once"),
                     models.CheckConstraint(
-                        condition=models.Q(("fence__gte", 0), ("done__gte", 0)), name="study_hand_figures_sane"
+                        condition=models.Q(("done__gte", 0), ("fence__gte", 0)), name="study_hand_figures_sane"
                     ),
                 ],
             },
@@ -106,9 +104,7 @@ class Migration(migrations.Migration):
                 ("fence", models.BigIntegerField(default=0)),
                 (
                     "tries",
-                    models.PositiveSmallIntegerField(
-                        default=0, help_text="workers that were lost while they ran it"
-                    ),
+                    models.PositiveSmallIntegerField(default=0, help_text="workers that were lost while they ran it"),
                 ),
                 ("answer", models.BinaryField(help_text="the trial (trading.run.search.parcel)", null=True)),
                 ("why", models.TextField(blank=True, help_text="why it broke off")),
