@@ -50,6 +50,8 @@ ROUND = np.dtype(
             ("sent", "<i8"),  # requests
             ("timers", "<i8"),  # 1: the loop makes a TIMER every second, 0: the tape brings them
             ("timer_ns", "<i8"),  # next one
+            ("shut", "<i8"),  # 1: between a close and the next market event
+            ("status", "<i8"),  # of the market before it was shut
             # of the round trip in progress
             ("entry_ticks", "<i8"),  # Σ price x quantity
             ("entry_qty", "<i8"),
