@@ -94,13 +94,18 @@ class Result(NamedTuple):
         return min(standing, key=lambda row: row.hold.label) if standing else None
 
 
-class Backtest:
-    """Feed it chunks in order, then `end()`.  `tape`: events of the run to keep, for who wants to replay them."""
+class Run:
+    """What a run over bars or over a tape is made of: a desk that was set up, buffers, and the rows that came out.
 
-    def __init__(self, plan: Plan, calendar: Calendar, bar_ns: int, first_ns: int, tape: int = 0) -> None:
+    `tape`: events of the run to keep, for who wants to replay them.
+    """
+
+    def __init__(
+        self, plan: Plan, calendar: Calendar, bar_ns: int, first_ns: int, tape: int = 0, model: str = "bar"
+    ) -> None:
         self.plan, self.first_ns = plan, first_ns
         self._calendar = calendar.from_bar(first_ns)
-        self.kernel, self._desk, self.setup = desk_of(plan, bar_ns, first_ns)
+        self.kernel, self._desk, self.setup = desk_of(plan, bar_ns, first_ns, model)
         self._tables = tables_of(plan, self._calendar)
         self.venue = self._desk.venue
         self._raised = self.kernel.state.holds["raised"].copy()  # by the set-up: links that were not there yet
@@ -108,17 +113,8 @@ class Backtest:
         self._trades: list[np.ndarray] = []
         self._points: list[np.ndarray] = []
 
-    def feed(self, columns: Columns) -> None:
-        """The next bars."""
-        # of other kinds or read-only ones the loop would be compiled once more
-        plain = (np.require(column, kind, ["C", "W"]) for column, kind in zip(columns, KINDS, strict=True))
-        self._drive(Columns(*plain), ends=False)
-
-    def end(self) -> Result:
-        """Close what is open and give the result.  Nothing may be fed after it."""
-        none = np.zeros(0, np.int64)
-        empty = Columns(none, np.zeros((0, 4), np.int64), none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))
-        self._drive(empty, ends=True)
+    def result(self) -> Result:
+        """Everything that came out so far."""
         run = self._desk.run[0]
         account = self.kernel.state.account[0]
         sessions = int(run.session)
@@ -141,18 +137,15 @@ class Backtest:
         kept: np.ndarray = self.room.tape[: int(self._desk.run[0].tape)]
         return kept
 
-    def _drive(self, columns: Columns, *, ends: bool) -> None:
-        run, n, done = self._desk.run, len(columns.start_ns), 0
-        while True:
-            done = drive(self._desk, self.room, self._tables, columns, done, ends)
-            trades, points = int(run["trades"][0]), int(run["points"][0])
-            if trades:
-                self._trades.append(self.room.trades[:trades].copy())
-            if points:
-                self._points.append(self.room.points[:points].copy())
-            run["trades"], run["points"] = 0, 0
-            if done == n:
-                return
+    def _empty(self) -> None:
+        """Take the rows out of the buffers."""
+        run = self._desk.run
+        trades, points = int(run["trades"][0]), int(run["points"][0])
+        if trades:
+            self._trades.append(self.room.trades[:trades].copy())
+        if points:
+            self._points.append(self.room.points[:points].copy())
+        run["trades"], run["points"] = 0, 0
 
     def _holds(self) -> list[HoldCount]:
         state = self.kernel.state
@@ -163,6 +156,31 @@ class Backtest:
             for hold, row in rows
             if row.raised > self._raised[hold.bit]
         ]
+
+
+class Backtest(Run):
+    """Bars: feed it chunks in order, then `end()`."""
+
+    def feed(self, columns: Columns) -> None:
+        """The next bars."""
+        # of other kinds or read-only ones the loop would be compiled once more
+        plain = (np.require(column, kind, ["C", "W"]) for column, kind in zip(columns, KINDS, strict=True))
+        self._drive(Columns(*plain), ends=False)
+
+    def end(self) -> Result:
+        """Close what is open and give the result.  Nothing may be fed after it."""
+        none = np.zeros(0, np.int64)
+        empty = Columns(none, np.zeros((0, 4), np.int64), none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))
+        self._drive(empty, ends=True)
+        return self.result()
+
+    def _drive(self, columns: Columns, *, ends: bool) -> None:
+        n, done = len(columns.start_ns), 0
+        while True:
+            done = drive(self._desk, self.room, self._tables, columns, done, ends)
+            self._empty()
+            if done == n:
+                return
 
 
 def reason_of(trade: np.record, rules: int) -> str:

@@ -138,9 +138,9 @@ class Calendar:
 
 
 @functools.lru_cache(maxsize=64)
-def _windows(schedule: str, first_ns: int, days: int) -> tuple[tuple[int, int, int, int], ...]:
+def _windows(schedule: str, venue: str, first_ns: int, days: int) -> tuple[tuple[int, int, int, int], ...]:
     """The phases of a period: a study asks for the same ones with every trial."""
-    return tuple(windows(schedule, VENUE, first_ns, days))
+    return tuple(windows(schedule, venue, first_ns, days))
 
 
 def tables_of(plan: Plan, calendar: Calendar) -> Tables:
@@ -148,7 +148,7 @@ def tables_of(plan: Plan, calendar: Calendar) -> Tables:
     first_ns, last_ns = int(calendar.open_ns[0]), int(calendar.close_ns[-1])
     days = max(1, -(-(last_ns - first_ns) // DAY_NS))
     try:
-        rows = _windows(plan.schedule, first_ns, days)
+        rows = _windows(plan.schedule, plan.instrument.venue, first_ns, days)
     except CalendarError as error:
         raise BacktestError(str(error)) from None
     return Tables(
@@ -214,12 +214,12 @@ def setup_of(plan: Plan, ts_ns: int) -> np.ndarray:
     return np.concatenate([setup_events(spec, ts_ns), *links, *agreed, account_event(COMMAND, START, ts_ns)])
 
 
-def desk_of(plan: Plan, bar_ns: int, first_ns: int) -> tuple[Kernel, Desk, np.ndarray]:
+def desk_of(plan: Plan, bar_ns: int, first_ns: int, model: str = "bar") -> tuple[Kernel, Desk, np.ndarray]:
     """A kernel and a venue that have been set up, and the events that did it (in and out, as a journal has them)."""
     kernel = Kernel()
     journal = kernel.apply(setup_of(plan, first_ns))
     terms = {name: int(getattr(plan.instrument, name)) for name in ("tick_value_micros", "fee_micros", "fee_ppm")}
-    venue = new_venue("bar", [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch")
+    venue = new_venue(model, [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch")
     run = new_run()
     run["bar_ns"], run["slip_ticks"] = bar_ns, plan.slip_ticks
     run["tick_value_micros"] = plan.instrument.tick_value_micros
