@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from trading.management import books
 from trading.management.history import History, add_history_arguments, opened, refusals
 from trading.management.progress import Bar
 
@@ -29,12 +30,13 @@ class Command(BaseCommand):
     help = (
         "Trade recorded bars back: --config NAME with every rule active, decisions from columns of the data or from a"
         " function of yours. Writes trades.csv, equity.csv and summary.json into --out; the same inputs give the same"
-        " bytes. It ends with what speaks against the result: say with --trials how often you have tried on these data."
+        " bytes. With --books a tape of books and trades is traded instead. It ends with what speaks against the result: say with --trials how often you have tried on these data."
         " docs/backtest.md has examples."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_history_arguments(parser)
+        books.add_book_arguments(parser)
         parser.add_argument("--out", required=True, type=Path, help="folder to make")
         parser.add_argument("--equity-sample", default="minute", help="bar, minute or day (minute)")
         parser.add_argument(
@@ -64,6 +66,11 @@ class Command(BaseCommand):
             self._tell(values, options["out"])
 
     def _run(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options["books"]:
+            _check_counts(options, 0)
+            return books.traded(options)
+        if options["latency"] or options["seconds"] or options["schema"]:
+            raise CommandError("--latency, --seconds and --schema are of a tape of books: give --books")
         from trading.run.backtest import outputs
         from trading.run.backtest.judged import criticism_of
         from trading.run.backtest.rivals import RANDOM_RUNS, rivals_of
@@ -99,7 +106,7 @@ class Command(BaseCommand):
         if drawdown["pct"] is not None:
             fell = f"deepest drawdown {drawdown['pct']:.2f} % ({drawdown['usd']} USD)"
         self.stdout.write(
-            f"{period['bars']:,} bars, {period['sessions']} sessions, {period['start']} to {period['end']}\n"
+            f"{_counted(period)}, {period['sessions']} sessions, {period['start']} to {period['end']}\n"
             f"{trades['count']:,} trades, net {trades['net']} USD (gross {trades['gross']}, fees"
             f" {values['costs']['commission']}), {trades['wins']} won, {trades['losses']} lost\n"
             f"Sharpe {'not defined' if sharpe is None else f'{sharpe:.2f}'}, {fell}\n"
@@ -109,6 +116,11 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if values["criticism"]["trials"]["count"] is None:
             self.stdout.write("Give --trials N (1 when nothing was ever tried on these data before) or --study FOLDER.")
+
+
+def _counted(period: dict[str, Any]) -> str:
+    """What the data were, and how many."""
+    return f"{period['events']:,} events" if "events" in period else f"{period['bars']:,} bars"
 
 
 def _check_counts(options: dict[str, Any], runs: int) -> None:

@@ -88,6 +88,11 @@ class Result(NamedTuple):
     reference_micros: int
 
     @property
+    def rules(self) -> int:
+        """Whose rulebook it ran under."""
+        return self.plan.limits["rules"]
+
+    @property
     def stopped_by(self) -> HoldCount | None:
         """The strongest hold that only an operator clears and that ended trading for the run (MES-BT-01)."""
         standing = [row for row in self.holds if row.stands and row.hold.clearing == BY_OPERATOR]

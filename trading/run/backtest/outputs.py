@@ -1,4 +1,4 @@
-"""`trades.csv`, `equity.csv` and `summary.json` of a backtest, all or none: written beside the folder, then named.
+"""`trades.csv`, `equity.csv`, `summary.json` of a backtest, all or none: written beside the folder, then named.
 
 Fixed columns, UTF-8, times ISO-8601 UTC, money exact with six decimals (MES-BT-26).  No value of the machine's clock or
 paths is in them: the same inputs give the same bytes.  Called by the command `backtest`.
@@ -19,7 +19,6 @@ from marketdata.calendars import calendar_identity
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS, PPM, text_from_micros, text_from_ticks
 from risk.core.holds import LABELS
-from risk.core.records import MES
 from trading.core.history.records import CARRY_NS
 from trading.run.backtest import summary
 from trading.run.backtest.engine import Result, reason_of
@@ -28,6 +27,7 @@ from trading.run.backtest.plan import BacktestError, Calendar, Plan
 POINT_BYTES = 750  # of one point of the curve while its line is made: the row, its values as numbers, its text twice
 SPARSE_S = 45  # of a length that nobody has told: less session than this to a row, and they are bars of one second
 TRADES, EQUITY, SUMMARY = "trades.csv", "equity.csv", "summary.json"
+FILLS = "fills.csv"  # of a run over books
 TRADE_COLUMNS = (
     "trade_id", "trading_day", "contract", "entry_time", "exit_time", "direction", "entry_price", "exit_price",
     "contracts", "gross_pnl", "commission", "slippage", "net_pnl", "exit_reason", "model_confidence",
@@ -76,7 +76,7 @@ def trades_csv(result: Result, contracts: list[str]) -> str:
                 text_from_micros(int(t.fee_micros)),
                 text_from_micros(int(t.slip_micros)),
                 text_from_micros(int(t.net_micros)),
-                reason_of(t, MES),
+                reason_of(t, result.rules),
                 f"{int(t.confidence_ppm) / PPM:.6f}",
                 int(t.side),
                 price(t.stop_tick),
@@ -131,11 +131,18 @@ def curve_bytes(plan: Plan, calendar: Calendar) -> Callable[[int, int], int]:
     return of
 
 
-def summary_of(result: Result, inputs: dict[str, Any], outside: int, dropped: dict[str, int]) -> dict[str, Any]:
-    """`summary.json` as values.  `inputs`: hashes and words that name data, decisions and code."""
+def summary_of(
+    result: Result,
+    inputs: dict[str, Any],
+    outside: int,
+    dropped: dict[str, int],
+    basis: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """`summary.json` as values.  `inputs`: hashes and words that name data, decisions and code; `basis`: what fills
+    rest on, in sentences (None: on bars)."""
     plan, run = result.plan, result.run
     return {
-        "warnings": summary.warnings(result, outside, dropped),
+        "warnings": summary.warnings(result, outside, dropped, basis),
         "run": {
             "config": plan.profile,
             "config_hash": plan.config_hash,
@@ -162,8 +169,13 @@ def summary_of(result: Result, inputs: dict[str, Any], outside: int, dropped: di
     }
 
 
-def write(folder: Path, result: Result, contracts: list[str], summary_values: dict[str, Any]) -> list[Path]:
-    """All three files in `folder`, which appears whole or not at all.  Raises OSError, BacktestError."""
+def write(
+    folder: Path, result: Result, contracts: list[str], summary_values: dict[str, Any], fills: str | None = None
+) -> list[Path]:
+    """All files in `folder`, which appears whole or not at all; `fills`: the text of fills.csv, where there is one.
+
+    Raises OSError, BacktestError.
+    """
     check_folder(folder, overwrite=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -172,6 +184,8 @@ def write(folder: Path, result: Result, contracts: list[str], summary_values: di
         EQUITY: equity_csv(result),
         SUMMARY: json.dumps(summary_values, indent=1, ensure_ascii=False) + "\n",
     }
+    if fills is not None:
+        texts[FILLS] = fills
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
@@ -208,7 +222,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     if not folder.is_dir():
         raise BacktestError(f"{folder} is a file; --out names a folder")
     names = {path.name for path in folder.iterdir()}
-    if strange := sorted(names - {TRADES, EQUITY, SUMMARY}):
+    if strange := sorted(names - {TRADES, EQUITY, SUMMARY, FILLS}):
         raise BacktestError(f"{folder} holds {strange[0]}, which is no result of a backtest; name another folder")
     if names and not overwrite:
         raise BacktestError(f"{folder} holds a result; give --overwrite to replace it")

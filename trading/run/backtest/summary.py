@@ -26,8 +26,8 @@ def utc(ts_ns: int) -> str | None:
     return None if ts_ns == NO_TIME else f"{np.datetime64(int(ts_ns) // NANOS, 's')}Z"
 
 
-def trades_of(rows: np.ndarray) -> Trades:
-    """(n,) TRADE as research reads them."""
+def trades_of(rows: np.ndarray, rules: int = MES) -> Trades:
+    """(n,) TRADE as research reads them; `rules`: whose holds closed them."""
     return Trades(
         gross_micros=rows["gross_micros"],
         commission_micros=rows["fee_micros"],
@@ -35,7 +35,7 @@ def trades_of(rows: np.ndarray) -> Trades:
         entry_ns=rows["entry_ns"],
         exit_ns=rows["exit_ns"],
         bars_held=rows["bars_held"],
-        exit_reason=[reason_of(trade, MES) for trade in rows],
+        exit_reason=[reason_of(trade, rules) for trade in rows],
         risk_micros=rows["risk_micros"],
     )
 
@@ -43,7 +43,7 @@ def trades_of(rows: np.ndarray) -> Trades:
 def arrays_of(result: Result) -> tuple[Trades, Days]:
     """A result as research reads it."""
     days, start_micros = result.days, result.plan.capital_micros
-    return trades_of(result.trades), Days(
+    return trades_of(result.trades, result.rules), Days(
         result.first_ns, start_micros, result.trading_days, days["ts_ns"], days["equity_micros"]
     )
 
@@ -175,7 +175,7 @@ def _costs(trades: Trades, missing: _Undefined) -> dict[str, Any]:
 
 def account(result: Result) -> dict[str, Any]:
     """holds and refusals, each by its code."""
-    refused = {code_name(MES, code): count for code, count in sorted(result.decisions.items()) if code != 0}
+    refused = {code_name(result.rules, code): count for code, count in sorted(result.decisions.items()) if code != 0}
     return {
         "decisions": sum(result.decisions.values()),
         "approved": result.decisions.get(0, 0),
@@ -193,20 +193,24 @@ def account(result: Result) -> dict[str, Any]:
     }
 
 
-def warnings(result: Result, outside: int, dropped: dict[str, int]) -> list[str]:
+def warnings(
+    result: Result, outside: int, dropped: dict[str, int], basis: tuple[str, ...] | None = None
+) -> list[str]:
     """What a reader must know before believing a figure."""
-    told = [
+    of_bars = (
         "bars carry no quotes: the spread counts as 1 tick (MES-BREAK-03); whole orders fill (MES-BT-20)",
         f"slippage is fixed, {result.plan.slip_ticks} ticks a market or stop fill (MES-COST-06)",
-    ]
+    )
+    told = list(of_bars if basis is None else basis)
     if (stopped := result.stopped_by) is not None:
         why = f"only an operator clears it ({stopped.hold.trigger})"
         told.insert(0, f"{stopped.hold.code} ended trading at {utc(stopped.since_ns)}: {why}")
-    reasons = Counter(reason_of(trade, MES) for trade in result.trades)
+    reasons = Counter(reason_of(trade, result.rules) for trade in result.trades)
     if closed := reasons["session_end"]:
         told.append(f"{closed} positions were open at a session's close and ended at its last print (MES-BT-16)")
     if outside:
-        told.append(f"{outside} bars lie in no session of the calendar and were left out")
+        what = "bars" if basis is None else "events"
+        told.append(f"{outside} {what} lie in no session of the calendar and were left out")
     told += [f"{count} rows of the data were left out: {why}" for why, count in dropped.items()]
     told += _excesses(result)
     told += _falls(result)

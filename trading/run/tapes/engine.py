@@ -104,6 +104,11 @@ class TapeRun(Run):
         assert bool(np.all(events["flags"] & FLAG_BACKFILL != 0))
         self.setup = np.concatenate([self.setup, self.kernel.apply(events)])
 
+    @property
+    def requests(self) -> int:
+        """How many were sent to the venue so far."""
+        return int(self._kept.round["sent"][0])
+
     def inside(self, events: np.ndarray, depth_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The events that lie in a session, with their depths' places; the others are counted."""
         keep = self._calendar.inside(events["ts_ns"])

@@ -83,7 +83,8 @@ def trade_tape(
         _feed(run, batch, decides)
         progress(source.events, int(batch.events["ts_ns"][-1]))
     if run is None:
-        raise BacktestError(f"{source.tape.path or source.tape.name} holds no event of {plan.instrument.symbol} in a session")
+        name = source.tape.path or source.tape.name
+        raise BacktestError(f"{name} holds no event of {plan.instrument.symbol} in a session")
     return run, run.end()
 
 
