@@ -9,7 +9,7 @@ from tests.backtest.compare import draw, plan_with, shipped, through_loop
 from tests.backtest.test_hand import BARS, bars_of, example
 from tests.plain import answer_of
 from trading.core.records import FIRST_OUTPUT_KIND, SCORE
-from trading.run.backtest.engine import Backtest, Result
+from trading.run.backtest.engine import Backtest, Result, Run
 from trading.run.replica import Kernel
 
 SEEDS = range(3)
@@ -36,7 +36,7 @@ def worked() -> tuple[Backtest, Result]:
     return through_loop(example(shipped()), bars_of(BARS), tape=TAPE)
 
 
-def same_by_kernel(run: Backtest) -> None:
+def same_by_kernel(run: Run) -> None:
     """Every recorded input through a fresh kernel: the same outputs, the same bytes of state."""
     tape = np.concatenate([run.setup, run.tape()])
     inputs = tape[tape["kind"] < FIRST_OUTPUT_KIND]

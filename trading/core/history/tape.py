@@ -133,7 +133,8 @@ def _market(desk: Desk, room: Room, kept: Rounds, told: Told, i: int) -> None:
     account = desk.state.account[0]
     e = room.bar[0]
     room.bar[0] = told.events[i]
-    _reopen(desk, kept)
+    if e.kind != FEED:
+        _reopen(desk, kept)
     now_ns = max(e.ts_ns, account.now_ns)
     if now_ns >= account.clock_ns:
         room.line[run.waiting] = e

@@ -79,7 +79,7 @@ def trade_tape(
             if past is not None and len(past) > 0:
                 run.backfill(past)
         if int(batch.events["ts_ns"][-1]) >= int(calendar.close_ns[-1]):
-            raise BacktestError("a tape of books may cover 31 days: cut it, with the options start and end of the reader")
+            raise BacktestError("a tape of books may cover 31 days: cut it, with --option start=… and --seconds")
         _feed(run, batch, decides)
         progress(source.events, int(batch.events["ts_ns"][-1]))
     if run is None:
