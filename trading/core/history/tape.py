@@ -330,9 +330,11 @@ def _close(desk: Desk, room: Room, tables: Tables, kept: Rounds, reason: int, at
     _shut(desk, kept)
     settle(desk, room, kept)
     run.forced = 0
-    if run.on_grid == 1:
+    account = desk.state.account[0]
+    changed = held != 0 or account.equity_micros != run.equity_micros
+    if run.on_grid == 1 and (changed or at_ns > run.row_ns):
         run.row_ns = at_ns
-        books.point(run, desk.state.account[0], desk.state.positions[0].qty, room.points, at_ns, at_ns)
+        books.point(run, account, desk.state.positions[0].qty, room.points, at_ns, at_ns)
     books.write_point(run, tables.days[run.session], at_ns)
     run.session += 1
     run.on_grid = 0
