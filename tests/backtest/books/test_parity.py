@@ -9,7 +9,7 @@ from marketdata.core.records import BOOK, FEED, new_depths
 from tests.backtest.books.kit import MS, Made, drawn, plan, through
 from tests.backtest.test_parity import same_by_kernel
 from tests.plain import answer_of
-from trading.core.records import DECISION, FIRST_OUTPUT_KIND, SCORE, SUBMIT, TIMER
+from trading.core.records import DECISION, FIRST_OUTPUT_KIND, SCORE, SUBMIT, TIMER, WINDOW_SET
 from trading.run.backtest.engine import Result
 from trading.run.tapes.engine import TapeRun
 from trading.run.tapes.latency import Latency
@@ -99,7 +99,7 @@ def test_a_run_s_own_record_fed_back_makes_the_same_orders(seed: int) -> None:
     books = np.flatnonzero(inputs["kind"] == BOOK)
     depth_of[books] = np.arange(len(books), dtype=np.int32)
     assert len(books) == len(tape.depths) and (inputs["kind"] == FEED).sum() > 100
-    told = inputs["kind"] != 10  # windows are told by the run itself
+    told = inputs["kind"] != WINDOW_SET  # windows are told by the run itself
     again, _ = through(Made(inputs[told], tape.depths, depth_of[told]), plan(), latency, kept=TAPE, timers=False)
     names = ["ts_ns", "order_number", "side", "qty", "order_type", "role", "price_tick", "stop_tick", "until_ns"]
     orders, same = (run.tape()[run.tape()["kind"] == SUBMIT] for run in (first, again))

@@ -1,0 +1,129 @@
+"""A policy is asked event by event, sees the account as it stands, and decides nothing about what it has not seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marketdata.core.records import BOOK
+from tests.backtest.books.kit import MS, fixed, plan
+from trading.core.records import DECISION, SCORE
+from trading.learning.dataset import Tape
+from trading.run.backtest.plan import BacktestError
+from trading.run.tapes.scores import Asked, View, answer_row, policy_of, scoring_of
+from trading.run.tapes.source import TapeSource, trade_tape
+
+SECONDS = 40
+MODULE = '''
+class Leaning:
+    """Follows the heavier side of the best level, out again when it turns."""
+
+    def __init__(self, share=0.6):
+        self.share = share
+
+    def on_event(self, event, depth, view):
+        if depth is None or view.bid_tick is None:
+            return None
+        bid, ask = int(depth["bid_qty"][0]), int(depth["ask_qty"][0])
+        if bid + ask == 0:
+            return None
+        if bid / (bid + ask) >= self.share and view.position <= 0:
+            return 1, 0.9
+        if ask / (bid + ask) >= self.share and view.position >= 0:
+            return -1, 0.9
+        return None
+
+
+class Silent:
+    pass
+
+
+class Broken:
+    def on_event(self, event, depth, view):
+        raise RuntimeError("no idea")
+'''
+
+
+def simulated(seed: int = 3) -> TapeSource:
+    return TapeSource(Tape(name="simulated", symbols=["MES"], seed=seed, options={"backfill_s": "60"}), SECONDS)
+
+
+class Watching:
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, View]] = []
+
+    def on_event(self, event: np.record, depth: np.record | None, view: View) -> tuple[int, float] | None:
+        assert (depth is not None) == (event["kind"] == BOOK)
+        with pytest.raises(ValueError, match="read-only"):
+            event["qty"] = 1
+        self.seen.append((int(event["ts_ns"]), int(event["kind"]), view))
+        return (1, 1.0) if len(self.seen) % 50 == 0 and view.position == 0 else None
+
+
+def test_it_sees_each_event_once_and_the_account_behind_it() -> None:
+    watching = Watching()
+    run, result = trade_tape(
+        simulated(), plan(), fixed(5 * MS), Asked(watching, "watching", ""), lambda events, ns: None, tape=40_000
+    )
+    times = [at for at, _, _ in watching.seen]
+    assert len(times) == int(result.run.bars) > 200 and times == sorted(times)
+    assert all(view.now_ns == at for at, _, view in watching.seen)
+    held = {view.position for _, _, view in watching.seen}
+    assert held >= {0, 1} and len(result.trades) >= 1
+    inside = [view for _, _, view in watching.seen if view.position != 0]
+    assert all(not np.isnan(view.average_tick) and view.equity_micros > 0 for view in inside)
+    tape = run.tape()
+    scores = tape[tape["kind"] == SCORE]
+    assert len(scores) >= 1 and (tape["kind"] == DECISION).sum() >= len(scores)
+
+
+def test_the_same_policy_and_tape_give_the_same_trades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaning_on_books.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = []
+    for _ in range(2):
+        asked = policy_of("policy:leaning_on_books:Leaning", {"share": 0.55})
+        run, result = trade_tape(simulated(), plan(), fixed(5 * MS), asked, lambda events, ns: None)
+        found.append((result.trades.tobytes(), run.fills().tobytes(), asked.code_hash))
+    assert found[0] == found[1] and len(found[0][0]) > 0 and len(found[0][2]) == 64
+    for words, why in (
+        ("policy:leaning_on_books", "module:Class"),
+        ("policy:leaning_on_books:Nobody", "no class"),
+        ("policy:leaning_on_books:Silent", "on_event"),
+        ("policy:no_such_module_here:X", "failed"),
+    ):
+        with pytest.raises(BacktestError, match=why):
+            policy_of(words, {})
+    with pytest.raises(BacktestError, match="strange"):
+        policy_of("policy:leaning_on_books:Leaning", {"strange": 1})
+    broken = policy_of("policy:leaning_on_books:Broken", {})
+    with pytest.raises(BacktestError, match="no idea"):
+        trade_tape(simulated(), plan(), fixed(5 * MS), broken, lambda events, ns: None)
+
+
+@pytest.mark.parametrize("answer", [2, "up", (2, 0.5), (1, 1.5), (1, float("nan")), (1,)])
+def test_what_is_no_answer_is_refused(answer: object) -> None:
+    from marketdata.core.records import new_events
+
+    with pytest.raises(BacktestError, match="answered"):
+        answer_row(answer, new_events(1)[0])
+    assert answer_row(None, new_events(1)[0]) is None
+    assert answer_row((0, 0.5), new_events(1)[0]) is None
+
+
+def test_a_scorer_decides_as_in_a_session_however_the_tape_is_read() -> None:
+    """The baseline's scores are those of its features alone: the same tape, the same SCOREs and fills."""
+    runs = []
+    for _ in range(2):
+        run, result = trade_tape(
+            simulated(), plan(), fixed(5 * MS), scoring_of("baseline", {}, ["MES"]), lambda events, ns: None, tape=40_000
+        )
+        tape = run.tape()
+        runs.append((tape[tape["kind"] == SCORE].tobytes(), run.fills().tobytes(), int(result.run.scores)))
+    assert runs[0] == runs[1] and runs[0][2] >= 10
+    with pytest.raises(BacktestError, match="unknown"):
+        scoring_of("oracle", {}, ["MES"])
+    with pytest.raises(BacktestError, match="who decides"):
+        scoring_of("none", {}, ["MES"])
