@@ -101,12 +101,30 @@ def warm_backtest() -> None:
     assert int(result.run.bars) == 1000, "every bar was driven"
 
 
+def warm_books() -> None:
+    from marketdata.core.instruments import INSTRUMENTS
+    from trading.config.schema import load_file
+    from trading.configs import FOLDER
+    from trading.run.tapes.engine import TapeRun, tape_calendar, tape_plan
+    from trading.run.tapes.latency import constant
+
+    batch, mes = market(), INSTRUMENTS["MES"]
+    first_ns = int(batch.events["ts_ns"][0])
+    plan = tape_plan(load_file(FOLDER / "demo-mes.yaml"), mes)
+    run = TapeRun(plan, tape_calendar(mes, first_ns), constant("1 ms"), first_ns)
+    events, depth_of = run.inside(batch.events, batch.depth_of)
+    run.feed(events, batch.depths, depth_of)
+    result = run.end()
+    assert int(result.run.bars) > 0, "an event was driven"
+
+
 WARMERS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("kernel", warm_kernel),
     ("simulated market and features", warm_features),
     ("bar features", warm_bar_features),
     ("venue", warm_venue),
     ("backtest", warm_backtest),
+    ("backtest over books", warm_books),
 )
 
 

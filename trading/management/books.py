@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from marketdata.core.units import NANOS
 from trading.management.history import STRATEGY, changes_of, data_path
 from trading.management.progress import Bar
 
@@ -55,7 +56,7 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
     plan, latency, source, decides, words = _opened(options)
     try:
         with Bar(quiet=options["json"]) as bar:
-            run, result = trade_tape(source, plan, latency, decides, _shown(bar))
+            run, result = trade_tape(source, plan, latency, decides, _shown(bar, source.start_ns, options["seconds"]))
     finally:
         source.close()
     inputs = {
@@ -175,8 +176,12 @@ def _known(options: dict[str, Any]) -> Any:
     return Known(trials=options["trials"], told_by="--trials") if options["trials"] is not None else Known()
 
 
-def _shown(bar: Bar) -> Any:
+def _shown(bar: Bar, start_ns: int, seconds: int) -> Any:
+    """How far the tape has come; of a file nobody knows how long it is."""
+    whole_ns = seconds * NANOS
+
     def show(events: int, at_ns: int) -> None:
-        bar.show(0, 0, f"{events:,} events")
+        done = min(at_ns - start_ns, whole_ns)
+        bar.show(done, whole_ns, f"{events:,} events, {(at_ns - start_ns) // NANOS:,} s of the tape")
 
     return show

@@ -10,8 +10,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from trading.management.commands.backtest import Command
 from trading.run.backtest import outputs
+
+pytestmark = pytest.mark.django_db  # a profile is looked for among stored versions, too
 
 RIGHT: dict[str, Any] = {
     "config": "demo-mes",
@@ -28,7 +29,7 @@ RIGHT: dict[str, Any] = {
 
 def traded(out: Path, **changes: Any) -> dict[str, Any]:
     said = StringIO()
-    call_command(Command(stdout=said), out=out, **(RIGHT | changes))
+    call_command("backtest", stdout=said, out=out, **(RIGHT | changes))
     values: dict[str, Any] = json.loads(said.getvalue())
     return values
 
@@ -39,9 +40,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_four_files_that_agree_and_the_same_bytes_again(tmp_path: Path) -> None:
     values = traded(tmp_path / "one", latency="5 ms")
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {"trades.csv", "equity.csv", "summary.json", "fills.csv"}
+    names = {outputs.TRADES, outputs.EQUITY, outputs.SUMMARY, outputs.FILLS}
+    assert {path.name for path in (tmp_path / "one").iterdir()} == names
     traded(tmp_path / "two", latency="5 ms")
-    for name in (outputs.TRADES, outputs.EQUITY, outputs.SUMMARY, outputs.FILLS):
+    for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     trades, fills = rows_of(tmp_path / "one" / "trades.csv"), rows_of(tmp_path / "one" / "fills.csv")
     assert len(trades) == values["trades"]["count"] >= 1 and len(fills) == values["fills"]["count"] >= 2
