@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marketdata.core.records import BOOK
+from marketdata.core.records import BOOK, new_events
 from tests.backtest.books.kit import MS, fixed, plan
 from trading.core.records import DECISION, SCORE
 from trading.learning.dataset import Tape
@@ -105,8 +105,6 @@ def test_the_same_policy_and_tape_give_the_same_trades(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("answer", [2, "up", (2, 0.5), (1, 1.5), (1, float("nan")), (1,)])
 def test_what_is_no_answer_is_refused(answer: object) -> None:
-    from marketdata.core.records import new_events
-
     with pytest.raises(BacktestError, match="answered"):
         answer_row(answer, new_events(1)[0])
     assert answer_row(None, new_events(1)[0]) is None

@@ -89,7 +89,7 @@ def drive_tape(
     return i
 
 
-@inner
+@compact  # it calls settle
 def _take(desk: Desk, room: Room, kept: Rounds, told: Told, i: int, ts_ns: int) -> None:
     """One input at its moment."""
     run = desk.run[0]
@@ -224,7 +224,7 @@ def settle(desk: Desk, room: Room, kept: Rounds) -> None:
     run.waiting = 0
 
 
-@inner
+@compact  # it calls settle
 def _agree(desk: Desk, room: Room, kept: Rounds, ts_ns: int) -> None:
     """Before a score the books are compared, when the gate would call the last comparison old before the score is."""
     limits = desk.params.limits[0]
@@ -275,7 +275,7 @@ def _next(desk: Desk, tables: Tables, kept: Rounds, until_ns: int) -> tuple[int,
     return at, what
 
 
-@inner
+@compact  # it calls settle
 def _pass_time(desk: Desk, room: Room, tables: Tables, kept: Rounds, until_ns: int) -> None:
     """What time alone does before an event: arrivals and expiries at the venue, seconds, a session's close."""
     run = desk.run[0]
@@ -305,7 +305,7 @@ def _point(desk: Desk, room: Room, ts_ns: int) -> None:
         books.point(run, desk.state.account[0], desk.state.positions[0].qty, room.points, ts_ns, ts_ns)
 
 
-@inner
+@compact  # it calls settle
 def _close(desk: Desk, room: Room, tables: Tables, kept: Rounds, reason: int, at_ns: int) -> None:
     """A session's close or the end of the data: nothing stays open (MES-BT-16, -19), the last known book pays for it.
 
@@ -340,7 +340,7 @@ def _close(desk: Desk, room: Room, tables: Tables, kept: Rounds, reason: int, at
     run.on_grid = 0
 
 
-@inner
+@compact  # it calls settle
 def _conclude(desk: Desk, room: Room, tables: Tables, kept: Rounds) -> None:
     """Behind the last event."""
     run = desk.run[0]

@@ -21,7 +21,7 @@ from trading.learning.scoring import NEUTRAL_NS, Scorer, ScorerError, open_score
 from trading.run.backtest.codehash import code_hash
 from trading.run.backtest.plan import BacktestError
 
-BASELINE, NETWORK, POLICY = "baseline", "network", "policy"
+POLICY = "policy"
 
 
 class View(NamedTuple):

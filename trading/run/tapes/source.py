@@ -66,6 +66,8 @@ def trade_tape(
     run: TapeRun | None = None
     past: np.ndarray | None = None
     for batch, is_past in source.batches():
+        if len(batch.events) == 0:
+            continue
         if is_past:
             past = batch.events
             if isinstance(decides, Scoring):
