@@ -115,9 +115,8 @@ def test_a_scorer_decides_as_in_a_session_however_the_tape_is_read() -> None:
     """The baseline's scores are those of its features alone: the same tape, the same SCOREs and fills."""
     runs = []
     for _ in range(2):
-        run, result = trade_tape(
-            simulated(), plan(), fixed(5 * MS), scoring_of("baseline", {}, ["MES"]), lambda events, ns: None, tape=40_000
-        )
+        scoring = scoring_of("baseline", {}, ["MES"])
+        run, result = trade_tape(simulated(), plan(), fixed(5 * MS), scoring, lambda events, ns: None, tape=40_000)
         tape = run.tape()
         runs.append((tape[tape["kind"] == SCORE].tobytes(), run.fills().tobytes(), int(result.run.scores)))
     assert runs[0] == runs[1] and runs[0][2] >= 10

@@ -1,4 +1,4 @@
-"""Sanity strategies on the desk's own backtest (MES-SANE-01, -02, -03, -05): kernel, rulebook and venue of `mes-topstep`.
+"""Sanity strategies on the desk's own backtest (MES-SANE-01 … -03, -05): kernel, rules and venue of `mes-topstep`.
 
 Seconds of one session, a decision every forty, out after thirty by time, no target and a stop beyond everything: what
 such a trade earns is the difference of two opens, and is worked out here from the bars alone.

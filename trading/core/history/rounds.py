@@ -34,7 +34,7 @@ TAPE_FILL = np.dtype(
             ("price_tick", "<i8"),
             ("fee_micros", "<i8"),
             ("maker", "<i8"),  # 1: it rested and the market came to it
-            ("trade", "<i8"),  # number of the round trip that it begins or adds to, else of the one that it ends; from 1
+            ("trade", "<i8"),  # from 1: the round trip that it begins or adds to, else the one that it ends
         ],
     )
 )

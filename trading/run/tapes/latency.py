@@ -48,7 +48,8 @@ def constant(words: str) -> Latency:
 
 def measured(folder: Path, words: str, seed: int = 1) -> Latency:
     """What the requests of a session's journal took.  Raises BacktestError with too few, JournalBroken."""
-    reader, seq, parts = JournalReader(folder), 0, []
+    reader, seq = JournalReader(folder), 0
+    parts: list[np.ndarray] = []
     sent: dict[tuple[int, int], int] = {}
     while len(frames := reader.read(seq, CHUNK_FRAMES)) > 0:
         seq += len(frames)
@@ -56,7 +57,7 @@ def measured(folder: Path, words: str, seed: int = 1) -> Latency:
     samples = np.concatenate([np.zeros(0, np.int64), *parts])
     if len(samples) < SAMPLES_MIN:
         raise BacktestError(
-            f"{words}: its journal has {len(samples)} requests that were answered; {SAMPLES_MIN} are needed to draw from"
+            f"{words}: its journal has {len(samples)} answered requests; {SAMPLES_MIN} are needed to draw from"
         )
     return Latency(words, samples, seed)
 

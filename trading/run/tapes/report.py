@@ -52,8 +52,8 @@ def basis(run: TapeRun, latency: Latency) -> tuple[str, ...]:
     rows = run.fills()
     makers, taken = int((rows["maker"] == 1).sum()), len(rows)
     told = [
-        "fills walk the recorded levels and wait behind what was displayed (MOEX-PAPER-01): our own orders move no market,"
-        " and nobody cancels ahead of us but down to what is displayed",
+        "fills walk the recorded levels and wait behind what was displayed (MOEX-PAPER-01): our own orders move no"
+        " market, and nobody cancels ahead of us but down to what is displayed",
         f"{taken} fills, {makers} of them by resting orders; slippage lies inside the levels and is not told apart",
         f"requests travel {latency.words}: {int(latency.samples_ns.min())} to {latency.longest_ns} ns",
     ]

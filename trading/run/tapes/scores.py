@@ -72,7 +72,8 @@ class Scoring:
 
         `silent`: move the features and send nothing.  Raises BacktestError where the scorer does not fit the tape.
         """
-        places, found = [], []
+        places: list[int] = []
+        found: list[np.ndarray] = []
         for index in self._feeding.moments(events, depths, depth_of):
             if not silent and (row := self._row(events[index])) is not None:
                 places.append(index + 1)
@@ -149,7 +150,7 @@ def scoring_of(words: str, options: dict[str, float], symbols: Sequence[str]) ->
     try:
         scorer = open_scorer(name, artifact, options)
         if scorer is None:
-            raise BacktestError("a backtest over books needs somebody who decides: baseline, network:FOLDER or policy:…")
+            raise BacktestError("books need somebody who decides: baseline, network:FOLDER or policy:module:Class")
         return Scoring(scorer, symbols)
     except (ScorerError, ArtifactError) as error:
         raise BacktestError(str(error)) from None
