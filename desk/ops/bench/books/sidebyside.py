@@ -1,0 +1,161 @@
+"""Books: a recorded Binance tape through the desk's kernel, rulebook and venue, and through hftbacktest beside it.
+
+The same level changes and trades, the same market orders at the same times, the same latency; fills are compared first,
+then events a second of user CPU time.  The desk gets a book of 20 levels behind each message, the peer each level: its
+form is made before the clock runs, and events are counted as the recording has them.  Called by `manage.py bench`.
+"""
+
+import json
+import resource
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import trading
+from desk.jitcache import BASE
+from desk.ops.bench.books import l2
+from desk.ops.bench.books.work import LATENCY_NS, LOT, TICK, BookWork, write
+from desk.ops.bench.peers.sidebyside import PEER_S, PEERS, PeerFailed, environment
+from desk.ops.bench.table import Row
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.core.records import BOOK
+from marketdata.core.units import NANOS
+from trading.config.schema import load_file
+from trading.core.records import ENTRY, EXIT, SUBMIT
+from trading.run.backtest.plan import Plan
+from trading.run.tapes.engine import TapeRun, tape_calendar, tape_plan, woven
+from trading.run.tapes.latency import Latency
+from trading.run.tapes.scores import score_row
+
+RECORDING = "crypto_l2/binance_usdm_btcusdt_20240808.jsonl.gz"
+PROFILE = Path(trading.__file__).parent / "profiles" / "demo-mes.yaml"
+PROGRAM = "desk.ops.bench.books.hftbacktest_books"
+EVERY_NS = 2 * NANOS  # between decisions; each is held a second and leaves by time
+LOTS = 5
+TAPE = 2_000_000
+ROUNDS = 3
+FREE = {
+    "qty_entry": LOTS,
+    "qty_max": LOTS,
+    "position_max": LOTS,
+    "stop_ticks": 50_000,
+    "stop_ticks_max": 50_000,
+    "target_ticks": 0,
+    "target_ratio_ppm": 0,
+    "hold_ns_max": NANOS,
+    "spread_ticks_max": 10_000,
+    "collar_ticks_max": 100_000,
+    "move_ticks_max": 1_000_000,
+    "cooldown_entry_ns": 0,
+    "cooldown_exit_ns": 0,
+    "streak_soft": 0,
+    "streak_hard": 0,
+    "messages_1s_max": 100_000,
+    "messages_60s_max": 1_000_000,
+    "capital_micros": 10**12,
+    "loss_trade_micros_max": 9 * 10**11,
+    "loss_day_micros_max": 9 * 10**11,
+    "loss_total_micros_max": 95 * 10**10,
+    "drawdown_day_micros_max": 9 * 10**11,
+    "drawdown_micros_max": 9 * 10**11,
+    "value_micros_max": 10**12,
+    "margin_micros_max": 10**12,
+}
+
+
+class Sample(NamedTuple):
+    """One run of the desk."""
+
+    user_s: float
+    sent: np.ndarray  # SUBMITs at market, EVENT
+    paid: np.ndarray  # (m,) float64: average ticks of each
+
+
+def plan_of_bench() -> Plan:
+    """`demo-mes`, every rule active, with limits that a bitcoin does not breach; a lot is a thousandth of one."""
+    perpetual = replace(INSTRUMENTS["MES"], tick_nanos=100_000_000, tick_value_micros=100, fee_micros=0, margin_micros=0)
+    made = tape_plan(load_file(PROFILE), perpetual, equity_sample="minute")
+    assert set(FREE) <= set(made.limits)
+    return replace(made, limits=made.limits | FREE, capital_micros=FREE["capital_micros"])
+
+
+def decided(events: np.ndarray, depth_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The tape with a decision behind the first book of every other second, buying and selling in turn."""
+    books = np.flatnonzero(events["kind"] == BOOK)
+    slots = events["ts_ns"][books] // EVERY_NS
+    first = books[np.flatnonzero(np.diff(slots, prepend=slots[:1]) > 0)]
+    rows = np.concatenate(
+        [
+            score_row(int(events["ts_ns"][at]), int(events["ts_ns"][at]), 0, side, side * 1_000_000, 1_000_000)
+            for at, side in zip(first, np.where(np.arange(len(first)) % 2 == 0, 1, -1).tolist(), strict=True)
+        ]
+    )
+    return woven(events, depth_of, first + 1, rows)
+
+
+def once(plan: Plan, events: np.ndarray, depths: np.ndarray, depth_of: np.ndarray, tape: int = 0) -> Sample:
+    """The desk's run; with `tape` its orders too, and then its time counts for nothing."""
+    first_ns = int(events["ts_ns"][0])
+    latency = Latency("20 ms", np.array([LATENCY_NS], np.int64))
+    run = TapeRun(plan, tape_calendar(plan.instrument, first_ns), latency, first_ns, tape=tape)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    run.feed(events, depths, depth_of)
+    run.end()
+    user_s = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
+    kept = run.tape()
+    sent = kept[(kept["kind"] == SUBMIT) & np.isin(kept["role"], (ENTRY, EXIT))]
+    fills = run.fills()
+    paid = np.full(len(sent), np.nan)
+    for k, number in enumerate(sent["order_number"].tolist()):
+        mine = fills[fills["order_number"] == number]
+        if len(mine):
+            paid[k] = (mine["price_tick"] * mine["qty"]).sum() / mine["qty"].sum()
+    return Sample(user_s, sent, paid)
+
+
+def ask(python: Path, work: BookWork) -> tuple[float, np.ndarray, str]:
+    """(user seconds, average ticks of each order, version) of the peer.  Raises PeerFailed."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "work.npz", Path(folder) / "paid.npy"
+        write(source, work)
+        words = [str(python), "-m", PROGRAM, str(source), str(target)]
+        try:
+            done = subprocess.run(words, cwd=BASE, capture_output=True, text=True, timeout=PEER_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise PeerFailed(f"hftbacktest was not done after {PEER_S} s") from None
+        if done.returncode != 0:
+            raise PeerFailed(f"hftbacktest: {done.stderr[-2_000:]}")
+        said = json.loads(done.stdout.splitlines()[-1])
+        return float(said["user_s"]), np.load(target), str(said["version"])
+
+
+def measure(samples: Path) -> list[Row]:
+    """Rows: the desk's events a second, the peer's beside them where it is installed, and how far fills agree."""
+    path = samples / RECORDING
+    if not path.exists():
+        return [Row("book work, no recording", float("nan"), "events/s", note=f"{RECORDING} is not there")]
+    columns = l2.columns_of(l2.lines_of(path), TICK, LOT)
+    events, depths, depth_of = l2.tape_of(columns)
+    events, depth_of = decided(events, depth_of)
+    plan = plan_of_bench()
+    orders = once(plan, events, depths, depth_of, tape=TAPE)
+    times = [once(plan, events, depths, depth_of).user_s for _ in range(ROUNDS)]
+    count = len(columns.at_ns)
+    ours = count / min(times)
+    note = f"{count:,} level changes and trades in {len(events):,} messages, profile {plan.config_hash[:12]}"
+    peer = next(peer for peer in PEERS if peer.name == "hftbacktest")
+    if (python := environment(peer)) is None:
+        return [Row("book work, desk", ours, "events/s", note=f"{note}; hftbacktest is not installed")]
+    sent = orders.sent
+    work = BookWork(*columns[:5], sent["ts_ns"], sent["side"].astype(np.int64), sent["qty"])
+    user_s, paid, version = ask(python, work)
+    theirs = count / user_s
+    same = int((np.abs(paid - orders.paid) < 0.5 / LOTS).sum())
+    return [
+        Row("book work, desk", ours, "events/s", theirs, f"hftbacktest {version}", ours / theirs, note, least=True),
+        Row("book work, same fills", 100 * same / max(1, len(sent)), "%", note=f"{same} of {len(sent)} market orders"),
+    ]
