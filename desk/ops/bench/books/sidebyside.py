@@ -77,7 +77,8 @@ class Sample(NamedTuple):
 
 def plan_of_bench() -> Plan:
     """`demo-mes`, every rule active, with limits that a bitcoin does not breach; a lot is a thousandth of one."""
-    perpetual = replace(INSTRUMENTS["MES"], tick_nanos=100_000_000, tick_value_micros=100, fee_micros=0, margin_micros=0)
+    terms = {"tick_nanos": 100_000_000, "tick_value_micros": 100, "fee_micros": 0, "margin_micros": 0}
+    perpetual = replace(INSTRUMENTS["MES"], **terms)  # type: ignore[arg-type]
     made = tape_plan(load_file(PROFILE), perpetual, equity_sample="minute")
     assert set(FREE) <= set(made.limits)
     return replace(made, limits=made.limits | FREE, capital_micros=FREE["capital_micros"])

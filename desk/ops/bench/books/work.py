@@ -1,7 +1,7 @@
 """The work on books that desk and peer both do: level changes, trades, and the orders that the desk's kernel sent.
 
-A file of columns, so that the peer's environment needs numpy alone.  The peer sends the very orders at the very times and
-under the same latency; what is compared is what each of them was filled at.
+A file of columns, so that the peer's environment needs numpy alone.  The peer sends the very orders at the very times
+and under the same latency; what is compared is what each of them was filled at.
 """
 
 from pathlib import Path

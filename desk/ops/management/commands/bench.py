@@ -64,11 +64,12 @@ class Command(BaseCommand):
     @staticmethod
     def _peers() -> tuple[dict[str, str], list[Row]]:
         """The common work, side by side.  Raises CommandError where an installed peer fails."""
+        from desk.ops.bench.books import sidebyside as books
         from desk.ops.bench.peers import sidebyside
 
         head = {"code": code_hash(), "python": sys.version.split()[0]}
         try:
-            return head, sidebyside.measure()
+            return head, sidebyside.measure() + books.measure(settings.SAMPLE_DATA)
         except sidebyside.PeerFailed as error:
             raise CommandError(str(error)) from None
 
