@@ -5,6 +5,7 @@ Times are seconds after ten o'clock in New York on a regular day; a book is two 
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ def through(
     calendar = tape_calendar(INSTRUMENTS["MES"], OPEN_NS)
     run = TapeRun(what or plan(), calendar, latency or fixed(20 * MS), OPEN_NS, tape=kept, timers=timers)
     edges = [0, *cuts, len(tape.events)]
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         part = tape.part(start, end)
         run.feed(part.events, part.depths, part.depth_of)
     return run, run.end()

@@ -6,7 +6,7 @@ The money of each is written out: a tick of MES is $1.25, a fill costs $0.42 a c
 import numpy as np
 import pytest
 
-from tests.backtest.books.kit import MS, OPEN_NS, S, Maker, fills_of, fixed, plan, through
+from tests.backtest.books.kit import MS, OPEN_NS, Maker, S, fills_of, fixed, plan, through
 from trading.core.protect import BY_EXCESS, BY_STOP, BY_TARGET
 from trading.core.records import ENTRY, EXIT, STOP_LOSS, TARGET
 from trading.run.backtest.engine import Result

@@ -80,9 +80,7 @@ def test_a_prefix_has_the_same_trades_mes_bt_19() -> None:
 
 def test_another_seed_of_the_latency_is_another_run_and_the_same_seed_the_same() -> None:
     tape = drawn(1)
-    first, same, other = (
-        digest(*through(tape, plan(), SLOW._replace(seed=seed))) for seed in (9, 9, 10)
-    )
+    first, same, other = (digest(*through(tape, plan(), SLOW._replace(seed=seed))) for seed in (9, 9, 10))
     assert first == same and first != other
 
 

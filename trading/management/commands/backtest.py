@@ -30,9 +30,8 @@ class Command(BaseCommand):
     help = (
         "Trade recorded bars back: --config NAME with every rule active, decisions from columns of the data or from a"
         " function of yours. Writes trades.csv, equity.csv and summary.json into --out; the same inputs give the same"
-        " bytes. With --books a tape of books and trades is traded instead. It ends with what speaks against the result:"
-        " say with --trials how often you have tried on these data."
-        " docs/backtest.md has examples."
+        " bytes. With --books a tape of books and trades is traded instead. It ends with what speaks against the"
+        " result: say with --trials how often you have tried on these data. docs/backtest.md has examples."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -193,9 +193,7 @@ def account(result: Result) -> dict[str, Any]:
     }
 
 
-def warnings(
-    result: Result, outside: int, dropped: dict[str, int], basis: tuple[str, ...] | None = None
-) -> list[str]:
+def warnings(result: Result, outside: int, dropped: dict[str, int], basis: tuple[str, ...] | None = None) -> list[str]:
     """What a reader must know before believing a figure."""
     of_bars = (
         "bars carry no quotes: the spread counts as 1 tick (MES-BREAK-03); whole orders fill (MES-BT-20)",

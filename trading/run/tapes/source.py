@@ -100,9 +100,7 @@ def _feed(run: TapeRun, batch: Batch, decides: Scoring | Asked) -> None:
     run.feed(*_with_depths(run.inside(events, depth_of), batch.depths))
 
 
-def _with_depths(
-    kept: tuple[np.ndarray, np.ndarray], depths: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _with_depths(kept: tuple[np.ndarray, np.ndarray], depths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return kept[0], depths, kept[1]
 
 
