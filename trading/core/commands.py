@@ -37,6 +37,7 @@ from trading.core.records import (
     Params,
     State,
 )
+from trading.core.watch.limits import ON_DAY
 
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
@@ -46,6 +47,7 @@ _LOCK = BIT["OPERATOR_LOCK"]
 _PRESENCE = BIT["PRESENCE"]
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
 _DRAWDOWN = BIT["ACCOUNT_DRAWDOWN"]
+_DAILY_LOSS = BIT["DAILY_LOSS"]
 _RVI_HIGH = BIT["RVI_HIGH"]
 
 
@@ -63,7 +65,8 @@ def is_flat(state: State) -> bool:
 
 @inner
 def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all).
+    """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all); of PAUSE
+    its end, 0 = none (shares).
 
     STATE_UNREADABLE goes once a person stated the figures under it (`past`); before that it is refused.
     """
@@ -78,12 +81,12 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         if done:
             account.trading = 1
     elif e.code == PAUSE:
-        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        n = _pause(state, e.value, out, n)
     elif e.code == CANCEL_ALL:
-        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        n = _pause(state, NO_TIME, out, n)
         n = _cancel_all(state, out, n)
     elif e.code == FLATTEN_ALL:
-        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        n = _pause(state, NO_TIME, out, n)
         n = _cancel_all(state, out, n)
         _close_all(state)
     elif e.code == STOP_SESSION:
@@ -105,7 +108,7 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
         done = move_leg(state, params, e)
     elif e.code == RESUME:
-        n = _resume(state, e, out, n)
+        n = _resume(state, params, e, out, n)
     elif e.code == RESET_HALT:
         mask = _narrowed(RESET_MASK[account.rules], e.value)
         done = is_flat(state) and _index_is_calm(account, params, mask)
@@ -119,14 +122,43 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
 
 
 @inner
-def _resume(state: State, e: np.record, out: np.ndarray, n: int) -> int:
-    """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13)."""
+def _pause(state: State, until_ns: int, out: np.ndarray, n: int) -> int:
+    """OPERATOR_PAUSE until somebody resumes; of shares, with `until_ns` ahead of us, until then (MOEX-RISK-06).
+
+    A pause without an end replaces a timed one, never the reverse; a shorter time never shortens a longer one.
+    """
+    account = state.account[0]
+    hold = state.holds[_PAUSE]
+    timed = account.rules == MOEX and until_ns > account.now_ns
+    if account.holds >> _PAUSE & 1 == 0:
+        n = raise_hold(state, out, n, _PAUSE, until_ns if timed else NO_TIME, 0, 0)
+    elif account.rules == MOEX and not timed:
+        hold.until_ns = NO_TIME
+    elif timed and hold.until_ns > 0:
+        hold.until_ns = max(hold.until_ns, until_ns)
+    if timed and hold.until_ns > 0:
+        account.clock_ns = min(account.clock_ns, hold.until_ns)
+    return n
+
+
+@inner
+def _resume(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
+    """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13, MOEX-RISK-05).
+
+    DAILY_LOSS of shares is cleared where it is named; that an admin named it was checked by the service.
+    """
     account = state.account[0]
     mask = _narrowed(RESUME_MASK[account.rules], e.value)
     if account.rules == MOEX and e.value == 0:
         mask = 1 << _PAUSE  # the others are cleared by name only (MOEX-RISK-06)
     if account.holds >> _DRAWDOWN & 1 and mask >> _DRAWDOWN & 1:
         account.peak_micros = account.balance_micros
+    named = account.rules == MOEX and e.value >> _DAILY_LOSS & 1 == 1 and params.limits[0].day_loss_open == 1
+    if named and account.holds >> _DAILY_LOSS & 1:
+        account.day_base_micros = account.equity_micros  # only a further full limit sets it again, until the roll
+        account.open_marks[ON_DAY] = 0
+        account.open_since_ns[ON_DAY] = NO_TIME
+        mask |= 1 << _DAILY_LOSS
     return _clear(state, out, n, mask)
 
 
@@ -136,7 +168,7 @@ def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     account = state.account[0]
     mask = _narrowed(RESET_MASK[account.rules], e.value)
     if account.holds & mask != 0 or (mask >> _KILL & 1 and account.latched == 1):
-        n = raise_hold(state, out, n, _PAUSE, NO_TIME, 0, 0)
+        n = _pause(state, NO_TIME, out, n)
     if mask >> _KILL & 1:
         account.latched = 0
     if mask >> _UNREADABLE & 1:

@@ -41,6 +41,7 @@ _NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
 _PRICE_MOVE = BIT["PRICE_MOVE"]
 _NO_LIMITS = BIT["NO_LIMITS"]
 _PRESENCE = BIT["PRESENCE"]
+_PAUSE = BIT["OPERATOR_PAUSE"]
 _NEWS = BIT["NEWS"]
 _RVI_STALE = BIT["RVI_STALE"]
 _NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
@@ -106,6 +107,8 @@ def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
     n = _roll(state, params, out, n)
     next_ns = NEVER_NS
     standing = account.holds & TIME_MASK[account.rules]
+    if account.rules == MOEX and account.holds >> _PAUSE & 1 and state.holds[_PAUSE].until_ns > 0:
+        standing |= 1 << _PAUSE  # a pause with an end (MOEX-RISK-06)
     for bit in range(HOLD_CAPACITY):
         if standing >> bit & 1 == 0:
             continue
