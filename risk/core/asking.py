@@ -26,7 +26,7 @@ BOUNDS = (
     ("now_ns", _TIME),
     ("side", (-1, 1)),
     ("qty", (0, QTY_MAX)),  # the size that sizing gave; 0 with `size_code`
-    ("order_type", (1, 3)),
+    ("order_type", (1, 6)),
     ("price_tick", _PRICE),  # the price the order could reach: its limit, or the far touch for a market order
     ("stop_ticks", (UNKNOWN, STOP_TICKS_MAX)),  # distance of the protective stop from that price
     ("score_ppm", (-PPM, PPM)),

@@ -286,8 +286,9 @@ def bucket(x, limits):
 
 @inner
 def message_rate(x, limits):
-    # an entry brings a stop and a target with it, and leaves the reserve for cancels and flatten untouched
-    needed = 3
+    # an entry brings a stop and a target or its cancel with it, each slice its own, and leaves the reserve for cancels
+    # and flatten untouched
+    needed = 2 * x.slices + 1
     if x.messages_1s + needed > limits.messages_1s_max:
         return codes.MESSAGE_RATE
     left = limits.messages_60s_max - limits.messages_reserved
@@ -296,4 +297,4 @@ def message_rate(x, limits):
 
 @inner
 def open_orders(x, limits):
-    return APPROVED if x.orders_open + 3 <= limits.orders_open_max else codes.OPEN_ORDERS
+    return APPROVED if x.orders_open + 2 + x.slices <= limits.orders_open_max else codes.OPEN_ORDERS

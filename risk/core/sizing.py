@@ -161,8 +161,10 @@ def moex_size(
     held: int,
     gross_micros: int,
     depth: int,
+    regime_ppm: int,
 ) -> tuple[int, int]:
-    """MOEX-SIZE-01: (lots, reason).  V and K of one lot; `held`: lots held and working; `depth`: opposite lots shown.
+    """MOEX-SIZE-01: (lots, reason).  V and K of one lot; `held`: lots held and working; `depth`: opposite lots shown;
+    `regime_ppm`: 1/2 where volatility is high, else 1.
 
     The caps in the rule's order name ties.  An unknown depth is 0, hence no lot.
     """
@@ -185,5 +187,6 @@ def moex_size(
         if max(0, cap) < least:
             least, reason = max(0, cap), CAP_INSTRUMENT + at
     lots = share(least, confidence_ppm)
+    lots = lots * regime_ppm // PPM
     lots = lots * scale_ppm // PPM
     return (lots, APPROVED) if lots > 0 else (0, reason)

@@ -155,8 +155,9 @@ def moex(
     shares |= {"participation_ppm_max": 100_000, "position_max": 100, "qty_max": 10_000, "rules": MOEX}
     gross, depth, held = more.get("gross", 0), more.get("depth", 1000), more.get("held", 0)
     lots, code = sizing.moex_size(
-        capital * RUB, lot, loss, confidence, scale, limits(**shares), held, gross * RUB, depth
-    )
+        capital * RUB, lot, loss, confidence, scale, limits(**shares), held, gross * RUB, depth,
+        more.get("regime", PPM),
+    )  # fmt: skip
     return lots, NAMES[code] if code else ""
 
 
@@ -166,6 +167,8 @@ def moex(
         ({"confidence": PPM}, 25, ""),
         ({"confidence": 700_000}, 17, ""),
         ({"confidence": 700_000, "scale": PPM // 2}, 8, ""),
+        ({"confidence": 550_000, "regime": PPM // 2}, 6, ""),
+        ({"confidence": PPM, "regime": PPM // 2, "scale": PPM // 2}, 6, ""),
         ({"confidence": PPM, "depth": 120}, 12, ""),
         ({"confidence": PPM, "gross": 245_500}, 4, ""),
         ({"confidence": PPM, "gross": 249_500}, 0, "CAP_EXPOSURE"),

@@ -239,7 +239,7 @@ class Account:
             positions=held,
             ref=self.last_ref,
             position=int(account.market_position),
-            pending=int(account.request_count),
+            pending=int(account.request_count + account.held_count),
             blocked=bool(account.blocked == 1),
         )
 

@@ -18,7 +18,7 @@ from trading.brokers.wire import Terms
 from trading.core.venue.state import Venue, empty_venue
 from trading.run.clock import ClockRecord, write_atomic
 
-MAGIC = b"DESKVEN1"
+MAGIC = b"DESKVEN2"
 COMPACT_BYTES = 8 * 1024 * 1024  # the file is written anew beyond this
 HISTORY_KEPT = 20_000  # latest answers that survive a compaction
 _HEAD = struct.Struct("<II")  # length, crc32

@@ -12,6 +12,7 @@ from marketdata.core.sessions import MUST_BE_FLAT
 from marketdata.core.units import QTY_MAX, TICK_MAX
 from risk.core.holds import BIT
 from risk.core.records import ANCHOR_SIGNAL
+from risk.core.shares.routing import BESTPRICE_ONLY, LIMIT_ONLY
 from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
@@ -25,11 +26,14 @@ from trading.core.records import (
     FILL,
     INSTRUMENT_CAPACITY,
     ORDER_STATE,
+    PASSIVE,
     RECON_BEGIN,
     RECON_END,
     RECON_ORDER,
     RECON_POSITION,
     REJECT,
+    REJECTED_BEST_ONLY,
+    REJECTED_LIMIT_ONLY,
     REJECTED_UNKNOWN_ORDER,
     STOP,
     STOP_LOSS,
@@ -92,6 +96,8 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
             order.stop_tick = order.asked_tick
         else:
             order.price_tick = order.asked_tick
+    if e.kind == ACK and order.order_type == PASSIVE and asked == life.SUBMITTING and e.price_tick != NO_TICK:
+        order.price_tick = e.price_tick  # the server of the outbox named it when it sent the order (MOEX-ROUTE-04)
     if e.kind == REJECT and life.is_open(order.status):  # a request about it was refused: each retry costs a message
         if asked != life.CANCELLING:
             order.modify_retry_ns = account.now_ns + RETRY_NS
@@ -101,13 +107,20 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
         if order.role == EXIT:
             pace_exit(params, position, order)
         if e.kind == REJECT:
-            _refused(account, position, order.role)
+            _refused(account, position, order.role, e.code)
     return order_effect(state, out, n, ORDER_STATE, slot)
 
 
 @inner
-def _refused(account: np.record, position: np.record, role: int) -> None:
-    """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02)."""
+def _refused(account: np.record, position: np.record, role: int, code: int) -> None:
+    """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02).
+
+    Where the venue takes one type of order alone, the next attempt to leave is of that type (MOEX-ROUTE-03).
+    """
+    if role == EXIT and code == REJECTED_LIMIT_ONLY:
+        position.exit_allowed = LIMIT_ONLY
+    elif role == EXIT and code == REJECTED_BEST_ONLY:
+        position.exit_allowed = BESTPRICE_ONLY
     if role == TARGET:
         position.target_retry_ns = account.now_ns + RETRY_NS
     elif role == STOP_LOSS and position.qty != 0:
@@ -220,6 +233,8 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.naked_since_ns = state.account[0].now_ns
     p.exit_since_ns = NO_TIME
     p.exit_retry_ns = NO_TIME
+    p.exit_tries = 0
+    p.exit_allowed = 0
     p.stop_tick = NO_TICK
     p.net_tick = NO_TICK
     p.target_tick = NO_TICK

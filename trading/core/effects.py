@@ -15,7 +15,7 @@ from trading.core.records import (
     CANCEL,
     HOLD_CLEARED,
     HOLD_RAISED,
-    LIMIT,
+    MARKET,
     MODIFY,
     ORDER_STATE,
     QUERY,
@@ -172,7 +172,7 @@ def submit(
     order.tries = 0
     order.qty = qty
     order.filled = 0
-    order.price_tick = tick if order_type == LIMIT else NO_TICK
+    order.price_tick = NO_TICK if order_type == STOP or order_type == MARKET else tick
     order.stop_tick = tick if order_type == STOP else NO_TICK
     order.asked_qty = qty
     order.asked_tick = tick

@@ -14,7 +14,8 @@ from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
 from risk.core.records import STOP_SHARES
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
-from trading.core.records import ENTRY, EXIT, LIMIT, MARKET, STOP, STOP_LOSS, TARGET, Params, State
+from trading.core.records import ENTRY, EXIT, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
+from trading.core.watch.routes import LADDER, next_exit, routed
 
 # why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
 BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS, BY_TRAIL, BY_REVERSAL = range(1, 11)
@@ -105,6 +106,8 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     position.naked_since_ns = NO_TIME
     position.exit_since_ns = NO_TIME
     position.exit_retry_ns = NO_TIME
+    position.exit_tries = 0
+    position.exit_allowed = 0
     if open_count == 0:
         position.closing = 0
         position.close_reason = 0
@@ -122,7 +125,13 @@ def attempt_ns(limits: np.record) -> int:
 
 @inner
 def pace_exit(params: Params, position: np.record, order: np.record) -> None:
-    """An exit ended unfilled: attempts follow each other `attempt_ns` apart, those after the third 5 s (MES-EOD-06)."""
+    """An exit ended unfilled: attempts follow each other `attempt_ns` apart, those after the third 5 s (MES-EOD-06).
+
+    Of routed shares the first three follow at once, the others a second apart (MOEX-ROUTE-03).
+    """
+    if routed(params.limits[0]):
+        position.exit_retry_ns = order.made_ns + (RETRY_NS if position.exit_tries >= LADDER else 0)
+        return
     apart_ns = attempt_ns(params.limits[0])
     if position.exit_since_ns != NO_TIME and order.made_ns - position.exit_since_ns >= (EXIT_ATTEMPTS - 1) * apart_ns:
         apart_ns = max(apart_ns, EXIT_LATER_NS)
@@ -131,7 +140,8 @@ def pace_exit(params: Params, position: np.record, order: np.record) -> None:
 
 @inner
 def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
-    """Close at market.  The stop stays until the exit is filled; target and duplicate exits go (MES-LIVE-11).
+    """Close at market, routed shares by their ladder.  The stop stays until the exit is filled; target and duplicate
+    exits go (MES-LIVE-11).
 
     An exit that works for longer than an attempt is cancelled; the next one leaves once the venue has proved it away,
     so that no two of them can turn the position.  Bars fill an exit when the next one comes.
@@ -155,7 +165,8 @@ def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int
     if missing > 0 and state.account[0].now_ns >= position.exit_retry_ns:
         if position.exit_since_ns == NO_TIME:
             position.exit_since_ns = state.account[0].now_ns
-        n = submit(state, out, n, instrument, side, MARKET, EXIT, missing, NO_TICK, NO_TIME, position.close_reason)
+        sent_as, tick = next_exit(state.account[0], position, limits)
+        n = submit(state, out, n, instrument, side, sent_as, EXIT, missing, tick, NO_TIME, position.close_reason)
     return n
 
 

@@ -69,8 +69,9 @@ FIRST_OUTPUT_KIND = 40
 SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY)  # what the execution loop serves; durable before it is sent
 
 # EVENT.order_type
-MARKET, LIMIT, STOP = 1, 2, 3
+MARKET, LIMIT, STOP, FILL_AND_KILL, BEST_PRICE, PASSIVE = range(1, 7)  # the last three: shares (MOEX-ROUTE-03, -04)
 ORDER_TYPES = {MARKET: "market", LIMIT: "limit", STOP: "stop"}
+ORDER_TYPES |= {FILL_AND_KILL: "fill and kill", BEST_PRICE: "best price", PASSIVE: "passive"}
 # EVENT.role
 ENTRY, STOP_LOSS, TARGET, EXIT = 1, 2, 3, 4
 ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
@@ -104,8 +105,11 @@ PROBE_LOST = 1
 DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 0, 1, 2
 # EVENT.code of REJECT: why the venue or our own edge refused
 REJECTED_BY_VENUE, REJECTED_EXPIRED, REJECTED_LATCHED, REJECTED_UNKNOWN_ORDER, REJECTED_RATE = 1, 2, 3, 4, 5
+REJECTED_LIMIT_ONLY, REJECTED_BEST_ONLY = 6, 7  # the venue takes this type alone now (30068, 30103)
 # EVENT.code of CANCELLED
-CANCELLED_ON_REQUEST, CANCELLED_BY_VENUE, CANCELLED_EXPIRED = 1, 2, 3
+CANCELLED_ON_REQUEST, CANCELLED_BY_VENUE, CANCELLED_EXPIRED, CANCELLED_UNSENT = 1, 2, 3, 4
+# EVENT.code of SCORE: the regime of volatility that its source sees (MOEX-SIZE-01); 0: it names none
+REGIME_LOW, REGIME_NORMAL, REGIME_HIGH = 1, 2, 3
 
 ORDER = np.dtype(
     (
@@ -212,6 +216,10 @@ POSITION = np.dtype(
             ("net_tick", "<i8"),  # where the venue's stop belongs behind ours, NO_TICK = at ours (MOEX-STOP-06)
             ("net_gap", "<i8"),  # ticks between the two
             ("net_ns", "<i8"),  # when it last moved
+            ("exit_tries", "<i8"),  # attempts to leave this position (MOEX-ROUTE-03)
+            ("exit_allowed", "<i8"),  # what the venue left open for the next one
+            ("traded", "<i8", (60,)),  # lots of each of the last 60 s, a ring by second (MOEX-ROUTE-04)
+            ("traded_at_s", "<i8"),
         ],
     )
 )

@@ -23,6 +23,7 @@ ANY_TYPE, LIMIT_ONLY, BESTPRICE_ONLY = 0, 1, 2
 
 ENTRY_SLIPPAGE_PPM = 500  # 5 bps
 EXIT_SLIPPAGE_PPM = (1_000, 3_000)  # 10 bps, then 30 bps; from the third attempt on BESTPRICE
+BESTPRICE_PPM = 3_000  # how far beyond the best opposite price a BESTPRICE order reaches
 ENTRY_VALID_NS = 500 * NANOS // 1_000
 GAP_NS_MIN, GAP_NS_MAX = NANOS // 5, 5 * NANOS
 PASSIVE_TTL_NS = 5 * NANOS

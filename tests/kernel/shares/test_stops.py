@@ -44,12 +44,13 @@ def history(height: int, limits: dict[str, int] | None = None, close: int = 20_0
 
 
 def test_the_stop_of_a_fill_is_the_formulas_moex_stop_01_moex_acc_101() -> None:
-    """Entry 20 001 ticks, ATR5 40 ticks, spread 1 tick, below the floor: 1.8 x 40 + 0.5 % of 20 001 = 172.005."""
+    """The limit is 20 011 ticks, ATR5 40 ticks, spread 1 tick, below the floor: 1.8 x 40 + 0.5 % of 20 011 = 172.055."""
     desk = history(40)
     out = desk.score(BUY)
     assert decision(out) == codes.APPROVED
     row = sent(out, r.DECISION)[0]
-    assert row.stop_tick == 20_001 - 19_829, "19 828.995 rounds up to 19 829 (MOEX-STOP-02)"
+    assert row.price_tick == 20_011, "the far touch and 5 bps (MOEX-ROUTE-03)"
+    assert row.stop_tick == 20_011 - 19_839, "19 838.945 rounds up to 19 839 (MOEX-STOP-02)"
     number = int(sent(out, r.SUBMIT)[0].order_number)
     desk.ack(number)
     out = desk.fill(number, 20_003)

@@ -12,12 +12,13 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import BUY, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS, PPM
 from risk.core import breakers, codes, gate, sizing, stops
-from risk.core.holds import scale_ppm
+from risk.core.holds import HALF_PPM, scale_ppm
 from risk.core.records import MOEX, SIZE_CAPS, SIZE_FIXED, STOP_STRUCTURE, UNKNOWN
+from risk.core.shares.routing import route
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import roll_messages
-from trading.core.records import ENTRY, MARKET, Params, State
+from trading.core.records import ENTRY, FILL_AND_KILL, MARKET, REGIME_HIGH, Params, State
 from trading.core.watch.limits import (
     ON_DAY,
     breached,
@@ -28,6 +29,7 @@ from trading.core.watch.limits import (
     remaining_day_risk,
 )
 from trading.core.watch.moves import price_move
+from trading.core.watch.routes import entry_tick, routed, simplified
 from trading.core.watch.shares import by_formula, planned_distance
 
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
@@ -45,6 +47,7 @@ class Asked(NamedTuple):
     row_valid: int
     reversing: int
     ref: int  # seq of the score
+    regime: int  # of volatility, by the score; 0 = it names none
 
 
 class Plan(NamedTuple):
@@ -57,6 +60,8 @@ class Plan(NamedTuple):
     size_code: int
     fee_micros: int
     open_risk_micros: int
+    slices: int  # orders that it is cut into (MOEX-ROUTE-01)
+    first_qty: int  # lots of the first of them
 
 
 @inner
@@ -70,8 +75,10 @@ def plan_entry(state: State, params: Params, asked: Asked) -> Plan:
     price = p.ask_tick if asked.side == BUY else p.bid_tick
     if limits.bar_mode == 1:
         price = p.last_tick
+    elif routed(limits):
+        price = entry_tick(p, asked.side)  # the limit of the aggressive child, before stop and size (MOEX-ROUTE-02)
     if a.version == 0:
-        return Plan(price, UNKNOWN, 0, 0, 0, 0, UNKNOWN)
+        return Plan(price, UNKNOWN, 0, 0, 0, 0, UNKNOWN, 1, 0)
     swing = UNKNOWN
     if limits.stop_method == STOP_STRUCTURE and p.last_tick != NO_TICK:
         highs = np.empty(stops.SWING_BARS, np.int64)
@@ -84,7 +91,7 @@ def plan_entry(state: State, params: Params, asked: Asked) -> Plan:
     target = stops.target_ticks(limits, stop)
     risk = open_risk(state, params)
     if price == NO_TICK or price <= 0 or spec.tick_value_micros <= 0:
-        return Plan(price, stop, target, 0, 0, 0, risk)
+        return Plan(price, stop, target, 0, 0, 0, risk, 1, 0)
     fee = ledger.fee_per_unit(price, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm)
     if limits.sizing == SIZE_FIXED:
         qty, code = _fixed(state, limits, asked)
@@ -97,7 +104,10 @@ def plan_entry(state: State, params: Params, asked: Asked) -> Plan:
         qty, code = sizing.mes_size(
             a.balance_micros, loss, 2 * fee, asked.confidence_ppm, scale, limits, left, spec.margin_micros, asked.qty
         )
-    return Plan(price, stop, target, qty, code, fee, risk)
+    slices, first = 1, qty
+    if routed(limits) and qty > 0:
+        _, _, slices, first, _ = route(qty, simplified(a))
+    return Plan(price, stop, target, qty, code, fee, risk, slices, first)
 
 
 @inner
@@ -126,8 +136,9 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     scale = scale_ppm(a.rules, a.holds | p.holds)
     confidence = asked.confidence_ppm if asked.qty == 0 else PPM
     lots, code = sizing.moex_size(
-        a.capital_micros, entry * tick_value, loss, confidence, scale, params.limits[0], held, gross, max(0, depth)
-    )
+        a.capital_micros, entry * tick_value, loss, confidence, scale, params.limits[0], held, gross, max(0, depth),
+        HALF_PPM if asked.regime == REGIME_HIGH else PPM,
+    )  # fmt: skip
     if asked.qty > 0 and asked.qty <= lots:
         return asked.qty, codes.APPROVED
     return (lots, code) if asked.qty == 0 else (0, max(code, codes.SIZE_ZERO))
@@ -145,7 +156,7 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.now_ns = state.account[0].now_ns
     x.side = asked.side
     x.qty = plan.qty
-    x.order_type = MARKET
+    x.order_type = FILL_AND_KILL if routed(params.limits[0]) else MARKET
     x.price_tick = plan.price_tick
     x.stop_ticks = plan.stop_ticks
     x.score_ppm = asked.score_ppm
@@ -156,11 +167,11 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.reversing = asked.reversing
     x.open_risk_micros = plan.open_risk_micros
     x.fee_per_unit_micros = plan.fee_micros
-    x.slices = 1
+    x.slices = plan.slices
     x.margin_elsewhere_micros = margin_elsewhere(state, params, asked.instrument)
     x.score_used = 1 if asked.score_ns <= state.positions[asked.instrument].asked_ns else 0
     _market(x, state, params, asked.instrument)
-    _orders(x, state, asked, plan.qty)
+    _orders(x, state, asked, plan.first_qty)
     _account(x, state, params, asked, plan.qty)
     return x
 
@@ -195,7 +206,7 @@ def _market(x: np.record, state: State, params: Params, instrument: int) -> None
 def _orders(x: np.record, state: State, asked: Asked, qty: int) -> None:
     """What works at the venue, and how much was said to it."""
     a = state.account[0]
-    open_count, buys, sells, unknown, same_ns = _working(state, asked, qty)
+    open_count, buys, sells, unknown, same_ns = _working(state, asked, qty, x.order_type)
     x.orders_open = open_count
     x.working_buy = buys
     x.working_sell = sells
@@ -272,7 +283,7 @@ def _working_on(state: State, instrument: int) -> int:
 
 
 @inner
-def _working(state: State, asked: Asked, qty: int) -> tuple[int, int, int, int, int]:
+def _working(state: State, asked: Asked, qty: int, order_type: int) -> tuple[int, int, int, int, int]:
     """(open orders, entries to buy, entries to sell, unknown outcomes, time of the same order)."""
     open_count, buys, sells, unknown, same_ns = 0, 0, 0, 0, NO_TIME
     for slot in range(state.account[0].orders_used):
@@ -288,6 +299,6 @@ def _working(state: State, asked: Asked, qty: int) -> tuple[int, int, int, int, 
             buys += order.qty - order.filled
         else:
             sells += order.qty - order.filled
-        if order.side == asked.side and order.qty == qty and order.order_type == MARKET:
+        if order.side == asked.side and order.qty == qty and order.order_type == order_type:
             same_ns = max(same_ns, order.sent_ns)
     return open_count, buys, sells, unknown, same_ns

@@ -15,9 +15,11 @@ from risk.core.holds import BIT
 from risk.core.records import MOEX
 from risk.core.shares.moex_stops import reverses
 from trading.core.effects import blank, raise_hold, set_condition, submit
+from trading.core.entry.children import expected_cost, send_children
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, MARKET, Params, State
+from trading.core.watch.routes import routed
 from trading.core.watch.shares import by_formula, check, keep_plan
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
@@ -39,6 +41,7 @@ def on_score(state: State, params: Params, e: np.record, out: np.ndarray, n: int
         valid,
         0,
         e.seq,
+        e.code + 0,
     )
     n = set_condition(state, out, n, _FEATURES_COLD, valid == 0, 0, 0)
     p = state.positions[asked.instrument]
@@ -92,7 +95,7 @@ def continue_reversal(state: State, params: Params, out: np.ndarray, n: int, ins
     stale = a.now_ns - p.rev_score_ns > params.limits[0].score_age_ns_max
     if open_on(state, instrument) > 0 and not stale:
         return n
-    asked = Asked(instrument, p.rev_side, p.rev_score_ppm, p.rev_confidence_ppm, p.rev_score_ns, 0, 1, 1, a.seq)
+    asked = Asked(instrument, p.rev_side, p.rev_score_ppm, p.rev_confidence_ppm, p.rev_score_ns, 0, 1, 1, a.seq, 0)
     p.rev_side = 0
     code, n = _decide(state, params, asked, False, out, n)
     p.rev_count = p.rev_count + 1 if code == codes.APPROVED else 0
@@ -110,6 +113,8 @@ def _decide(state: State, params: Params, asked: Asked, over_limit: bool, out: n
     if over_limit and code == codes.IN_POSITION:
         code = codes.REVERSAL_LIMIT
     n = _decision(state, asked, x, plan, code, out, n)
+    if routed(params.limits[0]):
+        out[n - 1].fee_micros = expected_cost(params.specs[asked.instrument], x, plan)
     if code == codes.APPROVED:
         return code, _enter(state, params, asked, plan, out, n)
     account.refusals += 1
@@ -130,7 +135,9 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
         keep_plan(p, account.now_ns)
     p.plan_tick = p.last_tick if limits.bar_mode == 1 else plan.price_tick
     if limits.bucket_capacity > 0:
-        account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + limits.bucket_refill_ns
+        account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + plan.slices * limits.bucket_refill_ns
+    if routed(limits):
+        return send_children(state, out, n, asked, plan)
     until_ns = account.now_ns + limits.entry_ttl_ns
     return submit(state, out, n, asked.instrument, asked.side, MARKET, ENTRY, plan.qty, NO_TICK, until_ns, 0)
 

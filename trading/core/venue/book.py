@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 from marketdata.core.records import DEPTH, LEVELS, NO_TICK, NO_TIME, STATUS_OPEN
-from trading.core.records import CANCELLED_BY_VENUE, ENTRY, LIMIT, MARKET, STOP
+from risk.core.shares.routing import BESTPRICE_PPM, aggressive_tick
+from trading.core.records import BEST_PRICE, CANCELLED_BY_VENUE, ENTRY, FILL_AND_KILL, LIMIT, MARKET, STOP
 from trading.core.venue.answers import cancel, fill, remaining
 from trading.core.venue.state import BOOK_AGE_NS_MAX, UNSEEN, Venue
 
@@ -107,9 +108,28 @@ def try_order(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) -> i
 
 
 @njit(cache=True)
+def _take(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) -> int:
+    """Walk the visible levels up to the limit, of BEST_PRICE up to 0.3 % beyond the best of them; the rest ends."""
+    order = venue.orders[slot]
+    if book_usable(venue, order.instrument):
+        limit_tick = order.price_tick
+        if order.order_type == BEST_PRICE:
+            book = venue.books[order.instrument]
+            best = book.ask_tick[0] if order.side > 0 else book.bid_tick[0]
+            limit_tick = NO_TICK if best == NO_TICK or best <= 0 else aggressive_tick(order.side, best, BESTPRICE_PPM)
+        if limit_tick != NO_TICK:  # nothing shown, nothing filled
+            n = walk(venue, out, n, slot, limit_tick, ts_ns)
+    if order.filled < order.qty:
+        n = cancel(venue, out, n, slot, ts_ns, CANCELLED_BY_VENUE)
+    return n
+
+
+@njit(cache=True)
 def arrive(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) -> int:
     """An order that has just been acknowledged, or whose price was just changed."""
     order = venue.orders[slot]
+    if order.order_type == FILL_AND_KILL or order.order_type == BEST_PRICE:
+        return _take(venue, out, n, slot, ts_ns)
     if order.order_type != LIMIT:
         return try_order(venue, out, n, slot, ts_ns)
     if book_usable(venue, order.instrument):

@@ -23,18 +23,20 @@ from marketdata.core.records import (
 )
 from trading.core import orders as life
 from trading.core.records import (
+    CANCEL,
     CANCELLED_EXPIRED,
     CANCELLED_ON_REQUEST,
     EXIT,
     INSTRUMENT_CAPACITY,
     MARKET,
+    PASSIVE,
     REJECT,
     REJECTED_RATE,
     STOP_LOSS,
     SUBMIT,
 )
-from trading.core.venue import bars, book
-from trading.core.venue.answers import acknowledge, bare_answer, cancel
+from trading.core.venue import bars, book, held
+from trading.core.venue.answers import acknowledge, bare_answer, cancel, slot_of
 from trading.core.venue.requests import free_slot, is_known, place, recall, serve
 from trading.core.venue.state import ANSWER_CAPACITY, BY_BAR, BY_BOOK, BY_PRINT, Venue
 
@@ -65,6 +67,21 @@ def _serve_due(venue: Venue, out: np.ndarray, n: int, until_ns: int) -> int:
                 venue.requests[i].number = 0
         account.request_count -= done
     return n
+
+
+@njit(cache=True)
+def _pass_time(venue: Venue, out: np.ndarray, n: int, until_ns: int) -> int:
+    """Requests that arrive and passive children whose time comes by `until_ns`, in order of time; requests first."""
+    account = venue.account[0]
+    while account.held_count > 0:
+        slot = held.next_held(venue)
+        due_ns = venue.orders[slot].arrive_ns
+        if due_ns > until_ns:
+            break
+        n = _serve_due(venue, out, n, due_ns)
+        account.now_ns = max(account.now_ns, due_ns)
+        n = held.release(venue, out, n, slot)
+    return _serve_due(venue, out, n, until_ns)
 
 
 @njit(cache=True)
@@ -118,8 +135,8 @@ def market_event(
     account = venue.account[0]
     ts_ns = e.ts_venue_ns
     n = 0
-    if account.request_count > 0:
-        n = _serve_due(venue, out, n, ts_ns - 1)
+    if account.request_count > 0 or account.held_count > 0:
+        n = _pass_time(venue, out, n, ts_ns - 1)
     # an order's good-until is judged on a bar by its start, so the bar comes first
     account.now_ns = max(account.now_ns, ts_ns)
     if account.working_count > 0 and account.model == BY_BOOK:
@@ -132,8 +149,8 @@ def advance(venue: Venue, now_ns: int, out: np.ndarray) -> int:
     """Time passed: requests due by now arrive, orders past their time end.  No market data is made up."""
     account = venue.account[0]
     n = 0
-    if account.request_count > 0:
-        n = _serve_due(venue, out, n, now_ns)
+    if account.request_count > 0 or account.held_count > 0:
+        n = _pass_time(venue, out, n, now_ns)
     account.now_ns = max(account.now_ns, now_ns)
     if account.working_count > 0:
         n = _expire(venue, out, n)
@@ -150,6 +167,10 @@ def request(venue: Venue, events: np.ndarray, i: int, out: np.ndarray) -> int:
     account = venue.account[0]
     if e.kind == SUBMIT and is_known(venue, e.order_number):
         return 0
+    if e.kind == SUBMIT and e.order_type == PASSIVE:
+        return held.keep(venue, e, out)
+    if e.kind == CANCEL and held.is_held(venue, slot_of(venue, e.order_number)):
+        return held.drop(venue, out, 0, slot_of(venue, e.order_number), CANCELLED_ON_REQUEST)  # it never left
     if account.request_count == venue.requests.shape[0]:
         return bare_answer(venue, out, 0, REJECT, e.instrument, e.order_number, REJECTED_RATE)
     arrive_ns = e.ts_ns + account.latency_ns
@@ -181,6 +202,9 @@ def next_due_ns(venue: Venue) -> int:
     """Time at which `advance` has something to do; NO_TIME: never."""
     account = venue.account[0]
     due = venue.requests[0].arrive_ns if account.request_count > 0 else NO_TIME
+    if account.held_count > 0:
+        starts_ns = venue.orders[held.next_held(venue)].arrive_ns
+        due = starts_ns if due == NO_TIME else min(due, starts_ns)
     if account.model != BY_BAR:
         for i in range(account.working_count):
             until_ns = venue.orders[venue.working[i]].until_ns
@@ -193,7 +217,7 @@ def next_due_ns(venue: Venue) -> int:
 def cancel_all(venue: Venue, out: np.ndarray) -> int:
     """Everything that works or is on its way ends (K-02, step 3); where trading is not open, protective stops stay."""
     account = venue.account[0]
-    n = recall(venue, out, 0)
+    n = held.drop_all(venue, out, recall(venue, out, 0))
     i = 0
     while i < account.working_count:
         slot = venue.working[i]

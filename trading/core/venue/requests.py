@@ -11,12 +11,16 @@ from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import QTY_MAX, TICK_MAX
 from trading.core import orders as life
 from trading.core.records import (
+    BEST_PRICE,
     CANCEL,
     CANCELLED_ON_REQUEST,
+    ENTRY,
+    FILL_AND_KILL,
     INSTRUMENT_CAPACITY,
     LIMIT,
     MARKET,
     MODIFY,
+    PASSIVE,
     REJECT,
     REJECTED_BY_VENUE,
     REJECTED_LATCHED,
@@ -43,7 +47,7 @@ def is_known(venue: Venue, number: int) -> bool:
 
 @njit(cache=True)
 def free_slot(venue: Venue) -> int:
-    """A fresh slot, else that of the oldest terminal order; −1 when all orders work."""
+    """A fresh slot, else that of the oldest terminal order; −1 when all orders work or are kept back."""
     account = venue.account[0]
     if account.orders_used < venue.orders.shape[0]:
         account.orders_used += 1
@@ -51,7 +55,9 @@ def free_slot(venue: Venue) -> int:
     oldest = -1
     for slot in range(account.orders_used):
         order = venue.orders[slot]
-        if order.status != life.WORKING and (oldest < 0 or abs(order.number) < abs(venue.orders[oldest].number)):
+        if order.status == life.WORKING or order.status == life.NEW:
+            continue
+        if oldest < 0 or abs(order.number) < abs(venue.orders[oldest].number):
             oldest = slot
     if oldest >= 0:
         account.forgotten = max(account.forgotten, venue.orders[oldest].number)
@@ -95,7 +101,7 @@ def place(
 
 
 @njit(cache=True)
-def _refusal(venue: Venue, r: np.record) -> int:
+def refusal(venue: Venue, r: np.record) -> int:
     """Why a submit cannot stand; 0: it can."""
     if venue.account[0].blocked == 1:
         return REJECTED_LATCHED
@@ -103,11 +109,11 @@ def _refusal(venue: Venue, r: np.record) -> int:
         return REJECTED_BY_VENUE
     if (r.side != 1 and r.side != -1) or r.qty <= 0 or r.qty > QTY_MAX or r.number <= 0:
         return REJECTED_BY_VENUE
-    if r.order_type == LIMIT:
+    if r.order_type == LIMIT or r.order_type == FILL_AND_KILL or r.order_type == PASSIVE:
         return 0 if r.price_tick != NO_TICK and abs(r.price_tick) <= TICK_MAX else REJECTED_BY_VENUE
     if r.order_type == STOP:
         return 0 if r.stop_tick != NO_TICK and abs(r.stop_tick) <= TICK_MAX else REJECTED_BY_VENUE
-    return 0 if r.order_type == MARKET else REJECTED_BY_VENUE
+    return 0 if r.order_type == MARKET or r.order_type == BEST_PRICE else REJECTED_BY_VENUE
 
 
 @njit(cache=True)
@@ -119,10 +125,18 @@ def meet_market(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) ->
 
 
 @njit(cache=True)
+def _served_as(venue: Venue, r: np.record) -> int:
+    """Bars and prints show no book to walk: an entry by a limit waits for it, an exit goes at market."""
+    if venue.account[0].model == BY_BOOK or (r.order_type != FILL_AND_KILL and r.order_type != BEST_PRICE):
+        return r.order_type
+    return LIMIT if r.order_type == FILL_AND_KILL and r.role == ENTRY else MARKET
+
+
+@njit(cache=True)
 def _submit(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
     if r.number <= venue.account[0].forgotten or slot_of(venue, r.number) >= 0:
         return n
-    code = _refusal(venue, r)
+    code = refusal(venue, r)
     slot = -1
     if code == 0:
         slot = free_slot(venue)
@@ -136,7 +150,7 @@ def _submit(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
         r.number,
         r.instrument,
         r.side,
-        r.order_type,
+        _served_as(venue, r),
         r.role,
         r.qty,
         r.price_tick,

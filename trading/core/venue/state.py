@@ -38,6 +38,7 @@ ACCOUNT = np.dtype(
             ("blocked", "<i8"),  # 1: the guard admits no new order (K-02)
             ("working_count", "<i8"),
             ("request_count", "<i8"),
+            ("held_count", "<i8"),  # passive children that are not sent yet
             ("orders_used", "<i8"),
             ("forgotten", "<i8"),  # highest order number whose slot was used again
             ("own_number", "<i8"),  # last number of an order that the guard made: -1, -2, …
@@ -55,7 +56,7 @@ VENUE_ORDER = np.dtype(
             ("side", "<i8"),
             ("order_type", "<i8"),
             ("role", "<i8"),
-            ("status", "<i8"),  # see trading.core.orders
+            ("status", "<i8"),  # see trading.core.orders; NEW: a passive child, kept back until `arrive_ns`
             ("code", "<i8"),  # why it was rejected or cancelled
             ("qty", "<i8"),
             ("filled", "<i8"),

@@ -20,6 +20,7 @@ from risk.core.shares import moex_stops as stops
 from trading.core import ledger
 from trading.core.protect import BY_HOLD, BY_STOP, BY_TIME, BY_TRAIL, close
 from trading.core.records import RANGES_KEPT
+from trading.core.watch.routes import note_traded
 
 CANDLE_GAP_NS = 300 * NANOS  # a candle that starts later after the one before has no previous close (MOEX-FEAT-05)
 PAIR_NS = 60 * NANOS  # two books that are further apart make no range
@@ -35,11 +36,13 @@ def by_formula(account: np.record, limits: np.record) -> bool:
 
 @inner
 def note(p: np.record, g: np.record, e: np.record) -> None:
-    """One market event of the shares' rulebook, before marks and grid take it: what the average range is made of."""
+    """One market event of the shares' rulebook, before marks and grid take it: ranges, and the pace of trading."""
     if e.kind == market.BAR:
         _note_bar(p, g, e)
     elif (e.kind == market.QUOTE or e.kind == market.BOOK) and e["flags"] & market.FLAG_BACKFILL == 0:
         _note_book(p, e)
+    elif e.kind == market.TRADE:
+        note_traded(p, e)
 
 
 @inner

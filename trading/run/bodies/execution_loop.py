@@ -35,6 +35,7 @@ from trading.core.records import (
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
+from trading.run.bodies.children import Unsent
 from trading.run.bodies.reconcile import Answers, own_answer, raise_if_fenced
 from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
@@ -88,6 +89,7 @@ class ExecutionLoop:
         self._pending: deque[_Output] = deque()
         self._cursor = self._served = self._trimmed = ZERO_ID
         self._first_read = True  # what lies in the outbox at our start may have been sent by the holder before us
+        self._unsent = Unsent()
         self._recon_wanted = False
         self._again_from = NOT_ASKED  # give answers again from behind this one
         self._not_before_ns = 0
@@ -253,7 +255,7 @@ class ExecutionLoop:
             self._observe(row)
             if row["role"] == EXIT and self._waited(output):
                 break
-            if kind == SUBMIT and self._refusal(row) != 0:
+            if self._unsent.stays(row, self._pending) or (kind == SUBMIT and self._refusal(row) != 0):
                 break
             found[number] = output
         return list(found.values())
@@ -278,6 +280,7 @@ class ExecutionLoop:
         return self._guarded(output, lambda: self._handle(output))
 
     def _handle(self, output: _Output) -> None:
+        assert self._clock is not None
         event, row = output.event, output.event[0]
         kind, number = int(row["kind"]), int(row["order_number"])
         if kind == RECON or (kind == QUERY and number == 0):
@@ -289,6 +292,8 @@ class ExecutionLoop:
             pass  # it was sent before the crash: its answers come by themselves
         elif kind == SUBMIT and row["role"] == EXIT and self._waited(output) and not self._reduces(row):
             self._refuse(event, REJECTED_EXPIRED)  # what it was to close is closed: it would open the other side
+        elif self._unsent.stays(row, self._pending):
+            self._answers.tell(self._unsent.answer(event, self._clock.now()))
         elif kind == SUBMIT and (refusal := self._refusal(row)) != 0:
             self._refuse(event, refusal)
         else:
@@ -354,6 +359,7 @@ class ExecutionLoop:
     def _refuse(self, event: np.ndarray, code: int) -> None:
         assert self._clock is not None
         self.counts["refused"] += 1
+        self._unsent.note(event[0])
         self._answers.tell(own_answer(event, REJECT, code, self._clock.now()))
 
     def _known(self, number: int) -> bool:

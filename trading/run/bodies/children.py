@@ -1,0 +1,66 @@
+"""Entries of shares that never leave: what the kernel took back before it was sent, and what hangs on it.
+
+A hold that stops entries cancels them in the step that raises it, so an intent whose CANCEL lies behind it in the outbox
+was made under an older epoch of holds (MOEX-RISK-09); it is answered CANCELLED here, its CANCEL by nothing.  A passive
+child whose first child was refused at our own edge is dropped likewise (MOEX-ROUTE-04).  Used by the execution loop.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+
+from marketdata.core.records import new_events
+from trading.core.records import CANCEL, CANCELLED, CANCELLED_UNSENT, ENTRY, FILL_AND_KILL, PASSIVE, SUBMIT
+from trading.run.bodies.reconcile import own_answer
+
+REMEMBERED = 256  # latest entries that never left
+CHILDREN = (FILL_AND_KILL, PASSIVE)
+
+_NOTHING = new_events(0)
+
+
+class Output(Protocol):
+    """One output of the kernel that waits to be served."""
+
+    @property
+    def event(self) -> np.ndarray:
+        """(1,) EVENT."""
+        ...
+
+
+def is_child(row: np.void) -> bool:
+    """Whether this output sends an entry of shares."""
+    return bool(row["kind"] == SUBMIT and row["role"] == ENTRY and row["order_type"] in CHILDREN)
+
+
+class Unsent:
+    """The children that never left, by number."""
+
+    def __init__(self) -> None:
+        self._numbers: deque[int] = deque(maxlen=REMEMBERED)
+
+    def note(self, row: np.void) -> None:
+        """This output is refused at our own edge."""
+        if is_child(row):
+            self._numbers.append(int(row["order_number"]))
+
+    def stays(self, row: np.void, pending: Iterable[Output]) -> bool:
+        """Whether this output must not go to the venue.  `pending`: what the outbox holds."""
+        number = int(row["order_number"])
+        if row["kind"] == CANCEL:
+            return number in self._numbers
+        if not is_child(row):
+            return False
+        if row["order_type"] == PASSIVE and number - 1 in self._numbers:
+            return True
+        found = (output.event[0] for output in pending)
+        return any(other["kind"] == CANCEL and other["order_number"] == number for other in found)
+
+    def answer(self, event: np.ndarray, now_ns: int) -> np.ndarray:
+        """What the kernel hears of an output that stays: CANCELLED of a child, nothing of its CANCEL."""
+        if not is_child(event[0]):
+            return _NOTHING
+        self.note(event[0])
+        return own_answer(event, CANCELLED, CANCELLED_UNSENT, now_ns)
