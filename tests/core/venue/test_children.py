@@ -51,10 +51,13 @@ def with_child(starts_s: float = 11.0, **terms: int) -> Floor:
     kill(floor, 10.5, 1, 4, 10_007)
     assert passive(floor, 10.5, 2, starts_s) == []
     floor.book(10.6, BIDS, ASKS)
+    floor.advance(10.65)  # the first has arrived
     return floor
 
 
-@pytest.mark.parametrize(("qty", "filled"), [(12, [(1, 9, 10_002), (1, 3, 10_003)]), (20, [(1, 9, 10_002), (1, 5, 10_003)])])
+@pytest.mark.parametrize(
+    ("qty", "filled"), [(12, [(1, 9, 10_002), (1, 3, 10_003)]), (20, [(1, 9, 10_002), (1, 5, 10_003)])]
+)
 def test_fill_and_kill_walks_to_its_limit_and_rests_never_moex_paper_01(qty: int, filled: list) -> None:
     """12.6: buy 12 at 100.03: 9 at 100.02, 3 at 100.03; buy 20: 14 filled, 6 cancelled."""
     floor = open_floor()
@@ -67,7 +70,7 @@ def test_fill_and_kill_walks_to_its_limit_and_rests_never_moex_paper_01(qty: int
 
 def test_best_price_reaches_three_tenths_of_a_percent_moex_route_03() -> None:
     floor = Floor("book")
-    floor.book(10, BIDS, [(10_000, 5), (10_030, 5), (10_031, 5)])
+    floor.book(10, [(9_990, 5)], [(10_000, 5), (10_030, 5), (10_031, 5)])
     said = floor.send(SUBMIT, 11, 1, order_type=BEST_PRICE, side=1, qty=15, role=EXIT)
     assert fills(said) == [(1, 5, 10_000), (1, 5, 10_030)]
     assert said[-1] == Said("CANCELLED", 1, code=CANCELLED_BY_VENUE)
@@ -207,7 +210,7 @@ def test_many_orders_push_no_kept_child_out_moex_route_04() -> None:
     for number in range(3, 3 + floor.venue.orders.shape[0]):
         kill(floor, 10.7, number, 1, 1)  # fills nothing
     said = floor.advance(11)
-    assert said == [Said("CANCELLED", 2, code=CANCELLED_UNSENT)], "so many came since that its number counts as an old one"
+    assert said == [Said("CANCELLED", 2, code=CANCELLED_UNSENT)], "among so many its number is an old one"
     assert int(floor.venue.account[0].held_count) == 0
 
 
