@@ -5,7 +5,17 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import new_events
-from trading.core.records import CANCEL, CANCELLED, CANCELLED_UNSENT, ENTRY, EXIT, FILL_AND_KILL, MARKET, PASSIVE, SUBMIT
+from trading.core.records import (
+    CANCEL,
+    CANCELLED,
+    CANCELLED_UNSENT,
+    ENTRY,
+    EXIT,
+    FILL_AND_KILL,
+    MARKET,
+    PASSIVE,
+    SUBMIT,
+)
 from trading.run.bodies.children import Unsent
 
 

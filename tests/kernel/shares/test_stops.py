@@ -44,7 +44,7 @@ def history(height: int, limits: dict[str, int] | None = None, close: int = 20_0
 
 
 def test_the_stop_of_a_fill_is_the_formulas_moex_stop_01_moex_acc_101() -> None:
-    """The limit is 20 011 ticks, ATR5 40 ticks, spread 1 tick, below the floor: 1.8 x 40 + 0.5 % of 20 011 = 172.055."""
+    """The limit is 20 011 ticks, ATR5 40, the spread of 1 below the floor: 1.8 x 40 + 0.5 % of 20 011 = 172.055."""
     desk = history(40)
     out = desk.score(BUY)
     assert decision(out) == codes.APPROVED

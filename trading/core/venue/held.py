@@ -2,7 +2,7 @@
 dropped (MOEX-ROUTE-04).
 
 A kept child is an order of status NEW outside the line; nobody trades with it.  At its time it becomes a limit order on
-its way, at our own best price then and never beyond its first child's limit.  Whatever is dropped is answered CANCELLED.
+its way, at our own best price then and never beyond its first child's limit.  What is dropped is answered CANCELLED.
 Called by the engine; the first child's number is the one before its own.
 """
 
@@ -90,7 +90,7 @@ def next_held(venue: Venue) -> int:
 
 @njit(cache=True)
 def _price(venue: Venue, slot: int) -> int:
-    """Our own best price now, within the first child's limit; NO_TICK when no valid book of the last second shows it."""
+    """Our own best price now, within the first child's limit; NO_TICK without a valid book of the last second."""
     order = venue.orders[slot]
     market = venue.markets[order.instrument]
     if market.status != STATUS_OPEN or market.book_ns == NO_TIME:

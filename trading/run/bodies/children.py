@@ -1,6 +1,6 @@
 """Entries of shares that never leave: what the kernel took back before it was sent, and what hangs on it.
 
-A hold that stops entries cancels them in the step that raises it, so an intent whose CANCEL lies behind it in the outbox
+A hold that stops entries cancels them in the step that raises it: an intent whose CANCEL lies behind it in the outbox
 was made under an older epoch of holds (MOEX-RISK-09); it is answered CANCELLED here, its CANCEL by nothing.  A passive
 child whose first child was refused at our own edge is dropped likewise (MOEX-ROUTE-04).  Used by the execution loop.
 """
