@@ -290,3 +290,27 @@ def set_condition(state: State, out: np.ndarray, n: int, bit: int, on: bool, val
     if on:
         return raise_hold(state, out, n, bit, NO_TIME, value, limit)
     return clear_hold(state, out, n, bit)
+
+
+@inner
+def hold_on(state: State, out: np.ndarray, n: int, instrument: int, bit: int, on: bool, value: int, limit: int) -> int:
+    """A hold of one instrument follows its condition; its row names the instrument.  The account's label stays.
+
+    A hold that the rulebook of this session does not have is not raised.
+    """
+    account = state.account[0]
+    p = state.positions[instrument]
+    standing = p.holds >> bit & 1 == 1
+    if on == standing or KNOWN_MASK[account.rules] >> bit & 1 == 0:
+        return n
+    if on:
+        p.holds |= 1 << bit
+    else:
+        p.holds &= ~(1 << bit)
+    blank(out, n, HOLD_RAISED if on else HOLD_CLEARED, instrument, account.now_ns)
+    o = out[n]
+    o.code = bit
+    o.until_ns = NO_TIME
+    o.value = value
+    o.volume = limit
+    return n + 1

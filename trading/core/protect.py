@@ -13,7 +13,7 @@ from marketdata.core.units import NANOS
 from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
 from risk.core.records import STOP_SHARES
 from trading.core import orders as life
-from trading.core.effects import ask_cancel, ask_modify, raise_hold, submit
+from trading.core.effects import ask_cancel, ask_modify, hold_on, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
 from trading.core.watch.routes import LADDER, next_exit, routed
 
@@ -35,6 +35,7 @@ RETRY_NS = 1 * NANOS  # a refused target, modification or cancel is not sent aga
 EXIT_ATTEMPTS = 3  # to leave a position, before a person is called (MES-EOD-06)
 EXIT_LATER_NS = 5 * NANOS  # between the attempts after those
 _NAKED = BIT["NAKED_POSITION"]
+_UNPROTECTED = BIT["STOP_UNPROTECTED"]
 
 
 @inner
@@ -228,13 +229,14 @@ def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrumen
             n = raise_hold(state, out, n, _NAKED, NO_TIME, leaving_ns, limit)
     if position.qty == 0 or covered(state, params, instrument):
         position.naked_since_ns = NO_TIME
-        return n
+        return hold_on(state, out, n, instrument, _UNPROTECTED, False, 0, limit)
     now_ns = state.account[0].now_ns
     if position.naked_since_ns == NO_TIME:
         position.naked_since_ns = now_ns
         return n
     naked_ns = now_ns - position.naked_since_ns
     if naked_ns > limit:
+        n = hold_on(state, out, n, instrument, _UNPROTECTED, True, naked_ns, limit)  # shares (MOEX-RISK-05)
         close(position, BY_NAKED)
         n = converge(state, params, out, n, instrument)
     if naked_ns > 2 * limit:

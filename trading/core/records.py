@@ -45,6 +45,7 @@ INDEX = 34  # volatility index, value in hundredths of a point (MOEX-RISK-05)
 DRIFT = 35  # code = DRIFT_*: severity of the last drift report
 JOB = 36  # code = 1 while a calibration runs, 0 when none does
 PAST = 37  # what the account brings from its last session; code = PAST_* of `trading.core.past`
+CONDITION = 38  # a loop says what it sees: code = bit of the hold, value = 1 stands, 0 gone, qty = what was measured
 TRANSFER = 39  # money that the operator booked in or out: value in micros, signed (MES-RISK-01)
 # kinds 40..59: outputs
 SUBMIT = 40
@@ -61,8 +62,8 @@ QUERY = 50  # ask the venue what became of order_number (W-01)
 
 _MARKET = "BAR QUOTE TRADE BOOK STATUS FEED"
 _OWN = """WINDOW_SET CONFIG CONFIG_COMMIT SCORE TIMER COMMAND ACK FILL REJECT CANCELLED UNKNOWN_OUTCOME RECON LINK MODEL
-ERROR NEWS PROBE INDEX DRIFT JOB PAST TRANSFER SUBMIT CANCEL MODIFY DECISION HOLD_RAISED HOLD_CLEARED ORDER_STATE
-TRADE_CLOSED RECEIPT CONFIG_ACTIVE QUERY"""
+ERROR NEWS PROBE INDEX DRIFT JOB PAST CONDITION TRANSFER SUBMIT CANCEL MODIFY DECISION HOLD_RAISED HOLD_CLEARED
+ORDER_STATE TRADE_CLOSED RECEIPT CONFIG_ACTIVE QUERY"""
 KIND_NAMES: dict[int, str] = {getattr(market, name): name for name in _MARKET.split()}
 KIND_NAMES |= {globals()[name]: name for name in _OWN.split()}
 FIRST_OUTPUT_KIND = 40

@@ -253,13 +253,15 @@ def test_resume_ends_a_pause_alone_the_others_by_name_moex_risk_06() -> None:
     desk.reconcile([(0, 5)])
     desk.command(r.PAUSE)
     desk.reconcile()
-    others = {"RECON_MISMATCH", "RISK_ERROR_REPEAT"}
+    others = {"RECON_MISMATCH", "RISK_ERROR_REPEAT", "RISK_ERROR"}
     assert standing(desk) == others | {"OPERATOR_PAUSE"}
     desk.command(r.RESUME)
     assert standing(desk) == others
     desk.command(r.RESUME, value=1 << BIT["RECON_MISMATCH"])
-    assert standing(desk) == {"RISK_ERROR_REPEAT"}
+    assert standing(desk) == {"RISK_ERROR_REPEAT", "RISK_ERROR"}
     desk.command(r.RESUME, value=1 << BIT["RISK_ERROR_REPEAT"])
+    assert standing(desk) == {"RISK_ERROR"}
+    desk.command(r.RESUME, value=1 << BIT["RISK_ERROR"])
     assert standing(desk) == set()
 
 

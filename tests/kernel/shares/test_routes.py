@@ -1,4 +1,4 @@
-"""Orders of shares as they leave the kernel: an entry's children, the ladder of exits, what cancels them (MOEX-ROUTE)."""
+"""Orders of shares as they leave the kernel: an entry's children, the ladder of exits, their cancels (MOEX-ROUTE)."""
 
 import pytest
 

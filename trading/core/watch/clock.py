@@ -21,7 +21,7 @@ from marketdata.core.sessions import (
 from risk.core.holds import BIT, HOLD_CAPACITY, TIME_MASK, TRADING_DAY_MASK
 from risk.core.records import MES, MOEX
 from trading.core import orders as life
-from trading.core.effects import ask_cancel, ask_query, clear_hold, raise_hold, set_condition
+from trading.core.effects import ask_cancel, ask_query, clear_hold, hold_on, raise_hold, set_condition
 from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
 from trading.core.watch.limits import check_limits, mark_equity
@@ -44,6 +44,7 @@ _PRESENCE = BIT["PRESENCE"]
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _NEWS = BIT["NEWS"]
 _RVI_STALE = BIT["RVI_STALE"]
+_OUTCOME = BIT["OUTCOME_UNKNOWN"]
 _NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
 # holds that a timer may clear by itself
 WATCHED_MASK = sum(
@@ -261,8 +262,22 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
         if held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX):
             p.rev_side = 0  # a time exit ends a reversal that waits for its exit's fill (MES-REV-02)
             close(p, BY_TIME)
+    if state.account[0].rules == MOEX:
+        n = _outcomes(state, out, n, instrument)
     n = converge(state, params, out, n, instrument)
     return watch_cover(state, params, out, n, instrument)
+
+
+@inner
+def _outcomes(state: State, out: np.ndarray, n: int, instrument: int) -> int:
+    """OUTCOME_UNKNOWN stands while the venue has not said what became of an order of this instrument (MOEX-RISK-05)."""
+    unknown = 0
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
+            if order.status == life.UNKNOWN or order.request == life.QUERYING:
+                unknown += 1
+    return hold_on(state, out, n, instrument, _OUTCOME, unknown > 0, unknown, 0)
 
 
 @inner

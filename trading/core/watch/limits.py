@@ -16,7 +16,7 @@ from risk.core.records import MES, MOEX, UNKNOWN
 from risk.core.sizing import share
 from trading.core import ledger
 from trading.core import orders as life
-from trading.core.effects import clear_hold, raise_hold, set_condition
+from trading.core.effects import clear_hold, hold_on, raise_hold, set_condition
 from trading.core.records import ENTRY, Params, State
 
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
@@ -26,6 +26,7 @@ _DAILY_LOSS = BIT["DAILY_LOSS"]
 _DAILY_DRAWDOWN = BIT["DAILY_DRAWDOWN"]
 _STREAK = BIT["LOSS_STREAK"]
 _EXPOSURE = BIT["EXPOSURE"]
+_INSTRUMENT_CAP = BIT["INSTRUMENT_CAP"]
 _UNREADABLE = BIT["STATE_UNREADABLE"]
 MONEY_REPRESENTABLE = 2**61
 CONFIRM_MARKS, CONFIRM_NS = 3, 1 * NANOS
@@ -186,12 +187,19 @@ def note_loss(a: np.record, limits: np.record) -> None:
 
 @inner
 def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """EXPOSURE follows the gross exposure, down to its lower mark; a limit of 0 is none."""
+    """EXPOSURE follows the gross exposure, down to its lower mark, INSTRUMENT_CAP that of each; a limit of 0 is none."""
     a = state.account[0]
-    if params.limits[0].gross_ppm_max <= 0:
+    limits = params.limits[0]
+    capital = max(0, a.capital_micros)
+    cap = share(capital, limits.instrument_ppm_max) if limits.instrument_ppm_max > 0 else 0
+    gross = 0
+    for i in range(a.instruments):
+        term = exposure_of(state, params, i, 0, 0)
+        gross += term
+        n = hold_on(state, out, n, i, _INSTRUMENT_CAP, limits.instrument_ppm_max > 0 and term > cap, term, cap)
+    if limits.gross_ppm_max <= 0:
         return clear_hold(state, out, n, _EXPOSURE)
-    limit = share(max(0, a.capital_micros), params.limits[0].gross_ppm_max)
-    gross, _ = exposure(state, params, -1, 0, 0)
+    limit = share(capital, limits.gross_ppm_max)
     if gross > limit:
         return raise_hold(state, out, n, _EXPOSURE, NO_TIME, gross, limit)
     if gross <= share(limit, EXPOSURE_CLEARS_PPM):
@@ -201,29 +209,33 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
 
 @inner
 def exposure(state: State, params: Params, instrument: int, buys: int, sells: int) -> tuple[int, int]:
-    """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots.
+    """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots."""
+    gross, own = 0, 0
+    for i in range(state.account[0].instruments):
+        if i == instrument:
+            own = exposure_of(state, params, i, buys, sells)
+            gross += own
+        else:
+            gross += exposure_of(state, params, i, 0, 0)
+    return gross, own
+
+
+@inner
+def exposure_of(state: State, params: Params, instrument: int, buys: int, sells: int) -> int:
+    """The term of one instrument, micros, with its working orders and the given lots.
 
     Price = mark; an instrument with lots and no mark counts at its cost.  Rounded up to a micro.
     """
-    gross, own = 0, 0
-    for i in range(state.account[0].instruments):
-        p = state.positions[i]
-        more, less = working(state, i)
-        if i == instrument:
-            more += buys
-            less += sells
-        lots = max(abs(p.qty + more), abs(p.qty - less))
-        if lots == 0:
-            continue
-        if p.mark_tick != NO_TICK:
-            twice = 2 * p.mark_tick + p.mark_half
-        else:
-            twice = -(-2 * abs(p.cost_ticks) // max(1, abs(p.qty)))
-        term = value_at_half_ticks(lots, twice, params.specs[i].tick_value_micros)
-        gross += term
-        if i == instrument:
-            own = term
-    return gross, own
+    p = state.positions[instrument]
+    more, less = working(state, instrument)
+    lots = max(abs(p.qty + more + buys), abs(p.qty - less - sells))
+    if lots == 0:
+        return 0
+    if p.mark_tick != NO_TICK:
+        twice = 2 * p.mark_tick + p.mark_half
+    else:
+        twice = -(-2 * abs(p.cost_ticks) // max(1, abs(p.qty)))
+    return value_at_half_ticks(lots, twice, params.specs[instrument].tick_value_micros)
 
 
 @inner

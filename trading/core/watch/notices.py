@@ -13,6 +13,7 @@ from marketdata.core.units import NANOS
 from risk.core.holds import BIT, HOLD_CAPACITY, MODEL_RELOAD_MASK
 from trading.core.effects import clear_hold, raise_hold, set_condition
 from trading.core.records import (
+    CONDITION,
     DRIFT,
     DRIFT_CRITICAL,
     DRIFT_WARN,
@@ -30,9 +31,11 @@ from trading.core.records import (
     State,
 )
 from trading.core.watch.clock import watch_clock, watch_index, watch_probes
+from trading.core.watch.told import on_condition
 
 _MODEL_BLOCKED = BIT["MODEL_BLOCKED"]
 _ERROR_STORM = BIT["ERROR_STORM"]
+_RISK_ERROR = BIT["RISK_ERROR"]
 _RVI_HIGH = BIT["RVI_HIGH"]
 _NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
 _DRIFT_WARN, _DRIFT_CRITICAL = BIT["DRIFT_WARN"], BIT["DRIFT_CRITICAL"]
@@ -63,6 +66,8 @@ def on_notice(state: State, params: Params, e: np.record, out: np.ndarray, n: in
             n = raise_hold(state, out, n, _DRIFT_CRITICAL, NO_TIME, e.value, 0)
     elif kind == JOB:
         n = set_condition(state, out, n, _CALIBRATION, e.code == 1, e.value, 0)
+    elif kind == CONDITION:
+        n = on_condition(state, e, out, n)
     elif kind == TRANSFER:
         _transfer(state, e)
     return n
@@ -84,12 +89,16 @@ def _model(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 @inner
 def _errors(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """So many errors within 60 s stop the account (MES-LIVE-21, T-10)."""
+    """So many errors within 60 s stop the account (MES-LIVE-21, T-10).
+
+    Of shares each one halves and simplifies entries until a person clears it (MOEX-RISK-05, RISK_ERROR).
+    """
     a = state.account[0]
     kept = a.errors_ns.shape[0]
     for _ in range(min(max(1, e.value), kept)):
         a.errors_ns[a.errors % kept] = a.now_ns
         a.errors += 1
+    n = raise_hold(state, out, n, _RISK_ERROR, NO_TIME, e.value, 1)
     limit = params.limits[0].errors_60s_max
     if a.version == 0 or limit <= 0 or limit > kept or a.errors < limit:
         return n

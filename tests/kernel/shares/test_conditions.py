@@ -1,0 +1,170 @@
+"""Holds of shares that the kernel raises by itself for one instrument, and those that the loops tell it (MOEX-RISK-05)."""
+
+import pytest
+
+from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TIME
+from risk.core import codes
+from risk.core.holds import BIT
+from risk.core.records import MOEX
+from tests.kernel.desk import Desk, S, decision, sent, standing
+from trading.core import records as r
+
+SHARES = {"rules": MOEX, "day_loss_open": 1, "cooldown_entry_ns": 0, "cooldown_exit_ns": 0, "duplicate_ns": 0}
+
+
+def two(**limits: int) -> Desk:
+    """A desk of two shares."""
+    desk = Desk(SHARES | limits, ready=False)
+    desk.add_instrument(1)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    desk.event(r.TIMER)
+    return desk
+
+
+def of(desk: Desk, code: str, instrument: int = 0) -> bool:
+    """Whether this hold stands on the instrument."""
+    return bool(desk.position(instrument).holds >> BIT[code] & 1)
+
+
+def rows(out: list, kind: int, code: str) -> list[tuple[int, int]]:
+    """(instrument, value) of the rows about this hold."""
+    return [(int(o.instrument), int(o.value)) for o in sent(out, kind) if o.code == BIT[code]]
+
+
+def tell(desk: Desk, code: str, value: int = 1, instrument: int = ACCOUNT_SCOPE, **fields: int) -> list:
+    return desk.event(r.CONDITION, instrument=instrument, code=BIT[code], value=value, **fields)
+
+
+def test_an_instrument_over_its_share_is_held_alone_moex_risk_04_moex_risk_05() -> None:
+    """One lot is worth 25 000: above 240 of the capital of 10 000 in per cent, not above 260."""
+    desk = two(instrument_ppm_max=2_600_000, gross_ppm_max=10**8)
+    desk.enter(BUY)
+    assert not of(desk, "INSTRUMENT_CAP")
+    desk.kernel.params.limits[0].instrument_ppm_max = 2_400_000
+    out = desk.event(r.TIMER)
+    assert rows(out, r.HOLD_RAISED, "INSTRUMENT_CAP") == [(0, 20_000 * 1_250_000 + 625_000)]
+    assert standing(desk) == set(), "the account's label stays (MOEX-TERM-04)"
+    assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["INSTRUMENT_CAP"]
+    desk.quote(20_000, 20_001, instrument=1)
+    assert decision(desk.score(BUY, instrument=1)) != codes.HOLD_BASE + BIT["INSTRUMENT_CAP"]
+    desk.kernel.params.limits[0].instrument_ppm_max = 0
+    assert rows(desk.event(r.TIMER), r.HOLD_CLEARED, "INSTRUMENT_CAP") != [], "a limit of 0 is none"
+    assert not of(desk, "INSTRUMENT_CAP")
+
+
+def test_an_unknown_outcome_holds_its_instrument_until_it_is_resolved_moex_risk_05() -> None:
+    desk = two()
+    number = int(sent(desk.score(BUY), r.SUBMIT)[0].order_number)
+    out = desk.event(r.UNKNOWN_OUTCOME, order_number=number, instrument=0)
+    assert rows(out, r.HOLD_RAISED, "OUTCOME_UNKNOWN") == [(0, 1)]
+    assert of(desk, "OUTCOME_UNKNOWN") and not of(desk, "OUTCOME_UNKNOWN", 1)
+    out = desk.answer(r.CANCELLED, number, code=r.CANCELLED_BY_VENUE)
+    assert rows(out, r.HOLD_CLEARED, "OUTCOME_UNKNOWN") == [(0, 0)]
+    assert not of(desk, "OUTCOME_UNKNOWN")
+
+
+def test_a_position_without_a_confirmed_stop_is_unprotected_moex_risk_05() -> None:
+    desk = two()
+    number = int(sent(desk.score(BUY), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001)  # its stop is sent and never acknowledged
+    for _ in range(3):
+        desk.quote(20_000, 20_001, wait_ns=S)
+        desk.event(r.TIMER)
+    assert not of(desk, "STOP_UNPROTECTED"), "not before more than 3 s"
+    desk.quote(20_000, 20_001, wait_ns=S)
+    assert of(desk, "STOP_UNPROTECTED") and desk.position().closing == 1
+    for order in desk.live():
+        desk.ack(int(order.number))
+    assert not of(desk, "STOP_UNPROTECTED"), "the stop is confirmed"
+
+
+@pytest.mark.parametrize("code", ["HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK"])
+def test_what_a_loop_sees_stands_while_it_is_so_moex_risk_05(code: str) -> None:
+    desk = two()
+    out = tell(desk, code, qty=7)
+    assert standing(desk) == {code} and rows(out, r.HOLD_RAISED, code) == [(ACCOUNT_SCOPE, 7)]
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    desk.command(r.RESUME, value=1 << BIT[code])
+    assert standing(desk) == {code}, "neither a reload nor a person ends a condition"
+    tell(desk, code, 0)
+    assert standing(desk) == set()
+
+
+@pytest.mark.parametrize("code", ["BROKER_AUTH", "STATE_LOST"])
+def test_what_a_person_must_look_at_is_cleared_by_name_alone_moex_risk_05(code: str) -> None:
+    desk = two()
+    tell(desk, code)
+    tell(desk, code, 0)
+    desk.command(r.RESUME)
+    assert standing(desk) == {code}
+    desk.command(r.RESUME, value=1 << BIT[code])
+    assert standing(desk) == set()
+
+
+def test_a_fall_back_to_the_heuristic_ends_with_a_reload_moex_risk_05() -> None:
+    desk = two()
+    tell(desk, "ML_FALLBACK")
+    tell(desk, "ML_FALLBACK", 0)
+    assert standing(desk) == {"ML_FALLBACK"}
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    assert standing(desk) == set()
+
+
+def test_latency_stands_until_the_last_slow_stage_is_good_moex_acc_312() -> None:
+    desk = two()
+    for stage in (1, 3):
+        tell(desk, "LATENCY", ref=stage)
+    assert int(desk.kernel.state.holds[BIT["LATENCY"]].value) == 0b1010
+    tell(desk, "LATENCY", 0, ref=1)
+    assert standing(desk) == {"LATENCY"}
+    tell(desk, "LATENCY", 0, ref=3)
+    assert standing(desk) == set()
+    tell(desk, "LATENCY", ref=2)
+    assert int(desk.kernel.state.holds[BIT["LATENCY"]].value) == 0b100, "what ended is forgotten"
+
+
+def test_an_unhealthy_instrument_loses_its_working_entry_alone_moex_data_09() -> None:
+    desk = two()
+    numbers = []
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+        numbers.append(int(sent(desk.score(BUY, instrument=instrument), r.SUBMIT)[0].order_number))
+        desk.ack(numbers[-1])
+    out = tell(desk, "UNHEALTHY", instrument=1)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [numbers[1]]
+    assert of(desk, "UNHEALTHY", 1) and not of(desk, "UNHEALTHY") and standing(desk) == set()
+    tell(desk, "UNHEALTHY", 0, instrument=1)
+    assert not of(desk, "UNHEALTHY", 1)
+
+
+def test_each_error_halves_and_the_third_needs_a_person_moex_risk_05() -> None:
+    desk = two(errors_60s_max=3)
+    desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=1)
+    assert standing(desk) == {"RISK_ERROR"}
+    for _ in range(2):
+        desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=1)
+    assert standing(desk) == {"RISK_ERROR", "RISK_ERROR_REPEAT"}
+
+
+def test_what_nobody_may_tell_says_nothing_moex_term_05() -> None:
+    """Holds with a trigger of their own, numbers of no hold, instruments that are not there; and futures have none."""
+    desk = two()
+    for bit in (*range(56), 56, 99, -1):
+        if bit not in [BIT[code] for code in TOLD]:
+            desk.event(r.CONDITION, instrument=ACCOUNT_SCOPE, code=bit, value=1)
+    for instrument in (-1, 2, 31, 99):
+        tell(desk, "UNHEALTHY", instrument=instrument)
+    assert standing(desk) == set() and all(desk.position(i).holds == 0 for i in range(32))
+    futures = Desk()
+    for code in TOLD:
+        assert not tell(futures, code, instrument=0)
+    assert futures.account.holds == 0 and futures.position().holds == 0
+    assert futures.kernel.state.holds[BIT["LATENCY"]].until_ns in (0, NO_TIME)
+
+
+TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "UNHEALTHY")
