@@ -123,23 +123,23 @@ MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py | no page and no m
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
-MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | no hold INSTRUMENT_CAP; the price is the mid alone, for entries are market orders; costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | nothing raises STATE_LOST, BROKER_AUTH, INSTRUMENT_CAP, LATENCY, HEARTBEAT, INTEGRITY, OUTCOME_UNKNOWN, STOP_UNPROTECTED, UNHEALTHY, ML_FALLBACK, ENSEMBLE_WEAK and RISK_ERROR, nor FLATTEN_RESIDUAL, whose phase the schedule moex lacks; nobody sends probes, drift or jobs; a backtest knows no index
-MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no simplified routing, no timed pause, no clearing of DAILY_LOSS by an admin
+MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | the price is the mid alone, never the limit of the order; costs of 5 bps a side are a constant
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
+MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no page and no command gives a pause its end, names DAILY_LOSS for an admin or clears another hold by its name
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies, the day's price limits or one cancel for each child
-MOEX-RISK-09 | an entry hold cancels working entries | {PROTECT} | intents carry no epoch and no expiry of 500 ms: execution does not ask again
+MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | - the kernel has no tasks for drift and hedge yet
 MOEX-RISK-12 | snapshot and restore are the identity | trading/run/replica.py
 MOEX-RISK-13 | broker positions replace restored ones | - a difference is held (RECON_MISMATCH), not adopted
 MOEX-RISK-14 | distances to every limit | trading/run/bodies/snapshot.py
-MOEX-SIZE-01 | lots as the least of caps | {SIZING} | DEPTH counts the best level alone; there is no factor of the regime
-MOEX-ROUTE-01 | routing into children: the function | risk/core/shares/routing.py | the kernel sends one child
-MOEX-ROUTE-02 | expected cost of a plan: the function | risk/core/costs.py | the kernel does not call it
-MOEX-ROUTE-03 | limits of entry children and the ladder of exits: the functions | risk/core/shares/routing.py | the kernel does not call them
-MOEX-ROUTE-04 | gap, window and price of the passive child: the functions | risk/core/shares/routing.py | the kernel does not call them
-MOEX-STOP-01 | the stop's formula, in the plan and at the fill | trading/core/watch/shares.py | the floor of the spread is no setting; before the first fill the entry is the far touch, for entries are market orders
+MOEX-SIZE-01 | lots as the least of caps, halved in a high regime | {SIZING} | DEPTH counts the best level alone; no network names a regime yet
+MOEX-ROUTE-01 | routing into one or two children | trading/core/entry/children.py | hedges are not sent; on bars, or without the document's stops, an entry goes to market
+MOEX-ROUTE-02 | expected cost of a plan, in its decision | trading/core/entry/children.py | strategy, aggressiveness and model set are not in the row: the orders that leave show the slices
+MOEX-ROUTE-03 | limits of entry children and the ladder of exits | trading/core/watch/routes.py | no adapter of a real broker maps the types yet
+MOEX-ROUTE-04 | gap, window, price and end of the passive child | trading/core/venue/held.py | the paper venue alone serves it; volume is counted by whole seconds, of 59 to 60 s
+MOEX-STOP-01 | the stop's formula, in the plan and at the fill | trading/core/watch/shares.py | the floor of the spread is no setting
 MOEX-STOP-02 | the stop on the grid | risk/core/shares/moex_stops.py
 MOEX-STOP-03 | trailing, only ever tighter | trading/core/watch/shares.py | anchor BEST cannot be chosen
 MOEX-STOP-04 | what triggers a stop | trading/core/watch/shares.py
