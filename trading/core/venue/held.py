@@ -30,9 +30,9 @@ def keep(venue: Venue, e: np.record, out: np.ndarray) -> int:
     if slot < 0:
         return bare_answer(venue, out, 0, REJECT, e.instrument, e.order_number, REJECTED_RATE)
     starts_ns = max(e.ts_venue_ns, e.ts_ns, account.now_ns)
-    place(
-        venue, slot, e.order_number, e.instrument, e.side, PASSIVE, e.role, e.qty, e.price_tick, NO_TICK, e.until_ns,
-        starts_ns,
+    place(  # + 0: fields of two bytes, widened
+        venue, slot, e.order_number, e.instrument + 0, e.side + 0, PASSIVE, e.role + 0, e.qty, e.price_tick, NO_TICK,
+        e.until_ns, starts_ns,
     )  # fmt: skip
     leave_line(venue, slot)
     order = venue.orders[slot]
