@@ -123,7 +123,7 @@ MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py | no page and no m
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
-MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | the price is the mid alone, never the limit of the order; costs of 5 bps a side are a constant
+MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
 MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no page and no command gives a pause its end, names DAILY_LOSS for an admin or clears another hold by its name
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet

@@ -230,3 +230,20 @@ def test_a_version_without_the_documents_stops_goes_to_market_moex_route_01() ->
     desk = shares(10, stop_method=0)
     assert children(desk.score(BUY)) == [(r.MARKET, 10, NO_TICK)]
     assert children(Desk().score(BUY)) == [(r.MARKET, 1, NO_TICK)]
+
+
+def test_lots_on_their_way_count_at_the_higher_of_mid_and_limit_moex_risk_04() -> None:
+    """Five lots are 125 003.125 at the mid and 125 068.75 at their limit; the capital is 10 000."""
+    assert decision(shares(5, gross_ppm_max=12_506_000).score(BUY)) == codes.LIMIT_EXPOSURE
+    desk = shares(5, gross_ppm_max=12_507_000)
+    assert decision(desk.score(BUY)) == codes.APPROVED
+    limits = desk.kernel.params.limits[0]
+    limits.gross_ppm_max = 12_506_000
+    desk.event(r.TIMER)
+    assert standing(desk) == {"EXPOSURE"}, "working at its limit it counts as much"
+    desk = shares(5, gross_ppm_max=12_507_000)
+    (row,) = sent(desk.score(SELL), r.SUBMIT)
+    assert row.price_tick == 19_990
+    desk.kernel.params.limits[0].gross_ppm_max = 12_500_400
+    desk.event(r.TIMER)
+    assert standing(desk) == set(), "a sale's limit lies below the mid: 125 003.125 of 125 004"

@@ -130,7 +130,7 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     tick_value = params.specs[asked.instrument].tick_value_micros
     entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick + p.mark_half)
     loss = stop * tick_value + _ceil_share(price * tick_value, COSTS_PPM)
-    gross, _ = exposure(state, params, asked.instrument, 0, 0)
+    gross, _ = exposure(state, params, asked.instrument, 0, 0, NO_TICK)
     held = abs(p.qty) + _working_on(state, asked.instrument)
     depth = p.ask_qty if asked.side == BUY else p.bid_qty
     scale = scale_ppm(a.rules, a.holds | p.holds)
@@ -246,7 +246,8 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
         x.bucket_tokens = tokens(a, params.limits[0])
     if a.rules == MOEX:
         buys, sells = qty * (asked.side > 0), qty * (asked.side < 0)
-        x.gross_micros, x.instrument_micros = exposure(state, params, asked.instrument, buys, sells)
+        limit_tick = x.price_tick if routed(params.limits[0]) else NO_TICK
+        x.gross_micros, x.instrument_micros = exposure(state, params, asked.instrument, buys, sells, limit_tick)
         x.capital_micros = a.capital_micros
 
 

@@ -194,7 +194,7 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
     cap = share(capital, limits.instrument_ppm_max) if limits.instrument_ppm_max > 0 else 0
     gross = 0
     for i in range(a.instruments):
-        term = exposure_of(state, params, i, 0, 0)
+        term = exposure_of(state, params, i, 0, 0, NO_TICK)
         gross += term
         n = hold_on(state, out, n, i, _INSTRUMENT_CAP, limits.instrument_ppm_max > 0 and term > cap, term, cap)
     if limits.gross_ppm_max <= 0:
@@ -208,23 +208,26 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
 
 
 @inner
-def exposure(state: State, params: Params, instrument: int, buys: int, sells: int) -> tuple[int, int]:
-    """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots."""
+def exposure(
+    state: State, params: Params, instrument: int, buys: int, sells: int, limit_tick: int
+) -> tuple[int, int]:
+    """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots at
+    `limit_tick`, NO_TICK for none."""
     gross, own = 0, 0
     for i in range(state.account[0].instruments):
         if i == instrument:
-            own = exposure_of(state, params, i, buys, sells)
+            own = exposure_of(state, params, i, buys, sells, limit_tick)
             gross += own
         else:
-            gross += exposure_of(state, params, i, 0, 0)
+            gross += exposure_of(state, params, i, 0, 0, NO_TICK)
     return gross, own
 
 
 @inner
-def exposure_of(state: State, params: Params, instrument: int, buys: int, sells: int) -> int:
-    """The term of one instrument, micros, with its working orders and the given lots.
+def exposure_of(state: State, params: Params, instrument: int, buys: int, sells: int, limit_tick: int) -> int:
+    """The term of one instrument, micros, with its working orders and the given lots at `limit_tick`.
 
-    Price = mark; an instrument with lots and no mark counts at its cost.  Rounded up to a micro.
+    Price = the higher of mark and highest limit; lots without a mark count at their cost.  Rounded up to a micro.
     """
     p = state.positions[instrument]
     more, less = working(state, instrument)
@@ -235,7 +238,19 @@ def exposure_of(state: State, params: Params, instrument: int, buys: int, sells:
         twice = 2 * p.mark_tick + p.mark_half
     else:
         twice = -(-2 * abs(p.cost_ticks) // max(1, abs(p.qty)))
+    twice = max(twice, 2 * max(0, limit_tick, highest_limit(state, instrument)))
     return value_at_half_ticks(lots, twice, params.specs[instrument].tick_value_micros)
+
+
+@inner
+def highest_limit(state: State, instrument: int) -> int:
+    """The highest limit of the working entries of one instrument; NO_TICK when none has one."""
+    tick = NO_TICK
+    for slot in range(state.account[0].orders_used):
+        order = state.orders[slot]
+        if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
+            tick = max(tick, order.price_tick)
+    return tick
 
 
 @inner
