@@ -127,7 +127,7 @@ MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | c
 MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no page and no command gives a pause its end, names DAILY_LOSS for an admin or clears another hold by its name
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
-MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies, the day's price limits or one cancel for each child
+MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | - the kernel has no tasks for drift and hedge yet

@@ -253,7 +253,7 @@ class Life:
 
     def _busy(self) -> bool:
         account = self.venue.account[0]
-        return bool(account.working_count > 0 or account.request_count > 0)
+        return bool(account.working_count > 0 or account.request_count > 0 or account.held_count > 0)
 
     def _market(self, told: "Told", until: int) -> None:
         """Tell the venue the market up to event `until`; where nothing works it need not be told one by one."""
