@@ -105,7 +105,7 @@ def _go(
             continue
         if kind in (RECON, CONFIG, CONFIG_COMMIT):
             return i, given, 0, ASIDE
-        busy = there.working_count > 0 or there.request_count > 0
+        busy = there.working_count > 0 or there.request_count > 0 or there.held_count > 0
         if busy and kind > STATUS:
             due = engine.next_due_ns(venue)
             if due != NO_TIME and due <= ts_ns:
