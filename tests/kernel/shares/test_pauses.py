@@ -113,7 +113,7 @@ def test_a_day_that_counts_booked_money_alone_is_not_cleared_moex_risk_06() -> N
 def test_the_futures_days_loss_is_nobodys_to_clear_mes_risk_13() -> None:
     desk = Desk({"loss_day_micros_max": 20 * USD})
     desk.kernel.state.account[0].day_net_micros = -21 * USD
-    desk.event(r.TIMER)
+    desk.command(r.PRESENCE)
     assert "DAILY_LOSS" in standing(desk)
     desk.event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=r.RESUME, ref=9, value=1 << BIT["DAILY_LOSS"])
     assert "DAILY_LOSS" in standing(desk)

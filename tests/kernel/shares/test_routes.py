@@ -221,7 +221,7 @@ def test_the_ladder_starts_anew_with_the_next_position_moex_route_03() -> None:
     assert desk.position().exit_tries == 0
     desk.quote(20_000, 20_001, wait_ns=60 * S)
     desk.event(r.TIMER)
-    (again,) = leaving(desk)
+    (again,) = leaving(desk, r.FLATTEN_ALL)
     assert again.order_type == r.FILL_AND_KILL
 
 

@@ -187,7 +187,7 @@ def note_loss(a: np.record, limits: np.record) -> None:
 
 @inner
 def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """EXPOSURE follows the gross exposure, down to its lower mark, INSTRUMENT_CAP that of each; a limit of 0 is none."""
+    """EXPOSURE follows the gross exposure, down to its lower mark, INSTRUMENT_CAP that of each; 0 is no limit."""
     a = state.account[0]
     limits = params.limits[0]
     capital = max(0, a.capital_micros)
@@ -208,9 +208,7 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
 
 
 @inner
-def exposure(
-    state: State, params: Params, instrument: int, buys: int, sells: int, limit_tick: int
-) -> tuple[int, int]:
+def exposure(state: State, params: Params, instrument: int, buys: int, sells: int, limit_tick: int) -> tuple[int, int]:
     """MOEX-RISK-04: (gross of all instruments, that of `instrument`), micros, with working orders and the given lots at
     `limit_tick`, NO_TICK for none."""
     gross, own = 0, 0

@@ -1,8 +1,8 @@
 """What another loop sees and the kernel cannot: CONDITION events, and the holds that they raise (MOEX-RISK-05).
 
-A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy instrument: such
-a hold stands while its condition does.  Networks that failed, a refused token, a lost state: such a one comes down by
-its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers are the loops.
+A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy instrument:
+such a hold stands while its condition does.  Networks that failed, a refused token, a lost state: such a one comes down
+by its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers are the loops.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ STAGE_MOST = 61  # stages of LATENCY are bits of one int64
 @inner
 def on_condition(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     """One CONDITION.  Returns the output count."""
-    bit, on, seen = e.code + 0, e.value == 1, e.qty
+    bit, on, seen = np.int64(e.code), e.value == 1, e.qty
     if not 0 <= bit < HOLD_CAPACITY:
         return n
     if bit == _LATENCY:
@@ -33,7 +33,7 @@ def on_condition(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     if RAISED >> bit & 1 and on:
         return raise_hold(state, out, n, bit, NO_TIME, seen, 0)
     if OF_INSTRUMENTS >> bit & 1 and 0 <= e.instrument < state.account[0].instruments:
-        return hold_on(state, out, n, e.instrument + 0, bit, on, seen, 0)
+        return hold_on(state, out, n, np.int64(e.instrument), bit, on, seen, 0)
     return n
 
 
