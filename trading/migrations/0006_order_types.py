@@ -6,7 +6,7 @@ TYPES = [(1, "market"), (2, "limit"), (3, "stop"), (4, "fill and kill"), (5, "be
 
 
 class Migration(migrations.Migration):
-    dependencies = [("trading", "0004_move_leg")]
+    dependencies = [("trading", "0005_attribution")]
 
     operations = [
         migrations.AlterField(
