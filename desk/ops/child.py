@@ -1,8 +1,9 @@
 """Exec wrapper of every process under the supervisor: whoever starts a process and dies takes it along.
 
-`python -m desk.ops.child [--signal NAME] [--keep FD] -- COMMAND…` asks the kernel (Linux) for a signal when the parent
-dies, then becomes COMMAND.  It imports no Django: it must cost milliseconds.  `--keep` is for the supervisor: it hands
-the desk's lock on as descriptor 3, so that the folder stays taken until not only `manage.py run` but also it is gone.
+`python -m desk.ops.child [--signal NAME] [--keep FD] [--nice N] -- COMMAND…` asks the kernel (Linux) for a signal when
+the parent dies, then becomes COMMAND.  It imports no Django: it must cost milliseconds.  `--keep` is for the
+supervisor: it hands the desk's lock on as descriptor 3, so that the folder stays taken until not only `manage.py run`
+but also it is gone.  `--nice` lets a process step behind the order path when the cores are busy.
 """
 
 import ctypes
@@ -38,21 +39,38 @@ def keep_as_third(descriptor: int) -> None:
     os.close(descriptor)
 
 
+def step_behind(nice: int) -> None:
+    """Raise this process's niceness by `nice`, and let it take no core from one that is at work (Linux: SCHED_BATCH).
+
+    No right is needed to give way.  Where the system refuses, the process runs as it is.
+    """
+    try:
+        os.nice(nice)
+        if hasattr(os, "SCHED_BATCH"):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        print(f"desk.ops.child: cannot step behind: {error.strerror}", file=sys.stderr)
+
+
 def main(arguments: list[str]) -> None:
     signal_number: int = signal.SIGKILL
-    keep = -1
+    keep, nice = -1, 0
     while arguments and arguments[0] != "--":
         name, value, *arguments = arguments
         if name == "--signal":
             signal_number = signal.Signals[value]
         elif name == "--keep":
             keep = int(value)
+        elif name == "--nice":
+            nice = int(value)
         else:
             sys.exit(f"desk.ops.child: unknown option {name}")
     command = arguments[1:]
     if not command:
         sys.exit("desk.ops.child: no command after --")
     die_with_parent(signal_number)
+    if nice > 0:
+        step_behind(nice)
     if keep >= 0:
         keep_as_third(keep)
         os.environ[PARENT] = str(os.getpid())  # exec keeps the pid: the programs can check who started them

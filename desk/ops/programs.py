@@ -14,6 +14,9 @@ from desk.ops.embedded import redis_arguments, redis_binary
 
 LOOP_WORKERS = ("feed", "inference", "risk", "execution")  # one normally holds each; sinks goes to any of them
 WORKERS = 50  # priority of the Celery workers
+# Who steps behind the order path when the cores are busy: pictures may be late, and a search takes what is left over.
+NICE_WEB = 5
+NICE_BATCH = 8
 LOG_BYTES_MAX = 10_000_000
 LOG_COPIES = 5
 SOCKET_PATH_MAX = 100  # bytes; the system's limit for a Unix socket's path is 108
@@ -27,6 +30,7 @@ class Program(NamedTuple):
     command: tuple[str, ...]
     stop_wait_s: int  # then SIGKILL, to the whole group
     orphan_signal: str = "SIGKILL"  # what the kernel sends when the supervisor itself dies
+    nice: int = 0
 
 
 class Layout(NamedTuple):
@@ -61,7 +65,7 @@ def programs(layout: Layout) -> list[Program]:
     rows = [
         Program("venue", 20, (*manage, "venue"), 5),
         Program("guard", 30, (*manage, "guard"), 5),
-        Program("web", 40, (*daphne, "desk.asgi:application"), 5),
+        Program("web", 40, (*daphne, "desk.asgi:application"), 5, nice=NICE_WEB),
         *(
             Program(
                 f"loop{number}",
@@ -89,6 +93,7 @@ def programs(layout: Layout) -> list[Program]:
                 "batch@%h",
             ),
             6,
+            nice=NICE_BATCH,
         ),
     ]
     if not layout.external_redis:
@@ -118,7 +123,8 @@ def escape(value: str | Path) -> str:
 
 
 def section(program: Program, layout: Layout) -> str:
-    wrapped = (sys.executable, "-m", "desk.ops.child", "--signal", program.orphan_signal, "--", *program.command)
+    options = ("--signal", program.orphan_signal, "--nice", str(program.nice))
+    wrapped = (sys.executable, "-m", "desk.ops.child", *options, "--", *program.command)
     return "\n".join(
         (
             f"[program:{program.name}]",

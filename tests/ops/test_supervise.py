@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -140,6 +141,22 @@ def test_table_starts_redis_first_and_stops_it_last(tmp_path: Path) -> None:
     assert order[:4] == ["redis", "venue", "guard", "web"]
     assert sum(row.name.startswith("loop") for row in rows) == 4
     assert len({row.name for row in rows}) == len(rows)
+
+
+def test_pages_and_batch_work_alone_step_behind_the_order_path(tmp_path: Path) -> None:
+    rows = programs(layout_of(tmp_path))
+    behind = {row.name: row.nice for row in rows if row.nice}
+    assert set(behind) == {"web", "batch"} and behind["batch"] > behind["web"] > 0, behind
+    text = supervisor_configuration(layout_of(tmp_path), rows)
+    assert text.count(f"--nice {behind['web']} ") == 1 and text.count(f"--nice {behind['batch']} ") == 1
+
+
+def test_a_process_steps_behind(tmp_path: Path) -> None:
+    code = "import os, sys; print(os.nice(0), os.sched_getscheduler(0) if sys.platform == 'linux' else 'none')"
+    command = [sys.executable, "-m", "desk.ops.child", "--nice", "2", "--", sys.executable, "-c", code]
+    niceness, policy = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert int(niceness) == min(19, os.nice(0) + 2)
+    assert policy == (str(os.SCHED_BATCH) if sys.platform == "linux" else "none")
 
 
 def test_an_external_redis_is_not_started(tmp_path: Path) -> None:
