@@ -18,6 +18,7 @@ from risk.core.holds import BIT, hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
 from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED, STATED
+from trading.core.states import REFUSALS
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.news.teller import NewsTeller
@@ -354,6 +355,8 @@ class _Batch:
     def _receipt(self, e: np.record) -> None:
         done = int(e["code"]) == kinds.RECEIPT_DONE
         if e["ref"] != 0:
-            advance_command(int(e["ref"]), "receipt_done" if done else "receipt_refused", finished_at=self.now)
+            fields = {} if done else {"detail": REFUSALS.get(int(e["qty"]), "")}  # 0: a journal that did not say why
+            trigger = "receipt_done" if done else "receipt_refused"
+            advance_command(int(e["ref"]), trigger, finished_at=self.now, **fields)
         if int(e["value"]) == kinds.START and done:
             advance_session(self.session, "receipt")

@@ -12,6 +12,7 @@ from desk.audit.services import Entry, append_many
 from risk.core.holds import LABELS, hold_of
 from trading.core import records as kinds
 from trading.core.past import PAST_SOURCE
+from trading.core.states import REFUSALS
 from trading.models import Command, SinkCursor
 from trading.run.context import LoopContext
 from trading.sinks import move_cursor, retried
@@ -103,6 +104,8 @@ class AuditFollower:
             )
         name = kinds.COMMANDS[int(e["value"])]
         done = int(e["code"]) == kinds.RECEIPT_DONE
+        if not done:
+            base |= {"why": REFUSALS.get(int(e["qty"]), "")}
         category = "session" if done and int(e["value"]) in (kinds.START, kinds.STOP_SESSION, kinds.KILL) else "command"
         return Entry(category, f"{name}_done" if done else f"{name}_refused", by, about, base)
 

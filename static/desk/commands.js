@@ -9,6 +9,7 @@ const KEYS = { F8: "cancel_all", F9: "flatten" };
 const KEEP_MS = 30000;
 const SILENT_MS = 1000;
 const UNKNOWN_MS = 15000;
+const VENUE_MS = 5000;  // after the kernel took a move the venue may still refuse it
 
 export class Commands {
   constructor(store) {
@@ -82,7 +83,7 @@ export class Commands {
   /** Ask until it is over; a lost answer ends in unknown, never in failed. */
   async #follow(command) {
     let pause = 60;
-    while (!OVER.has(command.state) && performance.now() - command.startedAt < UNKNOWN_MS) {
+    while (this.#undecided(command) && performance.now() - command.startedAt < UNKNOWN_MS) {
       await new Promise((resolve) => setTimeout(resolve, pause));
       pause = Math.min(500, pause * 1.5);
       try {
@@ -95,10 +96,15 @@ export class Commands {
     if (!OVER.has(command.state)) this.#end(command, "unknown", "no answer; look at the orders, or give it again");
   }
 
+  #undecided(command) {
+    if (command.state === "done" && command.tick !== undefined) return performance.now() - command.endedAt < VENUE_MS;
+    return !OVER.has(command.state);
+  }
+
   #take(command, answer) {
     command.heardAt = performance.now();
     Object.assign(command, { state: answer.state, ms: answer.ms, detail: answer.detail, seq: answer.seq });
-    if (OVER.has(command.state)) command.endedAt = performance.now();
+    if (OVER.has(command.state)) command.endedAt ??= performance.now();
     this.#draw();
   }
 

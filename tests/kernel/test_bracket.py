@@ -1,10 +1,12 @@
-"""A person moves the stop or the target of what is held (UI-15, MOEX-ACC-103): closer is free, farther is refused."""
+"""A person moves the stop or the target of what is held (UI-15, MOEX-ACC-103): closer is free, farther is refused and
+the receipt says why; and a target that the venue refuses is not asked for again and again."""
 
 import pytest
 
 from marketdata.core.records import BUY, NO_TICK, SELL
 from tests.kernel.desk import Desk, S, kinds, sent
 from trading.core import records as r
+from trading.core import states as why
 from trading.core.protect import CLOSE_REASONS
 
 QUOTE = (20_000, 20_001)
@@ -16,7 +18,9 @@ def move(desk: Desk, code: int, tick: int, instrument: int = 0) -> bool:
     out = desk.event(r.COMMAND, instrument=instrument, code=code, ref=9, value=tick)
     receipts = sent(out, r.RECEIPT)
     assert len(receipts) == 1 and receipts[0].value == code
-    return int(receipts[0].code) == r.RECEIPT_DONE
+    done = int(receipts[0].code) == r.RECEIPT_DONE
+    assert done == (int(receipts[0].qty) == 0) and (done or int(receipts[0].qty) in why.REFUSALS)
+    return done
 
 
 def modified(desk: Desk) -> list[tuple[int, int]]:
@@ -119,3 +123,127 @@ def test_an_old_quote_tells_no_side_of_the_market_ui_15() -> None:
     assert not move(desk, r.MOVE_STOP, 19_998), "the market may be anywhere"
     desk.quote(*QUOTE)
     assert move(desk, r.MOVE_STOP, 19_998)
+
+
+# --- why a move was refused ------------------------------------------------------------------------------------------
+def refusal(desk: Desk, code: int, tick: int, instrument: int = 0) -> int:
+    """The reason that the receipt gives; 0: done."""
+    return int(sent(desk.event(r.COMMAND, instrument=instrument, code=code, ref=9, value=tick), r.RECEIPT)[0].qty)
+
+
+def test_a_receipt_says_why_a_move_was_refused_ui_15() -> None:
+    desk = Desk()
+    assert refusal(desk, r.MOVE_STOP, 19_998) == why.NOTHING_HELD
+    desk.enter()
+    assert refusal(desk, r.MOVE_STOP, 19_998, instrument=32) == why.NOTHING_HELD
+    assert refusal(desk, r.MOVE_STOP, 0) == why.NO_PRICE
+    assert refusal(desk, r.MOVE_STOP, 19_990) == why.NOT_CLOSER
+    assert refusal(desk, r.MOVE_STOP, 20_000) == why.THROUGH_MARKET
+    assert refusal(desk, r.MOVE_TARGET, 20_000) == why.THROUGH_MARKET
+    assert refusal(desk, r.MOVE_TARGET, int(desk.position().target_tick)) == why.NOT_MOVED
+    assert refusal(desk, r.MOVE_TARGET, 20_030) == 0
+    desk.now_ns += 60 * S
+    assert refusal(desk, r.MOVE_TARGET, 20_040) == why.MARKET_UNKNOWN
+    desk.quote(*QUOTE)
+    desk.command(r.FLATTEN_ALL)
+    assert refusal(desk, r.MOVE_TARGET, 20_040) == why.LEAVING
+
+
+def test_a_receipt_says_why_a_command_was_refused() -> None:
+    def told(desk: Desk, code: int, **fields: int) -> int:
+        return int(desk.command(code, **fields)[-1].qty)
+
+    assert told(Desk(ready=False), r.START) == why.NO_LIMITS
+    desk = Desk()
+    assert told(desk, r.START) == 0
+    assert told(desk, r.LOCK, value=desk.now_ns) == why.OVER
+    assert told(desk, 99) == why.NO_SUCH_COMMAND
+    nobody = desk.event(r.COMMAND, code=r.PRESENCE, ref=0)
+    assert [int(o.qty) for o in sent(nobody, r.RECEIPT)] == [why.NOBODY]
+    desk.enter()
+    assert told(desk, r.RESET_HALT) == why.NOT_FLAT
+    assert told(desk, r.KILL) == 0 and told(desk, r.START) == why.LATCHED
+    assert told(desk, r.STOP_SESSION) == 0 and told(desk, r.START) == why.STOPPED
+
+
+# --- a target that the venue refuses ---------------------------------------------------------------------------------
+def refused(desk: Desk) -> list:
+    """What follows when the venue refuses what was asked about the target."""
+    return desk.answer(r.REJECT, int(desk.live(r.TARGET)[0].number), code=r.REJECTED_BY_VENUE)
+
+
+def asked_again(desk: Desk, seconds: int) -> list[int]:
+    """After how many seconds a target is asked for, while the venue refuses each."""
+    found = []
+    for second in range(1, seconds + 1):
+        desk.quote(*QUOTE, wait_ns=S - 1)
+        out = desk.event(r.TIMER)
+        if [o for o in out if o.kind in (r.SUBMIT, r.MODIFY) and o.role == r.TARGET]:
+            found.append(second)
+            refused(desk)
+    return found
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_move_that_the_venue_refuses_is_given_up_and_its_receipt_says_so_ui_15(side: int) -> None:
+    desk = Desk()
+    desk.enter(side)
+    before = int(desk.position().target_tick)
+    assert move(desk, r.MOVE_TARGET, before + 4 * side)
+    receipts = sent(refused(desk), r.RECEIPT)
+    assert [(int(o.ref), int(o.value), int(o.code), int(o.qty)) for o in receipts] == [
+        (9, r.MOVE_TARGET, r.RECEIPT_REFUSED, why.VENUE_REFUSED)
+    ]
+    assert int(desk.position().target_tick) == before == int(desk.live(r.TARGET)[0].price_tick)
+    assert asked_again(desk, 120) == []
+    assert move(desk, r.MOVE_TARGET, before + 4 * side), "a person may try again, at once"
+    assert modified(desk) == [(int(desk.live(r.TARGET)[0].number), before + 4 * side)]
+    desk.ack(int(desk.live(r.TARGET)[0].number))
+    assert int(desk.live(r.TARGET)[0].price_tick) == before + 4 * side
+
+
+def test_a_refused_target_waits_twice_as_long_each_time() -> None:
+    desk = Desk()
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001)
+    desk.ack(int(desk.live(r.STOP_LOSS)[0].number))
+    refused(desk)
+    assert asked_again(desk, 140) == [1, 3, 7, 15, 31, 63, 95, 127]
+    assert move(desk, r.MOVE_TARGET, 20_030)
+    assert [int(o.price_tick) for o in desk.sent if o.kind == r.SUBMIT] == [20_030], "another price is asked for at once"
+    assert [int(o.qty) for o in sent(refused(desk), r.RECEIPT)] == [why.VENUE_REFUSED]
+    assert int(desk.position().target_tick) == 20_017, "it belongs where it was"
+    desk.ack(int(desk.live(r.TARGET)[0].number))
+    assert asked_again(desk, 40) == []
+
+
+def test_a_target_of_another_size_is_asked_for_at_once() -> None:
+    """The first part's target was refused; the second part makes it another one."""
+    desk = Desk({"qty_entry": 2, "loss_trade_micros_max": 100_000_000})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001, qty=1)
+    refused(desk)
+    assert [int(o.qty) for o in sent(desk.fill(number, 20_001, qty=1), r.SUBMIT, r.TARGET)] == [2]
+
+
+def test_a_target_that_is_too_large_is_asked_to_shrink_every_second() -> None:
+    """The stop filled in part: as it stands the target could turn the position."""
+    desk = Desk({"qty_entry": 2, "loss_trade_micros_max": 100_000_000})
+    desk.enter()
+    desk.fill(int(desk.live(r.STOP_LOSS)[0].number), 19_993, qty=1)
+    refused(desk)
+    assert asked_again(desk, 6) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_refusal_of_an_earlier_move_gives_up_no_later_one() -> None:
+    desk = Desk()
+    desk.enter()
+    assert move(desk, r.MOVE_TARGET, 20_020) and move(desk, r.MOVE_TARGET, 20_024)
+    assert not sent(refused(desk), r.RECEIPT)
+    assert int(desk.position().target_tick) == 20_024
+    desk.quote(*QUOTE, wait_ns=S)
+    assert modified(desk) == [(int(desk.live(r.TARGET)[0].number), 20_024)]
+    receipts = sent(refused(desk), r.RECEIPT)
+    assert len(receipts) == 1 and int(desk.position().target_tick) == 20_017

@@ -179,19 +179,20 @@ def kernel_numbers(sent: np.ndarray) -> np.ndarray:
     order = np.isin(kind, (r.SUBMIT, r.CANCEL, r.MODIFY, r.QUERY))
     hold = np.isin(kind, (r.HOLD_RAISED, r.HOLD_CLEARED))
     decision, closed, version = kind == r.DECISION, kind == r.TRADE_CLOSED, kind == r.CONFIG_ACTIVE
+    receipt = kind == r.RECEIPT
     about_order = order & (sent["order_number"] > 0)
     n[:, 0], n[:, 1] = kind, sent["instrument"]
     n[:, 2] = np.where(about_order | decision | closed, sent["side"], 0)
     n[:, 3] = np.where(order | version, 0, sent["code"])
     n[:, 4] = np.where(order, sent["order_type"], 0)
     n[:, 5] = np.where(order, sent["role"], 0)
-    n[:, 6] = np.where(version, sent["ref"], np.where(order | decision, sent["order_number"], 0))
-    n[:, 7] = np.where(order | decision | closed, sent["qty"], 0)
+    n[:, 6] = np.where(version | receipt, sent["ref"], np.where(order | decision, sent["order_number"], 0))
+    n[:, 7] = np.where(order | decision | closed | receipt, sent["qty"], 0)
     price = np.where(sent["order_type"] == r.STOP, sent["stop_tick"], sent["price_tick"])
     said_price = np.where(decision, sent["stop_tick"], np.where(closed, sent["price_tick"], NOTHING))
     n[:, 8] = np.where(about_order, price, said_price)
     n[:, 9] = np.where(about_order | hold | closed, sent["until_ns"], NOTHING)
-    n[:, 10] = np.where(closed | version | (kind == r.RECEIPT), sent["value"], 0)
+    n[:, 10] = np.where(closed | version | receipt, sent["value"], 0)
     return n
 
 

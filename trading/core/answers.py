@@ -16,6 +16,7 @@ from risk.core.shares.routing import BESTPRICE_ONLY, LIMIT_ONLY
 from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
+from trading.core.bracket import forget_target, target_refused, target_works
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
 from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, pace_exit
 from trading.core.records import (
@@ -98,34 +99,42 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
             order.price_tick = order.asked_tick
     if e.kind == ACK and order.order_type == PASSIVE and asked == life.SUBMITTING and e.price_tick != NO_TICK:
         order.price_tick = e.price_tick  # the server of the outbox named it when it sent the order (MOEX-ROUTE-04)
+    if e.kind == ACK and order.role == TARGET:
+        target_works(position, order)
     if e.kind == REJECT and life.is_open(order.status):  # a request about it was refused: each retry costs a message
         if asked != life.CANCELLING:
             order.modify_retry_ns = account.now_ns + RETRY_NS
         if asked != life.MODIFYING:
             order.cancel_retry_ns = account.now_ns + RETRY_NS
+        if asked == life.MODIFYING and order.role == TARGET:
+            n = target_refused(state, position, order, asked, out, n)
     if was_open and not life.is_open(order.status):
         if order.role == EXIT:
             pace_exit(params, position, order)
         if e.kind == REJECT:
-            _refused(account, position, order.role, e.code)
+            n = _refused(state, position, order, asked, e.code, out, n)
     return order_effect(state, out, n, ORDER_STATE, slot)
 
 
 @inner
-def _refused(account: np.record, position: np.record, role: int, code: int) -> None:
+def _refused(
+    state: State, position: np.record, order: np.record, asked: int, code: int, out: np.ndarray, n: int
+) -> int:
     """A refused order delays the next of its own role alone: no refusal of another withholds an exit (K-02).
 
     Where the venue takes one type of order alone, the next attempt to leave is of that type (MOEX-ROUTE-03).
     """
+    role = order.role
     if role == EXIT and code == REJECTED_LIMIT_ONLY:
         position.exit_allowed = LIMIT_ONLY
     elif role == EXIT and code == REJECTED_BEST_ONLY:
         position.exit_allowed = BESTPRICE_ONLY
     if role == TARGET:
-        position.target_retry_ns = account.now_ns + RETRY_NS
+        n = target_refused(state, position, order, asked, out, n)
     elif role == STOP_LOSS and position.qty != 0:
         close(position, BY_STOP)  # a refused stop means out at once, not uncovered (MES-LIVE-08)
-        position.exit_retry_ns = account.now_ns
+        position.exit_retry_ns = state.account[0].now_ns
+    return n
 
 
 @inner
@@ -237,7 +246,7 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.exit_allowed = 0
     p.stop_tick = NO_TICK
     p.net_tick = NO_TICK
-    p.target_tick = NO_TICK
+    forget_target(p)
     p.trailed = 0
 
 

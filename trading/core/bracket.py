@@ -1,4 +1,5 @@
-"""A person moves the stop or the target of what is held: `move_stop`, `move_target` (UI-15, MOEX-ACC-103).
+"""A person moves the stop or the target of what is held: `move_stop`, `move_target` (UI-15, MOEX-ACC-103); and what
+becomes of a target that the venue refuses.
 
 A stop only comes closer, and stays on its side of the market: a stop that would fire at once is a close, and has a
 command of its own.  A target may go either way on its own side, once the entry is filled: until then it follows the
@@ -9,33 +10,55 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK
-from marketdata.core.units import TICK_MAX
+from marketdata.core.units import NANOS, TICK_MAX
 from trading.core import orders as life
-from trading.core.records import ENTRY, MOVE_STOP, Params, State
+from trading.core import states as why
+from trading.core.effects import receipt
+from trading.core.records import ENTRY, MOVE_STOP, MOVE_TARGET, Params, State
+
+AGAIN_NS = 1 * NANOS  # a refused target is not asked for again sooner, and each time twice as late …
+AGAIN_DOUBLED_MOST = 5  # … up to 32 s
 
 
 @inner
-def move_leg(state: State, params: Params, e: np.record) -> bool:
-    """Apply MOVE_STOP or MOVE_TARGET to `e.instrument`; `e.value`: the new tick.  False: refused, nothing changed."""
+def move_leg(state: State, params: Params, e: np.record) -> int:
+    """Apply MOVE_STOP or MOVE_TARGET to `e.instrument`; `e.value`: the new tick.
+
+    Returns 0, or why it is refused (`states.REFUSALS`) and nothing changed.
+    """
     if not 0 <= e.instrument < state.account[0].instruments:
-        return False
+        return why.NOTHING_HELD
     p = state.positions[e.instrument]
-    if p.qty == 0 or p.closing == 1 or p.stop_tick == NO_TICK or not 0 < e.value <= TICK_MAX:
-        return False
+    if p.qty == 0:
+        return why.NOTHING_HELD
+    if p.closing == 1 or p.stop_tick == NO_TICK:
+        return why.LEAVING
+    if not 0 < e.value <= TICK_MAX:
+        return why.NO_PRICE
     side = 1 if p.qty > 0 else -1
     market_tick = _leaving_tick(p, side, state.account[0].now_ns, params.limits[0])
     if market_tick == NO_TICK:
-        return False  # nobody knows on which side of the market the order would be
+        return why.MARKET_UNKNOWN  # nobody knows on which side of the market the order would be
     if e.code == MOVE_STOP:
-        if (e.value - p.stop_tick) * side <= 0 or (market_tick - e.value) * side <= 0:
-            return False
+        if (e.value - p.stop_tick) * side <= 0:
+            return why.NOT_CLOSER
+        if (market_tick - e.value) * side <= 0:
+            return why.THROUGH_MARKET
         p.stop_tick = e.value
         p.trailed = 1
-        return True
-    if e.value == p.target_tick or (e.value - market_tick) * side <= 0 or _entry_works(state, e.instrument):
-        return False
+        return 0
+    if e.value == p.target_tick:
+        return why.NOT_MOVED
+    if (e.value - market_tick) * side <= 0:
+        return why.THROUGH_MARKET
+    if _entry_works(state, e.instrument):
+        return why.ENTRY_WORKS
+    if p.target_ref == 0:
+        p.target_before_tick = p.target_tick
+    p.target_ref = e.ref
     p.target_tick = e.value
-    return True
+    p.refused_tick = NO_TICK  # somebody wants it: asked for at once, whatever was refused before
+    return 0
 
 
 @inner
@@ -56,3 +79,55 @@ def _entry_works(state: State, instrument: int) -> bool:
         if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
             return True
     return False
+
+
+@inner
+def forget_target(p: np.record) -> None:
+    """Nothing is held, or something else: no target was asked for or refused."""
+    p.target_tick = NO_TICK
+    p.target_before_tick = NO_TICK
+    p.target_ref = 0
+    p.refused_tick = NO_TICK
+    p.refused_qty = 0
+    p.refused_times = 0
+
+
+@inner
+def withheld(p: np.record, qty: int, tick: int, now_ns: int) -> bool:
+    """Whether this target, for so much at this price, was refused too lately to be asked for again."""
+    return tick == p.refused_tick and qty == p.refused_qty and now_ns < p.target_retry_ns
+
+
+@inner
+def target_works(p: np.record, order: np.record) -> None:
+    """The venue works a target at its price: a person's move that asked for it is done."""
+    if order.price_tick == p.target_tick:
+        p.target_ref = 0
+        p.refused_tick = NO_TICK
+
+
+@inner
+def target_refused(state: State, p: np.record, order: np.record, asked: int, out: np.ndarray, n: int) -> int:
+    """The venue refused to place (`asked` SUBMITTING) or to change (MODIFYING) a target.  Returns the output count.
+
+    The same is not asked for again before `target_retry_ns`; another price or size is.  A price that a person asked
+    for is given up: the target belongs where it was, and the command gets a second receipt, which says refused.
+    """
+    changing = asked == life.MODIFYING
+    tick = order.asked_tick if changing else order.price_tick
+    qty = (order.asked_qty if changing else order.qty) - order.filled
+    if changing and tick == order.price_tick and qty < order.qty - order.filled:
+        return n  # larger than what is held it may not stay: asked for again as soon as any change
+    if tick != p.refused_tick or qty != p.refused_qty:
+        p.refused_times = 0
+    p.refused_tick = tick
+    p.refused_qty = qty
+    p.target_retry_ns = state.account[0].now_ns + (AGAIN_NS << p.refused_times)
+    p.refused_times = min(p.refused_times + 1, AGAIN_DOUBLED_MOST)
+    answers_move = changing or asked == life.SUBMITTING
+    if p.target_ref == 0 or tick != p.target_tick or not answers_move or (changing and tick == order.price_tick):
+        return n
+    n = receipt(state, out, n, MOVE_TARGET, p.target_ref, why.VENUE_REFUSED)
+    p.target_tick = order.price_tick if changing else p.target_before_tick
+    p.target_ref = 0
+    return n

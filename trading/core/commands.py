@@ -1,7 +1,8 @@
 """What a person or the shell asks: commands and configuration.  Reductions always work; loosening waits for flat.
 
-Each command leaves one RECEIPT.  The right to give a command was checked by the service that put it into the inbox; the
-kernel checks only what the state must be.
+Each command leaves one RECEIPT, which says why it was refused; a target that the venue then does not take leaves another.
+The right to give a command was checked by the service that put it into the inbox; the kernel checks only what the state
+must be.
 """
 
 import numpy as np
@@ -11,8 +12,9 @@ from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
 from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
+from trading.core import states as why
 from trading.core.bracket import move_leg
-from trading.core.effects import blank, clear_hold, raise_hold
+from trading.core.effects import blank, clear_hold, raise_hold, receipt
 from trading.core.past import open_account, raise_past
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
@@ -27,9 +29,6 @@ from trading.core.records import (
     MOVE_TARGET,
     PAUSE,
     PRESENCE,
-    RECEIPT,
-    RECEIPT_DONE,
-    RECEIPT_REFUSED,
     RESET_HALT,
     RESUME,
     START,
@@ -71,14 +70,14 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     STATE_UNREADABLE goes once a person stated the figures under it (`past`); before that it is refused.
     """
     account = state.account[0]
-    done = True
+    refusal = 0
     if e.ref != 0:  # a person gave it
         account.presence_ns = account.now_ns
         account.clock_ns = account.now_ns  # the next event looks when the presence will end
         n = clear_hold(state, out, n, _PRESENCE)
     if e.code == START:
-        done = account.version != 0 and account.holds >> _STOPPED & 1 == 0 and account.latched == 0
-        if done:
+        refusal = _start_refusal(account)
+        if refusal == 0:
             account.trading = 1
     elif e.code == PAUSE:
         n = _pause(state, e.value, out, n)
@@ -98,27 +97,45 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         n = raise_hold(state, out, n, _KILL, NO_TIME, 0, 0)
         _close_all(state)
     elif e.code == LOCK:
-        done = e.value > account.now_ns
-        if done:
+        refusal = 0 if e.value > account.now_ns else why.OVER
+        if refusal == 0:
             n = raise_hold(state, out, n, _LOCK, e.value, 0, 0)
             n = _cancel_all(state, out, n)
             _close_all(state)
     elif e.code == PRESENCE:
-        done = e.ref != 0
+        refusal = 0 if e.ref != 0 else why.NOBODY
     elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
-        done = move_leg(state, params, e)
+        refusal = move_leg(state, params, e)
     elif e.code == RESUME:
         n = _resume(state, params, e, out, n)
     elif e.code == RESET_HALT:
-        mask = _narrowed(RESET_MASK[account.rules], e.value)
-        done = is_flat(state) and _index_is_calm(account, params, mask)
-        unreadable = account.holds & mask & 1 << _UNREADABLE != 0
-        done = done and (not unreadable or account.told == 1)
-        if done:
+        refusal = _reset_refusal(state, params, e)
+        if refusal == 0:
             n = _reset_halt(state, e, out, n)
     else:
-        done = False
-    return _receipt(state, e, done, out, n)
+        refusal = why.NO_SUCH_COMMAND
+    return receipt(state, out, n, e.code + 0, e.ref, refusal)
+
+
+@inner
+def _start_refusal(account: np.record) -> int:
+    if account.version == 0:
+        return why.NO_LIMITS
+    if account.holds >> _STOPPED & 1 == 1:
+        return why.STOPPED
+    return why.LATCHED if account.latched != 0 else 0
+
+
+@inner
+def _reset_refusal(state: State, params: Params, e: np.record) -> int:
+    account = state.account[0]
+    mask = _narrowed(RESET_MASK[account.rules], e.value)
+    if not is_flat(state):
+        return why.NOT_FLAT
+    if not _index_is_calm(account, params, mask):
+        return why.INDEX_HIGH
+    unreadable = account.holds & mask & 1 << _UNREADABLE != 0
+    return why.NOT_STATED if unreadable and account.told != 1 else 0
 
 
 @inner
@@ -221,16 +238,6 @@ def _clear(state: State, out: np.ndarray, n: int, mask: int) -> int:
         if mask >> bit & 1:
             n = clear_hold(state, out, n, bit)
     return n
-
-
-@inner
-def _receipt(state: State, e: np.record, done: bool, out: np.ndarray, n: int) -> int:
-    blank(out, n, RECEIPT, ACCOUNT_SCOPE, state.account[0].now_ns)
-    o = out[n]
-    o.code = RECEIPT_DONE if done else RECEIPT_REFUSED
-    o.ref = e.ref
-    o.value = e.code
-    return n + 1
 
 
 @inner

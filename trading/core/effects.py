@@ -19,6 +19,9 @@ from trading.core.records import (
     MODIFY,
     ORDER_STATE,
     QUERY,
+    RECEIPT,
+    RECEIPT_DONE,
+    RECEIPT_REFUSED,
     STOP,
     SUBMIT,
     State,
@@ -232,6 +235,18 @@ def ask_missed_answers(state: State, out: np.ndarray, n: int) -> int:
     blank(out, n, QUERY, ACCOUNT_SCOPE, state.account[0].now_ns)
     out[n].ref = state.account[0].venue_ref
     count_message(state)
+    return n + 1
+
+
+@inner
+def receipt(state: State, out: np.ndarray, n: int, command: int, ref: int, refusal: int) -> int:
+    """What became of a command: done, or refused for a reason of `states.REFUSALS` (0: done)."""
+    blank(out, n, RECEIPT, ACCOUNT_SCOPE, state.account[0].now_ns)
+    o = out[n]
+    o.code = RECEIPT_DONE if refusal == 0 else RECEIPT_REFUSED
+    o.ref = ref
+    o.value = command
+    o.qty = refusal
     return n + 1
 
 

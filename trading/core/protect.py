@@ -13,6 +13,7 @@ from marketdata.core.units import NANOS
 from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
 from risk.core.records import STOP_SHARES
 from trading.core import orders as life
+from trading.core.bracket import forget_target, withheld
 from trading.core.effects import ask_cancel, ask_modify, hold_on, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
 from trading.core.watch.routes import LADDER, next_exit, routed
@@ -31,7 +32,7 @@ CLOSE_REASONS = {
     BY_TRAIL: "trailing stop",
     BY_REVERSAL: "reversal",
 }
-RETRY_NS = 1 * NANOS  # a refused target, modification or cancel is not sent again sooner
+RETRY_NS = 1 * NANOS  # a refused modification or cancel is not sent again sooner
 EXIT_ATTEMPTS = 3  # to leave a position, before a person is called (MES-EOD-06)
 EXIT_LATER_NS = 5 * NANOS  # between the attempts after those
 _NAKED = BIT["NAKED_POSITION"]
@@ -114,7 +115,7 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
         position.close_reason = 0
         position.stop_tick = NO_TICK
         position.net_tick = NO_TICK
-        position.target_tick = NO_TICK
+        forget_target(position)
     return n
 
 
@@ -186,9 +187,9 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
             n = ask_cancel(state, out, n, slot)
         else:
             kept = slot
+    if role == TARGET and withheld(position, held, tick, state.account[0].now_ns):
+        return n
     if kept < 0:
-        if role == TARGET and state.account[0].now_ns < position.target_retry_ns:
-            return n
         return submit(state, out, n, instrument, side, order_type, role, held, tick, NO_TIME, 0)
     order = state.orders[kept]
     at = order.stop_tick if order_type == STOP else order.price_tick

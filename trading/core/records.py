@@ -182,7 +182,12 @@ POSITION = np.dtype(
             ("part_high_tick", "<i8", (MOVE_PARTS + 1,)),
             ("status", "<i8"),
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
-            ("target_retry_ns", "<i8"),  # not before this time is a refused target sent again
+            ("target_ref", "<i8"),  # command that moved the target and that no order at the venue answers for yet
+            ("target_before_tick", "<i8"),  # where it was before
+            ("refused_tick", "<i8"),  # the target that the venue refused last, how often in a row,
+            ("refused_qty", "<i8"),
+            ("refused_times", "<i8"),
+            ("target_retry_ns", "<i8"),  # and until when the same is not asked for again
             ("exit_retry_ns", "<i8"),  # not before this time is the next exit after one that failed; a stop never waits
             ("unpriced", "<i8"),  # 1: a fill of this round trip came without a price: its result is not known
             ("exit_since_ns", "<i8"),  # first attempt to leave this position, NO_TIME = none yet (MES-EOD-06)
@@ -347,27 +352,11 @@ def new_state() -> State:
         state.account[name] = NO_TIME
     state.grids["end_ns"] = state.grids["print_ns"] = NO_TIME
     state.grids["close_tick"] = NO_TICK
-    for name in (
-        "entry_fill_ns",
-        "exit_fill_ns",
-        "naked_since_ns",
-        "quote_ts_ns",
-        "last_ts_ns",
-        "move_ts_ns",
-        "opened_ns",
-        "target_retry_ns",
-        "exit_retry_ns",
-        "exit_since_ns",
-        "rev_score_ns",
-        "rev_exit_ns",
-        "asked_ns",
-        "candle_ns",
-        "book_ns",
-        "valid_ns",
-        "net_ns",
-    ):
-        state.positions[name] = NO_TIME
-    for name in ("bid", "ask", "last", "mark", "move", "stop", "target", "plan", "net", "book_twice"):
+    times = "entry_fill exit_fill naked_since quote_ts last_ts move_ts opened target_retry exit_retry exit_since"
+    for name in f"{times} rev_score rev_exit asked candle book valid net".split():
+        state.positions[f"{name}_ns"] = NO_TIME
+    ticks = "bid ask last mark move stop target target_before refused plan net book_twice"
+    for name in ticks.split():
         state.positions[f"{name}_tick"] = NO_TICK
     return state
 

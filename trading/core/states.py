@@ -42,9 +42,52 @@ COMMAND: Table = {
     (ACCEPTED, "receipt_done"): DONE,
     (ACCEPTED, "receipt_refused"): REFUSED,
     (ACCEPTED, "lost"): UNKNOWN,
+    (DONE, "receipt_refused"): REFUSED,  # the venue refused what the kernel had taken
     (UNKNOWN, "receipt_done"): DONE,
     (UNKNOWN, "receipt_refused"): REFUSED,
 }
+# The receipt of a command says why it was refused (RECEIPT.qty).  Part of the journal's format: append, never renumber.
+(
+    NO_SUCH_COMMAND,
+    NO_LIMITS,
+    STOPPED,
+    LATCHED,
+    OVER,
+    NOBODY,
+    NOT_FLAT,
+    INDEX_HIGH,
+    NOT_STATED,
+    NOTHING_HELD,
+    LEAVING,
+    NO_PRICE,
+    MARKET_UNKNOWN,
+    NOT_CLOSER,
+    THROUGH_MARKET,
+    NOT_MOVED,
+    ENTRY_WORKS,
+    VENUE_REFUSED,
+) = range(1, 19)
+REFUSALS = {
+    NO_SUCH_COMMAND: "the kernel knows no such command",
+    NO_LIMITS: "no configuration is in force",
+    STOPPED: "the session was stopped",
+    LATCHED: "the kill latch is closed",
+    OVER: "its time is over already",
+    NOBODY: "nobody gave it",
+    NOT_FLAT: "something is held, or an order works",
+    INDEX_HIGH: "the volatility index is high, or its last value is old",
+    NOT_STATED: "nobody stated the figures that could not be read",
+    NOTHING_HELD: "nothing is held there",
+    LEAVING: "the position is being left",
+    NO_PRICE: "this is no price",
+    MARKET_UNKNOWN: "the last quote is too old to tell on which side of the market it would be",
+    NOT_CLOSER: "a stop only comes closer",
+    THROUGH_MARKET: "it would trade at once",
+    NOT_MOVED: "it stands there already",
+    ENTRY_WORKS: "the entry still works; until it is filled the target follows its average",
+    VENUE_REFUSED: "the venue refused it; the target stays where it was",
+}
+
 COMMAND_STATES = (REQUESTED, ACCEPTED, DONE, REFUSED, COMMAND_FAILED, UNKNOWN)
 
 DRAFT, ACTIVE, RETIRED = "draft", "active", "retired"

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from marketdata.core.records import ACCOUNT_SCOPE
 from tests.oracle.rules.facts import (
     BY_EXCESS,
     BY_REVERSAL,
@@ -34,8 +35,9 @@ from tests.oracle.rules.facts import (
     average,
 )
 from tests.oracle.rules.limits import note_loss
-from tests.oracle.rules.protect import attempt_failed, close
+from tests.oracle.rules.protect import attempt_failed, close, forget_target
 from trading.core import records as r
+from trading.core import states
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -71,6 +73,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     if e.kind == r.ACK:
         if o.request == MODIFYING:
             o.qty, o.price = o.asked_qty, o.asked_price
+        if o.role == TARGET and o.price == i.target:  # where it was asked for: a move of it is done
+            i.mover, i.refused = 0, None
         # a cancel that is in flight stays in flight: the venue acknowledged the submit
         o.request = CANCELLING if o.request == CANCELLING else NOTHING
         o.status = WORKING
@@ -78,23 +82,41 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
         o.status, o.request = CANCELLED, NOTHING
     elif e.kind == r.REJECT:
         asked = o.request
+        asked_price = o.asked_price if asked == MODIFYING else o.price
+        asked_qty = o.asked_qty if asked == MODIFYING else o.qty
         rejected(o, e.ref == 0 and e.code == r.REJECTED_UNKNOWN_ORDER)
         if o.status in OPEN and asked != NOTHING:  # a request about it was refused
             if asked != CANCELLING:
                 o.modify_retry = d.now + S
             if asked != MODIFYING:
                 o.cancel_retry = d.now + S
+        if o.role == TARGET and (asked == MODIFYING or o.status not in OPEN):
+            target_refused(d, i, o, asked, asked_qty - o.filled, asked_price)
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
     if o.role == EXIT and o.status not in OPEN:
         attempt_failed(d, i, o)
     if e.kind == r.REJECT and o.status not in OPEN:
-        if o.role == TARGET:
-            i.target_retry = d.now + S
-        elif o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
+        if o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
             close(i, BY_STOP)
             i.exit_retry = 0
+
+
+def target_refused(d: "Desk", i: Instrument, o: Order, asked: int, qty: int, price: int | None) -> None:
+    """The same is asked for again after 1, 2, 4 … 32 s; what a person moved goes back, and its receipt says refused."""
+    assert price is not None
+    if asked == MODIFYING and price == o.price and qty < o.left:  # it is too large: no longer wait than any change has
+        return
+    i.refused_times = i.refused_times + 1 if i.refused == (qty, price) else 1
+    i.refused, i.target_retry = (qty, price), d.now + 2 ** (min(i.refused_times, 6) - 1) * S
+    moved = i.mover != 0 and price == i.target
+    if moved and (asked == SUBMITTING or (asked == MODIFYING and price != o.price)):
+        d.say(
+            r.RECEIPT, ACCOUNT_SCOPE, code=r.RECEIPT_REFUSED, value=r.MOVE_TARGET, number=i.mover,
+            qty=states.VENUE_REFUSED,
+        )  # fmt: skip
+        i.target, i.mover = i.before if asked == SUBMITTING else o.price, 0
 
 
 def rejected(o: Order, absent: bool) -> None:
@@ -230,7 +252,8 @@ def trip_begins(d: "Desk", i: Instrument) -> None:
     i.trip_side = 1 if i.qty > 0 else -1
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
-    i.stop = i.target = None
+    i.stop = None
+    forget_target(i)
     i.trailed = False
 
 

@@ -11,6 +11,7 @@ from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, PRICE_MOST, Event, S
 from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
 from tests.oracle.rules.protect import cancel_entries, close
 from trading.core import records as r
+from trading.core import states as why
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -51,10 +52,10 @@ def on_command(d: "Desk", e: Event) -> None:
         d.present = d.now
         d.next_look = d.now
         d.clear_hold("PRESENCE")
-    done = True
+    refusal = 0
     if e.code == r.START:
-        done = d.version != 0 and "SESSION_STOPPED" not in d.holds and not d.latched
-        d.trading = d.trading or done
+        refusal = why_no_start(d)
+        d.trading = d.trading or refusal == 0
     elif e.code in (r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL):
         d.raise_hold("OPERATOR_PAUSE")
         if e.code != r.PAUSE:
@@ -70,53 +71,73 @@ def on_command(d: "Desk", e: Event) -> None:
         d.raise_hold("KILL_SWITCH")
         close_all(d)
     elif e.code == r.LOCK:
-        done = e.value > d.now
-        if done:
+        refusal = 0 if e.value > d.now else why.OVER
+        if refusal == 0:
             d.raise_hold("OPERATOR_LOCK", e.value)
             cancel_all(d)
             close_all(d)
     elif e.code == r.PRESENCE:
-        done = e.ref != 0
+        refusal = 0 if e.ref != 0 else why.NOBODY
     elif e.code in (r.MOVE_STOP, r.MOVE_TARGET):
-        done = move(d, e)
+        refusal = move(d, e)
     elif e.code == r.RESUME:
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
         asked = e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1
-        done = d.is_flat() and (d.stated or not asked or "STATE_UNREADABLE" not in d.holds)
-        if done:
+        stated = d.stated or not asked or "STATE_UNREADABLE" not in d.holds
+        refusal = why.NOT_FLAT if not d.is_flat() else 0 if stated else why.NOT_STATED
+        if refusal == 0:
             named = [c for c in BY_RESET if e.value == 0 or e.value >> BITS[c] & 1]
             if any(c in d.holds for c in named) or ("KILL_SWITCH" in named and d.latched):
                 d.raise_hold("OPERATOR_PAUSE")  # nobody trades on by himself (K-05)
             d.stated = d.stated and not asked
             clear(d, BY_RESET, e.value)
     else:
-        done = False
-    d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=r.RECEIPT_DONE if done else r.RECEIPT_REFUSED, value=e.code)
+        refusal = why.NO_SUCH_COMMAND
+    code = r.RECEIPT_REFUSED if refusal else r.RECEIPT_DONE
+    d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=code, value=e.code, number=e.ref, qty=refusal)
 
 
-def move(d: "Desk", e: Event) -> bool:
-    """A stop comes closer and never through the market; a target goes anywhere on its own side of it."""
-    held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0 and not i.closing]
-    if not held or not 0 < e.value <= PRICE_MOST:
-        return False
+def why_no_start(d: "Desk") -> int:
+    if d.version == 0:
+        return why.NO_LIMITS
+    if "SESSION_STOPPED" in d.holds:
+        return why.STOPPED
+    return why.LATCHED if d.latched else 0
+
+
+def move(d: "Desk", e: Event) -> int:
+    """A stop comes closer and never through the market; a target goes anywhere on its own side of it.  0, or why not."""
+    held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0]
+    if not held:
+        return why.NOTHING_HELD
     i = held[0]
+    if i.closing or i.stop is None:
+        return why.LEAVING
+    if not 0 < e.value <= PRICE_MOST:
+        return why.NO_PRICE
     quoted, oldest = i.book_ok and d.limits.bar_mode != 1, d.limits.quote_age_ns_max
     if quoted and (i.quote_ts is None or oldest is None or d.now - i.quote_ts > oldest):
-        return False  # nobody knows on which side of the market it would be
+        return why.MARKET_UNKNOWN  # nobody knows on which side of the market it would be
     out = (i.bid if i.qty > 0 else i.ask) if quoted else i.mark
-    if out is None or i.stop is None:
-        return False
+    if out is None:
+        return why.MARKET_UNKNOWN
     if e.code == r.MOVE_STOP:
-        closer = i.stop < e.value < out if i.qty > 0 else out < e.value < i.stop
-        if closer:
-            i.stop, i.trailed = e.value, True
-        return closer
-    ahead = e.value > out if i.qty > 0 else e.value < out
-    if not ahead or e.value == i.target or any(o.role == ENTRY for o in d.live(i.index)):
-        return False
-    i.target = e.value
-    return True
+        if e.value <= i.stop if i.qty > 0 else e.value >= i.stop:
+            return why.NOT_CLOSER
+        if e.value >= out if i.qty > 0 else e.value <= out:
+            return why.THROUGH_MARKET
+        i.stop, i.trailed = e.value, True
+        return 0
+    if e.value == i.target:
+        return why.NOT_MOVED
+    if e.value <= out if i.qty > 0 else e.value >= out:
+        return why.THROUGH_MARKET
+    if any(o.role == ENTRY for o in d.live(i.index)):
+        return why.ENTRY_WORKS
+    i.before = i.before if i.mover else i.target
+    i.target, i.mover, i.refused = e.value, e.ref, None
+    return 0
 
 
 def cancel_all(d: "Desk") -> None:

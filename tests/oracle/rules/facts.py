@@ -106,7 +106,11 @@ class Instrument:
         self.entry_fill: int | None = None
         self.exit_fill: int | None = None
         self.naked_since: int | None = None
-        self.target_retry = self.exit_retry = 0  # a failed order delays the next of its own role alone
+        self.exit_retry = 0  # a failed order delays the next of its own role alone
+        self.refused: tuple[int, int] | None = None  # quantity and price of the target that the venue refused last,
+        self.refused_times = self.target_retry = 0  # how often in a row, and until when it is not asked for again
+        self.mover = 0  # the command that moved the target and waits for the venue,
+        self.before: int | None = None  # and where the target was before
         self.unpriced = False  # a fill of the round trip in progress came without a price
         self.leaving_since: int | None = None  # the first attempt to leave what is held
         self.stop: int | None = None

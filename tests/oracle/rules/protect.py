@@ -27,7 +27,7 @@ from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
-__all__ = ["BY_REVERSAL", "BY_SIGNAL", "attempt_failed", "close", "converge", "look_after"]
+__all__ = ["BY_REVERSAL", "BY_SIGNAL", "attempt_failed", "close", "converge", "forget_target", "look_after"]
 
 
 def close(i: Instrument, reason: int) -> None:
@@ -63,7 +63,8 @@ def converge(d: "Desk", i: Instrument) -> None:
         i.naked_since = i.leaving_since = None
         i.exit_retry = 0
         if not live:
-            i.closing, i.reason, i.stop, i.target = False, 0, None, None
+            i.closing, i.reason, i.stop = False, 0, None
+            forget_target(i)
         return
     planned = i.stop is not None and i.qty * i.trip_side > 0
     if not i.closing and not planned:
@@ -74,6 +75,12 @@ def converge(d: "Desk", i: Instrument) -> None:
     leg(d, i, STOP_LOSS, STOP, i.stop)  # type: ignore[arg-type]
     if i.target is not None:
         leg(d, i, TARGET, LIMIT, i.target)
+
+
+def forget_target(i: Instrument) -> None:
+    """Nothing is held, or something else."""
+    i.target = i.before = i.refused = None
+    i.mover = i.refused_times = 0
 
 
 def cancel_entries(d: "Desk", i: Instrument) -> None:
@@ -127,9 +134,13 @@ def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
             kept = o
         else:
             d.ask_cancel(o)
+    # no refusal withholds a stop; a target that was refused as it is waits
+    withheld = role == TARGET and i.refused == (abs(i.qty), price) and d.now < i.target_retry
     if kept is None:
-        if role == STOP_LOSS or d.now >= i.target_retry:  # no refusal withholds a stop
+        if not withheld:
             d.submit(i, out, kind, role, abs(i.qty), price)
+    elif withheld:
+        pass
     elif kept.left != abs(i.qty) or kept.price != price:
         d.ask_modify(kept, kept.filled + abs(i.qty), price)
 

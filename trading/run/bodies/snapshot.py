@@ -32,6 +32,7 @@ from trading.core.records import (
     TARGET,
     TRADE_CLOSED,
 )
+from trading.core.states import REFUSALS
 from trading.run.replica import Kernel
 from trading.run.spec import SessionSpec
 
@@ -111,10 +112,7 @@ class Rows:
             kind_name = COMMANDS.get(int(e["code"]), str(e["code"]))
             self.commands.append(row | {"cid": int(e["ref"]), "kind": kind_name, "state": "accepted"})
         elif kind == RECEIPT:
-            for command in reversed(self.commands):
-                if command["cid"] == int(e["ref"]) and command["state"] == "accepted":
-                    command["state"] = "done" if e["code"] == RECEIPT_DONE else "refused"
-                    break
+            self._receipt(e)
         elif kind == SCORE:
             row |= {"side": int(e["side"]), "score_ppm": int(e["score_ppm"]), "conf_ppm": int(e["confidence_ppm"])}
             self.scores[int(e["instrument"])] = row
@@ -122,6 +120,16 @@ class Rows:
             row |= {"t_us": us(e["ts_venue_ns"]), "o": tick(e["open_tick"]), "h": tick(e["high_tick"])}
             row |= {"l": tick(e["low_tick"]), "c": tick(e["close_tick"]), "v": int(e["volume"])}
             self.bars[int(e["instrument"])] = row
+
+    def _receipt(self, e: Any) -> None:
+        """Done or refused; a second receipt says that the venue refused what the kernel had taken."""
+        state = {"state": "done"}
+        if e["code"] != RECEIPT_DONE:
+            state = {"state": "refused", "why": REFUSALS.get(int(e["qty"]), "")}
+        for command in reversed(self.commands):
+            if command["cid"] == int(e["ref"]) and command["state"] in ("accepted", "done"):
+                command.update(state)
+                break
 
 
 def account_value(kernel: Kernel) -> dict[str, Any]:
