@@ -4,6 +4,7 @@ the receipt says why; and a target that the venue refuses is not asked for again
 import pytest
 
 from marketdata.core.records import BUY, NO_TICK, SELL
+from risk.core.holds import BIT
 from tests.kernel.desk import Desk, S, kinds, sent
 from trading.core import records as r
 from trading.core import states as why
@@ -158,6 +159,8 @@ def test_a_receipt_says_why_a_command_was_refused() -> None:
     assert told(desk, r.START) == 0
     assert told(desk, r.LOCK, value=desk.now_ns) == why.OVER
     assert told(desk, 99) == why.NO_SUCH_COMMAND
+    for command in (r.RESUME, r.RESET_HALT):
+        assert told(desk, command, value=1 << BIT["FEED_STALE"]) == why.NONE_NAMED
     nobody = desk.event(r.COMMAND, code=r.PRESENCE, ref=0)
     assert [int(o.qty) for o in sent(nobody, r.RECEIPT)] == [why.NOBODY]
     desk.enter()

@@ -107,7 +107,9 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
         refusal = move_leg(state, params, e)
     elif e.code == RESUME:
-        n = _resume(state, params, e, out, n)
+        mask = _resumed(account, params.limits[0], e.value)
+        refusal = why.NONE_NAMED if mask == 0 else 0
+        n = _resume(state, mask, out, n)
     elif e.code == RESET_HALT:
         refusal = _reset_refusal(state, params, e)
         if refusal == 0:
@@ -130,6 +132,8 @@ def _start_refusal(account: np.record) -> int:
 def _reset_refusal(state: State, params: Params, e: np.record) -> int:
     account = state.account[0]
     mask = _narrowed(RESET_MASK[account.rules], e.value)
+    if mask == 0:
+        return why.NONE_NAMED
     if not is_flat(state):
         return why.NOT_FLAT
     if not _index_is_calm(account, params, mask):
@@ -159,23 +163,29 @@ def _pause(state: State, until_ns: int, out: np.ndarray, n: int) -> int:
 
 
 @inner
-def _resume(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13, MOEX-RISK-05).
-
-    DAILY_LOSS of shares is cleared where it is named; that an admin named it was checked by the service.
+def _resumed(account: np.record, limits: np.record, asked: int) -> int:
+    """The holds that a RESUME clears where they stand.  Shares: the pause alone, the others where they are named
+    (MOEX-RISK-06), so is DAILY_LOSS while open money counts in it; that an admin named it was checked by the service.
     """
+    if account.rules != MOEX:
+        return _narrowed(RESUME_MASK[account.rules], asked)
+    if asked == 0:
+        return 1 << _PAUSE
+    day_loss = asked & 1 << _DAILY_LOSS if limits.day_loss_open == 1 else 0
+    return RESUME_MASK[account.rules] & asked | day_loss
+
+
+@inner
+def _resume(state: State, mask: int, out: np.ndarray, n: int) -> int:
+    """A row's re-basing happens only when that row's hold is cleared (MES-RISK-13, MOEX-RISK-05)."""
     account = state.account[0]
-    mask = _narrowed(RESUME_MASK[account.rules], e.value)
-    if account.rules == MOEX and e.value == 0:
-        mask = 1 << _PAUSE  # the others are cleared by name only (MOEX-RISK-06)
-    if account.holds >> _DRAWDOWN & 1 and mask >> _DRAWDOWN & 1:
+    clearing = account.holds & mask
+    if clearing >> _DRAWDOWN & 1:
         account.peak_micros = account.balance_micros
-    named = account.rules == MOEX and e.value >> _DAILY_LOSS & 1 == 1 and params.limits[0].day_loss_open == 1
-    if named and account.holds >> _DAILY_LOSS & 1:
+    if clearing >> _DAILY_LOSS & 1:
         account.day_base_micros = account.equity_micros  # only a further full limit sets it again, until the roll
         account.open_marks[ON_DAY] = 0
         account.open_since_ns[ON_DAY] = NO_TIME
-        mask |= 1 << _DAILY_LOSS
     return _clear(state, out, n, mask)
 
 

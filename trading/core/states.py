@@ -66,7 +66,8 @@ COMMAND: Table = {
     NOT_MOVED,
     ENTRY_WORKS,
     VENUE_REFUSED,
-) = range(1, 19)
+    NONE_NAMED,
+) = range(1, 20)
 REFUSALS = {
     NO_SUCH_COMMAND: "the kernel knows no such command",
     NO_LIMITS: "no configuration is in force",
@@ -86,6 +87,7 @@ REFUSALS = {
     NOT_MOVED: "it stands there already",
     ENTRY_WORKS: "the entry still works; until it is filled the target follows its average",
     VENUE_REFUSED: "the venue refused it; the target stays where it was",
+    NONE_NAMED: "none of the named holds is one that it clears",
 }
 
 COMMAND_STATES = (REQUESTED, ACCEPTED, DONE, REFUSED, COMMAND_FAILED, UNKNOWN)

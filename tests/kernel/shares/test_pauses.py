@@ -8,6 +8,7 @@ from tests.kernel.desk import Desk, S, decision, standing
 from tests.kernel.test_clock import at
 from tests.kernel.test_limits import USD
 from trading.core import records as r
+from trading.core.states import NONE_NAMED
 
 SHARES = {"rules": MOEX, "day_loss_open": 1}
 PAUSE = BIT["OPERATOR_PAUSE"]
@@ -105,7 +106,8 @@ def test_a_day_that_counts_booked_money_alone_is_not_cleared_moex_risk_06() -> N
     desk = _lost({})
     desk.kernel.params.limits[0].day_loss_open = 0
     desk.kernel.state.account[0].day_net_micros = -20 * USD
-    desk.command(r.RESUME, value=1 << BIT["DAILY_LOSS"])
+    receipt = desk.command(r.RESUME, value=1 << BIT["DAILY_LOSS"])[-1]
+    assert (receipt.code, receipt.qty) == (r.RECEIPT_REFUSED, NONE_NAMED)
     desk.event(r.TIMER)
     assert "DAILY_LOSS" in standing(desk)
 

@@ -81,11 +81,13 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code in (r.MOVE_STOP, r.MOVE_TARGET):
         refusal = move(d, e)
     elif e.code == r.RESUME:
+        refusal = why_none_named(BY_RESUME, e.value)
         clear(d, BY_RESUME, e.value)
     elif e.code == r.RESET_HALT:
         asked = e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1
         stated = d.stated or not asked or "STATE_UNREADABLE" not in d.holds
-        refusal = why.NOT_FLAT if not d.is_flat() else 0 if stated else why.NOT_STATED
+        refusal = why_none_named(BY_RESET, e.value)
+        refusal = refusal or (why.NOT_FLAT if not d.is_flat() else 0 if stated else why.NOT_STATED)
         if refusal == 0:
             named = [c for c in BY_RESET if e.value == 0 or e.value >> BITS[c] & 1]
             if any(c in d.holds for c in named) or ("KILL_SWITCH" in named and d.latched):
@@ -96,6 +98,11 @@ def on_command(d: "Desk", e: Event) -> None:
         refusal = why.NO_SUCH_COMMAND
     code = r.RECEIPT_REFUSED if refusal else r.RECEIPT_DONE
     d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=code, value=e.code, number=e.ref, qty=refusal)
+
+
+def why_none_named(codes: tuple[str, ...], narrowed: int) -> int:
+    named = narrowed == 0 or any(narrowed >> BITS[code] & 1 for code in codes)
+    return 0 if named else why.NONE_NAMED
 
 
 def why_no_start(d: "Desk") -> int:
