@@ -101,7 +101,7 @@ FIELDS = (
     _row("messages_1s_max", COUNT, 3, 10_000, "messages to the venue in a second (P-17)"),
     _row("messages_60s_max", COUNT, 3, 100_000, "messages to the venue in 60 seconds (P-17)"),
     _row("messages_reserved", COUNT, 0, 100_000, "of these, kept for cancels and flatten (P-17, N3)"),
-    _row("orders_open_max", COUNT, 3, 200, "orders that may work at once; an entry needs three (P-20)"),
+    _row("orders_open_max", COUNT, 3, 200, "orders that may work at once; an entry needs three, one of two children four (P-20)"),
     _row("score_ppm_min", SHARE, 0, PPM, "weakest score that asks for a side"),
     _row("confidence_ppm_min", SHARE, 0, PPM, "least confidence (MES-RISK-20, check 9)"),
     _row("qty_entry", COUNT, 1, QTY_MAX, "size of an entry, contracts or lots"),

@@ -11,7 +11,8 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.query import QuerySet
 
 from risk.core.gate import code_name
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, RESET_MASK, hold_of
+from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, RESET_MASK, RESUME_MASK, hold_of
+from risk.core.records import MOEX
 from trading.core import orders as life
 from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
@@ -346,6 +347,12 @@ def halt_bits(rules: int) -> dict[str, int]:
     """Halts of a rulebook that a person may lift by name → bit; the kill is not one: `unlock` lifts it."""
     mask = int(RESET_MASK[rules])
     return {hold.code: hold.bit for hold in HOLDS[rules] if mask >> hold.bit & 1 and hold.code != "KILL_SWITCH"}
+
+
+def named_bits(rules: int) -> dict[str, int]:
+    """Holds of shares that a person clears by their name alone (MOEX-RISK-06) → bit; the pause, too, goes by `resume`."""
+    mask = int(RESUME_MASK[MOEX]) if rules == MOEX else 0
+    return {hold.code: hold.bit for hold in HOLDS[rules] if mask >> hold.bit & 1 and hold.code != "OPERATOR_PAUSE"}
 
 
 def strip_values(session_id: int) -> dict[str, Any]:

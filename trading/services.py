@@ -5,7 +5,6 @@ flat.  The mode is chosen here, once, and nowhere in `core/`.  Commands, kill an
 """
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -47,7 +46,7 @@ from trading.run.spec import (
     save_spec,
 )
 from trading.run.versions import note_name
-from trading.selectors import halt_bits, positions
+from trading.selectors import positions
 
 __all__ = [
     "CommandRefused",
@@ -59,7 +58,6 @@ __all__ = [
     "kill",
     "pause",
     "plan_session",
-    "reset_halt",
     "resume",
     "send_command",
     "session_folder",
@@ -210,23 +208,6 @@ def resume(session_id: int, by: str, reason: str) -> Command:
     if not reason.strip():
         raise CommandRefused("NO_REASON", "resume needs a reason")
     return send_command(session_id, "resume", by, reason)
-
-
-def reset_halt(session_id: int, codes: Sequence[str], by: str, reason: str) -> Command:
-    """Lift the named halts; the session is paused first and its kernel refuses while it is not flat (MES-RISK-13).
-
-    Raises CommandRefused: a short reason, a code that is no halt of its rulebook, the kill, which `unlock` lifts.
-    """
-    if len(reason.strip()) < REASON_MIN:
-        raise CommandRefused("NO_REASON", f"a reset needs a reason of {REASON_MIN} characters or more")
-    session = Session.objects.get(id=session_id)
-    halts = halt_bits(session.rules)
-    wrong = [code for code in codes if code not in halts]
-    if wrong or not codes:
-        what = f"{', '.join(wrong)} cannot be lifted by name" if wrong else "nothing was named"
-        raise CommandRefused("UNKNOWN_HOLD", f"{what}; halts of this rulebook: {', '.join(halts)}")
-    pause_first(session_id, by, reason)
-    return send_command(session_id, "reset_halt", by, reason, argument=sum(1 << halts[code] for code in set(codes)))
 
 
 def pause_first(session_id: int, by: str, reason: str) -> None:

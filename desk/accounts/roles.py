@@ -13,7 +13,8 @@ RIGHTS = {
     "reduce": "Pause, cancel, flatten, stop and kill",
     "start": "Start paper sessions",
     "resume": "Resume after a pause, with step-up",
-    "reset": "Lift halts by name, with step-up",
+    "reset": "Lift holds by name, with step-up",
+    "day_loss": "Clear a day's loss of shares, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
     "import": "Import history into the store",
@@ -32,9 +33,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
     OPERATOR: (
-        "reduces, starts paper sessions, resumes, lifts halts, writes drafts, tightens, imports history, runs backtests"
+        "reduces, starts paper sessions, resumes, lifts holds, writes drafts, tightens, imports history, runs backtests"
     ),
-    ADMIN: "may do all: also loosen, unlock after a kill, delete data, and give roles",
+    ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, and give roles",
 }
 
 Person = AbstractBaseUser | AnonymousUser

@@ -68,6 +68,12 @@ class LockForm(forms.Form):
         return int(at.timestamp()) * NANOS
 
 
+class PauseForm(LockForm):
+    """The end of a pause; it reduces as well."""
+
+    until = forms.CharField(max_length=TEXT, widget=WHEN, label=_("Paused until, UTC of the session's clock"))
+
+
 class NewsForm(forms.Form):
     """One window of the event list, as a person writes it."""
 

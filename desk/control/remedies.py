@@ -1,7 +1,8 @@
-"""/sessions/N/state|transfer|abandon|lock/: what only a person can do for an account, each on a page of its own.
+"""/sessions/N/state|transfer|abandon|lock|pause/: what only a person can do for an account, each on a page of its own.
 
 Stating figures, moving money and giving a session up ask for the reason and the password, within 60 seconds of reading
-what they do.  Locking oneself out reduces, so it asks for nothing but the hour.  `trading.accounts.remedies` decides.
+what they do.  Locking oneself out and pausing reduce, so they ask for nothing but the hour.  `trading.accounts.remedies`
+decides.
 """
 
 from collections.abc import Callable
@@ -22,9 +23,10 @@ from django.views.decorators.http import require_http_methods
 from desk.accounts import stepup
 from desk.accounts.forms import StepUpForm, filled
 from desk.accounts.roles import may
-from desk.control.forms import LockForm, StateForm, TransferForm
+from desk.control.forms import LockForm, PauseForm, StateForm, TransferForm
 from desk.dashboard.rights import require
 from marketdata.core.units import NANOS
+from risk.core.records import MOEX
 from trading import selectors, services
 from trading.accounts import remedies
 from trading.accounts.past import money_words
@@ -103,6 +105,20 @@ def _lock(session: Session, data: dict[str, Any], by: str, reason: str) -> str:
     return words.format(until=f"{until:%Y-%m-%d %H:%M:%S}", state=command.state)
 
 
+def _cannot_pause(session: Session) -> str:
+    if session.rules != MOEX:
+        return _("Only a pause of shares has an end: of futures somebody resumes.")
+    over = session.status in (states.CREATED, *states.SESSION_OVER)
+    return _("Only a session that was started and is not over can be paused.") if over or not _now(session) else ""
+
+
+def _pause(session: Session, data: dict[str, Any], by: str, reason: str) -> str:
+    command = _sent(remedies.pause_until(session.id, data["until"], by, reason))
+    until = datetime.fromtimestamp(data["until"] // NANOS, UTC)
+    words = _("Paused until {until} UTC of the session's clock: {state}. A pause without an end stays one.")
+    return words.format(until=f"{until:%Y-%m-%d %H:%M:%S}", state=command.state)
+
+
 def _now(session: Session) -> datetime | None:
     """The session's clock, on a tape its start; None before it was stamped."""
     try:
@@ -160,6 +176,18 @@ DEEDS = {
         LockForm,
         _cannot_lock,
         _lock,
+    ),
+    "pause": Deed(
+        "reduce",
+        lazy("Pause until"),
+        lazy(
+            "Until that hour nothing is entered; what is held keeps its stop and its target. It ends by itself, or when"
+            " somebody resumes. Under a pause without an end, or with a later one, that one stays."
+        ),
+        lazy("Pause entries"),
+        PauseForm,
+        _cannot_pause,
+        _pause,
     ),
 }
 

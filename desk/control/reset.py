@@ -1,8 +1,9 @@
-"""/sessions/N/reset/: lifts halts of a session by name (MES-RISK-13, MOEX-SEC-04).  A page of its own: it raises risk.
+"""/sessions/N/reset/: lifts holds of a session by name (MES-RISK-13, MOEX-RISK-06, MOEX-SEC-04).  A page of its own: it
+raises risk.
 
 It says what stands and what lifting each of them does; the press must follow within 60 seconds, with a reason and the
-password.  The session is paused first, its kernel refuses while it is not flat, and nothing trades again until somebody
-resumes it.  The kill is not lifted here.
+password.  The session is paused first, its kernel refuses to lift a halt while it is not flat, and nothing trades again
+until somebody resumes it.  An admin alone lifts a day's loss of shares.  The kill is not lifted here.
 """
 
 from typing import Any
@@ -23,15 +24,21 @@ from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.dashboard.rights import require
 from trading import selectors, services
+from trading.accounts import remedies
 from trading.core import states
 from trading.models import Session
 
-# What lifting does beside lifting; a halt that is not named here only goes.
+# What lifting does beside lifting; a hold that is not named here only goes.
 EFFECTS_OF = {
     "EQUITY_KILL": gettext_lazy("The reference becomes the present equity: the total limit counts anew from there."),
     "STATE_UNREADABLE": gettext_lazy(
         "It is refused until a person has stated the figures, on the session's page or by manage.py sessions state."
     ),
+    "DAILY_LOSS": gettext_lazy(
+        "The day's loss counts from the present equity: entries may lose the whole limit once more today."
+    ),
+    "RECON_MISMATCH": gettext_lazy("It comes back with the next reconciliation while broker and desk still differ."),
+    "RISK_ERROR": gettext_lazy("Sizes are whole again, and large entries are cut in two."),
 }
 
 
@@ -39,15 +46,15 @@ EFFECTS_OF = {
 @sensitive_post_parameters()
 @require_http_methods(["GET", "POST"])
 def reset(request: HttpRequest, session_id: int) -> HttpResponse:
-    """Show the halts that stand and what lifting them does; on POST lift those that are ticked."""
+    """Show the holds that stand and what lifting them does; on POST lift those that are ticked."""
     if request.method == "POST":
         require(request, "reset")
     session = Session.objects.filter(id=session_id).first()
     if session is None:
         raise Http404("no such session")
-    halts = _halts(session)
+    halts = _halts(session, may(request.user, "day_loss"))
     if not halts:
-        messages.info(request, _("No halt stands in this session that could be lifted by name."))
+        messages.info(request, _("No hold stands in this session that you could lift by name."))
         return redirect("session", session_id=session_id)
     about = f"reset {session_id} {','.join(str(halt['seq']) for halt in halts)}"  # another halt is another deed
     form = StepUpForm(filled(request), fresh=stepup.is_fresh(request))
@@ -55,7 +62,8 @@ def reset(request: HttpRequest, session_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             reason = stepup.require(request, about, form.given())
-            command = services.reset_halt(session_id, ticked, request.user.get_username(), reason)
+            admin = may(request.user, "day_loss")
+            commands = remedies.lift(session_id, ticked, request.user.get_username(), reason, day_loss=admin)
         except stepup.StepUpRefused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         except services.CommandRefused as refusal:
@@ -63,22 +71,25 @@ def reset(request: HttpRequest, session_id: int) -> HttpResponse:
         else:
             name, detail = request.user.get_username(), {"session": session.key, "halts": ticked, "reason": reason}
             audit.append(category="control", action="halts_reset", actor=name, detail=detail)
-            if command.state == states.COMMAND_FAILED:
-                messages.error(request, _("Not lifted: {why}").format(why=command.detail))
+            failed = [command.detail for command in commands if command.state == states.COMMAND_FAILED]
+            if failed:
+                messages.error(request, _("Not lifted: {why}").format(why=failed[0]))
                 return redirect("session", session_id=session_id)
             words = _("Asked to lift {names}: {state}. The session stays paused until somebody resumes it.")
-            messages.success(request, words.format(names=", ".join(ticked), state=command.state))
+            messages.success(request, words.format(names=", ".join(ticked), state=commands[0].state))
             return redirect("session", session_id=session_id)
     return _page(request, session, halts, ticked, about, form)
 
 
-def _halts(session: Session) -> list[dict[str, Any]]:
-    """Standing halts that can be lifted by name, with what lifting does; none once a session is over."""
+def _halts(session: Session, day_loss: bool) -> list[dict[str, Any]]:
+    """Standing holds that can be lifted by name, with what lifting does; none once a session is over."""
     if session.status in states.SESSION_OVER:
         return []
-    bits = selectors.halt_bits(session.rules)
-    standing = selectors.standing_holds(session.id)
-    return [hold | {"effect_of": EFFECTS_OF.get(hold["code"], "")} for hold in standing if hold["code"] in bits]
+    known = {*selectors.halt_bits(session.rules), *selectors.named_bits(session.rules)}
+    if day_loss and remedies.clears_day(session):
+        known.add(remedies.DAY_LOSS)
+    standing = [hold for hold in selectors.standing_holds(session.id) if hold["code"] in known]
+    return [hold | {"effect_of": EFFECTS_OF.get(hold["code"], "")} for hold in standing]
 
 
 def _page(

@@ -13,6 +13,7 @@ urlpatterns = [
     path("sessions/<int:session_id>/transfer/", remedies.page, {"name": "transfer"}, name="session-transfer"),
     path("sessions/<int:session_id>/abandon/", remedies.page, {"name": "abandon"}, name="session-abandon"),
     path("sessions/<int:session_id>/lock/", remedies.page, {"name": "lock"}, name="session-lock"),
+    path("sessions/<int:session_id>/pause/", remedies.page, {"name": "pause"}, name="session-pause"),
     path("news/", news.page, name="news"),
     path("news/<int:window_id>/remove/", news.remove, name="news-remove"),
 ]

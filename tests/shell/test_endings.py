@@ -10,6 +10,7 @@ from django.utils import timezone
 from risk.core.holds import BIT
 from tests.shell.frames import make_session, ring
 from trading import services
+from trading.accounts import remedies
 from trading.core import records as kinds
 from trading.core import states
 from trading.leases import want_loops
@@ -49,7 +50,7 @@ def test_a_reset_names_its_halts_and_pauses_first_mes_risk_13(redis_server, redi
         (["KILL_SWITCH"], "looked at it"),
     ):
         with pytest.raises(services.CommandRefused):
-            services.reset_halt(session.id, codes, "alice", reason)
+            remedies.lift(session.id, codes, "alice", reason)
     assert inbox.length() == 0
     call_command(
         "sessions", "reset", str(session.id), "--hold", "NAKED_POSITION", "--hold", "EQUITY_KILL",
@@ -143,5 +144,5 @@ def test_nothing_is_lifted_without_a_pause_before_it():
     """MES-RISK-13: with Redis away the pause does not arrive; a reset that came through alone would let it trade."""
     session = make_session()
     with pytest.raises(services.CommandRefused, match="could not be paused first"):
-        services.reset_halt(session.id, ["NAKED_POSITION"], "alice", "looked at the broker")
+        remedies.lift(session.id, ["NAKED_POSITION"], "alice", "looked at the broker")
     assert [command.kind for command in Command.objects.all()] == ["pause"]

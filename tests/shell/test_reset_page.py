@@ -114,7 +114,7 @@ def test_a_viewer_sees_and_may_not(client: Client, halted: tuple[Session, Stream
     path = f"/sessions/{session.id}/reset/"
     victor = signed_in(client, "victor", VIEWER)
     page = victor.get(path).content.decode()
-    assert "Only an operator or an admin lifts halts" in page and '<button class="primary"' not in page
+    assert "Only an operator or an admin lifts holds" in page and '<button class="primary"' not in page
     answer = victor.post(path, {"hold": ["NAKED_POSITION"], "reason": REASON, "password": PASSWORD})
     assert answer.status_code == 403 and sent(inbox) == []
 

@@ -1,11 +1,12 @@
-"""What only a person can do for an account: state figures that nobody could read, book money, give a session up, lock
-themselves out.
+"""What only a person can do for an account: lift holds by name, state figures that nobody could read, book money, give a
+session up, lock themselves out or pause for a while.
 
-All but the lock need a reason and leave an audit row; none of it lets anything trade by itself.  The rights
+All but the lock and the pause need a reason and leave an audit row; none of it lets anything trade by itself.  The rights
 were checked by the caller.  Called by `manage.py sessions`.
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT
+from risk.core.records import MES, MOEX
 from trading.configs import tell_audit
 from trading.control import CommandRefused, advance_session, put_events, send_command, session_folder, var
 from trading.core import states
@@ -27,9 +29,10 @@ from trading.run.journal.recovery import account_event
 from trading.run.latch import read_latch
 from trading.run.spec import SessionSpec, load_spec, statement
 from trading.run.streams import StreamAway, StreamFull
-from trading.selectors import live_symbols, positions, standing_holds
+from trading.selectors import halt_bits, live_symbols, named_bits, positions, standing_holds
 from trading.services import REASON_MIN, pause_first, tell_guard
 
+DAY_LOSS = "DAILY_LOSS"
 LOCK_DAYS_MAX = 366
 LOCK_NS_MAX = LOCK_DAYS_MAX * 86_400 * NANOS
 
@@ -66,6 +69,37 @@ def state_figures(session_id: int, figures: dict[str, int], by: str, reason: str
     return send_command(session_id, "reset_halt", by, reason, argument=1 << BIT["STATE_UNREADABLE"])
 
 
+def lift(
+    session_id: int, codes: Sequence[str], by: str, reason: str, *, day_loss: bool = False
+) -> list[Command]:
+    """Lift the named holds; the session is paused first, and nothing trades until somebody resumes it.
+
+    Halts go by a reset, which the kernel refuses while the account is not flat (MES-RISK-13), the others of shares by a
+    resume with their names (MOEX-RISK-06).  `day_loss`: the caller checked that an admin asks, so that the day's loss of
+    shares is one of them.  Raises CommandRefused: a short reason, a code that nobody lifts by name; then nothing is sent.
+    """
+    _reason(reason, "lifting a hold")
+    session = Session.objects.get(id=session_id)
+    halts, named = halt_bits(session.rules), named_bits(session.rules)
+    if day_loss and clears_day(session):
+        named |= {DAY_LOSS: BIT[DAY_LOSS]}
+    wrong = [code for code in codes if code not in halts | named]
+    if wrong or not codes:
+        what = f"{', '.join(wrong)} cannot be lifted by name" if wrong else "nothing was named"
+        raise CommandRefused("UNKNOWN_HOLD", f"{what}; holds that can: {', '.join(halts | named)}")
+    pause_first(session_id, by, reason)
+    sent = []
+    for kind, bits in (("resume", named), ("reset_halt", halts)):
+        if mask := sum(1 << bits[code] for code in set(codes) if code in bits):
+            sent.append(send_command(session_id, kind, by, reason, argument=mask))
+    return sent
+
+
+def clears_day(session: Session) -> bool:
+    """Whether an admin may clear DAILY_LOSS of this session: shares whose day counts open money (MOEX-RISK-05)."""
+    return session.rules == MOEX and session.spec.get("limits", {}).get("day_loss_open") == 1
+
+
 def transfer(session_id: int, amount_micros: int, by: str, reason: str) -> None:
     """Money that a person books in or out of the account of a running session (MES-RISK-01): no part of the day's net.
 
@@ -91,14 +125,31 @@ def lock_out(session_id: int, until_ns: int, by: str, reason: str = "", key: uui
     It reduces, so it asks for nothing and no database.  Nothing shortens it: under a later end that stands already the
     kernel keeps that one.  The next session of the account keeps its hour.  Raises CommandRefused.
     """
+    _ends(session_id, until_ns, "a lock")
+    return send_command(session_id, "lock", by, reason, key, argument=until_ns)
+
+
+def pause_until(session_id: int, until_ns: int, by: str, reason: str = "", key: uuid.UUID | None = None) -> Command:
+    """No entries before `until_ns` of the session's own clock, or until somebody resumes (MOEX-RISK-06, shares alone).
+
+    It reduces: neither a reason nor the database is needed.  Under a pause without an end, or with a later one, the
+    kernel keeps that one.  Raises CommandRefused.
+    """
+    _ends(session_id, until_ns, "a pause")
+    if load_spec(session_folder(session_id)).limits.get("rules", MES) != MOEX:
+        raise CommandRefused("RULES", "only a pause of shares has an end: of futures somebody resumes")
+    return send_command(session_id, "pause", by, reason, key, argument=until_ns)
+
+
+def _ends(session_id: int, until_ns: int, what: str) -> None:
+    """Raises CommandRefused, unless that is ahead of the session's clock and within a year."""
     try:
         now_ns = load_clock(session_folder(session_id)).now()
     except ClockMissing:
         raise CommandRefused("NOT_STARTED", f"session {session_id} has no clock yet: it holds nothing") from None
     if not now_ns < until_ns <= now_ns + LOCK_NS_MAX:
         here = datetime.fromtimestamp(now_ns // NANOS, UTC).isoformat()
-        raise CommandRefused("UNTIL", f"a lock ends after the session's clock, {here}, and within {LOCK_DAYS_MAX} days")
-    return send_command(session_id, "lock", by, reason, key, argument=until_ns)
+        raise CommandRefused("UNTIL", f"{what} ends after the session's clock, {here}, and within {LOCK_DAYS_MAX} days")
 
 
 def abandon(session_id: int, by: str, reason: str) -> Session:

@@ -2,6 +2,9 @@
 import { by, dress, keep, make, put } from "../dom.js";
 import { known, span, time, words } from "../format.js";
 
+// Of shares: Resume clears the pause alone (MOEX-RISK-06).
+const BY_NAME = new Set(["STATE_LOST", "FLATTEN_RESIDUAL", "RECON_MISMATCH", "RISK_ERROR_REPEAT", "BROKER_AUTH", "RISK_ERROR"]);
+
 export function holds(store, texts) {
   const body = by("holds").querySelector(".body");
   const list = make("div");
@@ -30,6 +33,15 @@ export function holds(store, texts) {
   return { keys: ["holds", "*"], update, tick: update };
 }
 
+/** The pause and what Resume clears with it (futures), the kill, and what is lifted by its name on a page of its own. */
+function byAPerson(hold, now) {
+  if (hold.code === "SESSION_STOPPED") return "The session has been stopped.";
+  if (hold.code === "KILL_SWITCH") return "A person clears it: manage.py unlock.";
+  if (hold.label === "HALTED" || BY_NAME.has(hold.code)) return "A person lifts it by name, on the session's page.";
+  if (known(hold.until_us) && now !== null) return `Ends in ${span(hold.until_us - now)}, or a person clears it: Resume.`;
+  return "A person clears it: Resume.";
+}
+
 function clearing(hold, store) {
   const now = store.sessionNow();
   const value = known(hold.value) && known(hold.limit) && hold.limit !== 0 ? ` (${hold.value} of ${hold.limit})` : "";
@@ -43,7 +55,7 @@ function clearing(hold, store) {
     case "MODEL_RELOAD":
       return "Clears when the model is loaded again.";
     case "OPERATOR":
-      return hold.label === "HALTED" ? "A person clears it: manage.py unlock." : hold.code === "SESSION_STOPPED" ? "The session has been stopped." : "A person clears it: Resume.";
+      return byAPerson(hold, now);
     default:
       return words(hold.clearing);
   }

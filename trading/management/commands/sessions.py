@@ -18,6 +18,7 @@ from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.accounts import remedies
 from trading.models import Account, Session
+from trading.models import Command as GivenCommand
 from trading.preflight import checks
 from trading.reports import daily
 from trading.run.journal.closing import ClosingUnknown, remember_closing
@@ -75,14 +76,16 @@ class Command(BaseCommand):
             verb.add_argument("--json", action="store_true")
         reset = verbs.choices["reset"]
         reset.add_argument(
-            "--hold", action="append", default=[], metavar="CODE", help="halt to lift, as the page names it"
+            "--hold", action="append", default=[], metavar="CODE", help="hold to lift, as the page names it"
         )
         for name, text in FIGURES.items():
             verbs.choices["state"].add_argument(
                 f"--{name}", type=_micros, required=True, metavar="MONEY", help=f"{text}, in the account's currency"
             )
-        verbs.choices["lock"].add_argument(
-            "--until", type=_moment_ns, required=True, metavar="TIME", help="with its offset: 2026-03-04T18:00:00+03:00"
+        offset = "with its offset: 2026-03-04T18:00:00+03:00"
+        verbs.choices["lock"].add_argument("--until", type=_moment_ns, required=True, metavar="TIME", help=offset)
+        verbs.choices["pause"].add_argument(
+            "--until", type=_moment_ns, metavar="TIME", help=f"of shares: when it ends, {offset}"
         )
         verbs.choices["transfer"].add_argument("--amount", type=_micros, required=True, metavar="MONEY", help="signed")
 
@@ -124,16 +127,19 @@ class Command(BaseCommand):
             remedies.transfer(target[0], options["amount"], *target[1:])
             return {"session": target[0], "amount_micros": options["amount"], "state": "sent"}
         if verb == "reset":
-            command = services.reset_halt(target[0], options["hold"], *target[1:])
-        elif verb == "lock":
+            lifted = remedies.lift(target[0], options["hold"], *target[1:], day_loss=True)  # this shell is the admin's
+            return [_said(command) for command in lifted] if len(lifted) > 1 else _said(lifted[0])
+        if verb == "lock":
             command = remedies.lock_out(target[0], options["until"], *target[1:])
+        elif verb == "pause" and options["until"] is not None:
+            command = remedies.pause_until(target[0], options["until"], *target[1:])
         elif verb == "state":
             names = [name.replace("-", "_") for name in FIGURES]
             stated = {f"{name}_micros": options[name] for name in names}
             command = remedies.state_figures(target[0], stated, *target[1:])
         else:
             command = services.send_command(target[0], verb, *target[1:])
-        return {"command": str(command.key), "kind": command.kind, "state": command.state, "detail": command.detail}
+        return _said(command)
 
     def _new(self, options: dict[str, Any]) -> Any:
         version = configs.version_for(options["config"], by=options["by"])
@@ -184,6 +190,10 @@ class Command(BaseCommand):
         if session is None:
             raise CommandError(f"no session has the number {options['session']}")
         return selectors.session_row(checks.start_made(session, _evidence(), options["by"]).id)
+
+
+def _said(command: GivenCommand) -> dict[str, Any]:
+    return {"command": str(command.key), "kind": command.kind, "state": command.state, "detail": command.detail}
 
 
 def _micros(text: str) -> int:

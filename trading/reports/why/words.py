@@ -276,7 +276,9 @@ PHRASES: dict[str, Phrase] = {  # the rule's function → what it saw
     "bucket": lambda form, about: (
         _("slices in the bucket %(n)s, asked %(m)s") % {"n": form["bucket_tokens"], "m": form["slices"]}
     ),
-    "open_orders": lambda form, about: _("open orders %(n)s; an entry needs three") % {"n": form["orders_open"]},
+    "open_orders": lambda form, about: (
+        _("open orders %(n)s; this entry needs %(m)s") % {"n": form["orders_open"], "m": 2 + form["slices"]}
+    ),
 }
 
 
