@@ -63,6 +63,7 @@ def _session(row: Session) -> dict[str, Any]:
         "symbols": [item["symbol"] for item in spec.get("instruments", [])],
         "feed": spec.get("feed", {}).get("name", ""),
         "scorer": spec.get("scorer", {}).get("name", ""),
+        "rules": row.rules,
         "balance_micros": row.balance_micros,
         "reason": row.reason,
         "created_by": row.created_by,
@@ -350,7 +351,7 @@ def halt_bits(rules: int) -> dict[str, int]:
 
 
 def named_bits(rules: int) -> dict[str, int]:
-    """Holds of shares that a person clears by their name alone (MOEX-RISK-06) → bit; the pause, too, goes by `resume`."""
+    """Holds of shares that a person clears by name alone (MOEX-RISK-06) → bit; `resume` takes the pause, too."""
     mask = int(RESUME_MASK[MOEX]) if rules == MOEX else 0
     return {hold.code: hold.bit for hold in HOLDS[rules] if mask >> hold.bit & 1 and hold.code != "OPERATOR_PAUSE"}
 

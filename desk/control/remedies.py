@@ -1,7 +1,7 @@
-"""/sessions/N/state|transfer|abandon|lock|pause/: what only a person can do for an account, each on a page of its own.
+"""/sessions/N/state|transfer|abandon|lock|pause/: what only a person can do for an account, each on its own page.
 
 Stating figures, moving money and giving a session up ask for the reason and the password, within 60 seconds of reading
-what they do.  Locking oneself out and pausing reduce, so they ask for nothing but the hour.  `trading.accounts.remedies`
+what they do.  Locking oneself out and pausing reduce: they ask for nothing but the hour.  `trading.accounts.remedies`
 decides.
 """
 

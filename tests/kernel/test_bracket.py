@@ -214,7 +214,9 @@ def test_a_refused_target_waits_twice_as_long_each_time() -> None:
     refused(desk)
     assert asked_again(desk, 140) == [1, 3, 7, 15, 31, 63, 95, 127]
     assert move(desk, r.MOVE_TARGET, 20_030)
-    assert [int(o.price_tick) for o in desk.sent if o.kind == r.SUBMIT] == [20_030], "another price is asked for at once"
+    assert [int(o.price_tick) for o in desk.sent if o.kind == r.SUBMIT] == [20_030], (
+        "another price is asked for at once"
+    )
     assert [int(o.qty) for o in sent(refused(desk), r.RECEIPT)] == [why.VENUE_REFUSED]
     assert int(desk.position().target_tick) == 20_017, "it belongs where it was"
     desk.ack(int(desk.live(r.TARGET)[0].number))

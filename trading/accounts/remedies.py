@@ -1,8 +1,8 @@
-"""What only a person can do for an account: lift holds by name, state figures that nobody could read, book money, give a
-session up, lock themselves out or pause for a while.
+"""What only a person can do for an account: lift holds by name, state figures that nobody could read, book money, give
+a session up, lock themselves out or pause for a while.
 
-All but the lock and the pause need a reason and leave an audit row; none of it lets anything trade by itself.  The rights
-were checked by the caller.  Called by `manage.py sessions`.
+All but the lock and the pause need a reason and leave an audit row; none of it lets anything trade by itself.  The
+rights were checked by the caller.  Called by pages and `manage.py sessions`.
 """
 
 import uuid
@@ -69,14 +69,12 @@ def state_figures(session_id: int, figures: dict[str, int], by: str, reason: str
     return send_command(session_id, "reset_halt", by, reason, argument=1 << BIT["STATE_UNREADABLE"])
 
 
-def lift(
-    session_id: int, codes: Sequence[str], by: str, reason: str, *, day_loss: bool = False
-) -> list[Command]:
+def lift(session_id: int, codes: Sequence[str], by: str, reason: str, *, day_loss: bool = False) -> list[Command]:
     """Lift the named holds; the session is paused first, and nothing trades until somebody resumes it.
 
-    Halts go by a reset, which the kernel refuses while the account is not flat (MES-RISK-13), the others of shares by a
-    resume with their names (MOEX-RISK-06).  `day_loss`: the caller checked that an admin asks, so that the day's loss of
-    shares is one of them.  Raises CommandRefused: a short reason, a code that nobody lifts by name; then nothing is sent.
+    Halts go by a reset, which the kernel refuses while the account is not flat (MES-RISK-13), the others of shares by
+    a resume with their names (MOEX-RISK-06).  `day_loss`: the caller checked that an admin asks, so that the day's loss
+    of shares is one of them.  Raises CommandRefused, and nothing is sent: a short reason, a code that nobody lifts so.
     """
     _reason(reason, "lifting a hold")
     session = Session.objects.get(id=session_id)

@@ -1,8 +1,8 @@
 """What a person or the shell asks: commands and configuration.  Reductions always work; loosening waits for flat.
 
-Each command leaves one RECEIPT, which says why it was refused; a target that the venue then does not take leaves another.
-The right to give a command was checked by the service that put it into the inbox; the kernel checks only what the state
-must be.
+Each command leaves one RECEIPT, which says why it was refused; a target that the venue then does not take leaves
+another.  The right to give a command was checked by the service that put it into the inbox; the kernel checks only what
+the state must be.
 """
 
 import numpy as np

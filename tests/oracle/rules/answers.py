@@ -97,10 +97,9 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
         o.request = QUERYING
     if o.role == EXIT and o.status not in OPEN:
         attempt_failed(d, i, o)
-    if e.kind == r.REJECT and o.status not in OPEN:
-        if o.role == STOP_LOSS and i.qty != 0:  # a refused stop means out at once (MES-LIVE-08)
-            close(i, BY_STOP)
-            i.exit_retry = 0
+    if e.kind == r.REJECT and o.status not in OPEN and o.role == STOP_LOSS and i.qty != 0:
+        close(i, BY_STOP)  # a refused stop means out at once (MES-LIVE-08)
+        i.exit_retry = 0
 
 
 def target_refused(d: "Desk", i: Instrument, o: Order, asked: int, qty: int, price: int | None) -> None:

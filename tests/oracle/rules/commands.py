@@ -114,7 +114,7 @@ def why_no_start(d: "Desk") -> int:
 
 
 def move(d: "Desk", e: Event) -> int:
-    """A stop comes closer and never through the market; a target goes anywhere on its own side of it.  0, or why not."""
+    """A stop comes closer and never through the market; a target goes anywhere on its side of it.  0, or why not."""
     held = [i for i in d.instruments if i.index == e.instrument and i.qty != 0]
     if not held:
         return why.NOTHING_HELD
