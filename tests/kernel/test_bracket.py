@@ -152,7 +152,7 @@ def test_a_receipt_says_why_a_move_was_refused_ui_15() -> None:
 
 def test_a_receipt_says_why_a_command_was_refused() -> None:
     def told(desk: Desk, code: int, **fields: int) -> int:
-        return int(desk.command(code, **fields)[-1].qty)
+        return int(sent(desk.command(code, **fields), r.RECEIPT)[0].qty)
 
     assert told(Desk(ready=False), r.START) == why.NO_LIMITS
     desk = Desk()
