@@ -18,7 +18,7 @@ from trading.core import ledger
 from trading.core import orders as life
 from trading.core.bracket import forget_target, target_refused, target_works
 from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
-from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, pace_exit
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, left, pace_exit
 from trading.core.records import (
     ACK,
     CANCELLED,
@@ -44,6 +44,7 @@ from trading.core.records import (
     State,
 )
 from trading.core.watch.limits import note_loss
+from trading.core.watch.routes import routed
 from trading.core.watch.shares import by_formula, on_entry_fill
 
 _MISMATCH = BIT["MISMATCH"]
@@ -165,6 +166,8 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
     n = _book(state, params, e, priced, out, n)
     if slot >= 0 and state.orders[slot].role == ENTRY:
         _plan_bracket(state, params, e)
+    elif slot >= 0 and routed(params.limits[0]):
+        n = left(state, out, n, e.instrument)
     if not priced and state.positions[e.instrument].qty != 0:  # no stop can be measured from it: out
         close(state.positions[e.instrument], BY_EXCESS)
     return n

@@ -59,6 +59,18 @@ def cancel_entries(state: State, out: np.ndarray, n: int, instrument: int) -> in
 
 
 @inner
+def left(state: State, out: np.ndarray, n: int, instrument: int) -> int:
+    """An exit of routed shares filled: it takes back what is left of the entry, held or resting (MOEX-ROUTE-04).
+
+    What of it still fills after the position has gone leaves at once.
+    """
+    p = state.positions[instrument]
+    if p.qty == 0:
+        close(p, p.close_reason)
+    return cancel_entries(state, out, n, instrument)
+
+
+@inner
 def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """Bring the orders of one instrument towards what its position needs.  Returns the new output count."""
     position = state.positions[instrument]

@@ -8,6 +8,7 @@ from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import records as r
+from trading.run.context import LOOPS
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "cooldown_entry_ns": 0, "cooldown_exit_ns": 0, "duplicate_ns": 0}
 
@@ -150,6 +151,15 @@ def test_each_error_halves_and_the_third_needs_a_person_moex_risk_05() -> None:
     for _ in range(2):
         desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, value=1)
     assert standing(desk) == {"RISK_ERROR", "RISK_ERROR_REPEAT"}
+
+
+@pytest.mark.parametrize(("loop", "held"), [("risk", True), ("execution", True), ("inference", False), ("feed", False)])
+def test_only_the_way_from_decision_to_venue_halves_by_its_errors_moex_risk_05(loop: str, held: bool) -> None:
+    desk = two(errors_60s_max=3)
+    desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, code=LOOPS.index(loop) + 1, value=1)
+    assert standing(desk) == ({"RISK_ERROR"} if held else set())
+    desk.event(r.ERROR, instrument=ACCOUNT_SCOPE, code=LOOPS.index(loop) + 1, value=2)
+    assert "RISK_ERROR_REPEAT" in standing(desk), "any three of them stop entries (T-10)"
 
 
 def test_what_nobody_may_tell_says_nothing_moex_term_05() -> None:

@@ -10,6 +10,7 @@ from tests.kernel.desk import Desk, S, decision, sent, standing
 from tests.kernel.shares.test_limits import CAPS
 from tests.kernel.shares.test_stops import FORMULA
 from trading.core import records as r
+from trading.core.protect import CLOSE_REASONS
 
 MS = 1_000_000
 LARGE = {
@@ -49,6 +50,8 @@ def test_an_intent_lives_half_a_second_moex_risk_09() -> None:
     assert first.until_ns == desk.now_ns + 500 * MS and first.ts_venue_ns == desk.now_ns
     assert second.ts_venue_ns == desk.now_ns + 5 * S, "no volume in the last minute: the longest gap (MOEX-ROUTE-04)"
     assert second.until_ns == second.ts_venue_ns + 500 * MS
+    tight = shares(1, entry_ttl_ns=200 * MS)
+    assert sent(tight.score(BUY), r.SUBMIT)[0].until_ns == tight.now_ns + 200 * MS, "a version may only shorten it"
     assert second.order_number == first.order_number + 1
 
 
@@ -123,6 +126,35 @@ def test_an_exit_takes_the_passive_child_back_moex_route_04() -> None:
     out = desk.quote(19_000, 19_001)
     assert [int(o.order_number) for o in sent(out, r.CANCEL)][:1] == [second]
     assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [8]
+
+
+@pytest.mark.parametrize("role", [r.STOP_LOSS, r.TARGET])
+def test_an_exit_that_fills_at_the_venue_takes_the_passive_child_back_too_moex_route_04(role: int) -> None:
+    """What is stopped out is not bought back; a child that fills before its cancel leaves at once."""
+    desk = shares(10, target_ticks=60)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.ack(first)
+    desk.fill(first, 20_001)
+    for order in desk.live():
+        desk.ack(int(order.number)) if order.role != r.ENTRY else None
+    leg = desk.live(role)[0]
+    out = desk.fill(int(leg.number), 19_900 if role == r.STOP_LOSS else 20_061)
+    assert desk.position().qty == 0 and second in [int(o.order_number) for o in sent(out, r.CANCEL)]
+    assert [CLOSE_REASONS[int(o.code)] for o in sent(out, r.TRADE_CLOSED)] == [r.ROLES[role]]
+    out = desk.fill(second, 20_000)
+    assert [int(o.qty) for o in sent(out, r.SUBMIT, r.EXIT)] == [2]
+    assert not sent(out, r.SUBMIT, r.STOP_LOSS)
+
+
+def test_a_part_of_a_target_takes_the_passive_child_back_and_the_rest_stays_protected_moex_route_04() -> None:
+    desk = shares(10, target_ticks=60)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.ack(first)
+    desk.fill(first, 20_001)
+    desk.ack(int(desk.live(r.TARGET)[0].number))
+    out = desk.fill(int(desk.live(r.TARGET)[0].number), 20_061, qty=3)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [second]
+    assert desk.position().qty == 5 and desk.position().closing == 0 and not sent(out, r.SUBMIT, r.EXIT)
 
 
 def test_a_passive_child_counts_at_the_price_of_its_ack_moex_route_04() -> None:

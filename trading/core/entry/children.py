@@ -22,11 +22,13 @@ OVERDUE_NS = NANOS  # after the server should have ended a passive child the ker
 
 
 @inner
-def send_children(state: State, out: np.ndarray, n: int, asked: Asked, plan: Plan) -> int:
-    """Send exactly the slices of the plan.  Returns the output count."""
+def send_children(state: State, out: np.ndarray, n: int, asked: Asked, plan: Plan, entry_ttl_ns: int) -> int:
+    """Send exactly the slices of the plan, each with a life of 500 ms at most.  Returns the output count."""
     a = state.account[0]
     i, side, tick, first = asked.instrument, asked.side, plan.price_tick, plan.first_qty
-    n = submit(state, out, n, i, side, FILL_AND_KILL, ENTRY, first, tick, a.now_ns + ENTRY_VALID_NS, 0)
+    n = submit(
+        state, out, n, i, side, FILL_AND_KILL, ENTRY, first, tick, a.now_ns + min(entry_ttl_ns, ENTRY_VALID_NS), 0
+    )
     if plan.slices < 2:
         return n
     gap_ns = passive_gap_ns(plan.qty, traded_last_minute(state.positions[i], a.now_ns))

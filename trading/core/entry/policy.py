@@ -137,7 +137,7 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     if limits.bucket_capacity > 0:
         account.bucket_full_ns = max(account.now_ns, account.bucket_full_ns) + plan.slices * limits.bucket_refill_ns
     if routed(limits):
-        return send_children(state, out, n, asked, plan)
+        return send_children(state, out, n, asked, plan, limits.entry_ttl_ns)
     until_ns = account.now_ns + limits.entry_ttl_ns
     return submit(state, out, n, asked.instrument, asked.side, MARKET, ENTRY, plan.qty, NO_TICK, until_ns, 0)
 

@@ -112,7 +112,8 @@ def _take(desk: Desk, room: Room, kept: Rounds, told: Told, i: int, ts_ns: int) 
     if kind == TIMER:
         _point(desk, room, ts_ns)
     venue = desk.venue.account[0]
-    if venue.request_count > 0 and desk.venue.requests[0].arrive_ns <= ts_ns:
+    due = venue.request_count > 0 and desk.venue.requests[0].arrive_ns <= ts_ns
+    if due or (venue.held_count > 0 and engine.next_due_ns(desk.venue) <= ts_ns):
         run.waiting += engine.advance(desk.venue, ts_ns, room.line[run.waiting :])
         settle(desk, room, kept)
     if desk.state.positions[0].qty != 0:
@@ -263,7 +264,7 @@ def _next(desk: Desk, tables: Tables, kept: Rounds, until_ns: int) -> tuple[int,
     """(time, what) of the next thing that is due before an event at `until_ns`; NOTHING when the event is next."""
     at, what = until_ns, NOTHING
     account = desk.venue.account[0]
-    if account.request_count > 0 or account.working_count > 0:
+    if account.request_count > 0 or account.working_count > 0 or account.held_count > 0:
         due_ns = engine.next_due_ns(desk.venue)
         if due_ns != NO_TIME and due_ns < at:
             at, what = due_ns, AT_VENUE

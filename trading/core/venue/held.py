@@ -9,7 +9,7 @@ Called by the engine; the first child's number is the one before its own.
 import numpy as np
 from numba import njit
 
-from marketdata.core.records import NO_TICK, NO_TIME, STATUS_OPEN
+from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME, STATUS_OPEN
 from marketdata.core.units import NANOS
 from risk.core.shares.routing import PASSIVE_TTL_NS, passive_tick
 from trading.core import orders as life
@@ -96,6 +96,8 @@ def _price(venue: Venue, slot: int) -> int:
     if market.status != STATUS_OPEN or market.book_ns == NO_TIME:
         return NO_TICK
     if venue.account[0].now_ns - market.book_ns > BOOK_AGE_NS_MAX:
+        return NO_TICK
+    if venue.books[order.instrument]["flags"] & FLAG_INVALID:
         return NO_TICK
     bid = venue.books[order.instrument].bid_tick[0]
     ask = venue.books[order.instrument].ask_tick[0]

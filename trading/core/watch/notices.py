@@ -43,6 +43,7 @@ _CALIBRATION = BIT["CALIBRATION"]
 _NEWS = BIT["NEWS"]
 STORM_NS = 60 * NANOS
 PROBES_BAD, PROBES_GOOD = 3, 30
+RISK_LOOP, EXECUTION_LOOP = 3, 4  # EVENT.code of ERROR: which loop failed, by its place among the loops; 0: not said
 
 
 @inner
@@ -91,14 +92,16 @@ def _model(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 def _errors(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
     """So many errors within 60 s stop the account (MES-LIVE-21, T-10).
 
-    Of shares each one halves and simplifies entries until a person clears it (MOEX-RISK-05, RISK_ERROR).
+    Of shares each one on the way from decision to venue halves and simplifies entries until a person clears it
+    (MOEX-RISK-05, RISK_ERROR).
     """
     a = state.account[0]
     kept = a.errors_ns.shape[0]
     for _ in range(min(max(1, e.value), kept)):
         a.errors_ns[a.errors % kept] = a.now_ns
         a.errors += 1
-    n = raise_hold(state, out, n, _RISK_ERROR, NO_TIME, e.value, 1)
+    if e.code == 0 or e.code == RISK_LOOP or e.code == EXECUTION_LOOP:
+        n = raise_hold(state, out, n, _RISK_ERROR, NO_TIME, e.value, 1)
     limit = params.limits[0].errors_60s_max
     if a.version == 0 or limit <= 0 or limit > kept or a.errors < limit:
         return n
