@@ -3,7 +3,7 @@
 Everything happens at its own moment: a request arrives after its latency, between two events of the tape if that is
 when; a timer of the second comes before the events of its second; events of the very instant come before an arrival.
 The kernel hears a market event, then what it did to our orders.  `told` are inputs alone: what the venue answers is
-made here.  Called by `trading.run.backtest.books`.
+made here.  Called by `trading.run.tapes.engine`.
 """
 
 from typing import NamedTuple
