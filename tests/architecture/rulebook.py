@@ -208,11 +208,11 @@ MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py
 MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py
 MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py
 MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | trading/research/luck/costs.py | on the same trades; no re-run of a backtest
-MES-SANE-01 | random directions | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
-MES-SANE-02 | oracle: labels as signals | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
-MES-SANE-03 | the oracle's mirror | {BASELINES} | shown on a small engine of the tests, not on the desk's backtest
+MES-SANE-01 | random directions | {BASELINES}
+MES-SANE-02 | oracle: labels as signals | {BASELINES}
+MES-SANE-03 | the oracle's mirror | {BASELINES}
 MES-SANE-04 | labels shuffled inside each day | {BASELINES} | no network is trained on them
-MES-SANE-05 | a known rule on a fixture | - no profile `sanity`; the worked example is on mes-topstep
+MES-SANE-05 | a known rule on a fixture | {BACKTEST}/engine.py | no profile `sanity`: `mes-topstep` with limits that do not bind
 MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | nothing collects its evidence or asks it
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py
 MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed

@@ -15,6 +15,8 @@ from marketdata.core.features_schema import FEATURE_COUNT, FEATURE_NAMES
 from tests.bootstrap import ROOT
 from trading.learning.artifacts import MANIFEST_FILE, WEIGHTS_FILE, ArtifactError, load, save
 from trading.learning.scoring import NetworkScorer
+from trading.preflight.inputs import artifact_digest
+from trading.run.tapes.scores import scoring_of
 
 PREDICT = """
 import sys, numpy as np
@@ -173,3 +175,8 @@ def test_saving_never_overwrites_and_leaves_nothing_behind(trained, tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert save(tmp_path / "good", artifact.manifest, weights).id == artifact.id
     assert sorted(path.name for path in (tmp_path / "good").iterdir()) == [MANIFEST_FILE, WEIGHTS_FILE]
+
+
+def test_a_run_over_books_names_its_network_as_a_session_does(trained):
+    scoring = scoring_of(f"network:{trained[0]}", {}, ["MES"])
+    assert scoring.artifact_hash == artifact_digest(str(trained[0])) and len(scoring.artifact_hash) == 64

@@ -50,6 +50,7 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
     from trading.run.backtest import outputs
     from trading.run.backtest.judged import criticism_of
     from trading.run.tapes.report import fills_csv, summary_of
+    from trading.run.tapes.scores import Scoring
     from trading.run.tapes.source import trade_tape
 
     outputs.check_folder(options["out"], overwrite=options["overwrite"])
@@ -67,6 +68,8 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
         "code_hash": settings.CODE_HASH,
     }
     values = summary_of(run, result, latency, inputs)
+    if isinstance(decides, Scoring) and decides.missing > 0:
+        values["warnings"].append(f"{decides.missing} moments without a score: the network gave no probabilities, as in a session")
     values["criticism"] = criticism_of(result, _known(options), None, options["seed"])
     outputs.write(options["out"], result, [], values, fills_csv(run))
     return values
@@ -167,7 +170,8 @@ def _decides(words: str, arguments: dict[str, object], symbol: str) -> "tuple[Sc
         numbers = {name: float(value) for name, value in arguments.items()}  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise BacktestError("an option of a scorer is a number: --set strategy.threshold=0.4") from None
-    return scoring_of(words, numbers, [symbol]), {"strategy": words, "strategy_hash": None}
+    scoring = scoring_of(words, numbers, [symbol])
+    return scoring, {"strategy": words, "strategy_hash": scoring.artifact_hash or settings.CODE_HASH}
 
 
 def _known(options: dict[str, Any]) -> Any:

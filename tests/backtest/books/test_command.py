@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
@@ -56,6 +57,7 @@ def test_four_files_that_agree_and_the_same_bytes_again(tmp_path: Path) -> None:
     assert values["run"]["fill_model"] == "book" and values["period"]["events"] > 200
     assert "bars" not in values["period"] and any("resting" in line for line in values["warnings"])
     assert values["criticism"]["trials"]["count"] is None
+    assert values["run"]["strategy_hash"] == settings.CODE_HASH and len(values["run"]["latency"]["sha256"]) == 64
 
 
 def test_more_latency_is_another_run_and_is_named(tmp_path: Path) -> None:
@@ -78,6 +80,7 @@ def test_more_latency_is_another_run_and_is_named(tmp_path: Path) -> None:
         ({"first": "2026-03-03"}, "--from is for bars"),
         ({"random": 3}, "--random is for bars"),
         ({"symbol": "SBER"}, "demo-mes trades"),
+        ({"config": "moex-tinvest", "symbol": "SBER"}, "volatility index"),
         ({"option": ["backfill_s"]}, "NAME=VALUE"),
         ({"books": False, "latency": "20 ms"}, "give --books"),
     ],

@@ -1,19 +1,23 @@
 """A policy is asked event by event, sees the account as it stands, and decides nothing about what it has not seen."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from marketdata.core.records import BOOK, new_events
-from tests.backtest.books.kit import MS, fixed, plan
+from marketdata.core.records import BOOK, new_depths, new_events
+from marketdata.feeds.port import Batch
+from tests.backtest.books.kit import MS, drawn, fixed, plan
 from trading.core.records import DECISION, SCORE
+from trading.learning import dataset
 from trading.learning.dataset import Tape
 from trading.run.backtest.plan import BacktestError
 from trading.run.tapes.scores import Asked, View, answer_row, policy_of, scoring_of
 from trading.run.tapes.source import TapeSource, trade_tape
 
 SECONDS = 40
+BEFORE_OPEN_NS = (8 * 3600 - 300) * 1_000_000_000  # from ten o'clock to five minutes before the evening's open
 MODULE = '''
 class Leaning:
     """Follows the heavier side of the best level, out again when it turns."""
@@ -111,16 +115,47 @@ def test_what_is_no_answer_is_refused(answer: object) -> None:
     assert answer_row((0, 0.5), new_events(1)[0]) is None
 
 
-def test_a_scorer_decides_as_in_a_session_however_the_tape_is_read() -> None:
-    """The baseline's scores are those of its features alone: the same tape, the same SCOREs and fills."""
+def test_a_scorer_says_the_same_however_the_tape_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it says what the inference loop says, `test_session` shows."""
     runs = []
-    for _ in range(2):
+    for size in (dataset.CHUNK, 37):
+        monkeypatch.setattr(dataset, "CHUNK", size)
         scoring = scoring_of("baseline", {}, ["MES"])
         run, result = trade_tape(simulated(), plan(), fixed(5 * MS), scoring, lambda events, ns: None, tape=40_000)
         tape = run.tape()
         runs.append((tape[tape["kind"] == SCORE].tobytes(), run.fills().tobytes(), int(result.run.scores)))
     assert runs[0] == runs[1] and runs[0][2] >= 10
+    assert scoring.artifact_hash == "" and scoring.missing == 0
     with pytest.raises(BacktestError, match="unknown"):
         scoring_of("oracle", {}, ["MES"])
     with pytest.raises(BacktestError, match="who decides"):
         scoring_of("none", {}, ["MES"])
+
+
+class Early(TapeSource):
+    """A drawn tape that begins before the evening's open, read `size` events at a time."""
+
+    def __init__(self, size: int) -> None:
+        self.tape, self.events, self._size = Tape(name="drawn", symbols=["MES"]), 0, size
+        self._made = drawn(2)
+        for rows in (self._made.events, self._made.depths):
+            rows["ts_ns"] += BEFORE_OPEN_NS
+            rows["ts_venue_ns"] += BEFORE_OPEN_NS
+        self.start_ns = int(self._made.events["ts_ns"][0])
+
+    def batches(self) -> Iterator[tuple[Batch, bool]]:
+        yield Batch(new_events(0), new_depths(0), np.zeros(0, np.int32), 0, False), True
+        for at in range(0, len(self._made.events), self._size):
+            part = self._made.part(at, at + self._size)
+            self.events += len(part.events)
+            yield Batch(part.events, part.depths, part.depth_of, self.events, False), False
+
+
+def test_what_lies_before_the_open_warms_the_scorer_wherever_a_chunk_ends() -> None:
+    runs = []
+    for size in (5, 10_000):
+        source, scoring = Early(size), scoring_of("baseline", {}, ["MES"])
+        run, result = trade_tape(source, plan(), fixed(5 * MS), scoring, lambda events, ns: None, tape=60_000)
+        tape = run.tape()
+        runs.append((tape[tape["kind"] == SCORE].tobytes(), run.fills().tobytes(), run.outside, int(result.run.bars)))
+    assert runs[0] == runs[1] and runs[0][2] > 100 and runs[0][3] > 100 and len(runs[0][0]) > 0

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from desk.ops.bench.books.l2 import LEVEL, PRINT, Side, columns_of, tape_of, whole
-from marketdata.core.records import BOOK, NO_TICK, TRADE
+from desk.ops.bench.books.l2 import LEVEL, PRINT, columns_of, messages_of, whole
+from marketdata.core.books import deltas
+from marketdata.core.records import BOOK, NO_TICK, TRADE, new_depths, new_events
 
 
 def line(at_ns: int, **said: object) -> str:
@@ -17,11 +19,11 @@ LINES = [
     line(10, e="depthUpdate", u=3, b=[["99.0", "1.000"]], a=[]),  # before the snapshot: nobody can place it
     line(20, e="trade", p="100.0", q="0.001", m=False),
     f"30 {json.dumps(SNAPSHOT)}\n",
-    line(40, e="depthUpdate", u=5, b=[["99.9", "9.000"]], a=[]),  # the snapshot has it
-    line(50, e="depthUpdate", u=7, b=[["99.9", "0.000"], ["99.7", "0.003"]], a=[["100.0", "0.006"]]),
+    line(40, e="depthUpdate", u=5, pu=3, b=[["99.9", "9.000"]], a=[]),  # the snapshot has it
+    line(50, e="depthUpdate", u=7, pu=5, b=[["99.9", "0.000"], ["99.7", "0.003"]], a=[["100.0", "0.006"]]),
     line(45, e="trade", p="100.0", q="0.006", m=False, X="MARKET"),  # stamped back: time does not run back
     line(60, e="trade", p="99.8", q="0.001", m=True, X="INSURANCE_FUND"),
-    line(70, e="depthUpdate", u=9, b=[], a=[["100.0", "0.000"], ["100.1", "0.000"]]),
+    line(70, e="depthUpdate", u=9, pu=7, b=[], a=[["100.0", "0.000"], ["100.1", "0.000"]]),
 ]
 
 
@@ -35,27 +37,25 @@ def test_columns_hold_what_the_book_was_told_after_its_snapshot() -> None:
     assert found.message.tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 3]
 
 
-def test_each_message_leaves_one_book_of_its_best_levels() -> None:
-    events, depths, depth_of = tape_of(columns_of(LINES, "0.10", "0.001"))
-    assert events["kind"].tolist() == [BOOK, BOOK, TRADE, BOOK]
-    assert depth_of.tolist() == [0, 1, -1, 2]
-    assert depths["bid_tick"][:, :3].tolist() == [[999, 998, NO_TICK], [998, 997, NO_TICK], [998, 997, NO_TICK]]
+def test_its_messages_are_the_desk_s_own_books() -> None:
+    messages, changes = messages_of(columns_of(LINES, "0.10", "0.001"))
+    events, depths, depth_of = new_events(8), new_depths(8), np.full(8, -1, np.int32)
+    l2 = deltas.new_l2(1)
+    assert deltas.l2_events(l2, messages, changes, 0, events, depths, depth_of) == (4, 4, 3, deltas.DONE)
+    assert l2.state["gaps"][0] == l2.state["refused"][0] == 0
+    assert events["kind"][:4].tolist() == [BOOK, BOOK, TRADE, BOOK]
+    assert depth_of[:4].tolist() == [0, 1, -1, 2]
+    assert depths["bid_tick"][:3, :3].tolist() == [[999, 998, NO_TICK], [998, 997, NO_TICK], [998, 997, NO_TICK]]
     assert depths["bid_qty"][1, :3].tolist() == [1000, 3, 0]
-    assert depths["ask_tick"][:, :2].tolist() == [[1001, NO_TICK], [1000, 1001], [NO_TICK, NO_TICK]]
+    assert depths["ask_tick"][:3, :2].tolist() == [[1001, NO_TICK], [1000, 1001], [NO_TICK, NO_TICK]]
     assert events["bid_tick"].tolist()[:2] == [999, 998] and int(events["ask_tick"][3]) == NO_TICK
     assert (int(events["side"][2]), int(events["price_tick"][2]), int(events["qty"][2])) == (1, 1000, 6)
 
 
-def test_a_side_is_in_order_whatever_the_order_of_its_changes() -> None:
-    asks = Side(-1)
-    for tick in (7, 3, 9, 5):
-        asks.set(tick, tick)
-    asks.set(3, 0)
-    asks.set(4, 0)
-    assert asks.best(2) == [(5, 5), (7, 7)]
-
-
-def test_a_price_off_the_grid_is_refused() -> None:
+def test_a_hole_and_a_price_off_the_grid_are_refused() -> None:
+    lines = [LINES[2], line(80, e="depthUpdate", u=9, pu=7, b=[["99.9", "1.000"]], a=[])]
+    with pytest.raises(ValueError, match="between 5 and 7"):
+        columns_of(lines, "0.10", "0.001")
     assert whole("61800.30", "0.10") == 618_003
     with pytest.raises(ValueError, match="no multiple"):
         whole("61800.35", "0.10")

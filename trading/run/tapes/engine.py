@@ -9,7 +9,7 @@ import numpy as np
 
 from marketdata.calendars import ALL_HOURS, Session, trading_day_at, windows
 from marketdata.core.instruments import Instrument
-from marketdata.core.records import ACCOUNT_SCOPE, DEPTH, EVENT, FLAG_BACKFILL, NO_TIME, new_depths, new_events
+from marketdata.core.records import ACCOUNT_SCOPE, DEPTH, EVENT, FEED, FLAG_BACKFILL, NO_TIME, new_depths, new_events
 from marketdata.core.units import NANOS
 from risk.core.records import LIMIT_FIELDS
 from trading.config.schema import Profile, profile_hash
@@ -33,6 +33,11 @@ def tape_plan(profile: Profile, instrument: Instrument, *, equity_sample: str = 
     if equity_sample not in SAMPLES_NS:
         raise BacktestError(f"equity_sample is one of {', '.join(SAMPLES_NS)}")
     limits = profile.limits() | {"presence_ns_max": 0, "bar_mode": 0}
+    if limits["rvi_max"] > 0:
+        raise BacktestError(
+            f"{profile.profile} watches the volatility index and a tape of books brings none, so nothing could ever be"
+            " entered: --set risk.rvi_max=0 trades without it"
+        )
     assert set(limits) <= set(LIMIT_FIELDS)
     return Plan(
         profile=profile.profile,
@@ -114,7 +119,7 @@ class TapeRun(Run):
         keep = self._calendar.inside(events["ts_ns"])
         if keep.all():
             return events, depth_of
-        self.outside += int((~keep).sum())
+        self.outside += int((~keep & (events["kind"] <= FEED)).sum())  # of the tape, not what was decided on it
         return events[keep], depth_of[keep]
 
     def feed(self, events: np.ndarray, depths: np.ndarray, depth_of: np.ndarray) -> None:

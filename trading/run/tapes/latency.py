@@ -4,6 +4,7 @@ A session's journal has both ends: when the kernel sent a request, and when the 
 is drawn from as it is, with a seed of the run.  Reads a journal and nothing else; called by the command `backtest`.
 """
 
+import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -32,10 +33,11 @@ class Latency(NamedTuple):
         return int(self.samples_ns.max())
 
     def values(self) -> dict[str, object]:
-        """For the summary."""
+        """For the summary; the hash names the sample, for the journal of a running session grows."""
+        sha256 = hashlib.sha256(self.samples_ns.tobytes()).hexdigest()
         p50, p90, p99 = (int(np.percentile(self.samples_ns, q, method="higher")) for q in (50, 90, 99))
         quantiles: dict[str, object] = {"p50_ns": p50, "p90_ns": p90, "p99_ns": p99, "max_ns": self.longest_ns}
-        return {"from": self.words, "samples": len(self.samples_ns), "seed": self.seed, **quantiles}
+        return {"from": self.words, "samples": len(self.samples_ns), "sha256": sha256, "seed": self.seed, **quantiles}
 
 
 def constant(words: str) -> Latency:

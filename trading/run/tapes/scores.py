@@ -17,7 +17,7 @@ from marketdata.core.units import PPM
 from trading.core.records import SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import open_feeding
-from trading.learning.scoring import NEUTRAL_NS, Scorer, ScorerError, open_scorer
+from trading.learning.scoring import NEUTRAL_NS, NetworkScorer, Scorer, ScorerError, open_scorer
 from trading.run.backtest.codehash import code_hash
 from trading.run.backtest.plan import BacktestError
 
@@ -58,12 +58,21 @@ class Asked(NamedTuple):
 
 
 class Scoring:
-    """A scorer over the tape.  `scores` is given every event in order; back-fill is only to warm the features."""
+    """A scorer over the tape.  `scores` is given every event in order; back-fill is only to warm the features.
+
+    It sends what `InferenceLoop` would send, which a test holds against a session that was recorded.
+    """
 
     def __init__(self, scorer: Scorer, symbols: Sequence[str]) -> None:
         self._scorer = scorer
         self._feeding = open_feeding(scorer.schema, symbols)
         self._neutral_ns: dict[int, int] = {}
+        self.missing = 0  # moments at which the scorer had no answer
+
+    @property
+    def artifact_hash(self) -> str:
+        """What a session names its network by; empty for a scorer that the code alone makes."""
+        return self._scorer.artifact.id if isinstance(self._scorer, NetworkScorer) else ""
 
     def scores(
         self, events: np.ndarray, depths: np.ndarray, depth_of: np.ndarray, *, silent: bool = False
@@ -90,7 +99,11 @@ class Scoring:
             raise BacktestError(
                 f"the network was made for a grid of {self._scorer.step_ns} ns, the tape has one of {step_ns} ns"
             )
-        score = self._scorer.score(self._feeding.vector)
+        try:
+            score = self._scorer.score(self._feeding.vector)
+        except ScorerError:  # as in a session: counted, and the next moment is another one
+            self.missing += 1
+            return None
         if score.side == 0:  # as in a session: it is sent at most once a second
             if which in self._neutral_ns and at_ns - self._neutral_ns[which] < NEUTRAL_NS:
                 return None

@@ -65,6 +65,7 @@ def trade_tape(
     calendar = tape_calendar(plan.instrument, source.start_ns)
     run: TapeRun | None = None
     past: np.ndarray | None = None
+    outside = 0
     for batch, is_past in source.batches():
         if len(batch.events) == 0:
             continue
@@ -76,8 +77,12 @@ def trade_tape(
         if run is None:
             found = np.flatnonzero(calendar.inside(batch.events["ts_ns"]))
             if not len(found):
+                if isinstance(decides, Scoring):  # no session yet, but they move its features wherever a chunk ends
+                    decides.scores(*batch[:3])
+                outside += len(batch.events)
                 continue
             run = TapeRun(plan, calendar, latency, int(batch.events["ts_ns"][found[0]]), tape=tape)
+            run.outside = outside
             if past is not None and len(past) > 0:
                 run.backfill(past)
         if int(batch.events["ts_ns"][-1]) >= int(calendar.close_ns[-1]):

@@ -1,4 +1,4 @@
-"""Recorded level changes and trades of a crypto exchange as columns, and the 20 best levels behind each message.
+"""Recorded level changes and trades of a crypto exchange as columns, and as the messages that the desk makes books of.
 
 One line of a recording: the local time in ns and the exchange's own JSON (Binance, futures or spot: a snapshot,
 `depthUpdate`, `trade`).  Prices become ticks and quantities lots, exactly.  Used by the benchmark of books alone; it is
@@ -7,7 +7,6 @@ no feed of the desk.
 
 import gzip
 import json
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marketdata.core.records import BOOK, LEVELS, NO_TICK, TRADE, new_depths, new_events
+from marketdata.core.books import deltas
+from marketdata.core.depth import book_row
 
 LEVEL, PRINT = 0, 1
 ROWS = ("at_ns", "kind", "side", "tick", "lots", "message")
@@ -47,7 +47,10 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 def columns_of(lines: Iterable[str], tick: str, lot: str) -> Columns:
-    """From the snapshot on; changes that the snapshot holds already are left out, and trades before it."""
+    """From the snapshot on; changes that the snapshot holds already are left out, and trades before it.
+
+    Raises ValueError for a hole: futures say with `pu` what comes before.
+    """
     rows: list[tuple[int, int, int, int, int, int]] = []
     known = -1  # id of the last change that the book has
     last_ns = message = 0
@@ -64,6 +67,8 @@ def columns_of(lines: Iterable[str], tick: str, lot: str) -> Columns:
         elif known < 0:
             continue
         elif said.get("e") == "depthUpdate" and int(said["u"]) > known:
+            if int(said.get("pu", known)) > known:
+                raise ValueError(f"the changes between {known} and {said['pu']} are missing")
             known = int(said["u"])
             _levels(rows, at_ns, said["b"], said["a"], tick, lot, message)
             message += 1
@@ -87,54 +92,17 @@ def _levels(
         rows += [(at_ns, LEVEL, side, whole(p, tick), whole(q, lot), message) for p, q in levels]
 
 
-class Side:
-    """One side of a book: prices in order, best first by `sign` x price."""
-
-    def __init__(self, sign: int) -> None:
-        self._sign = sign
-        self._keys: list[int] = []
-        self._lots: dict[int, int] = {}
-
-    def set(self, tick: int, lots: int) -> None:
-        key = -self._sign * tick
-        if lots > 0:
-            if key not in self._lots:
-                insort(self._keys, key)
-            self._lots[key] = lots
-        elif self._lots.pop(key, None) is not None:
-            del self._keys[bisect_left(self._keys, key)]
-
-    def best(self, count: int) -> list[tuple[int, int]]:
-        return [(-self._sign * key, self._lots[key]) for key in self._keys[:count]]
-
-
-def tape_of(columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(EVENT, DEPTH, depth_of): a BOOK behind the last level of each message, a TRADE for each print."""
-    sides = {1: Side(1), -1: Side(-1)}
-    n = len(columns.at_ns)
-    ends = np.ones(n, bool)
-    ends[:-1] = columns.message[1:] != columns.message[:-1]
-    count = int(((columns.kind == PRINT) | ends).sum())
-    books = int(((columns.kind == LEVEL) & ends).sum())
-    events, depths, depth_of = new_events(count), new_depths(max(1, books)), np.full(count, -1, np.int32)
-    at = d = 0
-    for i, (ns, kind, side, tick, lots, _) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
-        if kind == PRINT:
-            e = events[at]
-            e.kind, e.ts_ns, e.ts_venue_ns, e.side, e.price_tick, e.qty = TRADE, ns, ns, side, tick, lots
-            at += 1
-            continue
-        sides[side].set(tick, lots)
-        if ends[i]:
-            e = events[at]
-            e.kind, e.ts_ns, e.ts_venue_ns = BOOK, ns, ns
-            depths[d].ts_ns = depths[d].ts_venue_ns = ns
-            for name, mine in (("bid", sides[1]), ("ask", sides[-1])):
-                for k, (level, shown) in enumerate(mine.best(LEVELS)):
-                    depths[d][f"{name}_tick"][k], depths[d][f"{name}_qty"][k] = level, shown
-                best = mine.best(1)
-                e[f"{name}_tick"], e[f"{name}_qty"] = best[0] if best else (NO_TICK, 0)
-            depth_of[at] = d
-            at, d = at + 1, d + 1
-    assert (at, d) == (count, books)
-    return events, depths, depth_of
+def messages_of(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """((k,) MESSAGE, (n, 3) changes) for `deltas.l2_events`: the first is the snapshot, numbers are those of messages."""
+    first = np.flatnonzero(np.diff(columns.message, prepend=-1))
+    messages = np.zeros(len(first), deltas.MESSAGE)
+    messages["ts_ns"] = messages["ts_venue_ns"] = columns.at_ns[first]
+    prints = columns.kind[first] == PRINT
+    messages["kind"] = np.where(prints, deltas.PRINT, deltas.UPDATE)
+    messages["kind"][0] = deltas.SNAPSHOT
+    messages["last_id"] = 1 + columns.message[first]
+    messages["first"], messages["count"] = first, np.diff(first, append=len(columns.message))
+    for name, column in (("side", columns.side), ("price_tick", columns.tick), ("qty", columns.lots)):
+        messages[name] = np.where(prints, column[first], 0)
+    rows = np.where(columns.side > 0, book_row(0, 1), book_row(0, -1))
+    return messages, np.stack([rows, columns.tick, columns.lots], axis=1)

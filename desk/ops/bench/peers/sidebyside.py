@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -112,19 +112,23 @@ def environment(peer: Peer) -> Path | None:
     return python if python.exists() and (ENVIRONMENTS / peer.name / "stamp").exists() else None
 
 
-def ask(peer: Peer, python: Path, source: Path, variant: str, bars: int) -> Answer:
-    """Have the peer do it.  Raises PeerFailed."""
-    target = source.with_name(f"{peer.name}-{variant}.npy")
-    words = [str(python), "-m", PROGRAMS[peer.name], str(source), variant, str(target)]
+def said_by(package: str, words: list[str]) -> dict[str, Any]:
+    """What a peer's program prints last, one line of JSON.  Raises PeerFailed."""
     try:
         # other people's code: it sees no secret of the desk and none of its caches
         plain = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         done = subprocess.run(words, cwd=BASE, env=plain, capture_output=True, text=True, timeout=PEER_S, check=False)
     except subprocess.TimeoutExpired:
-        raise PeerFailed(f"{peer.package} was not done after {PEER_S} s") from None
+        raise PeerFailed(f"{package} was not done after {PEER_S} s") from None
     if done.returncode != 0:
-        raise PeerFailed(f"{peer.package}: {done.stderr[-2_000:]}")
-    said = json.loads(done.stdout.splitlines()[-1])
+        raise PeerFailed(f"{package}: {done.stderr[-2_000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def ask(peer: Peer, python: Path, source: Path, variant: str, bars: int) -> Answer:
+    """Have the peer do it.  Raises PeerFailed."""
+    target = source.with_name(f"{peer.name}-{variant}.npy")
+    said = said_by(peer.package, [str(python), "-m", PROGRAMS[peer.name], str(source), variant, str(target)])
     return Answer(said["user_s"] / bars * 1e9, said["version"], np.load(target))
 
 
