@@ -69,7 +69,9 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
     }
     values = summary_of(run, result, latency, inputs)
     if isinstance(decides, Scoring) and decides.missing > 0:
-        values["warnings"].append(f"{decides.missing} moments without a score: the network gave no probabilities, as in a session")
+        values["warnings"].append(
+            f"{decides.missing} moments without a score: the network gave no probabilities, as in a session"
+        )
     values["criticism"] = criticism_of(result, _known(options), None, options["seed"])
     outputs.write(options["out"], result, [], values, fills_csv(run))
     return values

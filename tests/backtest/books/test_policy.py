@@ -8,7 +8,7 @@ import pytest
 
 from marketdata.core.records import BOOK, new_depths, new_events
 from marketdata.feeds.port import Batch
-from tests.backtest.books.kit import MS, drawn, fixed, plan
+from tests.backtest.books.kit import MS, Made, drawn, fixed, plan
 from trading.core.records import DECISION, SCORE
 from trading.learning import dataset
 from trading.learning.dataset import Tape
@@ -137,7 +137,9 @@ class Early(TapeSource):
 
     def __init__(self, size: int) -> None:
         self.tape, self.events, self._size = Tape(name="drawn", symbols=["MES"]), 0, size
-        self._made = drawn(2)
+        whole = drawn(2)
+        told = whole.events["kind"] != SCORE
+        self._made = Made(whole.events[told], whole.depths, whole.depth_of[told])
         for rows in (self._made.events, self._made.depths):
             rows["ts_ns"] += BEFORE_OPEN_NS
             rows["ts_venue_ns"] += BEFORE_OPEN_NS

@@ -93,7 +93,7 @@ def _levels(
 
 
 def messages_of(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """((k,) MESSAGE, (n, 3) changes) for `deltas.l2_events`: the first is the snapshot, numbers are those of messages."""
+    """((k,) MESSAGE, (n, 3) changes) for `deltas.l2_events`; the first is the snapshot, numbers count messages."""
     first = np.flatnonzero(np.diff(columns.message, prepend=-1))
     messages = np.zeros(len(first), deltas.MESSAGE)
     messages["ts_ns"] = messages["ts_venue_ns"] = columns.at_ns[first]
