@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from marketdata.core.depth import book_row
 
 LEVEL, PRINT = 0, 1
 ROWS = ("at_ns", "kind", "side", "tick", "lots", "message")
+Rows = list[tuple[int, int, int, int, int, int]]
 
 
 class Columns(NamedTuple):
@@ -51,7 +52,8 @@ def columns_of(lines: Iterable[str], tick: str, lot: str) -> Columns:
 
     Raises ValueError for a hole: futures say with `pu` what comes before.
     """
-    rows: list[tuple[int, int, int, int, int, int]] = []
+    rows: Rows = []
+    early: list[dict[str, Any]] = []  # changes that came before the snapshot: what it lacks of them follows it
     known = -1  # id of the last change that the book has
     last_ns = message = 0
     for line in lines:
@@ -59,28 +61,32 @@ def columns_of(lines: Iterable[str], tick: str, lot: str) -> Columns:
         said = json.loads(text)
         said = said.get("data", said)
         at_ns = last_ns = max(last_ns, int(stamp))
+        updates: list[dict[str, Any]] = []
         if "lastUpdateId" in said:
             if known < 0:
                 known = int(said["lastUpdateId"])
                 _levels(rows, at_ns, said["bids"], said["asks"], tick, lot, message)
                 message += 1
-        elif known < 0:
-            continue
-        elif said.get("e") == "depthUpdate" and int(said["u"]) > known:
-            if int(said.get("pu", known)) > known:
-                raise ValueError(f"the changes between {known} and {said['pu']} are missing")
-            known = int(said["u"])
-            _levels(rows, at_ns, said["b"], said["a"], tick, lot, message)
-            message += 1
-        elif said.get("e") == "trade" and said.get("X", "MARKET") == "MARKET":
+                updates = early
+        elif said.get("e") == "depthUpdate":
+            (early if known < 0 else updates).append(said)
+        elif known >= 0 and said.get("e") == "trade" and said.get("X", "MARKET") == "MARKET":
             side = -1 if said["m"] else 1
             rows.append((at_ns, PRINT, side, whole(said["p"], tick), whole(said["q"], lot), message))
+            message += 1
+        for update in updates:
+            if int(update["u"]) <= known:
+                continue
+            if int(update.get("pu", known)) > known:
+                raise ValueError(f"the changes between {known} and {update['pu']} are missing")
+            known = int(update["u"])
+            _levels(rows, at_ns, update["b"], update["a"], tick, lot, message)
             message += 1
     return Columns(*np.array(rows, np.int64).reshape(-1, len(ROWS)).T.copy())
 
 
 def _levels(
-    rows: list[tuple[int, int, int, int, int, int]],
+    rows: Rows,
     at_ns: int,
     bids: list[list[str]],
     asks: list[list[str]],
