@@ -102,15 +102,15 @@ def warm_backtest() -> None:
 
 
 def warm_books() -> None:
+    import trading
     from marketdata.core.instruments import INSTRUMENTS
     from trading.config.schema import load_file
-    from trading.configs import FOLDER
     from trading.run.tapes.engine import TapeRun, tape_calendar, tape_plan
     from trading.run.tapes.latency import constant
 
     batch, mes = market(), INSTRUMENTS["MES"]
     first_ns = int(batch.events["ts_ns"][0])
-    plan = tape_plan(load_file(FOLDER / "demo-mes.yaml"), mes)
+    plan = tape_plan(load_file(Path(trading.__file__).parent / "profiles" / "demo-mes.yaml"), mes)
     run = TapeRun(plan, tape_calendar(mes, first_ns), constant("1 ms"), first_ns)
     events, depth_of = run.inside(batch.events, batch.depth_of)
     run.feed(events, batch.depths, depth_of)
