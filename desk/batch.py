@@ -1,13 +1,15 @@
 """The one way into the batch queue: is anybody there, then the job.
 
 Called by the pages whose work takes long, each of which keeps its own row of the job and closes it when the queue is
-away, and by studies on many workers, which know it by the setting SEND_JOB alone.
+away, and by studies on many workers, which know it by the settings SEND_JOB and COUNT_WORKERS alone.
 """
 
 from django.conf import settings
 from redis import RedisError
 
 from trading.run.streams import make_client
+
+SOON_S, SILENT_S = 0.4, 1.5  # a broker waits out its time whoever answers: only silence is waited for longer
 
 
 def send(task: str, *, expires_s: float | None = None, **fields: object) -> str:
@@ -24,3 +26,18 @@ def send(task: str, *, expires_s: float | None = None, **fields: object) -> str:
     except (RedisError, OperationalError) as error:
         return str(error)
     return ""
+
+
+def workers() -> tuple[int, str]:
+    """How many workers of the batch queue answer; and why they could not be asked, empty when they were."""
+    from kombu.exceptions import OperationalError
+
+    from desk.celery import app
+    from trading.worker import answering
+
+    try:
+        with make_client(settings.REDIS_URL) as client:
+            client.ping()
+        return answering(app, "batch", SOON_S) or answering(app, "batch", SILENT_S), ""
+    except (RedisError, OperationalError, OSError) as error:
+        return 0, str(error)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from celery import bootsteps
+from celery import Celery, bootsteps
 from celery.signals import worker_shutting_down
 
 from trading.run.clock import boot_ns
@@ -84,6 +84,16 @@ class Holder:
             stops = list(self._stops.values())
         for stop in stops:
             stop.set()
+
+
+def answering(app: Celery, queue: str, wait_s: float) -> int:
+    """How many workers of queues with names that begin so answer, with no silence longer than `wait_s` between them.
+
+    Raises what the broker raises.
+    """
+    replies = app.control.broadcast("active_queues", reply=True, timeout=wait_s) or []
+    rows = [queues for reply in replies for queues in reply.values() if isinstance(queues, list)]
+    return sum(any(str(item.get("name", "")).startswith(queue) for item in queues) for queues in rows)
 
 
 HOLDER = Holder(f"{socket.gethostname()}#{os.getpid()}")

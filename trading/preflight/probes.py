@@ -32,6 +32,7 @@ from trading.run.latch import latch_age_s, read_latch
 from trading.run.loops import StoreAway
 from trading.run.spec import ScorerSpec
 from trading.run.streams import make_client
+from trading.worker import answering
 
 PASS, WARN, FAIL, SKIP, UNKNOWN = "pass", "warn", "fail", "skip", "unknown"
 ANSWER_S = 1.5
@@ -98,19 +99,12 @@ def probe_workers() -> Found:
     loops = 0
     try:
         for wait_s in (WORKERS_SOON_S, WORKERS_S):
-            loops = loops or _loop_workers(wait_s)
+            loops = loops or answering(current_app, "loops", wait_s)
     except (OperationalError, redis.RedisError, OSError) as error:
         return Found(FAIL, _("not asked: %s") % error, _("Redis carries the question: see its row"))
     if loops == 0:
         return Found(FAIL, _("0 answer"), _("They are started with the desk: look at logs/loop1.log"))
     return Found(PASS, _("%d answer") % loops)
-
-
-def _loop_workers(wait_s: float) -> int:
-    """How many answer with no silence longer than `wait_s` between them.  Raises what the broker raises."""
-    replies = current_app.control.broadcast("active_queues", reply=True, timeout=wait_s) or []
-    rows = [queues for reply in replies for queues in reply.values() if isinstance(queues, list)]
-    return sum(any(str(queue.get("name", "")).startswith("loops") for queue in queues) for queues in rows)
 
 
 def probe_venue(path: Path) -> Found:

@@ -13,9 +13,17 @@ from trading.management.history import refusals
 
 
 class StudyCommand(BaseCommand):
-    """A command that works on a study.  `folder`: where the study is, empty before it is open."""
+    """A command that works on a study.  `folder`: where the study is, empty before it is open; `as_json`: what
+    is said goes to standard error."""
 
     folder = ""
+    as_json = False
+
+    def say(self, words: str) -> None:
+        """Tell it now, beside the result: whoever follows a file of the output waits for no buffer."""
+        out = self.stderr if self.as_json else self.stdout
+        out.write(words)
+        out.flush()
 
     def work(self, options: dict[str, Any]) -> dict[str, Any]:
         """Do it and tell of it in words, unless JSON is wanted.  Returns the result as JSON values."""
@@ -26,7 +34,7 @@ class StudyCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit status 0 when the study is done, 1 for a refusal, 130 for Ctrl-C."""
-        self.folder = ""
+        self.folder, self.as_json = "", options["json"]
         try:
             values = self.work(options)
         except KeyboardInterrupt:

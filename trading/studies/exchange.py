@@ -87,6 +87,7 @@ def open_run(key: str, subject: str, owner: str, hands: int, lease_s: int) -> Op
             StudyHand.objects.get_or_create(run_id=run.id, number=number)
         # places that are too many go, but not from under a worker: its trials would be nobody's
         StudyHand.objects.filter(run_id=run.id, number__gte=hands, owner="").delete()
+        StudyHand.objects.filter(run_id=run.id).update(detail="")
         opened = Opened(run.id, StudyRun.objects.values_list("fence", flat=True).get(id=run.id), lease_s)
     take_back(run.id)
     StudyTrial.objects.filter(run_id=run.id, state__in=(WAITING, FAILED)).delete()
@@ -161,9 +162,9 @@ def worn_out(run_id: int, tries: int) -> str:
     return "" if row is None else f"{row.stage} {row.point}"
 
 
-def excuses(run_id: int) -> str:
-    """Why the workers that came could not work; empty when none said so."""
-    return next(iter(StudyHand.objects.filter(run_id=run_id).exclude(detail="").values_list("detail", flat=True)), "")
+def excuses(run_id: int) -> set[str]:
+    """Why workers that came could not work, since the study was opened."""
+    return set(StudyHand.objects.filter(run_id=run_id).exclude(detail="").values_list("detail", flat=True))
 
 
 # --- who answers
@@ -182,7 +183,7 @@ def take_hand(run_id: int, owner: str) -> tuple[Held, str] | None:
     for hand_id, number, fence in list(_free_hands(run_id).order_by("number").values_list("id", "number", "fence")):
         with transaction.atomic():
             free = _free_hands(run_id).filter(id=hand_id, fence=fence)
-            if free.update(owner=owner, fence=F("fence") + 1, expires_at=later(run.lease_s), detail="") == 1:
+            if free.update(owner=owner, fence=F("fence") + 1, expires_at=later(run.lease_s)) == 1:
                 _unclaim(run_id, number, fence, lost=True)
                 return Held(run_id, hand_id, number, fence + 1, run.lease_s), run.subject
     return None

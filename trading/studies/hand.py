@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -24,6 +24,7 @@ from django.db import DatabaseError, connection, connections
 
 from trading.studies import exchange
 from trading.studies.exchange import Held, Lost
+from trading.studies.patience import patiently
 
 if TYPE_CHECKING:
     from trading.run.search.trial import Bench, Task
@@ -33,12 +34,22 @@ TURN_S = 300.0  # then the worker takes what else is queued; the study asks agai
 CLAIM_S = 1.0  # of work that is claimed at once: so much is run again when a worker is lost
 CLAIMS_MAX = 32
 NOT_WANTED, CLOSED = "not wanted", "the study is closed"
+REFUSED = 3  # exit status of a process that cannot see the study; its worker takes no other invitation for so long:
+REFUSED_S = 30.0
 log = structlog.get_logger("trading.studies")
+_refused: dict[int, float] = {}  # until when, by study
+
+
+class Ended(NamedTuple):
+    """How a turn ended.  `refused`: it could not begin, and the next here would not either."""
+
+    words: str
+    refused: bool = False
 
 
 def lend(run_id: int) -> str:
     """Work for a study in a process of its own until there is nothing more to do; returns how that ended."""
-    if not exchange.is_wanted(run_id):
+    if not exchange.is_wanted(run_id) or _refused.get(run_id, 0.0) > time.monotonic():
         return NOT_WANTED  # the message waited longer than the study
     owner = f"{socket.gethostname()}#{os.getpid()}:{uuid.uuid4().hex[:8]}"
     words = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "studyhand", str(run_id), "--owner", owner]
@@ -47,16 +58,18 @@ def lend(run_id: int) -> str:
         # its standard input is its life line: it closes with this process
         with subprocess.Popen(words, cwd=settings.BASE_DIR, stdin=subprocess.PIPE) as process:
             status = process.wait()
+        if status == REFUSED:
+            _refused[run_id] = time.monotonic() + REFUSED_S
     finally:
         exchange.give_up(run_id, owner)
     return f"ended with {status}"
 
 
-def work(run_id: int, owner: str, turn_s: float = TURN_S) -> str:
-    """Run trials of a study in this process; returns why it ended.  Raises what the database raises."""
+def work(run_id: int, owner: str, turn_s: float = TURN_S) -> Ended:
+    """Run trials of a study in this process; returns how it ended.  Raises what the database raises."""
     taken = exchange.take_hand(run_id, owner)
     if taken is None:
-        return NOT_WANTED
+        return Ended(NOT_WANTED)
     held, subject = taken
     excuse = ""
     try:
@@ -68,10 +81,10 @@ def work(run_id: int, owner: str, turn_s: float = TURN_S) -> str:
             else:
                 told = _run(held, bench, ended, time.monotonic() + turn_s)
     except Lost as error:
-        return str(error)
+        return Ended(str(error))
     # whoever comes by another way is lost, and the trial that it stood in is suspected: it may end every worker
-    exchange.give_back(held, excuse)
-    return told
+    patiently(lambda: exchange.give_back(held, excuse), log.warning)
+    return Ended(told, bool(excuse))
 
 
 def end_with_parent() -> None:
@@ -87,14 +100,17 @@ def end_with_parent() -> None:
 
 def _bench(subject: dict[str, Any]) -> "Bench | str":
     """A place for trials of this very study, or why there can be none here."""
+    from trading.run.search.version import trial_code
+
+    key, code, strategy = subject.pop("key"), subject.pop("code_hash"), subject.pop("strategy_hash")
+    here = socket.gethostname()
+    if code != trial_code():  # before anything of it is used
+        return f"{here} has another version of this desk in {settings.BASE_DIR}, or of Python, numpy or numba"
+
     from trading.run.backtest.plan import BacktestError
     from trading.run.search.crew import bench_of
     from trading.run.search.parcel import from_values
 
-    key, code, strategy = subject.pop("key"), subject.pop("code_hash"), subject.pop("strategy_hash")
-    here = socket.gethostname()
-    if code != settings.CODE_HASH:
-        return f"{here} runs another version of this desk"
     opened = from_values(subject)
     try:
         if (opened.tape / exchange.KEY).read_text() != key:
@@ -113,9 +129,9 @@ def _run(held: Held, bench: "Bench", ended: threading.Event, until: float) -> st
     """Claim, run, hand in, until the study ends or the turn does.  Raises Lost."""
     count = 1
     while time.monotonic() < until:
-        if ended.is_set() or not exchange.is_open(held.run_id):
+        rows = None if ended.is_set() else patiently(lambda: _next(held, count), log.warning)  # noqa: B023 - called here
+        if rows is None:
             return CLOSED
-        rows = exchange.claim(held, count) if exchange.is_waiting(held.run_id) else []
         if not rows:
             time.sleep(exchange.PAUSE_S)
             continue
@@ -125,6 +141,13 @@ def _run(held: Held, bench: "Bench", ended: threading.Event, until: float) -> st
         took = max(time.monotonic() - began, 1e-3)
         count = max(1, min(CLAIMS_MAX, 2 * count, round(CLAIM_S * len(rows) / took)))
     return "the turn is over"
+
+
+def _next(held: Held, count: int) -> "list[StudyTrial] | None":
+    """Trials that are ours now, perhaps none yet; None when the study hands out nothing more.  Raises Lost."""
+    if not exchange.is_open(held.run_id):
+        return None
+    return exchange.claim(held, count) if exchange.is_waiting(held.run_id) else []
 
 
 def _claimed(held: Held, bench: "Bench", rows: "list[StudyTrial]", ended: threading.Event) -> bool:
@@ -139,10 +162,11 @@ def _claimed(held: Held, bench: "Bench", rows: "list[StudyTrial]", ended: thread
             try:
                 finished.append((row.pk, pack(bench.run(task_of(row)))))
             except ResearchError as error:
-                exchange.break_off(held, row.pk, str(error))
+                why = str(error)
+                patiently(lambda: exchange.break_off(held, row.pk, why), log.warning)  # noqa: B023 - called here
                 return False
             if time.monotonic() - handed >= CLAIM_S:
-                exchange.answer(held, finished)
+                patiently(lambda: exchange.answer(held, finished), log.warning)
                 finished.clear()
                 handed = time.monotonic()
             if ended.is_set():
@@ -150,7 +174,7 @@ def _claimed(held: Held, bench: "Bench", rows: "list[StudyTrial]", ended: thread
         return True
     finally:
         if finished:
-            exchange.answer(held, finished)
+            patiently(lambda: exchange.answer(held, finished), log.warning)
 
 
 def task_of(row: "StudyTrial") -> "Task":
@@ -174,6 +198,7 @@ def _alive(held: Held) -> Iterator[threading.Event]:
                         ended.set()
                         return
                 except DatabaseError as error:  # the lease goes on running out; whoever takes over is told by the fence
+                    connection.close()  # one that broke stays broken
                     log.warning("hand_not_kept", study=held.run_id, error=str(error))
         finally:
             connection.close()

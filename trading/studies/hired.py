@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import json
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -26,9 +27,13 @@ from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
 from trading.run.search.parcel import to_values, unpack
 from trading.run.search.trial import Subject, Task
+from trading.run.search.version import trial_code
 from trading.studies import exchange
 from trading.studies.exchange import KEY, LEND_HAND, Wanted
+from trading.studies.patience import patiently
 
+T = TypeVar("T")
+Say = Callable[[str], object]
 WINDOW, WINDOW_MAX = 64, 512  # trials in line for each worker, and for all
 INVITED_S = 20  # a message that no worker took by then has gone
 NOBODY_TOLD_S, NOBODY_S = 15.0, 600.0  # without any worker: say so, give up
@@ -42,20 +47,20 @@ class HiredCrew(Crew):
     Raises ResearchError: another command has the study, no queue, a database without these tables.
     """
 
-    def __init__(
-        self, subject: Subject, key: str, strategy_hash: str, workers: int, say: Callable[[str], object]
-    ) -> None:
+    def __init__(self, subject: Subject, key: str, strategy_hash: str, workers: int, say: Say) -> None:
         super().__init__(subject, 1)
         self.workers = workers
         self._say = say
         (subject.tape / KEY).write_text(key)
-        told = to_values(subject) | {"key": key, "code_hash": settings.CODE_HASH, "strategy_hash": strategy_hash}
+        told = to_values(subject) | {"key": key, "code_hash": trial_code(), "strategy_hash": strategy_hash}
         owner = f"{socket.gethostname()}:{subject.tape.parent}"
         with _database():
             self._run = exchange.open_run(key, json.dumps(told), owner, workers, settings.STUDY_LEASE_S)
         self._invited: deque[float] = deque()
+        self._invited_s = min(INVITED_S, settings.STUDY_LEASE_S)
         self._looked = self._seen = time.monotonic() - NOBODY_S
         self._met, self._told = False, False
+        self._excused: set[str] = set()  # refusals of workers that were told
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -75,13 +80,12 @@ class HiredCrew(Crew):
         room = min(WINDOW * self.workers, WINDOW_MAX)
         self._seen = time.monotonic()  # nobody was asked before
         while True:
-            with _database():
-                if 2 * len(waiting) <= room:
-                    waiting |= self._ask(list(islice(line, room - len(waiting))))
-                if not waiting:
-                    return
-                self._tend()
-                found = exchange.answers(list(waiting))
+            if 2 * len(waiting) <= room and (more := list(islice(line, room - len(waiting)))):
+                waiting |= self._patiently(lambda more=more: self._ask(more))  # type: ignore[misc]
+            if not waiting:
+                return
+            self._patiently(self._tend)
+            found = self._patiently(lambda: exchange.answers(list(waiting)))
             for row_id, packed in found:
                 del waiting[row_id]
                 yield unpack(packed)
@@ -105,6 +109,10 @@ class HiredCrew(Crew):
             ledger.add(missing)
             written += len(missing)
 
+    def _patiently(self, act: Callable[[], T]) -> T:
+        with _database():
+            return patiently(act, self._say)
+
     def _ask(self, tasks: list[Task]) -> dict[int, Task]:
         """Put tasks up; the row of each."""
         found: dict[int, Task] = {}
@@ -119,9 +127,9 @@ class HiredCrew(Crew):
         now = time.monotonic()
         if now - self._looked < self._run.lease_s / exchange.BEATS:
             return
-        self._looked = now
         exchange.keep_open(self._run)
         exchange.take_back(self._run.run_id)
+        self._looked = now
         if fatal := exchange.worn_out(self._run.run_id, TRIES_MAX):
             raise ResearchError(
                 f"{TRIES_MAX} workers were lost while they ran the trial {fatal} (was memory short?); the trials so far"
@@ -130,31 +138,69 @@ class HiredCrew(Crew):
         working = exchange.working(self._run.run_id)
         if working:
             self._seen, self._met, self._told = now, True, False
+        for excuse in exchange.excuses(self._run.run_id):
+            if excuse not in self._excused:
+                self._excused.add(excuse)
+                self._say(f"A worker cannot help: {excuse}")
         self._wait_for_somebody(now)
-        while self._invited and now - self._invited[0] >= INVITED_S:
+        self._invite(now, self.workers - working)
+
+    def _invite(self, now: float, free: int) -> None:
+        """Ask the queue for as many workers as places are free, but for those that were asked a moment ago.
+
+        Workers that are there go on without a broker; without any there is nothing to wait for."""
+        while self._invited and now - self._invited[0] >= self._invited_s:
             self._invited.popleft()
-        for _ in range(self.workers - working - len(self._invited)):
-            fault = import_string(settings.SEND_JOB)(LEND_HAND, expires_s=INVITED_S, run_id=self._run.run_id)
-            if fault:
-                self._no_queue(fault)
+        for _ in range(free - len(self._invited)):
+            away = import_string(settings.SEND_JOB)(LEND_HAND, expires_s=self._invited_s, run_id=self._run.run_id)
+            if away and not self._met:
+                raise ResearchError(_no_queue(away))
+            if away:
                 return
             self._invited.append(now)
 
-    def _no_queue(self, fault: str) -> None:
-        """Workers that are there go on without a broker; without any there is nothing to wait for."""
-        if not self._met:
-            raise ResearchError(f"--distributed needs the queue of the desk, which is away: {fault} (manage.py run)")
-
     def _wait_for_somebody(self, now: float) -> None:
+        """Say why nobody comes, once, and give up much later.  Raises ResearchError."""
         alone_s = now - self._seen
-        why = exchange.excuses(self._run.run_id) if alone_s >= NOBODY_TOLD_S else ""
+        if alone_s < NOBODY_TOLD_S or (self._told and alone_s < NOBODY_S):
+            return
+        why = "; ".join(sorted(exchange.excuses(self._run.run_id))) or _why_nobody()
         if alone_s >= NOBODY_S:
-            raise ResearchError(
-                f"no worker came within {NOBODY_S:.0f} s: {why or 'does the batch worker run (manage.py run)?'}"
-            )
-        if alone_s >= NOBODY_TOLD_S and not self._told:
-            self._told = True
-            self._say(f"No worker has come yet: {why or 'they may be busy, or none runs (manage.py run)'}")
+            raise ResearchError(f"no worker came within {NOBODY_S:.0f} s: {why}; the trials so far are kept")
+        self._told = True
+        self._say(f"No worker has come yet: {why}")
+
+
+def check_queue(say: Say) -> None:
+    """Before anything is read: is there a queue, does anybody serve it?  Raises ResearchError without a queue."""
+    count, away = import_string(settings.COUNT_WORKERS)()
+    if away:
+        raise ResearchError(_no_queue(away))
+    if count == 0:
+        say(f"The study waits for workers: {_nobody()}")
+
+
+def _why_nobody() -> str:
+    """Why nobody may have come, asked now."""
+    count, away = import_string(settings.COUNT_WORKERS)()
+    if away:
+        return _no_queue(away)
+    if count == 0:
+        return _nobody()
+    some = "a batch worker answers" if count == 1 else f"{count} batch workers answer"
+    return f"{some}, but may be busy with other jobs or use another database"
+
+
+def _nobody() -> str:
+    start = f"cd {settings.BASE_DIR} && {sys.executable} -m celery -A desk worker -Q batch"
+    return f"no batch worker answers; start the desk (manage.py run), or one worker, here or elsewhere: {start}"
+
+
+def _no_queue(fault: str) -> str:
+    return (
+        f"--distributed needs the queue of the desk, which is away: {fault}; start the desk (manage.py run), or name its"
+        " Redis in DESK_REDIS_URL"
+    )
 
 
 def _wanted(point: str, task: Task) -> Wanted:
@@ -175,5 +221,7 @@ def _database() -> Iterator[None]:
 
 
 def key_of(identity: dict[str, Any]) -> str:
-    """The name of a study among those of the shared database: what is searched, whoever asks and wherever."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    """The name of a study among those of the shared database: what is searched by which code, whoever asks and
+    wherever."""
+    words = json.dumps([identity, trial_code()], sort_keys=True)
+    return hashlib.sha256(words.encode()).hexdigest()

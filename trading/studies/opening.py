@@ -109,6 +109,10 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
     space = space_from(options)
     history = opened(options, "day")
     check_space(space, history)
+    if options["distributed"]:
+        from trading.studies.hired import check_queue
+
+        check_queue(say)
     source, calendar = history.source, history.calendar
     rows_max, _, _ = source.estimate()
     identity = _identity(options, history, space, purpose)

@@ -106,11 +106,13 @@ def test_a_worker_that_leaves_in_order_casts_no_suspicion() -> None:
     exchange.claim(held, 2)
     exchange.give_back(held, "the bars are not seen")
     assert states(run) == {WAITING: 2} and not StudyTrial.objects.filter(tries__gt=0).exists()
-    assert exchange.excuses(run.run_id) == "the bars are not seen" and exchange.working(run.run_id) == 0
+    assert exchange.excuses(run.run_id) == {"the bars are not seen"} and exchange.working(run.run_id) == 0
     exchange.give_up(run.run_id, "worker")
     assert not StudyTrial.objects.filter(tries__gt=0).exists()
     hand(run, "next")
-    assert exchange.excuses(run.run_id) == ""
+    assert exchange.excuses(run.run_id), "the one who comes next does not hide it"
+    exchange.close_run(run)
+    assert exchange.excuses(opened().run_id) == set(), "the next command asks anew"
 
 
 def test_a_trial_that_breaks_off_ends_the_study_with_its_sentence() -> None:

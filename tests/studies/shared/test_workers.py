@@ -1,4 +1,5 @@
-"""A study on real workers of a real queue: killed, stopped, without its folder, it ends as the local one (MES-OPT-04).
+"""A study on real workers of a real queue: killed, stopped, beside a worker of an older version, without its folder, it
+ends as the local one (MES-OPT-04).
 
 The strategy itself waits for a file, so that kills and stops fall inside a trial.
 """
@@ -66,9 +67,14 @@ class Shared:
             "--strategy", "own_study:follow", *params, "--min-trades", "5", "--random", "0", "--distributed",
             "--workers", "2", "--out", str(self.folder / "study"), *more,
         ]  # fmt: skip
-        return subprocess.Popen(
-            words, env=self.env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        with (self.folder / "told").open("w") as told:
+            return subprocess.Popen(
+                words, env=self.env, cwd=self.folder, stdout=told, stderr=subprocess.PIPE, text=True
+            )
+
+    def told(self) -> str:
+        """What the command has said by now."""
+        return (self.folder / "told").read_text()
 
     def rows(self, words: str) -> list[tuple[object, ...]]:
         """What the shared database holds, read beside the workers."""
@@ -92,9 +98,9 @@ class Shared:
 
     def finish(self, command: "subprocess.Popen[str]") -> str:
         """What a study printed that ended well."""
-        told, faults = command.communicate(timeout=300)
+        _, faults = command.communicate(timeout=300)
         assert command.returncode == 0, faults[-3000:] + "".join(self.log(name)[-3000:] for name in NAMES)
-        return told
+        return self.told()
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
@@ -105,6 +111,24 @@ class Shared:
         part = self.folder / "hold.part"
         part.write_text(str(lookback))
         os.replace(part, self.folder / "hold")
+
+    def older(self) -> subprocess.CompletedProcess[str]:
+        """A worker's process of another version of the desk comes for the one study; returns when it has gone."""
+        there = self.folder / "older"
+        for name in ("desk", "marketdata", "risk", "trading"):
+            shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+        shutil.copy(ROOT / "manage.py", there)
+        with (there / "trading" / "run" / "backtest" / "plan.py").open("a") as file:
+            file.write("# what plans were before\n")
+        ((study,),) = self.rows("SELECT id FROM studies_studyrun WHERE state = 'open'")
+        words = [sys.executable, str(there / "manage.py"), "studyhand", str(study), "--owner", "older"]
+        with subprocess.Popen(
+            words, env={**self.env, "PYTHONPATH": str(there)}, cwd=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None  # its input is its life line, so it is not given an end of file
+            told = process.stdout.read()
+            return subprocess.CompletedProcess(words, process.wait(), told)
 
     def go_on(self) -> None:
         self.hold(1_000)
@@ -176,12 +200,17 @@ def test_with_a_worker_killed_the_result_is_that_of_one_process(shared: Shared, 
 
 def test_stopped_by_ctrl_c_the_same_command_goes_on_to_the_same_result(shared: Shared, local: Path) -> None:
     folder = shared.folder / "study"
-    if "one" not in shared.workers:
-        shared.start("one")
+    if "one" in shared.workers:
+        shared.kill("one")  # one of two places stays free
     shared.hold(2)
     study = shared.command(*ORDER)
     try:
         until("a worker is at a trial", lambda: bool(shared.claimers()) or study.poll() is not None)
+        assert study.poll() is None
+        older = shared.older()
+        assert older.returncode == 3 and "another version of this desk" in older.stdout
+        words = f"has another version of this desk in {shared.folder / 'older'}"
+        until("the refusal is told", lambda: words in shared.told() or study.poll() is not None)
         assert study.poll() is None
         study.send_signal(signal.SIGINT)
         _, faults = study.communicate(timeout=300)

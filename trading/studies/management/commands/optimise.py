@@ -40,8 +40,7 @@ class Command(StudyCommand):
         from trading.run.search.study import Search, Stretch
 
         runs = RANDOM_RUNS if options["random"] is None else options["random"]
-        say = self.stderr.write if options["json"] else self.stdout.write
-        with study(options, {"purpose": "optimise"}, say) as opened:
+        with study(options, {"purpose": "optimise"}, self.say) as opened:
             self.folder = str(opened.folder)
             with Bar(quiet=options["json"]) as bar:
                 progress = Shown(bar, "trials").show

@@ -3,6 +3,7 @@
 Started by `trading.studies.hand.lend`; it ends when its standard input closes.
 """
 
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -24,6 +25,9 @@ class Command(BaseCommand):
         parser.add_argument("--owner", required=True, help="who holds the place, any name of one's own")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit status 0, with a line that says how it ended."""
+        """Exit status 0 with a line that says how it ended, 3 where this study cannot be seen from here."""
         hand.end_with_parent()
-        self.stdout.write(f"study {options['study']}: {hand.work(options['study'], options['owner'])}")
+        ended = hand.work(options["study"], options["owner"])
+        self.stdout.write(f"study {options['study']}: {ended.words}")
+        if ended.refused:
+            sys.exit(hand.REFUSED)

@@ -60,15 +60,14 @@ class Command(StudyCommand):
 
         sizes = _sizes(options)
         purpose = {"purpose": "walkforward", "walk": sizes, "trials": options["trials"] or TRIALS[options["method"]]}
-        say = self.stderr.write if options["json"] else self.stdout.write
-        with study(options, purpose, say) as opened:
+        with study(options, purpose, self.say) as opened:
             self.folder = str(opened.folder)
             starts_ns = opened.crew.bench.tape.columns.start_ns
             calendar = opened.history.calendar.from_bar(int(starts_ns[0]))
             last = int(starts_ns[-1])
             sessions = sessions_of([session for session in calendar.sessions if session.open_ns <= last])
             plan = _plan(sessions, sizes)
-            say(f"{len(plan.folds)} folds; {_holdout(plan)}")
+            self.say(f"{len(plan.folds)} folds; {_holdout(plan)}")
             walk = Walk(opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"])
             with Bar(quiet=options["json"]) as bar:
 
