@@ -12,9 +12,9 @@ from trading.run.streams import make_client
 SOON_S, SILENT_S = 0.4, 1.5  # a broker waits out its time whoever answers: only silence is waited for longer
 
 
-def send(task: str, *, expires_s: float | None = None, **fields: object) -> str:
+def send(task: str, **fields: object) -> str:
     """Put a job into the queue; why it could not be, empty when it was.  Asked first whether anybody is there:
-    Celery's own client waits for seconds before it gives up.  `expires_s`: nobody takes it later than that."""
+    Celery's own client waits for seconds before it gives up."""
     from kombu.exceptions import OperationalError
 
     from desk.celery import app  # the web does not load Celery before somebody queues a job
@@ -22,7 +22,7 @@ def send(task: str, *, expires_s: float | None = None, **fields: object) -> str:
     try:
         with make_client(settings.REDIS_URL) as client:
             client.ping()
-        app.send_task(task, kwargs=fields, retry=False, expires=expires_s)
+        app.send_task(task, kwargs=fields, retry=False)
     except (RedisError, OperationalError) as error:
         return str(error)
     return ""

@@ -21,6 +21,8 @@ KEY = "study"  # file beside the bars that names whose they are
 LEND_HAND = "trading.studies.tasks.lend_hand"  # the task that asks a worker of the queue
 PAUSE_S = 0.2  # between two looks at rows that have not changed
 BEATS = 6  # signs of life in one lease
+KEPT_DAYS = 30  # answers of a study that nobody opened since
+FORGOTTEN = 500  # rows that are deleted at once
 WHY_CHARS, DETAIL_CHARS = 2_000, 500
 
 
@@ -94,27 +96,29 @@ def open_run(key: str, subject: str, owner: str, hands: int, lease_s: int) -> Op
     return opened
 
 
-def keep_open(opened: Opened) -> None:
-    """A sign of life of who asks.  Raises ResearchError when another command has taken the study over."""
-    kept = StudyRun.objects.filter(id=opened.run_id, fence=opened.fence).update(expires_at=later(opened.lease_s))
-    if kept != 1:
-        raise ResearchError("another command has taken this study over; this one ends, what was answered is kept")
+def keep_open(opened: Opened) -> bool:
+    """A sign of life of who asks; False when another command has taken the study over."""
+    return _ours_still(opened).update(expires_at=later(opened.lease_s)) == 1
 
 
 def close_run(opened: Opened) -> None:
     """Hand out nothing more.  What is being run is still answered, and found by the next command."""
     with transaction.atomic():
-        if StudyRun.objects.filter(id=opened.run_id, fence=opened.fence).update(state=CLOSED) == 1:
+        if _ours_still(opened).update(state=CLOSED) == 1:
             StudyTrial.objects.filter(run_id=opened.run_id, state=WAITING).delete()
 
 
 def ask(opened: Opened, wanted: Sequence[Wanted]) -> dict[str, int]:
-    """Put trials of one stage up, but for those that are known already.  Returns the row of each by its point."""
+    """Put trials of one stage up, but for those that are known already.  Returns the row of each by its point.
+
+    Raises ResearchError when another command has taken the study over."""
     if not wanted:
         return {}
     stage = wanted[0].stage
     assert all(item.stage == stage for item in wanted)
     with transaction.atomic():
+        if not keep_open(opened):  # nor does anybody take it over while this is written
+            raise ResearchError("another command has taken this study over; this one ends, what was answered is kept")
         rows = [StudyTrial(run_id=opened.run_id, **item._asdict()) for item in wanted]
         StudyTrial.objects.bulk_create(rows, ignore_conflicts=True)
         found = StudyTrial.objects.filter(run_id=opened.run_id, stage=stage, point__in=[item.point for item in wanted])
@@ -132,11 +136,20 @@ def answers(ids: Sequence[int]) -> list[tuple[int, bytes]]:
     return found
 
 
-def answered(run_id: int, after: int, count: int) -> list[tuple[int, str, str, bytes]]:
-    """The next `count` answered rows behind row `after`: (row, stage, point, trial)."""
+def answered(run_id: int, after: int, count: int) -> list[tuple[int, str, str]]:
+    """The next `count` answered rows behind row `after`: (row, stage, point)."""
     rows = StudyTrial.objects.filter(run_id=run_id, state=DONE, id__gt=after).order_by("id")
-    found = rows.values_list("id", "stage", "point", "answer")[:count]
-    return [(row_id, stage, point, bytes(answer)) for row_id, stage, point, answer in found]
+    return list(rows.values_list("id", "stage", "point")[:count])
+
+
+def forget() -> None:
+    """Take away studies that nobody has opened for KEPT_DAYS, a few rows at a time: trading writes here, too."""
+    old = StudyRun.objects.filter(expires_at__lt=later(-KEPT_DAYS * 86_400))
+    for run_id in list(old.values_list("id", flat=True)):
+        rows = StudyTrial.objects.filter(run_id=run_id)
+        while ids := list(rows.values_list("id", flat=True)[:FORGOTTEN]):
+            rows.filter(id__in=ids).delete()
+        old.filter(id=run_id).delete()
 
 
 def take_back(run_id: int) -> int:
@@ -175,8 +188,19 @@ def is_wanted(run_id: int) -> bool:
     return _live(run_id).exists() and _free_hands(run_id).exists()
 
 
-def take_hand(run_id: int, owner: str) -> tuple[Held, str] | None:
-    """A free place of a live study, with the study's subject; None when there is none."""
+def subject_of(run_id: int) -> str | None:
+    """What a worker must know, while the study has room for one more."""
+    return _live(run_id).values_list("subject", flat=True).first() if is_wanted(run_id) else None
+
+
+def excuse(run_id: int, why: str) -> None:
+    """Say at a free place why a worker that came cannot take it."""
+    free = _free_hands(run_id).order_by("number").values_list("id", flat=True)[:1]
+    StudyHand.objects.filter(id__in=list(free)).update(detail=why[:DETAIL_CHARS])
+
+
+def take_hand(run_id: int, owner: str) -> Held | None:
+    """A free place of a live study; None when there is none."""
     run = _live(run_id).first()
     if run is None:
         return None
@@ -185,7 +209,7 @@ def take_hand(run_id: int, owner: str) -> tuple[Held, str] | None:
             free = _free_hands(run_id).filter(id=hand_id, fence=fence)
             if free.update(owner=owner, fence=F("fence") + 1, expires_at=later(run.lease_s)) == 1:
                 _unclaim(run_id, number, fence, lost=True)
-                return Held(run_id, hand_id, number, fence + 1, run.lease_s), run.subject
+                return Held(run_id, hand_id, number, fence + 1, run.lease_s)
     return None
 
 
@@ -236,10 +260,10 @@ def break_off(held: Held, row_id: int, why: str) -> None:
     _claimed(held).filter(id=row_id).update(state=FAILED, why=why[:WHY_CHARS])
 
 
-def give_back(held: Held, detail: str = "") -> None:
+def give_back(held: Held) -> None:
     """Free the place in order: what was claimed and not run waits again, as if it had not been claimed."""
     with transaction.atomic():
-        if _ours(held).update(owner="", detail=detail[:DETAIL_CHARS]) == 1:
+        if _ours(held).update(owner="") == 1:
             _unclaim(held.run_id, held.number, held.fence, lost=False)
 
 
@@ -254,6 +278,10 @@ def give_up(run_id: int, owner: str) -> None:
 
 
 # --- both
+
+
+def _ours_still(opened: Opened) -> "QuerySet[StudyRun]":
+    return StudyRun.objects.filter(id=opened.run_id, fence=opened.fence)
 
 
 def _live(run_id: int) -> "QuerySet[StudyRun]":

@@ -5,26 +5,26 @@ yesterday's strategy in memory.  That process ends with its parent, however that
 very study (its bars, this code, this strategy) says so and takes nothing.
 """
 
-import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import connections
 
 from trading.studies import exchange
 from trading.studies.exchange import Held, Lost
-from trading.studies.patience import patiently
+from trading.studies.patience import beating, patiently
 
 if TYPE_CHECKING:
     from trading.run.search.trial import Bench, Task
@@ -38,6 +38,10 @@ REFUSED = 3  # exit status of a process that cannot see the study; its worker ta
 REFUSED_S = 30.0
 log = structlog.get_logger("trading.studies")
 _refused: dict[int, float] = {}  # until when, by study
+
+
+class Stopped(BaseException):
+    """This process was told to end; no error, for trials hand those on as their own."""
 
 
 class Ended(NamedTuple):
@@ -67,24 +71,37 @@ def lend(run_id: int) -> str:
 
 def work(run_id: int, owner: str, turn_s: float = TURN_S) -> Ended:
     """Run trials of a study in this process; returns how it ended.  Raises what the database raises."""
-    taken = exchange.take_hand(run_id, owner)
-    if taken is None:
+    subject = exchange.subject_of(run_id)
+    if subject is None:
         return Ended(NOT_WANTED)
-    held, subject = taken
-    excuse = ""
+    bench = _bench(json.loads(subject))
+    if isinstance(bench, str):
+        log.warning("study_not_seen", study=run_id, why=bench)
+        exchange.excuse(run_id, bench)
+        return Ended(bench, refused=True)
+    held = exchange.take_hand(run_id, owner)  # not before: who cannot help is not counted as a worker
+    if held is None:
+        return Ended(NOT_WANTED)
     try:
-        with _alive(held) as ended:
-            bench = _bench(json.loads(subject))
-            if isinstance(bench, str):
-                told = excuse = bench
-                log.warning("study_not_seen", study=run_id, why=excuse)
-            else:
-                told = _run(held, bench, ended, time.monotonic() + turn_s)
+        with beating(lambda: exchange.keep_hand(held), held.lease_s / exchange.BEATS) as ended:
+            told = _run(held, bench, ended, time.monotonic() + turn_s)
     except Lost as error:
         return Ended(str(error))
+    except Stopped:
+        told = "it was stopped"
     # whoever comes by another way is lost, and the trial that it stood in is suspected: it may end every worker
-    patiently(lambda: exchange.give_back(held, excuse), log.warning)
-    return Ended(told, bool(excuse))
+    patiently(lambda: exchange.give_back(held), log.warning)
+    return Ended(told)
+
+
+def stop_in_order() -> None:
+    """Let SIGTERM end the work where it stands: what is finished is handed in, the rest is another's, unsuspected."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: what follows is short
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def end_with_parent() -> None:
@@ -183,30 +200,3 @@ def task_of(row: "StudyTrial") -> "Task":
 
     point = tuple(json.loads(row.point))
     return Task(row.stage, row.kind, point, row.first, row.end, trades_min=row.trades_min)
-
-
-@contextlib.contextmanager
-def _alive(held: Held) -> Iterator[threading.Event]:
-    """Signs of life from a thread, for a trial may take longer than a lease.  The event: the study is over for us."""
-    stop, ended = threading.Event(), threading.Event()
-
-    def beat() -> None:
-        try:
-            while not stop.wait(held.lease_s / exchange.BEATS):
-                try:
-                    if not exchange.keep_hand(held):
-                        ended.set()
-                        return
-                except DatabaseError as error:  # the lease goes on running out; whoever takes over is told by the fence
-                    connection.close()  # one that broke stays broken
-                    log.warning("hand_not_kept", study=held.run_id, error=str(error))
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=beat, name="study hand", daemon=True)
-    thread.start()
-    try:
-        yield ended
-    finally:
-        stop.set()
-        thread.join()

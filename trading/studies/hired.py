@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby, islice
 from types import TracebackType
 from typing import Any, TypeVar
@@ -30,12 +31,13 @@ from trading.run.search.trial import Subject, Task
 from trading.run.search.version import trial_code
 from trading.studies import exchange
 from trading.studies.exchange import KEY, LEND_HAND, Wanted
-from trading.studies.patience import patiently
+from trading.studies.patience import beating, patiently
 
 T = TypeVar("T")
 Say = Callable[[str], object]
 WINDOW, WINDOW_MAX = 64, 512  # trials in line for each worker, and for all
-INVITED_S = 20  # a message that no worker took by then has gone
+INVITED_S = 20  # a worker that was asked has come by then, or others are asked
+AT_ONCE = 8  # are asked at first, and as many as work afterwards: whoever comes late finds no place
 NOBODY_TOLD_S, NOBODY_S = 15.0, 600.0  # without any worker: say so, give up
 TRIES_MAX = 3  # workers that may be lost with one trial
 LEFT_OVER = 64  # answers that are read at once
@@ -56,8 +58,11 @@ class HiredCrew(Crew):
         owner = f"{socket.gethostname()}:{subject.tape.parent}"
         with _database():
             self._run = exchange.open_run(key, json.dumps(told), owner, workers, settings.STUDY_LEASE_S)
+            exchange.forget()
+        # from a thread, for what this process does by itself between two stages may take longer than a lease
+        self._alive = contextlib.ExitStack()
+        self._alive.enter_context(beating(lambda: exchange.keep_open(self._run), self._run.lease_s / exchange.BEATS))
         self._invited: deque[float] = deque()
-        self._invited_s = min(INVITED_S, settings.STUDY_LEASE_S)
         self._looked = self._seen = time.monotonic() - NOBODY_S
         self._met, self._told = False, False
         self._excused: set[str] = set()  # refusals of workers that were told
@@ -65,6 +70,7 @@ class HiredCrew(Crew):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._alive.close()
         try:
             with _database():
                 exchange.close_run(self._run)
@@ -81,11 +87,11 @@ class HiredCrew(Crew):
         self._seen = time.monotonic()  # nobody was asked before
         while True:
             if 2 * len(waiting) <= room and (more := list(islice(line, room - len(waiting)))):
-                waiting |= self._patiently(lambda more=more: self._ask(more))  # type: ignore[misc]
+                waiting |= self._patiently(partial(self._ask, more))
             if not waiting:
                 return
             self._patiently(self._tend)
-            found = self._patiently(lambda: exchange.answers(list(waiting)))
+            found = self._patiently(partial(exchange.answers, list(waiting)))
             for row_id, packed in found:
                 del waiting[row_id]
                 yield unpack(packed)
@@ -103,11 +109,13 @@ class HiredCrew(Crew):
             if not rows:
                 return written
             after = rows[-1][0]
-            for stage in {stage for _, stage, _, _ in rows} - known.keys():
+            for stage in {stage for _, stage, _ in rows} - known.keys():
                 known[stage] = {json.dumps(point) for point in ledger.scores(stage)}
-            missing = [unpack(packed) for _, stage, point, packed in rows if point not in known[stage]]
-            ledger.add(missing)
-            written += len(missing)
+            missing = [row_id for row_id, stage, point in rows if point not in known[stage]]
+            with _database():
+                packed = exchange.answers(missing)
+            ledger.add([unpack(trial) for _, trial in packed])
+            written += len(packed)
 
     def _patiently(self, act: Callable[[], T]) -> T:
         with _database():
@@ -123,11 +131,10 @@ class HiredCrew(Crew):
         return found
 
     def _tend(self) -> None:
-        """A few times in a lease: a sign of life, look after the workers, ask for more of them."""
+        """A few times in a lease: look after the workers, ask for more of them."""
         now = time.monotonic()
         if now - self._looked < self._run.lease_s / exchange.BEATS:
             return
-        exchange.keep_open(self._run)
         exchange.take_back(self._run.run_id)
         self._looked = now
         if fatal := exchange.worn_out(self._run.run_id, TRIES_MAX):
@@ -149,10 +156,10 @@ class HiredCrew(Crew):
         """Ask the queue for as many workers as places are free, but for those that were asked a moment ago.
 
         Workers that are there go on without a broker; without any there is nothing to wait for."""
-        while self._invited and now - self._invited[0] >= self._invited_s:
+        while self._invited and now - self._invited[0] >= INVITED_S:
             self._invited.popleft()
-        for _ in range(free - len(self._invited)):
-            away = import_string(settings.SEND_JOB)(LEND_HAND, expires_s=self._invited_s, run_id=self._run.run_id)
+        for _ in range(min(free, max(AT_ONCE, self.workers - free)) - len(self._invited)):
+            away = import_string(settings.SEND_JOB)(LEND_HAND, run_id=self._run.run_id)
             if away and not self._met:
                 raise ResearchError(_no_queue(away))
             if away:
@@ -198,8 +205,8 @@ def _nobody() -> str:
 
 def _no_queue(fault: str) -> str:
     return (
-        f"--distributed needs the queue of the desk, which is away: {fault}; start the desk (manage.py run), or name its"
-        " Redis in DESK_REDIS_URL"
+        f"--distributed needs the queue of the desk, which is away: {fault}; start the desk (manage.py run), or name"
+        " its Redis in DESK_REDIS_URL"
     )
 
 

@@ -25,9 +25,10 @@ def wanted(count: int, stage: str = "study") -> list[Wanted]:
 
 
 def hand(run: Opened, owner: str = "worker") -> Held:
+    assert exchange.subject_of(run.run_id) == '{"what": 1.0}'
     taken = exchange.take_hand(run.run_id, owner)
-    assert taken is not None and taken[1] == '{"what": 1.0}'
-    return taken[0]
+    assert taken is not None
+    return taken
 
 
 def expire(held: Held) -> None:
@@ -104,15 +105,25 @@ def test_a_worker_that_leaves_in_order_casts_no_suspicion() -> None:
     exchange.ask(run, wanted(2))
     held = hand(run)
     exchange.claim(held, 2)
-    exchange.give_back(held, "the bars are not seen")
+    exchange.give_back(held)
     assert states(run) == {WAITING: 2} and not StudyTrial.objects.filter(tries__gt=0).exists()
-    assert exchange.excuses(run.run_id) == {"the bars are not seen"} and exchange.working(run.run_id) == 0
     exchange.give_up(run.run_id, "worker")
-    assert not StudyTrial.objects.filter(tries__gt=0).exists()
-    hand(run, "next")
-    assert exchange.excuses(run.run_id), "the one who comes next does not hide it"
+    assert not StudyTrial.objects.filter(tries__gt=0).exists() and exchange.working(run.run_id) == 0
+
+
+def test_who_cannot_help_says_so_and_is_no_worker() -> None:
+    run = opened(hands=2)
+    exchange.ask(run, wanted(1))
+    exchange.excuse(run.run_id, "the bars are not seen")
+    assert exchange.working(run.run_id) == 0 and exchange.is_wanted(run.run_id)
+    held = hand(run, "next")
+    assert exchange.excuses(run.run_id) == {"the bars are not seen"}, "the one who comes next does not hide it"
+    exchange.give_back(held)
     exchange.close_run(run)
     assert exchange.excuses(opened().run_id) == set(), "the next command asks anew"
+    assert exchange.subject_of(run.run_id) is not None
+    hand(run), hand(run)
+    assert exchange.subject_of(run.run_id) is None, "no room"
 
 
 def test_a_trial_that_breaks_off_ends_the_study_with_its_sentence() -> None:
@@ -136,7 +147,7 @@ def test_a_closed_study_hands_out_nothing_and_keeps_what_is_still_answered() -> 
     exchange.close_run(run)
     assert exchange.claim(held, 1) == [] and not exchange.keep_hand(held) and not exchange.is_open(run.run_id)
     assert exchange.answer(held, [(row.pk, b"done")]) == 1
-    assert exchange.answered(run.run_id, 0, 10) == [(row.pk, "study", "[0]", b"done")]
+    assert exchange.answered(run.run_id, 0, 10) == [(row.pk, "study", "[0]")]
     assert exchange.answered(run.run_id, row.pk, 10) == []
     again = opened()
     assert again.run_id == run.run_id and states(again) == {DONE: 1}
@@ -163,15 +174,16 @@ def test_one_command_has_a_study_and_the_one_that_lost_it_is_told() -> None:
         opened(owner="there:/b")
     same = opened(owner="here:/a")  # its folder's lock is ours: the one before is dead
     assert same.fence > first.fence
+    assert not exchange.keep_open(first)
     with pytest.raises(ResearchError, match="taken this study over"):
-        exchange.keep_open(first)
+        exchange.ask(first, wanted(3))
+    assert not StudyTrial.objects.exists(), "nor does it put anything up there"
     exchange.close_run(first)
     assert exchange.is_open(same.run_id), "who lost it closes nothing"
     StudyRun.objects.update(expires_at=LONG_AGO)
     assert not exchange.is_open(same.run_id) and exchange.take_hand(same.run_id, "worker") is None
     other = opened(owner="there:/b")
-    exchange.keep_open(other)
-    assert exchange.is_open(other.run_id)
+    assert exchange.keep_open(other) and exchange.is_open(other.run_id)
 
 
 def test_places_that_are_too_many_go_when_they_are_free() -> None:
@@ -181,6 +193,16 @@ def test_places_that_are_too_many_go_when_they_are_free() -> None:
     again = opened(hands=1)
     numbers = set(StudyHand.objects.filter(run_id=again.run_id).values_list("number", flat=True))
     assert numbers == {0, second.number}
+
+
+def test_a_study_that_nobody_opened_for_a_month_is_forgotten() -> None:
+    old, young = opened(key="1" * 64), opened(key="2" * 64)
+    for run in (old, young):
+        exchange.ask(run, wanted(2))
+    StudyRun.objects.filter(id=old.run_id).update(expires_at=LONG_AGO)
+    exchange.forget()
+    assert list(StudyRun.objects.values_list("id", flat=True)) == [young.run_id]
+    assert set(StudyTrial.objects.values_list("run_id", flat=True)) == {young.run_id}
 
 
 def test_studies_do_not_meet() -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tests.bootstrap import free_ports
 from tests.studies.kit import optimise, write_bars, write_strategy
@@ -75,7 +75,7 @@ def test_patience_ends_with_the_database_s_own_words() -> None:
 
 
 def test_without_its_queue_a_study_is_refused_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
     monkeypatch.chdir(tmp_path)

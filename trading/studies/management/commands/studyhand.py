@@ -27,6 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit status 0 with a line that says how it ended, 3 where this study cannot be seen from here."""
         hand.end_with_parent()
+        hand.stop_in_order()
         ended = hand.work(options["study"], options["owner"])
         self.stdout.write(f"study {options['study']}: {ended.words}")
         if ended.refused:
