@@ -173,7 +173,7 @@ class _Batch:
         elif kind == kinds.PAST:
             self._past(e)
         elif kind == kinds.TRANSFER:
-            self._move_balance(int(e["value"]))
+            self._transfer(e)
         else:
             self._receipt(e)
 
@@ -248,6 +248,13 @@ class _Batch:
         if stated:
             figures = {name: int(e[field]) for name, field in zip(STATED, STATEMENT, strict=True)}
             self.session.stated = {"seq": int(e["seq"]), "ts_us": int(e["ts_ns"]) // 1000, **figures}
+
+    def _transfer(self, e: np.record) -> None:
+        """Money that was booked: what is in the journal is done."""
+        self._move_balance(int(e["value"]))
+        if e["ref"] != 0:
+            Command.objects.filter(ref=int(e["ref"])).update(seq=int(e["seq"]))
+            advance_command(int(e["ref"]), "receipt_done", finished_at=self.now)
 
     def _move_balance(self, micros: int) -> None:
         """Once each: the cursor moves in the same transaction."""

@@ -50,6 +50,7 @@ class TransferForm(StepUpForm):
     """Money in or out."""
 
     amount = MoneyField(label=_("Amount"), help_text=_("Negative when money leaves the account."))
+    key = forms.UUIDField(widget=forms.HiddenInput)  # of this page: what is sent from it is booked once
     field_order = ["amount"]
 
 

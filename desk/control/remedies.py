@@ -5,6 +5,7 @@ what they do.  Locking oneself out and pausing reduce: they ask for nothing but 
 decides.
 """
 
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,9 +77,17 @@ def _cannot_transfer(session: Session) -> str:
 
 
 def _transfer(session: Session, data: dict[str, Any], by: str, reason: str) -> str:
-    remedies.transfer(session.id, data["amount"], by, reason)
-    currency = session.spec.get("currency", "")
-    return _("Booked: {amount} {currency}.").format(amount=money_words(data["amount"]), currency=currency)
+    row, made = remedies.transfer(session.id, data["amount"], by, reason, data["key"])
+    if row.state == states.COMMAND_FAILED:
+        raise services.CommandRefused("NOT_SENT", row.detail)
+    amount = f"{money_words(data['amount'])} {session.spec.get('currency', '')}"
+    if row.state == states.UNKNOWN:
+        words = _("{amount} may be booked or not: Redis did not answer. Look at the balance before you book it again.")
+    elif made:
+        words = _("Booked: {amount}.")
+    else:
+        words = _("{amount} was booked once: this page had been sent before.")
+    return words.format(amount=amount)
 
 
 def _cannot_abandon(session: Session) -> str:
@@ -235,7 +244,9 @@ def _page(request: HttpRequest, session: Session, name: str, about: str, form: f
     typed = {field: form.data[field] for field in form.fields if field in form.data and field != "password"}
     if isinstance(form, StepUpForm):
         typed["ticket"] = stepup.make_ticket(request, about)
-    elif "until" not in typed and now is not None:
+    if "key" in form.fields:
+        typed["key"] = uuid.uuid4()
+    if "until" in form.fields and "until" not in typed and now is not None:
         typed["until"] = f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M}"
     context: dict[str, Any] = {
         "page": "sessions",

@@ -10,17 +10,28 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from django.db import transaction
 from django.utils import timezone
 
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT
 from risk.core.records import MES, MOEX
 from trading.configs import tell_audit
-from trading.control import CommandRefused, advance_session, put_events, send_command, session_folder, var
+from trading.control import (
+    CommandRefused,
+    advance_command,
+    advance_session,
+    put_events,
+    ref_of,
+    send_command,
+    session_folder,
+    var,
+)
 from trading.core import states
 from trading.core.past import FIGURE_MOST, STATED
 from trading.core.records import TRANSFER
 from trading.leases import want_loops
+from trading.models import TRANSFER as ASKED
 from trading.models import Command, Session
 from trading.run import guard
 from trading.run.clock import ClockMissing, load_clock
@@ -98,10 +109,13 @@ def clears_day(session: Session) -> bool:
     return session.rules == MOEX and session.spec.get("limits", {}).get("day_loss_open") == 1
 
 
-def transfer(session_id: int, amount_micros: int, by: str, reason: str) -> None:
-    """Money that a person books in or out of the account of a running session (MES-RISK-01): no part of the day's net.
+def transfer(
+    session_id: int, amount_micros: int, by: str, reason: str, key: uuid.UUID | None = None
+) -> tuple[Command, bool]:
+    """Money that a person books in or out of the account of a running session (MES-RISK-01), once per `key`.
 
-    Balance, reference and peaks move alike, so no limit is nearer or farther by it.  Raises CommandRefused.
+    Balance, reference and peaks move alike, so no limit is nearer or farther by it, and it is no part of the day's net.
+    Returns its row, done when the journal shows it, and whether this call made it.  Raises CommandRefused.
     """
     _reason(reason, "a transfer")
     if amount_micros == 0 or abs(amount_micros) >= FIGURE_MOST:
@@ -109,12 +123,32 @@ def transfer(session_id: int, amount_micros: int, by: str, reason: str) -> None:
     session = Session.objects.get(id=session_id)
     if session.status != states.RUNNING:
         raise CommandRefused("STATE", f"session {session.key} is {session.status}: money moves in a running one")
-    event = account_event(TRANSFER, 0, 0, value=amount_micros)
+    key = key or uuid.uuid4()
+    asked = {"session_id": session_id, "kind": ASKED, "argument": amount_micros, "by": by}
+    stored = asked | {"ref": ref_of(key), "reason": reason, "requested_at": timezone.now()}
+    with transaction.atomic():
+        row, made = Command.objects.get_or_create(key=key, defaults=stored)
+    if made:
+        _book(row, session)
+    elif any(getattr(row, name) != value for name, value in asked.items()):
+        raise CommandRefused("KEY", "another transfer was asked for from this page: read it again")
+    return row, made
+
+
+def _book(row: Command, session: Session) -> None:
+    """Put the money into the inbox; what may have arrived is unknown, never failed.  Raises CommandRefused."""
+    event = account_event(TRANSFER, 0, 0, value=row.argument)
+    event["ref"] = row.ref
     try:
-        put_events(load_spec(session_folder(session_id)), event)
-    except (StreamAway, StreamFull) as error:
+        put_events(load_spec(session_folder(session.id)), event)
+        advance_command(row.ref, "sent", accepted_at=timezone.now())
+    except StreamFull as error:
+        advance_command(row.ref, "not_sent", detail=str(error)[:500], finished_at=timezone.now())
         raise CommandRefused("NOT_SENT", f"nothing was moved: {error}") from None
-    tell_audit("control", "transferred", by, session.key, {"amount_micros": amount_micros, "reason": reason})
+    except StreamAway as error:
+        advance_command(row.ref, "lost", detail=f"it may be booked or not: {error}"[:500])
+    row.refresh_from_db()
+    tell_audit("control", "transferred", row.by, session.key, {"amount_micros": row.argument, "reason": row.reason})
 
 
 def lock_out(session_id: int, until_ns: int, by: str, reason: str = "", key: uuid.UUID | None = None) -> Command:

@@ -1,6 +1,7 @@
 """What only a person can do for an account: state figures, book money, give a session up (STATE_UNREADABLE)."""
 
 import shutil
+import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -117,10 +118,14 @@ def test_money_is_booked_in_and_out_and_is_no_result_mes_risk_01(redis_server, r
     call_command("sessions", "transfer", str(session.id), "--amount", "-250.5", "--reason", "rent is due today")
     (sent,) = [entry.events[0] for entry in inbox.read(ZERO_ID, 0, 9)]
     assert (int(sent["kind"]), int(sent["value"])) == (kinds.TRANSFER, -250_500_000)
-    tape = Tape().add(kinds.TRANSFER, value=-250_500_000, instrument=-1)
+    row = Command.objects.get(kind="transfer")
+    assert (row.state, row.argument, row.by, row.seq) == (states.ACCEPTED, -250_500_000, "operator", None)
+    tape = Tape().add(kinds.TRANSFER, value=-250_500_000, instrument=-1, ref=int(sent["ref"]))
     LedgerFollower(context_of(session)).apply(tape.frames())
     session.refresh_from_db()
     assert session.balance_micros == 10_000 * USD - 250_500_000
+    row.refresh_from_db()
+    assert (row.state, row.seq) == (states.DONE, 1), "the journal shows it"
     for amount, reason in ((0, "rent is due today"), (USD, "short")):
         with pytest.raises(services.CommandRefused):
             remedies.transfer(session.id, amount, "alice", reason)
@@ -128,6 +133,24 @@ def test_money_is_booked_in_and_out_and_is_no_result_mes_risk_01(redis_server, r
     with pytest.raises(services.CommandRefused, match="money moves in a running one"):
         remedies.transfer(session.id, USD, "alice", "rent is due today")
     assert inbox.length() == 1
+
+
+def test_one_key_books_once_and_what_redis_does_not_answer_is_unknown(redis_server, redis_client):
+    session = make_session(redis_url=redis_server)
+    inbox = ring(session, redis_client)
+    key, words = uuid.uuid4(), ("alice", "rent is due today")
+    first, made = remedies.transfer(session.id, USD, *words, key)
+    again, made_again = remedies.transfer(session.id, USD, *words, key)
+    assert (first.pk, made, made_again, inbox.length()) == (again.pk, True, False, 1)
+    with pytest.raises(services.CommandRefused, match="another transfer"):
+        remedies.transfer(session.id, 2 * USD, *words, key)
+    away = make_session(redis_url="redis://127.0.0.1:1/0")
+    row, _ = remedies.transfer(away.id, USD, *words)
+    assert row.state == states.UNKNOWN and "may be booked or not" in row.detail
+    tape = Tape().add(kinds.TRANSFER, value=USD, instrument=-1, ref=row.ref)
+    LedgerFollower(context_of(away)).apply(tape.frames())
+    row.refresh_from_db()
+    assert row.state == states.DONE, "it had arrived after all"
 
 
 def test_a_session_that_can_never_end_is_given_up_under_the_latch_and_leaves_nothing_known():

@@ -1,4 +1,4 @@
-"""Pages on which a person states figures, moves money, gives a session up and locks themselves out (MES-RISK-13, N9)."""
+"""Pages on which a person states figures, moves money, gives a session up, locks themselves out (MES-RISK-13, N9)."""
 
 import re
 from typing import Any
@@ -34,6 +34,13 @@ def running(redis_server: str, redis_client: Any) -> tuple[Session, Stream]:
     raise_hold(session, 1, "STATE_UNREADABLE")
     save_clock(session_folder(session.id), SessionClock(START_NS, boot_ns(), 1.0))
     return session, ring(session, redis_client)
+
+
+def key_of(page: str) -> str:
+    """What a page of a transfer carries, so that it is booked once."""
+    found = re.search(r'name="key" value="([0-9a-f-]{36})"', page)
+    assert found is not None
+    return found[1]
 
 
 def sent(inbox: Stream) -> list[Any]:
@@ -92,7 +99,8 @@ def test_money_is_booked_mes_risk_01(client: Client, running: tuple[Session, Str
     path = f"/sessions/{session.id}/transfer/"
     olga = signed_in(client, "olga", OPERATOR)
     form = {"amount": "-250.50", "reason": REASON, "password": PASSWORD}
-    form["ticket"] = ticket_of(olga.get(path).content.decode())
+    shown = olga.get(path).content.decode()
+    form |= {"ticket": ticket_of(shown), "key": key_of(shown)}
     assert olga.post(path, form).status_code == 302
     (event,) = sent(inbox)
     assert (int(event["kind"]), int(event["value"])) == (kinds.TRANSFER, -250_500_000)
@@ -102,11 +110,28 @@ def test_money_is_booked_mes_risk_01(client: Client, running: tuple[Session, Str
     assert olga.get(path).status_code == 302, "money moves in a running one alone"
 
 
+def test_a_page_that_is_sent_twice_books_once_mes_risk_01(client: Client, running: tuple[Session, Stream]) -> None:
+    """A double press, or a browser that sends again: the first ticket is still good, and the money moves once."""
+    session, inbox = running
+    path = f"/sessions/{session.id}/transfer/"
+    olga = signed_in(client, "olga", OPERATOR)
+    page = olga.get(path).content.decode()
+    form = {"amount": "250", "reason": REASON, "password": PASSWORD, "ticket": ticket_of(page), "key": key_of(page)}
+    assert [olga.post(path, form).status_code for _ in range(2)] == [302, 302]
+    assert [int(event["value"]) for event in sent(inbox)] == [250 * USD]
+    assert "was booked once" in olga.get(f"/sessions/{session.id}/").content.decode()
+    changed = olga.post(path, form | {"amount": "260"})
+    assert changed.status_code == 422 and "another transfer" in changed.content.decode()
+    assert key_of(changed.content.decode()) != form["key"] and len(sent(inbox)) == 1
+    assert olga.post(path, form | {"key": ""}).status_code == 422
+
+
 def test_a_ticket_of_one_deed_is_none_of_another(client: Client, running: tuple[Session, Stream]) -> None:
     session, inbox = running
     olga = signed_in(client, "olga", OPERATOR)
     ticket = ticket_of(olga.get(f"/sessions/{session.id}/state/").content.decode())
-    form = {"amount": "5", "reason": REASON, "password": PASSWORD, "ticket": ticket}
+    key = key_of(olga.get(f"/sessions/{session.id}/transfer/").content.decode())
+    form = {"amount": "5", "reason": REASON, "password": PASSWORD, "ticket": ticket, "key": key}
     answer = olga.post(f"/sessions/{session.id}/transfer/", form)
     assert answer.status_code == 422 and "What was shown has changed" in answer.content.decode()
     assert sent(inbox) == []

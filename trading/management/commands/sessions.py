@@ -17,6 +17,7 @@ from marketdata.core.units import NANOS, micros_from_text
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.accounts import remedies
+from trading.core import states
 from trading.models import Account, Session
 from trading.models import Command as GivenCommand
 from trading.preflight import checks
@@ -124,12 +125,15 @@ class Command(BaseCommand):
         if verb == "abandon":
             return selectors.session_row(remedies.abandon(*target).id)
         if verb == "transfer":
-            remedies.transfer(target[0], options["amount"], *target[1:])
-            return {"session": target[0], "amount_micros": options["amount"], "state": "sent"}
-        if verb == "reset":
+            command, _ = remedies.transfer(target[0], options["amount"], *target[1:])
+            if command.state == states.UNKNOWN:
+                raise services.CommandRefused("OUTCOME_UNKNOWN", command.detail)
+        elif verb == "reset":
             lifted = remedies.lift(target[0], options["hold"], *target[1:], day_loss=True)  # this shell is the admin's
-            return [_said(command) for command in lifted] if len(lifted) > 1 else _said(lifted[0])
-        if verb == "lock":
+            if len(lifted) > 1:
+                return [_said(command) for command in lifted]
+            command = lifted[0]
+        elif verb == "lock":
             command = remedies.lock_out(target[0], options["until"], *target[1:])
         elif verb == "pause" and options["until"] is not None:
             command = remedies.pause_until(target[0], options["until"], *target[1:])
