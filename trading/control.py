@@ -112,11 +112,17 @@ def specs_found() -> tuple[list[SessionSpec], list[tuple[str, str]]]:
 
 
 def put(spec: SessionSpec, kind: str, ref: int, argument: int = 0, instrument: int = ACCOUNT_SCOPE) -> None:
-    """Put a COMMAND event into the inbox; ahead of a start, the event list (NEWS).  Raises StreamAway, StreamFull."""
+    """Put a COMMAND event into the inbox; ahead of a start, the event list (NEWS).
+
+    Raises StreamAway, StreamFull; StoreAway for a start whose list cannot be read.
+    """
     event = new_events(1)
     event["kind"], event["code"], event["instrument"] = COMMAND, CODE_OF[kind], instrument
     event["ref"], event["value"] = ref, argument
-    before = opening_news(spec, _now(spec)) if kind == "start" else []
+    before: list[np.ndarray] = []
+    if kind == "start":
+        with short_wait():
+            before = opening_news(spec, _now(spec))
     put_events(spec, np.concatenate([*before, event]))
 
 
@@ -180,8 +186,8 @@ def send_command(
 
 
 def _fields(row: Command) -> dict[str, Any]:
-    names = "ref session_id kind by reason argument instrument requested_at state detail road steps".split()
-    return {name: getattr(row, name) for name in names}
+    names = ("ref", "session_id", "kind", "by", "reason", "argument", "instrument", "requested_at")
+    return {name: getattr(row, name) for name in (*names, "state", "detail", "road", "steps")}
 
 
 def _deliver(row: Command, spec: SessionSpec) -> None:
@@ -189,7 +195,7 @@ def _deliver(row: Command, spec: SessionSpec) -> None:
         put(spec, row.kind, row.ref, row.argument, row.instrument)
         row.state, row.detail = states.ACCEPTED, ""
         _note(row, "sent", accepted_at=timezone.now())
-    except (StreamAway, StreamFull) as error:
+    except (StreamAway, StreamFull, StoreAway) as error:
         row.state, row.detail = states.COMMAND_FAILED, str(error)[:500]
         if row.kind != "start":  # a start is delivered as soon as the loops are up
             _note(row, "not_sent", detail=row.detail, finished_at=timezone.now())

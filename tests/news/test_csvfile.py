@@ -49,6 +49,7 @@ def test_offsets_and_zones_become_utc_and_the_order_of_the_columns_is_free() -> 
         ("2026-03-11T08:25:00Z,2026-03-11T08:45:00Z,nyse,CPI,", "venue 'nyse' is unknown"),
         ("2026-03-11T08:25:00Z,2026-03-11T08:45:00Z,cme, ,", "a title has 1 to 120"),
         (f"2026-03-11T08:25:00Z,2026-03-11T08:45:00Z,cme,{'x' * 121},", "a title has 1 to 120"),
+        ("2026-03-11T08:25:00Z,2026-03-11T08:45:00Z,cme,C\0PI,", "characters that can be read"),
         ("1970-03-11T08:25:00Z,1970-03-11T08:45:00Z,cme,CPI,", "outside 1980 to 2200"),
         ("0001-01-01T00:00:00+14:00,2026-03-11T08:45:00Z,cme,CPI,", "line 3"),
         ("2026-03-11T08:25:00Z,2026-03-11T08:45:00Z,cme,CPI,,more", "more values than columns"),

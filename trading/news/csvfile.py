@@ -73,6 +73,8 @@ def window(starts: str, ends: str, venue: str, title: str, venues: tuple[str, ..
     title = title.strip()
     if not 0 < len(title) <= TITLE_MAX:
         raise ValueError(f"a title has 1 to {TITLE_MAX} characters")
+    if not title.isprintable():
+        raise ValueError("a title is one line of characters that can be read")
     begin, end = moment(starts, zone), moment(ends, zone)
     if end <= begin:
         raise ValueError(f"it ends at {ends.strip()}, not after its start")
@@ -111,7 +113,7 @@ def read(data: bytes, venues: tuple[str, ...]) -> list[Row]:
             if len(rows) > ROWS_MAX:
                 raise NewsRefused([f"more than {ROWS_MAX} windows"])
     except csv.Error as error:
-        faults.append(f"line {reader.line_num}: {error}")
+        faults.append(f"line {reader.reader.line_num}: {error}")
     if not rows and not faults:
         faults.append("the file holds no window")
     if faults:

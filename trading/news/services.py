@@ -27,13 +27,10 @@ class Added(NamedTuple):
 
 def add(rows: list[Row], *, by: str, source: str) -> Added:
     """Store windows; one that stands already is left as it is."""
+    own: dict[str, Any] = {"source": source[:200], "by": by, "created_at": timezone.now()}  # of this call alone
     with transaction.atomic():
-        before = NewsWindow.objects.count()
-        NewsWindow.objects.bulk_create(
-            [NewsWindow(**row._asdict(), source=source[:200], by=by, created_at=timezone.now()) for row in rows],
-            ignore_conflicts=True,
-        )
-        new = NewsWindow.objects.count() - before
+        NewsWindow.objects.bulk_create([NewsWindow(**row._asdict(), **own) for row in rows], ignore_conflicts=True)
+        new = NewsWindow.objects.filter(**own).count()
         if new:
             detail = {"source": source, "windows": new, "first": min(rows, key=lambda r: r.starts_ns)._asdict()}
             tell_audit("control", "news_added", by, "news", detail)

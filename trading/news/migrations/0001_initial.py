@@ -29,9 +29,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("ends_ns__gt", models.F("starts_ns"))), name="news_ends_after_start"
                     ),
-                    models.CheckConstraint(
-                        condition=models.Q(("title", ""), _negated=True), name="news_has_title"
-                    ),
+                    models.CheckConstraint(condition=models.Q(("title", ""), _negated=True), name="news_has_title"),
                     models.CheckConstraint(
                         condition=models.Q(("venue__in", [venue for venue, _ in VENUES])), name="news_venue_known"
                     ),
