@@ -4,6 +4,7 @@ A start is refused with a code and a sentence before anything is written; a sess
 flat.  The mode is chosen here, once, and nowhere in `core/`.  Commands, kill and unlock are in `control`, offered here.
 """
 
+import contextlib
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -148,7 +149,9 @@ def start_session(session_id: int, by: str) -> Session:
         note_name(session_folder(session_id), session.version_id, str(session.version))
         tell_guard(spec, True)
         _want(session)
-    except Exception as error:  # whatever it was: half a start would keep the account
+    except Exception as error:  # whatever it was: half a start would keep the account, and the guard would ask for it
+        with contextlib.suppress(OSError):
+            tell_guard(spec, False)
         advance_session(session, "refuse", reason=str(error)[:500])
         want_loops(session_id, LOOPS, False)
         if isinstance(error, (OSError, SpecError)):

@@ -137,6 +137,8 @@ class SessionForm(forms.Form):
         name: str = self.cleaned_data["new_account"].strip()
         if name and any(row["name"] == name for row in selectors.accounts()):
             raise forms.ValidationError(_("An account has this name: choose it above."))
+        if name.casefold().startswith("paper "):
+            raise forms.ValidationError(_("Names that begin with “paper ” are those of the profiles' own accounts."))
         return name
 
     def plan(self) -> Plan:

@@ -366,14 +366,14 @@ def test_nobody_is_told_of_an_index_that_no_limit_watches(desk):
 
 
 def test_a_contract_past_its_roll_day_takes_no_entry_until_the_data_change_mes_hold_contract_roll(desk):
-    """CONTRACT_ROLL from the first event of the tape's clock on, and its end; a holder that takes over says it again."""
+    """CONTRACT_ROLL from the first event of the tape on, and its end; a holder that takes over says it again."""
     desk.start()
     begin = desk.loop._clock.now()
-    for fence in (1, 2):
+    for said in (1, 2):
         desk.loop._rolls = Rolls({0: [(begin, FAR_NS)]})
         desk.loop._contracts.clear()
-        desk.step_until(lambda: len(contract_news(desk)) >= fence, "the contract is past its roll day")
-        if fence == 1:
+        desk.step_until(lambda said=said: len(contract_news(desk)) >= said, "the contract is past its roll day")
+        if said == 1:
             desk.loop.close()
             desk.start()
     change = desk.loop._clock.now()

@@ -126,4 +126,3 @@ def test_a_session_without_a_clock_is_told_nothing(tmp_path, settings):
     settings.VAR = tmp_path
     wiring.report_failure(77, "feed")  # no folder, no spec
     assert not (tmp_path / "sessions" / "77").exists()
-

@@ -1,4 +1,4 @@
-"""Several paper accounts of one profile: chosen or named when a session is looked at, stored when it starts (issue 4)."""
+"""Several paper accounts of one profile: chosen or named for a session, stored when it starts (issue 4)."""
 
 import pytest
 from django.test import Client
@@ -47,6 +47,7 @@ def test_a_new_one_is_stored_with_the_start_alone() -> None:
     assert Account.objects.get(name="third") == stored
     assert not form(new_account="third").is_valid(), "it stands by now: choose it"
     assert not form(account="third", new_account="fourth").is_valid(), "one of the two"
+    assert not form(new_account="Paper moex-tinvest").is_valid(), "another profile's own will have it"
 
 
 def test_a_name_that_another_venue_took_meanwhile_is_refused() -> None:

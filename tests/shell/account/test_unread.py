@@ -1,4 +1,4 @@
-"""A past that cannot be read in this moment is asked for again; it never becomes a lasting STATE_UNREADABLE (issue 4)."""
+"""A past that cannot be read just now is asked for again; it never becomes a lasting STATE_UNREADABLE (issue 4)."""
 
 import fcntl
 import os
@@ -6,9 +6,11 @@ import resource
 import shutil
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -25,6 +27,7 @@ from trading.core.records import FIRST_OUTPUT_KIND
 from trading.leases import want_loops
 from trading.models import Session
 from trading.preflight.probes import FAIL
+from trading.run import guard
 from trading.run.context import LOOPS
 from trading.run.journal import recovery
 from trading.run.journal.closing import CLOSING_FILE, FAULT_FILE, ClosingBusy, read_closing
@@ -34,6 +37,12 @@ from trading.run.replica import Kernel
 from trading.sinks import LedgerFollower
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
+
+
+@async_to_sync
+async def whole(answer: Any) -> str:
+    """A file that comes in parts."""
+    return b"".join([part async for part in answer.streaming_content]).decode()
 
 
 @contextmanager
@@ -163,6 +172,7 @@ def test_a_start_that_was_given_up_meanwhile_wants_no_loops(monkeypatch):
     with pytest.raises(services.StartRefused, match="given up meanwhile"):
         services.start_session(session.id, "alice")
     assert not session.leases.filter(desired=True).exists()
+    assert guard.read_settings(services.var()) == [], "no kill waits for a session that never was"
 
 
 # what a person stated since
@@ -204,5 +214,5 @@ def test_an_order_names_scorer_and_person_p_22(client, django_user_model):
     client.force_login(django_user_model.objects.create_superuser("alice", password="ladder-and-tape-9"))
     page = client.get(f"/sessions/{session.id}/?list=orders").content.decode()
     assert f'title="network {"ab" * 32}"' in page and "<td>alice</td>" in page
-    table = b"".join(client.get(f"/sessions/{session.id}/orders.csv").streaming_content).decode()
+    table = whole(client.get(f"/sessions/{session.id}/orders.csv"))
     assert "ab" * 32 in table and "scorer" in table.splitlines()[0]
