@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 
-from marketdata.core.bookfeatures import stream
 from marketdata.core.bookfeatures.records import EMPTY_BOOK, OLD, VALID
 from marketdata.core.records import FLAG_INVALID
 from marketdata.core.universe import buffers
@@ -149,16 +148,3 @@ def test_one_eviction_pass_over_fifty_instruments_is_short_moex_acc_206() -> Non
         took.append(time.perf_counter() - begun)
         assert left <= 10
     assert min(took) < 0.005
-
-
-def test_ten_thousand_demotions_keep_memory_flat_moex_data_10() -> None:
-    """Rooms have one size from the start; what a demotion forgets is the model's state, not the monitored metrics."""
-    data = live(2)
-    give(data, 0, START)
-    data.second(START + SECOND)
-    sizes = {name: getattr(data.buffers, name).nbytes for name in data.buffers._fields}
-    for _ in range(10_000):
-        stream.reset(data.states, 0)
-        buffers.evict(data.buffers, data.members, START, buffers.TTL_NS, 50)
-    assert {name: getattr(data.buffers, name).nbytes for name in data.buffers._fields} == sizes
-    assert data.states["books"][0] == 0 and data.members["samples"][0] == 0
