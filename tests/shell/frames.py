@@ -1,5 +1,7 @@
 """A session row and hand-made journal frames for the followers: what a journal would show, without running the ring."""
 
+from typing import Any
+
 import numpy as np
 from django.utils import timezone
 
@@ -21,8 +23,11 @@ def shipped(name: str = "demo-mes"):
     return configs.version_for(name, by="alice")
 
 
-def make_session(status: str = "running", **changes: object) -> Session:
-    """A session of demo-mes with its spec on disk, as a start leaves it, without any process."""
+def make_session(status: str = "running", **changes: Any) -> Session:
+    """A session of demo-mes with its spec on disk, as a start leaves it, without any process.
+
+    `changes`: redis_url, limits.
+    """
     import msgspec
 
     version = shipped()
@@ -45,7 +50,7 @@ def make_session(status: str = "running", **changes: object) -> Session:
         version_hash=version.hash,
         currency="USD",
         capital_micros=10_000_000_000,
-        limits=profile.limits(),
+        limits=profile.limits() | changes.get("limits", {}),
         instruments=[InstrumentSpec("MES", dict.fromkeys(SPEC_FIELDS, 1))],
         feed=FeedSpec("simulated", ["MES"]),
         venue=VenueSpec(),

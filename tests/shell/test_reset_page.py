@@ -125,7 +125,7 @@ def test_what_is_held_is_said(client: Client, halted: tuple[Session, Stream]) ->
     fill = {"order_number": 1, "instrument": 0, "symbol": "MES", "qty": 2, "price_tick": 20_000, "fee_micros": 0}
     Fill.objects.create(session=session, seq=20, side=1, ts_ns=1, venue_ref=1, **fill)
     page = signed_in(client, "olga", OPERATOR).get(f"/sessions/{session.id}/reset/").content.decode()
-    assert "MES 2: refused while something is held" in page
+    assert "MES 2: a halt is refused while something is held" in page
 
 
 def test_without_a_halt_there_is_nothing_to_lift(client: Client) -> None:

@@ -166,6 +166,7 @@ def test_the_latch_drops_it_k02() -> None:
     floor = with_child()
     floor.venue.account[0].blocked = 1
     drops(floor)
+    assert floor.venue.account[0].held_count == 0
 
 
 def test_one_that_comes_after_its_window_is_dropped_at_once_moex_risk_09() -> None:

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -20,7 +19,6 @@ from trading.control import session_folder
 from trading.core import records as kinds
 from trading.models import Session
 from trading.run.clock import SessionClock, boot_ns, save_clock
-from trading.run.spec import SessionSpec, save_spec
 from trading.run.streams import Stream
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
@@ -28,10 +26,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
 
 def make_shares(redis_url: str, **limits: int) -> Session:
     """A running session under the shares' rulebook, with a clock."""
-    session = make_session(redis_url=redis_url)
-    session.spec["limits"] |= {"rules": MOEX, "day_loss_open": 1} | limits
-    session.save()
-    save_spec(session_folder(session.id), msgspec.convert(session.spec, SessionSpec))
+    session = make_session(redis_url=redis_url, limits={"rules": MOEX, "day_loss_open": 1} | limits)
     save_clock(session_folder(session.id), SessionClock(START_NS, boot_ns(), 1.0))
     return session
 
