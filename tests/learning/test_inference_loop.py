@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from tests.learning.tapes import SECOND, START, bar_tape, book_tape
 from tests.simulation.kit import make_spec
 from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
-from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, ScorerError
+from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, Scorer, ScorerError
 from trading.run.bodies.errors import ERRORS_MAX
 from trading.run.clock import TAPE, SessionClock, save_clock
 from trading.run.context import LOOPS, CannotOpen, Fenced, LoopContext
@@ -351,7 +352,7 @@ def test_a_scorer_that_fails_is_told_of_t10(desk):
         def score(self, vector: np.ndarray) -> None:
             raise ScorerError("not a number")
 
-    loop._scorer = Broken()
+    loop._scorer = cast(Scorer, Broken())
     publish(market, book_tape(2_000, 7))
     drain(loop)
     loop.close()

@@ -237,7 +237,7 @@ def test_every_change_is_audited(settings):
     from desk.audit.models import AuditRecord
 
     listed((1, 2), (3, 4))
-    services.remove(NewsWindow.objects.first().id, by="bob", reason="moved to Friday")
+    services.remove(NewsWindow.objects.order_by("id")[0].id, by="bob", reason="moved to Friday")
     added, removed = AuditRecord.objects.filter(action__in=("news_added", "news_removed")).order_by("id")
     assert (added.actor, added.detail["windows"]) == ("alice", 2)
     assert (removed.actor, removed.detail["reason"]) == ("bob", "moved to Friday")

@@ -98,7 +98,7 @@ def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | N
         closing = _closing(last)
         return past_of(closing, int(spec.limits.get("rules", MES)), spec.created_ns, opening_day(spec))
     except ClosingLong as error:
-        words = {"key": last.key, "why": error, "id": last.id}
+        words: dict[str, Any] = {"key": last.key, "why": error, "id": last.id}
         text = _("session %(key)s: %(why)s; manage.py sessions closing %(id)s does it, then start again") % words
         raise PastBusy(text) from error
     except ClosingBusy as error:

@@ -39,7 +39,7 @@ def test_a_new_one_is_stored_with_the_start_alone() -> None:
     asked = form(new_account="  third ")
     assert asked.is_valid()
     account = asked.plan().account
-    assert account is not None and (account.pk, account.name, account.venue) == (None, "third", "cme")
+    assert account is not None and account.pk is None and (account.name, account.venue) == ("third", "cme")
     profile = configs.profile_of(shipped())
     assert account.balance_micros == profile.limits()["capital_micros"]
     assert not Account.objects.filter(name="third").exists(), "looking writes nothing"

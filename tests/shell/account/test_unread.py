@@ -34,6 +34,7 @@ from trading.run.journal.closing import CLOSING_FILE, FAULT_FILE, ClosingBusy, r
 from trading.run.journal.segment import segment_path
 from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
+from trading.run.spec import save_spec
 from trading.sinks import LedgerFollower
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
@@ -162,10 +163,9 @@ def test_a_start_that_goes_on_is_not_given_up():
 def test_a_start_that_was_given_up_meanwhile_wants_no_loops(monkeypatch):
     """It slept for a while between the two; a person has given it up by then."""
     session = made()
-    save = services.save_spec
 
     def slow(folder, spec):
-        save(folder, spec)
+        save_spec(folder, spec)
         Session.objects.filter(id=session.id).update(status=states.FAILED)
 
     monkeypatch.setattr(services, "save_spec", slow)
