@@ -94,6 +94,7 @@ def add_search_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder of the study (var/studies/NAME, made of what is searched)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
+    parser.add_argument("--progress-lines", action="store_true", help="tell a program how far it is, on stderr")
 
 
 @contextlib.contextmanager
@@ -121,7 +122,7 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
         ledger.identify(identity)
         chunks = source.chunks if history.strategy.function is None else source.bars
         try:
-            with Bar(quiet=options["json"]) as bar:
+            with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
                 show = Shown(bar, "rows read").rows
                 rows = tape.write(folder / TAPE, chunks(calendar, show), rows_max, history.instrument.tick_nanos)
             if rows == 0:
@@ -219,12 +220,18 @@ def check_space(space: Space, history: History) -> None:
     """Refuse what can never be tried (MES-OPT-01): unknown names, values that the profile always refuses."""
     from trading.run.backtest.signals import with_arguments
 
-    values = history.profile.to_values()
-    searched = {item.path for item in space.parameters}
     given = dict(history.strategy.arguments)
     for item in space.parameters:
         if item.path.startswith(STRATEGY):
             with_arguments(history.strategy, given | {item.path.removeprefix(STRATEGY): item.values[0]})
+    check_values(space, history.profile.to_values())
+
+
+def check_values(space: Space, values: dict[str, Any]) -> None:
+    """The same of a configuration's values, arguments passed over.  Raises ResearchError, ConfigError."""
+    searched = {item.path for item in space.parameters}
+    for item in space.parameters:
+        if item.path.startswith(STRATEGY):
             continue
         check_path(item.path)
         if item.path in FIXED:

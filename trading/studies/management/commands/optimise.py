@@ -42,11 +42,13 @@ class Command(StudyCommand):
         runs = RANDOM_RUNS if options["random"] is None else options["random"]
         with study(options, {"purpose": "optimise"}, self.say) as opened:
             self.folder = str(opened.folder)
-            with Bar(quiet=options["json"]) as bar:
+            with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
                 progress = Shown(bar, "trials").show
                 stretch = Stretch(STAGE, 0, opened.rows)
                 best = Search(opened.ledger, opened.crew, opened.space, opened.how, stretch, progress).run()
-            summary = self._best(opened, best, runs, options["seed"])
+                tried = opened.ledger.count()
+                bar.show(tried, tried, f"{tried:,} trials; the best as a backtest, and what speaks against it")
+                summary = self._best(opened, best, runs, options["seed"])
             values = report.study_values(opened.ledger, opened.space, best, summary)
             report.write_tables(opened.ledger, opened.folder, opened.space, values)
             if not options["json"]:

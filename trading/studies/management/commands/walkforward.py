@@ -69,7 +69,7 @@ class Command(StudyCommand):
             plan = _plan(sessions, sizes)
             self.say(f"{len(plan.folds)} folds; {_holdout(plan)}")
             walk = Walk(opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"])
-            with Bar(quiet=options["json"]) as bar:
+            with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
 
                 def progress(fold: "Fold") -> Progress:
                     return Shown(bar, f"trials of fold {fold.number} of {len(plan.folds)}").show
