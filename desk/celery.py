@@ -28,6 +28,7 @@ app.conf.update(
         "trading.tasks.run_loop": {"queue": "loops"},
         "trading.tasks.train": {"queue": "batch"},
         "desk.backtests.tasks.run_backtest": {"queue": "batch"},
+        "desk.backtests.tasks.run_search": {"queue": "batch"},
         "trading.studies.tasks.lend_hand": {"queue": "batch"},
         "desk.ops.tasks.run_drill": {"queue": "batch"},
         "desk.config.tasks.run_impact": {"queue": "batch"},

@@ -1,6 +1,7 @@
-"""Backtests that a page asked for: of what, how far each is, what came of it.  Written by `desk.backtests.runs` alone.
+"""Backtests and searches that a page asked for: of what, how far each is, what came of it.  Written by
+`desk.backtests.runs`, `searches` and `working` alone.
 
-A row never goes, also when an admin deletes the result's files: it stays one of the trials that were run on its data.
+A backtest's row never goes, also when an admin deletes the result's files: it stays one of the trials on its data.
 """
 
 from django.db import models
@@ -8,7 +9,7 @@ from django.db.models import Q
 
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, STATES, WAITING, BatchRow, DataSet
 
-__all__ = ["CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun"]
+__all__ = ["CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun", "SearchRun"]
 
 
 class BacktestRun(BatchRow):
@@ -60,3 +61,48 @@ class BacktestRun(BatchRow):
     @property
     def title(self) -> str:
         return f"backtest {self.pk}"
+
+
+class SearchRun(BatchRow):
+    """One search of parameters as a batch job.  What it finds is in the study's folder, not here."""
+
+    QUEUE_S = BacktestRun.QUEUE_S
+    ENDED = f"{BatchRow.ENDED}; what it tried is kept: the same name goes on"
+
+    name = models.CharField(max_length=60, help_text="the study's folder in var/studies")
+    asked = models.CharField(max_length=64, help_text="sha256 of the name: one search at a time writes a folder")
+    data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, related_name="searches")
+    config = models.CharField(max_length=80, help_text="version, like mes-topstep@3")
+    symbol = models.CharField(max_length=16)
+    strategy = models.CharField(max_length=200, help_text="module:function")
+    changes = models.JSONField(default=list, help_text="PATH=VALUE of configuration and function, for all trials")
+    first = models.CharField(max_length=10, blank=True, help_text="first trading day")
+    last = models.CharField(max_length=10, blank=True, help_text="last trading day, included")
+    space = models.CharField(max_length=60, blank=True, help_text="a shipped space")
+    params = models.JSONField(default=list, help_text="PATH=VALUES of further parameters")
+    method = models.CharField(max_length=16)
+    trials = models.BigIntegerField(default=0, help_text="how many at most; 0: as the method does by itself")
+    objective = models.CharField(max_length=16)
+    min_trades = models.BigIntegerField()
+    seed = models.BigIntegerField(default=1)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    words = models.CharField(max_length=200, blank=True, help_text="how far it is, as the command says it")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=[name for name, _ in STATES]), name="search_state_known"),
+            models.CheckConstraint(
+                condition=Q(done__gte=0, total__gte=0, trials__gte=0, min_trades__gte=0, seed__gte=0),
+                name="search_figures_sane",
+            ),
+            models.UniqueConstraint(fields=("asked",), condition=Q(state__in=OPEN), name="search_one_open_per_study"),
+        )
+        indexes = (models.Index(fields=("name", "-id"), name="search_of_study"),)
+
+    def __str__(self) -> str:
+        return f"search {self.name}, {self.state}"
+
+    @property
+    def title(self) -> str:
+        return f"search {self.name}"

@@ -4,6 +4,7 @@ Prices are those of the stored data set, in at most 360 slices a day; trades sta
 result whose data are gone keeps its trades and has no picture.  Called by the page of a result.
 """
 
+import contextlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -39,11 +40,22 @@ def days_of(trades: pl.DataFrame) -> list[date]:
     return sorted({date.fromisoformat(text[:10]) for text in trades["entry_time"].to_list()})
 
 
+def chosen_day(trades: pl.DataFrame, first: int, asked: str) -> date:
+    """The day that is asked for, if trades reach so far; else that of the first trade of the list."""
+    days = [date.fromisoformat(trades[name][k][:10]) for name, k in (("entry_time", 0), ("exit_time", -1))]
+    with contextlib.suppress(ValueError):
+        wanted = date.fromisoformat(asked)
+        if days[0] <= wanted <= days[1]:
+            return wanted
+    return date.fromisoformat(trades["entry_time"][min(first, len(trades) - 1)][:10])
+
+
 def day_picture(run: BacktestRun, trades: pl.DataFrame, day: date) -> dict[str, Any]:
     """`chart` of the day, `marks`, `count` of the trades that were open on it; or `fault`, why there is no picture."""
     item = instrument(run.symbol)
-    rows = [row for row in trades.to_dicts() if row["entry_time"][:10] <= f"{day}" <= row["exit_time"][:10]]
-    drawn = rows[:MARKS_MAX]
+    begun, ended = (pl.col(name).str.slice(0, 10) for name in ("entry_time", "exit_time"))
+    rows = trades.filter((begun <= f"{day}") & (ended >= f"{day}"))
+    drawn = rows.head(MARKS_MAX).to_dicts()
     prices = [[ticks_from_text(row[name], item.tick_nanos) * item.tick_nanos for name in ENDS] for row in drawn]
     try:
         if run.data_set is None:

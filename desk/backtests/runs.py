@@ -5,39 +5,28 @@ worker.  A run without a sign of life is shown as failed.  A killed one left not
 start: it is the same result.  Called by the pages and by the Celery task.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import Error as DatabaseFault
 from django.db import transaction
 from django.utils import timezone
 
-from desk.backtests import strategies
-from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BacktestRun
-from desk.jitcache import BASE
+from desk.backtests import strategies, working
+from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BacktestRun, SearchRun
 from marketdata.feeds.port import FeedError
-from marketdata.models import DataSet
+from marketdata.models import BatchRow, DataSet
 from marketdata.selectors import data_set_path
-from marketdata.services import cancel_job, end_job, leave_dead_connection, open_job, take_job
+from marketdata.services import cancel_job, end_job, open_job, take_job
 from marketdata.store.coverage import look
 from trading.research.records import ResearchError
 from trading.run.backtest.codehash import code_hash
 from trading.run.search.ledger import others_on
 
-BEAT_S = 0.5
-CANCEL_S = 30.0  # a command that does not end by itself is ended
 STUDIES = "studies"  # where `optimise` and `walkforward` put theirs, unless told otherwise
 FILES = ("trades.csv", "equity.csv", "summary.json")
 
@@ -60,14 +49,6 @@ def folder_of(run: BacktestRun) -> Path:
     return Path(settings.VAR) / "results" / f"backtest-{run.pk}"
 
 
-def left_s(run: BacktestRun) -> int | None:
-    """Seconds until the present pass over the bars ends, at its rate so far; None while that is not known."""
-    if run.state != RUNNING or run.started_at is None or not 0 < run.done < run.total:
-        return None
-    passed = (run.beat_at - run.started_at).total_seconds()
-    return -int(-passed * (run.total - run.done) // run.done)
-
-
 # asking
 
 
@@ -76,10 +57,15 @@ def ask(data_set: DataSet, request: Request, by: str, queue: Callable[[int], str
 
     `queue(run id)` says why it could not be queued: that fails the run at once.
     """
-    trial = _digest(data_set.path, _code(request.strategy), *request[:6])
+    trial = _trial(data_set.path, _code(request.strategy), request)
     asked = _digest(trial, request.seed, request.elsewhere)
     of = {"data_set": data_set, "data_path": data_set.path, "trial": trial}
     return open_job(BacktestRun, asked, queue, **request._asdict(), **of, by=by)
+
+
+def _trial(data_path: str, code: str, asked: Request | BacktestRun) -> str:
+    """What decides a result, with the hash of the strategy's code."""
+    return _digest(data_path, code, *(getattr(asked, name) for name in Request._fields[:6]))
 
 
 def _digest(*values: object) -> str:
@@ -109,8 +95,10 @@ def _searched(data_set: DataSet | None) -> int:
 
 
 def open_on(data_set: DataSet) -> list[str]:
-    """Names of the backtests that wait for or read a data set."""
-    rows = [row.looked() for row in BacktestRun.objects.filter(data_set=data_set, state__in=OPEN).order_by("id")]
+    """Names of the backtests and searches that wait for or read a data set."""
+    kinds: tuple[type[BatchRow], ...] = (BacktestRun, SearchRun)
+    found = [kind._default_manager.filter(data_set=data_set, state__in=OPEN).order_by("id") for kind in kinds]
+    rows = [row.looked() for kind in found for row in kind]
     return [row.title for row in rows if row.state in OPEN]
 
 
@@ -134,11 +122,11 @@ def reader_words(data_set: DataSet | None, symbol: str) -> dict[str, str]:
 
 def command_of(run: BacktestRun) -> list[str]:
     """The words of `manage.py backtest`."""
-    words = [
-        sys.executable, str(BASE / "manage.py"), "backtest", "--config", run.config, "--data", str(run.data_set_id),
+    words = working.manage(
+        "backtest", "--config", run.config, "--data", str(run.data_set_id),
         "--symbol", run.symbol, "--strategy", run.strategy, "--out", str(folder_of(run)), "--trials", str(run.trials),
         "--seed", str(run.seed), "--overwrite", "--json", "--progress-lines",
-    ]  # fmt: skip
+    )  # fmt: skip
     words += [f"--set={change}" for change in run.changes]
     words += [f"--option={name}={value}" for name, value in reader_words(run.data_set, run.symbol).items()]
     return words + [f"--{name}={day}" for name, day in (("from", run.first), ("to", run.last)) if day]
@@ -150,14 +138,17 @@ def run(run_id: int) -> str:
         return taken
     row = BacktestRun.objects.get(pk=run_id)
     try:
+        code = _code(row.strategy)
+        row.trial = _trial(row.data_path, code, row)  # its code may have changed while it waited
         row.trials = trials_of(row)
-        BacktestRun.objects.filter(pk=run_id).update(trials=row.trials)
+        BacktestRun.objects.filter(pk=run_id).update(trial=row.trial, trials=row.trials)
         _clear(folder_of(row))
-        status, told = _work(row)
+        status, told = working.work(BacktestRun, run_id, command_of(row))
         if status == 0:
-            files, figures = _result(folder_of(row))
-            _end(run_id, DONE, files=files, figures=figures)
-        elif row_cancelled(run_id):
+            files, figures = _result(folder_of(row), code)
+            if not _end(run_id, DONE, files=files, figures=figures):  # closed as lost: then nothing is left of it
+                shutil.rmtree(folder_of(row), ignore_errors=True)
+        elif working.cancelled(BacktestRun, run_id):
             _end(run_id, CANCELLED, detail="cancelled; nothing was written")
         else:
             _end(run_id, FAILED, detail=told or f"the command ended with {status}; nothing was written")
@@ -169,87 +160,26 @@ def run(run_id: int) -> str:
     return str(BacktestRun.objects.values_list("state", flat=True).get(pk=run_id))
 
 
-def row_cancelled(run_id: int) -> bool:
-    """Whether somebody asked for its end, or closed it."""
-    leave_dead_connection()
-    return not BacktestRun.objects.filter(pk=run_id, state=RUNNING, cancel_asked_by="").exists()
-
-
 def _clear(folder: Path) -> None:
-    """What a killed run left beside the place of its result."""
+    """What runs that were killed left: beside the place of this one's result, and whole results that nobody noted."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    strategies.folder().mkdir(parents=True, exist_ok=True)
-    for path in folder.parent.glob(f".{folder.name}.*"):
+    numbers = [path.name.removeprefix("backtest-") for path in folder.parent.glob("backtest-*")]
+    written = BacktestRun.objects.filter(pk__in=[int(text) for text in numbers if text.isdecimal()])
+    left = [folder_of(row) for row in written.filter(state__in=(FAILED, CANCELLED))]
+    for path in [*folder.parent.glob(f".{folder.name}.*"), *left]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _work(row: BacktestRun) -> tuple[int, str]:
-    """(exit status, last sentence of the command).  Signs of life and progress go into the row meanwhile."""
-    wrapper = [sys.executable, "-m", "desk.ops.child", "--signal", "SIGTERM", "--"]
-    paths = [str(BASE), *filter(None, [os.environ.get("PYTHONPATH")])]
-    child = subprocess.Popen(
-        [*wrapper, *command_of(row)],
-        cwd=strategies.folder(),  # where a strategy of one's own is found
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    heard = _Heard()
-    listener = threading.Thread(target=heard.listen, args=(child.stderr,), daemon=True)
-    listener.start()
-    ends_s: float | None = None
-    try:
-        while child.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(BEAT_S)
-            if _beat(row.pk, heard) and ends_s is None:
-                child.send_signal(signal.SIGINT)
-                ends_s = time.monotonic() + CANCEL_S
-            elif ends_s is not None and time.monotonic() > ends_s:
-                child.kill()
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        listener.join()
-    return child.returncode, heard.last.removeprefix("CommandError: ")
-
-
-class _Heard:
-    """What a command says on its standard error: lines of progress, and a sentence at the end."""
-
-    def __init__(self) -> None:
-        self.done, self.total, self.words, self.last = 0, 0, "", ""
-
-    def listen(self, stream: Any) -> None:
-        for line in stream:
-            text = line.strip()
-            if text.startswith('{"done"'):
-                found = json.loads(text)
-                self.done, self.total, self.words = found["done"], found["total"], found["words"]
-            elif text:
-                self.last = text
-
-
-def _beat(run_id: int, heard: _Heard) -> bool:
-    """A sign of life; True when the run is to end.  A database that does not answer is no reason to stop."""
-    try:
-        leave_dead_connection()
-        mine = BacktestRun.objects.filter(pk=run_id, state=RUNNING)
-        held = mine.update(beat_at=timezone.now(), done=heard.done, total=heard.total, words=heard.words[:200])
-        return not held or mine.exclude(cancel_asked_by="").exists()
-    except DatabaseFault:
-        return False
-
-
-def _result(folder: Path) -> tuple[dict[str, list[object]], dict[str, Any]]:
-    """Manifest, and the figures of lists, of a whole result."""
+def _result(folder: Path, code: str) -> tuple[dict[str, list[object]], dict[str, Any]]:
+    """Manifest, and the figures of lists, of a whole result.  Raises ResearchError for one of other code."""
     files: dict[str, list[object]] = {}
     for name in FILES:
         with open(folder / name, "rb") as file:
             files[name] = [(folder / name).stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
     values = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    if (values["run"]["strategy_hash"] or "") != code:
+        shutil.rmtree(folder)
+        raise ResearchError("its strategy was changed while it started: run it again")
     return files, {
         "net": values["trades"]["net"],
         "trades": values["trades"]["count"],

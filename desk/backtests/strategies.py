@@ -5,6 +5,8 @@ module that is not on this list.
 """
 
 import ast
+import importlib.util
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,12 +34,30 @@ def folder() -> Path:
 def offered() -> dict[str, Offer]:
     """By their words, the desk's own first.  What cannot be read or parsed offers nothing."""
     found: dict[str, Offer] = {}
-    place = folder()
-    own = sorted(place.glob("*.py"))[:FILES_MAX] if place.is_dir() else []
+    own = [path for path in _files() if not taken(path)]
     for module, path in [*((path.stem, path) for path in own), (examples.__name__, Path(examples.__file__))]:
         if all(part.isidentifier() for part in module.split(".")):
             found |= {offer.words: offer for offer in _functions(module, path)}
     return found
+
+
+def refused() -> list[str]:
+    """Files of the desk's folder whose names are those of a library or of the desk: another module would run."""
+    return [path.name for path in _files() if taken(path)]
+
+
+def taken(path: Path) -> bool:
+    """Whether the name of a file stands for another module already.  Nothing is imported."""
+    try:
+        found = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+    except ValueError:  # __main__
+        return True
+    return path.stem in sys.stdlib_module_names or (found is not None and found.origin != str(path))
+
+
+def _files() -> list[Path]:
+    place = folder()
+    return sorted(place.glob("*.py"))[:FILES_MAX] if place.is_dir() else []
 
 
 def _functions(module: str, path: Path) -> list[Offer]:

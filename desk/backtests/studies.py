@@ -4,6 +4,7 @@ A study is named by its folder there and by nothing else.  One whose file is not
 its ledger says how far it came.  What cannot be read is named, with the reason.  Called by the pages of studies.
 """
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -19,6 +20,13 @@ from trading.run.search.ledger import FILE, Ledger
 SEARCH, WALK = "optimise", "walkforward"
 RESULTS = {SEARCH: "study.json", WALK: "walkforward.json"}
 TABLES = {SEARCH: ("study.json", "trials.csv"), WALK: ("walkforward.json", "folds.csv", "out_of_sample.csv")}
+USED = {  # what the pages read of each; a file without one of them was written by another version
+    SEARCH: ("best", "criticism", "plateau", "trials"),
+    WALK: (
+        "study", "folds", "walk", "efficiency", "out_of_sample", "holdout", "combined", "criticism", "gate",
+    ),
+}  # fmt: skip
+NAMED = ("strategy", "symbol", "settings", "space")  # and of what was searched
 STUDIES_MAX = 200
 LINES_MAX = 300  # of the picture of all parameters
 WIDTH, HEIGHT, EDGE = 720, 260, 12
@@ -60,9 +68,11 @@ def folder() -> Path:
 def names() -> list[str]:
     """Folders that hold a study, the one last written first."""
     place = folder()
-    found = [path for path in place.iterdir() if (path / FILE).is_file()] if place.is_dir() else []
-    found.sort(key=lambda path: (path / FILE).stat().st_mtime_ns, reverse=True)
-    return [path.name for path in found[:STUDIES_MAX]]
+    found = []
+    for path in place.iterdir() if place.is_dir() else ():
+        with contextlib.suppress(OSError):  # no study, or gone meanwhile
+            found.append(((path / FILE).stat().st_mtime_ns, path.name))
+    return [name for _, name in sorted(found, reverse=True)[:STUDIES_MAX]]
 
 
 def study(name: str) -> Study | None:
@@ -88,8 +98,19 @@ def read(name: str) -> Study:
         pass
     except (OSError, ValueError) as error:
         fault = f"{RESULTS[purpose]}: {error}"
+    if values is not None and (lacks := _lacks(purpose, identity, values)):
+        values, fault = (
+            None,
+            f"{RESULTS[purpose]} was written by another version: it says nothing of {', '.join(lacks)}",
+        )
     files = [item for item in TABLES[purpose] if (place / item).is_file()]
     return Study(name, purpose, identity, trials, values, files, fault)
+
+
+def _lacks(purpose: str, identity: dict[str, Any], values: object) -> list[str]:
+    """What the pages would read of a study and do not find."""
+    known = values if isinstance(values, dict) else {}
+    return [key for key in USED[purpose] if key not in known] + [key for key in NAMED if key not in identity]
 
 
 def trials_of(found: Study) -> pl.DataFrame | None:

@@ -11,3 +11,11 @@ def run_backtest(*, run_id: int, **_: Any) -> str:
     from desk.backtests import runs
 
     return runs.run(run_id)
+
+
+@shared_task(name="desk.backtests.tasks.run_search", ignore_result=True, acks_late=False)
+def run_search(*, run_id: int, **_: Any) -> str:
+    """Run one search of parameters that a page asked for."""
+    from desk.backtests import searches
+
+    return searches.run(run_id)

@@ -1,9 +1,10 @@
 """Exec wrapper of every process under the supervisor: whoever starts a process and dies takes it along.
 
-`python -m desk.ops.child [--signal NAME] [--keep FD] [--nice N] -- COMMAND…` asks the kernel (Linux) for a signal when
-the parent dies, then becomes COMMAND.  It imports no Django: it must cost milliseconds.  `--keep` is for the
-supervisor: it hands the desk's lock on as descriptor 3, so that the folder stays taken until not only `manage.py run`
-but also it is gone.  `--nice` lets a process step behind the order path when the cores are busy.
+`python -m desk.ops.child [--signal NAME] [--keep FD] [--nice N] [--hear NAME] -- COMMAND…` asks the kernel (Linux) for
+a signal when the parent dies, then becomes COMMAND.  It imports no Django: it must cost milliseconds.  `--keep` is for
+the supervisor: it hands the desk's lock on as descriptor 3, so that the folder stays taken until not only
+`manage.py run` but also it is gone.  `--nice` lets a process step behind the order path when the cores are busy.
+`--hear` is for who ends a command by a signal that its own parent ignores, as Celery's processes do Ctrl-C.
 """
 
 import ctypes
@@ -63,6 +64,8 @@ def main(arguments: list[str]) -> None:
             keep = int(value)
         elif name == "--nice":
             nice = int(value)
+        elif name == "--hear":
+            signal.signal(signal.Signals[value], signal.SIG_DFL)  # an ignored signal stays so beyond exec
         else:
             sys.exit(f"desk.ops.child: unknown option {name}")
     command = arguments[1:]

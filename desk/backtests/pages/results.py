@@ -1,7 +1,6 @@
 """/results/N/: what a backtest came to, what speaks against it, its trades and its files.  Reading only."""
 
 import time
-from datetime import date
 from typing import Any
 
 import polars as pl
@@ -79,14 +78,11 @@ def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
 
 
 def _prices(run: BacktestRun, trades: pl.DataFrame, first: int, asked: str) -> dict[str, Any] | None:
-    """The day that is asked for, else that of the first trade in the list; None without trades."""
+    """The day that is asked for, if trades reach so far, else that of the first in the list; None without trades."""
     days = prices.days_of(trades)
     if not days:
         return None
-    try:
-        day = date.fromisoformat(asked)
-    except ValueError:
-        day = date.fromisoformat(trades["entry_time"][min(first, len(trades) - 1)][:10])
+    day = prices.chosen_day(trades, first, asked)
     return {
         **prices.day_picture(run, trades, day),
         "day": day,

@@ -1,9 +1,6 @@
-"""/backtests/new/: choose, see what it takes, start.  Nothing is read of the data before Start but its size.
+"""/backtests/new/: choose, see what it takes, start.  Nothing is read of the data before Start but its size."""
 
-The strategy's code is not imported here: the estimate counts what any function needs.
-"""
-
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -20,27 +17,10 @@ from desk.audit import services as audit
 from desk.backtests import runs, strategies
 from desk.backtests.models import DONE, BacktestRun
 from desk.backtests.pages.forms import BacktestForm
+from desk.backtests.pages.sizing import NotStarted, Size, size_of
 from desk.dashboard.rights import require
-from marketdata.core.instruments import instrument
-from marketdata.feeds.options import parse_options
-from marketdata.selectors import data_set_path
-from trading.management.history import STRATEGY, bounds, changes_of, refusals
 
 TASK = "desk.backtests.tasks.run_backtest"
-
-
-class NotStarted(Exception):
-    """A backtest that may not begin; the text says why."""
-
-
-class Estimate(NamedTuple):
-    """Rows of the source, memory in MiB, seconds by this desk's last run of bars (None: there was none), sessions."""
-
-    rows: int
-    memory_mib: float
-    warning: str
-    seconds: int | None
-    sessions: int
 
 
 @require_GET
@@ -57,65 +37,25 @@ def _judged(request: HttpRequest, form: BacktestForm) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form)
     try:
-        return _page(request, form, size=_estimate(form))
+        return _page(request, form, size=size_of(form, curve="minute"))
     except NotStarted as refusal:
         return _page(request, form, fault=str(refusal))
 
 
-def _page(request: HttpRequest, form: BacktestForm, *, size: Estimate | None = None, fault: str = "") -> HttpResponse:
+def _page(request: HttpRequest, form: BacktestForm, *, size: Size | None = None, fault: str = "") -> HttpResponse:
     context: dict[str, Any] = {
         "page": "research",
         "form": form,
         "size": size,
+        "seconds": None if size is None else _seconds(size.rows),
         "fault": fault,
         "empty": not form.fields["data"].choices,  # type: ignore[attr-defined]
         "offers": list(strategies.offered().values()),
         "folder": strategies.folder(),
+        "refused": strategies.refused(),
         "now": timezone.now(),
     }
     return render(request, "research/new.html", context, status=422 if fault or form.errors else 200)
-
-
-def _estimate(form: BacktestForm) -> Estimate:
-    """Raises NotStarted with the backtest's own sentence."""
-    try:
-        return _estimated(form)
-    except refusals() as error:
-        raise NotStarted(str(error)) from None
-    except OSError as error:
-        raise NotStarted(str(error)) from None
-
-
-def _estimated(form: BacktestForm) -> Estimate:
-    from risk.services import contract_fault
-    from trading.config.paths import with_values
-    from trading.configs import resolve
-    from trading.run.backtest.outputs import curve_bytes
-    from trading.run.backtest.plan import BacktestError, Calendar, plan_of
-    from trading.run.backtest.signals import Strategy
-    from trading.run.backtest.source import BarSource
-
-    asked, row = form.request(), form.data_set()
-    changes = {path: value for path, value in changes_of(asked.changes).items() if not path.startswith(STRATEGY)}
-    profile = with_values(resolve(asked.config), changes)
-    item = instrument(asked.symbol)
-    plan = plan_of(profile, item)
-    if fault := contract_fault(plan.limits, item):
-        raise BacktestError(f"{profile.profile} cannot trade {item.symbol}: {fault}")
-    calendar = Calendar.between(row.first_ns, row.last_ns)
-    from_ns, to_ns = bounds(calendar, asked.first, asked.last)
-    any_function = Strategy(asked.strategy, function=lambda bars: None)
-    source = BarSource(
-        data_set_path(row),
-        item,
-        parse_options(runs.reader_words(row, item.symbol)),
-        any_function,
-        from_ns=from_ns,
-        to_ns=to_ns,
-    )
-    rows, needed, verdict = source.estimate(curve_bytes(plan, calendar))
-    sessions = sum(from_ns < s.close_ns and s.open_ns < to_ns for s in calendar.sessions)
-    return Estimate(rows, needed / 2**20, verdict.warning or "", _seconds(rows), sessions)
 
 
 def _seconds(rows: int) -> int | None:
@@ -142,7 +82,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 def _begin(request: HttpRequest, form: BacktestForm) -> BacktestRun:
     """Raises NotStarted."""
-    _estimate(form)
+    size_of(form, curve="minute")
     asked, name = form.request(), request.user.get_username()
     made = runs.ask(form.data_set(), asked, name, lambda run_id: batch.send(TASK, run_id=run_id))
     detail = {"data_set": made.data_set_id, **asked._asdict()}

@@ -1,6 +1,6 @@
 """/optimisation/: what searches and walk-forwards found, how likely it is luck, and what they left.  Reading only.
 
-Studies are run by the commands `optimise` and `walkforward`; this page starts none.
+A search is started and cancelled by `searching`; a walk-forward by its command alone.
 """
 
 from typing import Any
@@ -14,8 +14,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
-from desk.backtests import studies
+from desk.backtests import searches, studies
+from desk.backtests.models import DONE
 from desk.backtests.pages.results import verdicts
+from desk.backtests.pages.searching import search_values
 from desk.backtests.studies import SEARCH, Study
 
 BEST = 50
@@ -25,10 +27,12 @@ BEST = 50
 @never_cache
 def optimisation(request: HttpRequest) -> HttpResponse:
     """All studies, the one last written first."""
-    found = [studies.read(name) for name in studies.names()]
+    found, jobs = [studies.read(name) for name in studies.names()], searches.open_ones()
     context: dict[str, Any] = {
         "page": "research",
-        "rows": [_row(one) for one in found],
+        "rows": [_row(one) | {"at_work": one.name in {job.name for job in jobs}} for one in found],
+        "jobs": [search_values(job) for job in jobs],
+        "may": may(request.user, "research"),
         "folder": studies.folder(),
         "now": timezone.now(),
     }
@@ -56,10 +60,13 @@ def _row(found: Study) -> dict[str, Any]:
 
 
 def _found(name: str) -> Study:
+    """Raises Http404 for what is neither in the folder nor asked for."""
     found = studies.study(name)
-    if found is None:
+    if found is not None:
+        return found
+    if searches.last_of(name) is None:
         raise Http404("no such study")
-    return found
+    return Study(name, SEARCH, {}, 0, None, [], "")  # asked for: nothing of it is written yet
 
 
 @require_GET
@@ -67,10 +74,12 @@ def _found(name: str) -> Study:
 def study(request: HttpRequest, name: str) -> HttpResponse:
     """One search or one walk-forward."""
     found = _found(name)
-    identity = found.identity
+    identity, job = found.identity, searches.last_of(name)
     context: dict[str, Any] = {
         "page": "research",
         "study": _row(found),
+        "job": None if job is None else search_values(job),
+        "over": job is not None and job.state == DONE,
         "fault": found.fault,
         "files": found.files,
         "identity": [(key.replace("_", " "), value) for key, value in identity.items() if key != "space"],

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from desk.backtests.pages import comparing, deleting, results, starting, studies, views
+from desk.backtests.pages import comparing, deleting, results, searching, starting, studies, views
 
 urlpatterns = [
     path("backtests/", views.backtests, name="backtests"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("results/<int:run_id>/<str:name>", results.download, name="result-file"),
     path("compare/", comparing.compare, name="result-compare"),
     path("optimisation/", studies.optimisation, name="optimisation"),
+    path("optimisation/new/", searching.new, name="search-new"),
+    path("optimisation/start/", searching.start, name="search-start"),
     path("optimisation/<str:name>/", studies.study, name="study"),
+    path("optimisation/<str:name>/cancel/", searching.cancel, name="search-cancel"),
+    path("optimisation/<str:name>/again/", searching.go_on, name="search-again"),
     path("optimisation/<str:name>/<str:file>", studies.download, name="study-file"),
 ]

@@ -24,6 +24,7 @@ from marketdata.core.units import micros_from_text
 
 PAGE = 50
 SILENT_S = 30
+CHOICES_MAX = 200
 
 
 @require_GET
@@ -48,7 +49,8 @@ def backtests(request: HttpRequest) -> HttpResponse:
         "first": urlencode(asked),
         "filters": {name: asked.get(name, "") for name in ("state", "config", "strategy", "data", "day")},
         "choices": {
-            name: sorted(set(BacktestRun.objects.values_list(name, flat=True))) for name in ("config", "strategy")
+            name: list(BacktestRun.objects.order_by(name).values_list(name, flat=True).distinct()[:CHOICES_MAX])
+            for name in ("config", "strategy")
         },
         "states": ("done", "failed", "cancelled", "waiting", "running"),
         "may": may(request.user, "research"),
@@ -74,11 +76,11 @@ def _filtered(request: HttpRequest, rows: QuerySet[BacktestRun]) -> QuerySet[Bac
 def run_values(run: BacktestRun) -> dict[str, Any]:
     """What the pages show of a run.  Money in micros, spans in µs."""
     working = run.state == RUNNING
-    left = runs.left_s(run)
     silent = run.silent_s()
     figures = run.figures or {}
     return {
         "id": run.pk,
+        "about": f"{run.config}, {run.strategy}",
         "config": run.config,
         "symbol": run.symbol,
         "strategy": run.strategy,
@@ -97,7 +99,6 @@ def run_values(run: BacktestRun) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "share": min(1000, 1000 * run.done // run.total) if run.total else None,
         "words": run.words,
-        "left_us": None if left is None else left * 1_000_000,
         "silent_us": silent * 1_000_000 if silent > SILENT_S else None,
         "cancel_asked_by": run.cancel_asked_by if working else "",
         "detail": run.detail,

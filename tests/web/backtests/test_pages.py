@@ -53,7 +53,7 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
     main = page.locator("main")
     expect(main).to_contain_text("No edge is shown.")
     expect(main).to_contain_text("The go-live gate: not passed")
-    expect(main).to_contain_text("1 trials were run on these data")
+    expect(main).to_contain_text("1 trial was run on these data")
     expect(main).to_contain_text("Drawn anew by whole sessions")
     with desk.client() as alice:
         rows = list(csv.DictReader(io.StringIO(alice.get("/results/1/trades.csv").text)))
@@ -73,18 +73,13 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
     expect(page.locator("table >> nth=0")).to_contain_text("strategy.depth")
     assert page.locator(".equity polyline").count() == 2
     expect(page.locator("main")).to_contain_text("First at trade ")
-    look(page, desk)
+    new = f"backtests/new/?{QUERY}&strategy={DIPS}"
+    look(page, desk, "backtests/", "backtests/3/", new, "results/1/", "compare/?r=1&r=2")
 
 
-def look(page: Page, desk: Desk) -> None:
+def look(page: Page, desk: Desk, *addresses: str) -> None:
     """UI-03, UI-27 on the pages that now have rows, in both themes."""
-    for address in (
-        "backtests/",
-        "backtests/3/",
-        f"backtests/new/?{QUERY}&strategy={DIPS}",
-        "results/1/",
-        "compare/?r=1&r=2",
-    ):
+    for address in addresses:
         page.goto(f"{desk.url}/{address}")
         assert page.locator("h1").count() == 1
         for width, height in WIDTHS:
@@ -108,3 +103,52 @@ def test_an_admin_deletes_it_and_it_stays_counted(open_page: Opener, desk: Desk)
     page.wait_for_url("**/backtests/")
     expect(page.locator("main")).to_contain_text("files deleted")
     assert not (desk.folder / "results" / "backtest-1").exists()
+
+
+SLOW = '''
+import time
+from pathlib import Path
+
+from trading.studies.examples import dips
+
+HOLD = Path(__file__).with_name("hold")
+
+
+def wait(bars, depth=2):
+    """Dips; the deeper ones not before a file is gone."""
+    while depth > 2 and HOLD.exists():
+        time.sleep(0.05)
+    return dips(bars, depth)
+'''
+
+
+def test_a_search_is_started_cancelled_and_goes_on_where_it_was(open_page: Opener, desk: Desk) -> None:
+    """MES-OPT-04, UI-03: progress in trials; what was tried is kept; the result with what speaks against it."""
+    place = desk.folder / "strategies"
+    (place / "slow.py").write_text(SLOW)
+    (place / "hold").touch()
+    page = open_page("/optimisation/")
+    page.set_default_timeout(WAIT_MS)
+    expect(page.locator(".empty-card")).to_contain_text("Here every search of parameters")
+    own = "name=mine&strategy=slow:wait&method=grid&objective=sharpe&min_trades=5&params=strategy.depth=2..5/1"
+    page.goto(f"{desk.url}/optimisation/new/?{QUERY}&{own}")
+    page.click("#start-search")
+    page.wait_for_url("**/optimisation/mine/")
+    main = page.locator("main")
+    expect(main).to_contain_text("1 of 4 trials", timeout=WAIT_MS)
+    page.goto(f"{desk.url}/optimisation/")
+    expect(main).to_contain_text("search mine")
+    page.click("text=Open")
+    page.click("text=Cancel search mine")
+    expect(main).to_contain_text("what was tried is kept", timeout=WAIT_MS)
+    expect(main).to_contain_text("1 trial")
+    (place / "hold").unlink()
+    page.click("text=Go on")
+    expect(main).to_contain_text("THE BEST", timeout=WAIT_MS)
+    expect(main).to_contain_text("4 trials")
+    expect(main).to_contain_text("WHAT SPEAKS AGAINST IT")
+    assert page.locator(".parallel polyline").count() > 0
+    look(page, desk, "optimisation/", "optimisation/mine/", f"optimisation/new/?{QUERY}&{own}")
+    page.goto(f"{desk.url}/optimisation/mine/")
+    page.click("text=As a backtest")
+    expect(page.locator("#id_changes")).to_contain_text("strategy.depth=")

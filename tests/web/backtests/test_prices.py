@@ -86,3 +86,14 @@ def test_without_the_data_the_reason_stands_in_the_pictures_place(run: BacktestR
     run.data_set = DataSet.objects.get()
     (tmp_path / "var" / run.data_set.path).unlink()
     assert "is gone" in prices.day_picture(run, rows, day)["fault"]
+
+
+def test_a_day_that_no_trade_reaches_is_not_looked_for() -> None:
+    """Year 1 and year 9999 lie beyond int64 nanoseconds."""
+    rows = trades(
+        ("2024-01-02T15:00:00Z", "2024-01-02T15:01:00Z", "1", "1", "0"),
+        ("2024-01-04T23:00:00Z", "2024-01-05T01:00:00Z", "1", "1", "0"),
+    )
+    asked = ("", "soon", "0001-01-01", "9999-12-31", "2024-01-01", "2024-01-03", "2024-01-05")
+    found = [prices.chosen_day(rows, 1, text).day for text in asked]
+    assert found == [4, 4, 4, 4, 4, 3, 5]

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
-from desk.backtests import runs, strategies
+from desk.backtests import runs, strategies, working
 from desk.backtests.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, BacktestRun
 from desk.backtests.reading import distribution, fault_of, line
 from desk.data.deleting import users
@@ -186,7 +187,7 @@ def test_a_viewer_reads_an_operator_runs_and_an_admin_deletes_with_step_up(clien
     run, waiting = finish(ask(stored)), ask(stored, seed=2)
     victor = signed_in(client, "victor", VIEWER)
     assert "New backtest" not in text_of(victor, "/backtests/")
-    assert "Cancel this backtest" not in text_of(victor, f"/backtests/{waiting.pk}/")
+    assert f"Cancel backtest {waiting.pk}" not in text_of(victor, f"/backtests/{waiting.pk}/")
     assert "Your role, viewer, does not include" in text_of(victor, "/backtests/new/", 403)
     posts = ["/backtests/start/", f"/backtests/{waiting.pk}/cancel/", f"/backtests/{run.pk}/again/"]
     assert [victor.post(path).status_code for path in [*posts, f"/results/{run.pk}/delete/"]] == [403] * 4
@@ -253,3 +254,38 @@ def test_a_picture_keeps_every_extreme_and_bars_keep_every_trade() -> None:
     bins = distribution(np.array([-12_500_000, 0, 7_500_000, 12_500_000], np.int64))
     assert sum(item.count for item in bins) == 4
     assert [item.tone for item in bins if item.count] == ["down", "up", "up", "up"]
+
+
+def test_the_trial_is_that_of_the_code_that_runs(stored: DataSet) -> None:
+    """N11: a strategy that was changed while its run waited is another trial, and what ran as neither is none."""
+    strategies.folder().mkdir()
+    file = strategies.folder() / "mine.py"
+    file.write_text("def decide(bars, depth=2):\n    return bars.close * 0\n")
+    run = ask(stored, strategy="mine:decide")
+    file.write_text("def decide(bars, depth=3):\n    return 1 / 0\n")
+    assert runs.run(run.pk) == FAILED
+    assert BacktestRun.objects.get(pk=run.pk).trial == ask(stored, strategy="mine:decide").trial != run.trial
+    runs.folder_of(run).mkdir(parents=True)
+    assert runs.run(ask(stored, strategy="mine:decide", seed=8).pk) == FAILED
+    assert not runs.folder_of(run).exists(), "what a killed run left goes with the next"
+
+
+def test_a_command_may_say_anything_on_its_error_stream(stored: DataSet) -> None:
+    """Bytes of no text, a line like progress, more than a pipe holds: it ends, and its last sentence is told."""
+    run = ask(stored)
+    BacktestRun.objects.filter(pk=run.pk).update(state=RUNNING)
+    code = (
+        'import sys; out = sys.stderr.buffer; out.write(b\'\\xff\\x00 {\\n{"done"\\n{"done": 1}\\n\');'
+        'out.write(b\'{"done": 3, "total": 4, "words": "3 of 4"}\\n\' + b\'x\' * 99 + b\'\\n\');'
+        "out.write(b'a line a bar\\n' * 20_000 + b'CommandError: no more\\n'); sys.exit(1)"
+    )
+    assert working.work(BacktestRun, run.pk, [sys.executable, "-c", code]) == (1, "no more")
+
+
+def test_names_of_libraries_are_not_offered(stored: DataSet) -> None:
+    """Another module of that name would run, and its hash would be told as the strategy's."""
+    strategies.folder().mkdir()
+    for name in ("statistics", "numpy", "desk", "mine"):
+        (strategies.folder() / f"{name}.py").write_text("def decide(bars):\n    return 1\n")
+    assert [words for words in strategies.offered() if words.endswith(":decide")] == ["mine:decide"]
+    assert strategies.refused() == ["desk.py", "numpy.py", "statistics.py"]

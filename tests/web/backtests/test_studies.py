@@ -92,3 +92,14 @@ def test_the_picture_draws_feasible_trials_through_their_values_the_best_last() 
     assert best == [(studies.EDGE, studies.EDGE), (studies.WIDTH - studies.EDGE, studies.HEIGHT - studies.EDGE)]
     assert len(lines[0].points.split()) == 1, "a parameter that did not exist is passed over"
     assert lines[-1].words == "2.5: a.b 3, c.d True"
+
+
+def test_a_file_of_another_version_takes_nothing_down_but_itself(client: Client, place: Path) -> None:
+    old = studies.folder() / "old"
+    old.mkdir()
+    with Ledger(old) as ledger:
+        ledger.identify({"purpose": "walkforward", "strategy": "own_study:follow", "space": []})
+    (old / "walkforward.json").write_text('{"study": {}, "folds": []}')
+    victor = signed_in(client, "victor", VIEWER)
+    assert "it says nothing of walk, efficiency" in text_of(victor, "/optimisation/")
+    assert "cannot be shown whole" in text_of(victor, "/optimisation/old/")

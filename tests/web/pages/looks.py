@@ -45,6 +45,7 @@ PAGES = {
     "backtest-new": "/backtests/new/",
     "results-compare": "/compare/",
     "optimisation": "/optimisation/",
+    "search-new": "/optimisation/new/",
 }
 
 

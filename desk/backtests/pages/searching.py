@@ -1,0 +1,198 @@
+"""/optimisation/new/: choose what is searched, see how much it is, start; cancel, and go on under the same name.
+
+The work is `manage.py optimise` on the batch worker.  The strategy's code is not imported here: its arguments are
+checked by the names that its file says.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import F
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from desk import batch
+from desk.audit import services as audit
+from desk.backtests import searches, strategies
+from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, SearchRun
+from desk.backtests.pages.forms import SearchForm
+from desk.backtests.pages.sizing import NotStarted, Size, size_of
+from desk.backtests.pages.views import SILENT_S
+from desk.dashboard.rights import require
+from trading.management.history import STRATEGY, refusals
+from trading.research.search.methods import TRIALS
+from trading.research.search.space import Space
+from trading.studies.opening import check_values, space_from
+
+TASK = "desk.backtests.tasks.run_search"
+
+
+@require_GET
+@never_cache
+def new(request: HttpRequest) -> HttpResponse:
+    """The form; with its fields in the address the estimate, too."""
+    require(request, "research")
+    if "name" not in request.GET or "method" not in request.GET:
+        return _page(request, SearchForm(initial={"symbol": "MES", **request.GET.dict()}))
+    form = SearchForm(request.GET)
+    if not form.is_valid():
+        return _page(request, form)
+    try:
+        return _page(request, form, estimate=_estimate(form))
+    except NotStarted as refusal:
+        return _page(request, form, fault=str(refusal))
+
+
+def _page(
+    request: HttpRequest, form: SearchForm, *, estimate: dict[str, Any] | None = None, fault: str = ""
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "page": "research",
+        "form": form,
+        "estimate": estimate,
+        "fault": fault,
+        "empty": not form.fields["data"].choices,  # type: ignore[attr-defined]
+        "offers": list(strategies.offered().values()),
+        "now": timezone.now(),
+    }
+    return render(request, "research/search.html", context, status=422 if fault or form.errors else 200)
+
+
+def _estimate(form: SearchForm) -> dict[str, Any]:
+    """Points, trials, rows, memory, seconds by the last search's pace (None: unknown).  Raises NotStarted."""
+    asked = form.request()
+    size = size_of(form, curve="day")
+    try:
+        space = space_from({"space": asked.space or None, "param": asked.params})
+        check_values(space, size.profile.to_values())
+    except refusals() as error:
+        raise NotStarted(str(error)) from None
+    _check_arguments(space, asked.strategy)
+    points = space.size()
+    trials = min(points, asked.trials or TRIALS[asked.method])
+    return {
+        "points": points,
+        "trials": trials,
+        "size": size,
+        "seconds": _seconds(trials, size),
+        "workers": searches.workers(),
+        "goes_on": form.cleaned_data["name"] in searches.studies.names(),
+    }
+
+
+def _check_arguments(space: Space, strategy: str) -> None:
+    """Refuse what the function does not take, as its file says.  Raises NotStarted."""
+    known = {text.partition("=")[0] for text in strategies.offered()[strategy].arguments}
+    for item in space.parameters:
+        if item.path.startswith(STRATEGY) and item.path not in known:
+            takes = ", ".join(sorted(known)) or _("none")
+            raise NotStarted(
+                _("%(strategy)s takes no %(path)s; it takes: %(takes)s")
+                % {"strategy": strategy, "path": item.path, "takes": takes}
+            )
+
+
+def _seconds(trials: int, size: Size) -> int | None:
+    """By the last search of this desk: its wall clock over its trials and rows, start and criticism included."""
+    rows = SearchRun.objects.filter(state=DONE, total__gt=0, data_set__rows__gt=0, finished_at__gt=F("started_at"))
+    last = rows.select_related("data_set").order_by("-id").first()
+    if last is None or last.finished_at is None or last.started_at is None or last.data_set is None:
+        return None
+    passed_s = (last.finished_at - last.started_at).total_seconds()
+    return max(1, round(passed_s * trials * size.rows / (last.total * last.data_set.rows)))
+
+
+@require_POST
+def start(request: HttpRequest) -> HttpResponse:
+    """Estimate once more and queue the search."""
+    require(request, "research")
+    form = SearchForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form)
+    try:
+        made = _begin(request, form)
+    except NotStarted as refusal:
+        return _page(request, form, fault=str(refusal))
+    return redirect("study", name=made.name)
+
+
+def _begin(request: HttpRequest, form: SearchForm) -> SearchRun:
+    """Raises NotStarted."""
+    _estimate(form)
+    asked, by = form.request(), request.user.get_username()
+    try:
+        made = searches.ask(
+            form.cleaned_data["name"], form.data_set(), asked, by, lambda run_id: batch.send(TASK, run_id=run_id)
+        )
+    except searches.Busy as refusal:
+        raise NotStarted(str(refusal)) from None
+    detail = {"data_set": made.data_set_id, "search": made.pk, **asked._asdict()}
+    audit.append(category="control", action="search_asked", actor=by, object=f"study {made.name}", detail=detail)
+    return made
+
+
+@require_POST
+def cancel(request: HttpRequest, name: str) -> HttpResponse:
+    """Ask a search to end."""
+    require(request, "research")
+    if searches.last_of(name) is None:
+        raise Http404("no such search")
+    by = request.user.get_username()
+    if searches.cancel(name, by):
+        audit.append(category="control", action="search_cancelled", actor=by, object=f"study {name}")
+        messages.success(request, _("Cancel asked: what was tried is kept."))
+    else:
+        messages.info(request, _("Nothing to cancel: the search is over."))
+    return redirect("study", name=name)
+
+
+@require_POST
+def go_on(request: HttpRequest, name: str) -> HttpResponse:
+    """The same words under the same name once more."""
+    require(request, "research")
+    row = searches.last_of(name)
+    if row is None:
+        raise Http404("no such search")
+    form = SearchForm(fields_of(row))
+    try:
+        if not form.is_valid():
+            raise NotStarted(_("Its data set, configuration or strategy is no longer offered: choose again."))
+        _begin(request, form)
+    except NotStarted as refusal:
+        messages.error(request, str(refusal))
+    return redirect("study", name=name)
+
+
+def fields_of(row: SearchRun) -> dict[str, str]:
+    """What a search was asked for, as the form's fields."""
+    names = ("name", "config", "symbol", "strategy", "first", "last", "space", "method", "objective")
+    fields = {name: str(getattr(row, name)) for name in names}
+    fields |= {"min_trades": str(row.min_trades), "seed": str(row.seed), "trials": str(row.trials or "")}
+    lines = {name: "\n".join(getattr(row, name)) for name in ("changes", "params")}
+    return {"data": str(row.data_set_id or ""), **fields, **lines}
+
+
+def search_values(row: SearchRun) -> dict[str, Any]:
+    """What the pages show of a search as a job.  Spans in µs."""
+    working = row.state == RUNNING
+    silent = row.silent_s()
+    return {
+        "name": row.name,
+        "about": f"{row.strategy}, {row.config}, {row.method}",
+        "open": row.state in OPEN,
+        "waiting": row.state == WAITING,
+        "state": row.state,
+        "by": row.by,
+        "asked_at": row.asked_at,
+        "share": min(1000, 1000 * row.done // row.total) if row.total else None,
+        "words": row.words,
+        "silent_us": silent * 1_000_000 if silent > SILENT_S else None,
+        "cancel_asked_by": row.cancel_asked_by if working else "",
+        "detail": row.detail,
+        "change": urlencode(fields_of(row)),
+    }
