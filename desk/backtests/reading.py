@@ -29,7 +29,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    trades: int
     x: float
     y: float
     width: float
@@ -139,7 +139,7 @@ def line(at_s: np.ndarray, y: np.ndarray, t0: int, t1: int) -> str:
     begins = np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
     ends = np.concatenate([begins[1:], [len(y)]]) - 1
     kinds = np.stack([y[begins], np.minimum.reduceat(y, begins), np.maximum.reduceat(y, begins), y[ends]], axis=1)
-    points = []
+    points: list[str] = []
     for x, values in zip(column[begins].tolist(), kinds.tolist(), strict=True):
         kept = dict.fromkeys(f"{x},{value:.1f}" for value in values)  # each once, in order
         points += kept

@@ -19,7 +19,7 @@ from django.utils import timezone
 from desk.backtests import strategies, working
 from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BacktestRun, SearchRun
 from marketdata.feeds.port import FeedError
-from marketdata.models import BatchRow, DataSet
+from marketdata.models import DataSet
 from marketdata.selectors import data_set_path
 from marketdata.services import cancel_job, end_job, open_job, take_job
 from marketdata.store.coverage import look
@@ -79,9 +79,11 @@ def _code(words: str) -> str:
 
 
 def trials_of(run: BacktestRun) -> int:
-    """Different trials on the same data: backtests, this one and deleted ones included, those of the desk's studies and
-    those told of (N11).  Raises FeedError, OSError where the data have no name, ResearchError for a broken study."""
-    others = BacktestRun.objects.filter(data_path=run.data_path, state=DONE).exclude(trial=run.trial)
+    """Different trials on the same data: backtests, this one, deleted ones and those at work beside it included, those
+    of the desk's studies and those told of (N11).
+
+    Raises FeedError, OSError where the data have no name, ResearchError for a broken study."""
+    others = BacktestRun.objects.filter(data_path=run.data_path, state__in=(DONE, RUNNING)).exclude(trial=run.trial)
     return others.values("trial").distinct().count() + 1 + run.elsewhere + _searched(run.data_set)
 
 
@@ -96,9 +98,9 @@ def _searched(data_set: DataSet | None) -> int:
 
 def open_on(data_set: DataSet) -> list[str]:
     """Names of the backtests and searches that wait for or read a data set."""
-    kinds: tuple[type[BatchRow], ...] = (BacktestRun, SearchRun)
-    found = [kind._default_manager.filter(data_set=data_set, state__in=OPEN).order_by("id") for kind in kinds]
-    rows = [row.looked() for kind in found for row in kind]
+    backtests = BacktestRun.objects.filter(data_set=data_set, state__in=OPEN).order_by("id")
+    found = SearchRun.objects.filter(data_set=data_set, state__in=OPEN).order_by("id")
+    rows = [row.looked() for row in (*backtests, *found)]
     return [row.title for row in rows if row.state in OPEN]
 
 

@@ -59,7 +59,7 @@ def ask(name: str, data_set: DataSet, request: Request, by: str, queue: Callable
 
 def last_of(name: str) -> SearchRun | None:
     """The search of this name that was asked for last, as it is shown."""
-    row = SearchRun.objects.filter(name=name).order_by("-id").first()
+    row = SearchRun.objects.filter(name=name).order_by("-id").first() if NAME.fullmatch(name) else None
     return None if row is None else row.looked()
 
 

@@ -18,13 +18,13 @@ from django.db import Error as DatabaseFault
 from django.utils import timezone
 
 from desk.backtests import strategies
-from desk.backtests.models import RUNNING
+from desk.backtests.models import RUNNING, BacktestRun, SearchRun
 from desk.jitcache import BASE
-from marketdata.models import BatchRow
 from marketdata.services import leave_dead_connection
 
 BEAT_S = 0.5
 CANCEL_S = 30.0  # a command that does not end by itself is ended
+Kind = type[BacktestRun] | type[SearchRun]
 
 
 def manage(*words: str) -> list[str]:
@@ -32,8 +32,8 @@ def manage(*words: str) -> list[str]:
     return [sys.executable, str(BASE / "manage.py"), *words]
 
 
-def work(kind: type[BatchRow], job_id: int, command: list[str]) -> tuple[int, str]:
-    """Run a command of a job that has `done`, `total` and `words`: (exit status, its last sentence).
+def work(kind: Kind, job_id: int, command: list[str]) -> tuple[int, str]:
+    """Run a command of a job: (exit status, its last sentence).
 
     It is ended when somebody asked for the job's end or closed the job.
     """
@@ -70,10 +70,10 @@ def work(kind: type[BatchRow], job_id: int, command: list[str]) -> tuple[int, st
     return child.returncode, heard.last.removeprefix("CommandError: ")
 
 
-def cancelled(kind: type[BatchRow], job_id: int) -> bool:
+def cancelled(kind: Kind, job_id: int) -> bool:
     """Whether somebody asked for its end, or closed it."""
     leave_dead_connection()
-    return not kind._default_manager.filter(pk=job_id, state=RUNNING, cancel_asked_by="").exists()
+    return not kind.objects.filter(pk=job_id, state=RUNNING, cancel_asked_by="").exists()
 
 
 class _Heard:
@@ -100,11 +100,11 @@ class _Heard:
         return True
 
 
-def _beat(kind: type[BatchRow], job_id: int, heard: _Heard) -> bool:
+def _beat(kind: Kind, job_id: int, heard: _Heard) -> bool:
     """A sign of life; True when the job is to end.  A database that does not answer is no reason to stop."""
     try:
         leave_dead_connection()
-        mine = kind._default_manager.filter(pk=job_id, state=RUNNING)
+        mine = kind.objects.filter(pk=job_id, state=RUNNING)
         held = mine.update(beat_at=timezone.now(), done=heard.done, total=heard.total, words=heard.words[:200])
         return not held or mine.exclude(cancel_asked_by="").exists()
     except DatabaseFault:

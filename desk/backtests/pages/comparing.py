@@ -84,7 +84,14 @@ def _inputs(run: BacktestRun, values: dict[str, Any]) -> dict[str, str]:
     told = {"configuration": run.config, "strategy": run.strategy, "traded as": run.symbol, "data": run.data_path}
     told |= {"first day": run.first or "all", "last day": run.last or "all"}
     told |= {path: value for path, _, value in (change.partition("=") for change in run.changes)}
-    return told | {name.replace("_", " "): str(values["run"][name] or "—")[:16] for name in HASHES}
+    return told | {name.replace("_", " "): _told(values["run"][name]) for name in HASHES}
+
+
+def _told(value: object) -> str:
+    """An input: a hash by its first digits, more than one value each by its name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return str(value or "—")[:16]
 
 
 def _text(value: object) -> str:

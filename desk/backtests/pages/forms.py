@@ -59,7 +59,7 @@ def lines_of(text: str, form: str) -> list[str]:
 class HistoryForm(forms.Form):
     """What every run over bars names: data, configuration, strategy.  Choices are made anew for every request."""
 
-    data = forms.ChoiceField(label=_("Data set"))
+    data = forms.ChoiceField(label=_("Data set"))  # type: ignore[assignment]  # the form takes it as a field
     config = forms.ChoiceField(label=_("Configuration"))
     symbol = forms.ChoiceField(label=_("Traded as"), help_text=_("must be one of the configuration's instruments"))
     strategy = forms.ChoiceField(label=_("Strategy"), help_text=_("examples, and the files of the desk's folder"))

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from desk import batch
 from desk.audit import services as audit
-from desk.backtests import searches, strategies
+from desk.backtests import searches, strategies, studies
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, SearchRun
 from desk.backtests.pages.forms import SearchForm
 from desk.backtests.pages.sizing import NotStarted, Size, size_of
@@ -81,7 +81,7 @@ def _estimate(form: SearchForm) -> dict[str, Any]:
         "size": size,
         "seconds": _seconds(trials, size),
         "workers": searches.workers(),
-        "goes_on": form.cleaned_data["name"] in searches.studies.names(),
+        "goes_on": form.cleaned_data["name"] in studies.names(),
     }
 
 

@@ -21,6 +21,7 @@ from desk.backtests.pages.searching import search_values
 from desk.backtests.studies import SEARCH, Study
 
 BEST = 50
+HIDDEN = ("stage", "kind", "config_hash")  # of the table of trials; the file has them
 
 
 @require_GET
@@ -107,14 +108,24 @@ def _search(found: Study) -> dict[str, Any]:
     if trials is not None:
         axes, lines_drawn = studies.picture(found.identity["space"], trials)
         shown |= {
-            "heads": trials.columns,
-            "rows": trials.head(BEST).rows(),
+            "heads": [name.replace("_", " ") for name in trials.columns if name not in HIDDEN],
+            "rows": [[_short(cell) for cell in row] for row in trials.head(BEST).drop(HIDDEN, strict=False).rows()],
             "axes": axes,
             "lines": lines_drawn,
             "width": studies.WIDTH,
             "height": studies.HEIGHT,
         }
     return shown
+
+
+def _short(text: str | None) -> str:
+    """A cell of a table: decimals beyond the fourth are for the file."""
+    if text is None or "." not in text:
+        return text or ""
+    try:
+        return f"{float(text):.4f}".rstrip("0").rstrip(".")
+    except ValueError:
+        return text
 
 
 def _word(value: object) -> str:

@@ -63,14 +63,14 @@ def test_from_a_stored_set_to_a_result_and_what_speaks_against_it(open_page: Ope
     assert page.locator("#prices .mark").count() > 0
     expect(page.locator("#trades tbody tr")).to_have_count(min(50, len(rows)))
     assert page.locator("#equity polyline").get_attribute("points")
-    run(page, desk, DIPS, "strategy.depth=5")
+    run(page, desk, DIPS, "risk.stop_ticks=12")
     page.click("text=Open the result")
     expect(main).to_contain_text("2 trials were run on these data")
     run(page, desk, "cheat:decide")
-    expect(page.locator(".summary")).to_contain_text("looks ahead")
+    expect(page.locator(".summary")).to_contain_text("looks ahead", timeout=WAIT_MS)
     expect(main).to_contain_text("Run it again")
     page.goto(f"{desk.url}/compare/?r=1&r=2")
-    expect(page.locator("table >> nth=0")).to_contain_text("strategy.depth")
+    expect(page.locator("table >> nth=0")).to_contain_text("risk.stop_ticks")
     assert page.locator(".equity polyline").count() == 2
     expect(page.locator("main")).to_contain_text("First at trade ")
     new = f"backtests/new/?{QUERY}&strategy={DIPS}"
@@ -140,7 +140,7 @@ def test_a_search_is_started_cancelled_and_goes_on_where_it_was(open_page: Opene
     expect(main).to_contain_text("search mine")
     page.click("text=Open")
     page.click("text=Cancel search mine")
-    expect(main).to_contain_text("what was tried is kept", timeout=WAIT_MS)
+    expect(main).to_contain_text("Cancelled.", timeout=WAIT_MS)
     expect(main).to_contain_text("1 trial")
     (place / "hold").unlink()
     page.click("text=Go on")

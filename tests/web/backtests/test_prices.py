@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from desk.backtests import prices
-from desk.backtests.models import BacktestRun
+from desk.backtests.models import DONE, BacktestRun
 from desk.data.looks import HEIGHT, WIDTH
 from marketdata import imports
 from marketdata.models import DataSet
@@ -25,7 +25,7 @@ def run(tmp_path: Path, settings: Any) -> BacktestRun:
     settings.IMPORT_FOLDERS = [tmp_path]
     minutes(tmp_path / "ES_1min.csv", count=200)
     made = imports.ask(asked("ES_1min.csv"), 200, "olga", lambda run_id: "")
-    assert imports.run(made.pk) == imports.DONE
+    assert imports.run(made.pk) == DONE
     return BacktestRun(data_set=DataSet.objects.get(), symbol="MES")
 
 

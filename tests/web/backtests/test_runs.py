@@ -43,7 +43,7 @@ def stored(tmp_path: Path, settings: Any) -> DataSet:
     settings.IMPORT_FOLDERS = [tmp_path]
     minutes(tmp_path / "ES_1min.csv")
     run = imports.ask(import_asked("ES_1min.csv"), 2000, "olga", lambda run_id: "")
-    assert imports.run(run.pk) == imports.DONE
+    assert imports.run(run.pk) == DONE
     ship()
     return DataSet.objects.get()
 
@@ -252,8 +252,8 @@ def test_a_picture_keeps_every_extreme_and_bars_keep_every_trade() -> None:
     heights = {float(point.partition(",")[2]) for point in line(at, y, 0, 99_999).split()}
     assert heights == {3.0, 50.0, 97.0}
     bins = distribution(np.array([-12_500_000, 0, 7_500_000, 12_500_000], np.int64))
-    assert sum(item.count for item in bins) == 4
-    assert [item.tone for item in bins if item.count] == ["down", "up", "up", "up"]
+    assert sum(item.trades for item in bins) == 4
+    assert [item.tone for item in bins if item.trades] == ["down", "up", "up", "up"]
 
 
 def test_the_trial_is_that_of_the_code_that_runs(stored: DataSet) -> None:

@@ -42,7 +42,7 @@ def stored(tmp_path: Path, settings: Any) -> DataSet:
     settings.IMPORT_FOLDERS = [tmp_path]
     minutes(tmp_path / "ES_1min.csv")
     run = imports.ask(import_asked("ES_1min.csv"), 2000, "olga", lambda run_id: "")
-    assert imports.run(run.pk) == imports.DONE
+    assert imports.run(run.pk) == DONE
     ship()
     return DataSet.objects.get()
 
