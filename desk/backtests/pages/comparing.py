@@ -95,4 +95,9 @@ def _told(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return "—" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "—"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    whole, dot, decimals = str(value).partition(".")  # money, exact: as many digits as it has, two at least
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}" if dot else f"{value:,}" if isinstance(value, int) else whole

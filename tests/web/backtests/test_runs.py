@@ -263,11 +263,12 @@ def test_the_trial_is_that_of_the_code_that_runs(stored: DataSet) -> None:
     file.write_text("def decide(bars, depth=2):\n    return bars.close * 0\n")
     run = ask(stored, strategy="mine:decide")
     file.write_text("def decide(bars, depth=3):\n    return 1 / 0\n")
+    killed = ask(stored, seed=9)
+    BacktestRun.objects.filter(pk=killed.pk).update(state=FAILED)
+    runs.folder_of(killed).mkdir(parents=True)
     assert runs.run(run.pk) == FAILED
+    assert not runs.folder_of(killed).exists(), "what a killed run left goes with the next"
     assert BacktestRun.objects.get(pk=run.pk).trial == ask(stored, strategy="mine:decide").trial != run.trial
-    runs.folder_of(run).mkdir(parents=True)
-    assert runs.run(ask(stored, strategy="mine:decide", seed=8).pk) == FAILED
-    assert not runs.folder_of(run).exists(), "what a killed run left goes with the next"
 
 
 def test_a_command_may_say_anything_on_its_error_stream(stored: DataSet) -> None:
