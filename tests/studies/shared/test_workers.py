@@ -89,7 +89,9 @@ class Shared:
             "SELECT h.owner FROM studies_studyhand h JOIN studies_studytrial t ON t.run_id = h.run_id"
             " AND t.number = h.number AND t.fence = h.fence WHERE t.state = 'claimed'"
         )
-        pids = {int(str(owner).rpartition("#")[2].partition(":")[0]) for (owner,) in self.rows(words) if owner}
+        pids = {
+            int(str(owner).rpartition("#")[2].partition(":")[0]) for (owner,) in self.rows(words) if ":" in str(owner)
+        }
         return {
             name
             for name, worker in self.workers.items()
@@ -112,23 +114,24 @@ class Shared:
         part.write_text(str(lookback))
         os.replace(part, self.folder / "hold")
 
-    def older(self) -> subprocess.CompletedProcess[str]:
-        """A worker's process of another version of the desk comes for the one study; returns when it has gone."""
+    def hand(self, root: Path = ROOT) -> "subprocess.Popen[str]":
+        """What a worker starts for the one open study, from the desk in `root`.  Its input is its life line."""
+        ((study,),) = self.rows("SELECT id FROM studies_studyrun WHERE state = 'open'")
+        return subprocess.Popen(
+            [sys.executable, str(root / "manage.py"), "studyhand", str(study), "--owner", f"here#{root.name}"],
+            env={**self.env, "PYTHONPATH": str(root)}, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    def older(self) -> Path:
+        """Another version of the desk, in a folder of its own."""
         there = self.folder / "older"
         for name in ("desk", "marketdata", "risk", "trading"):
-            shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+            shutil.copytree(ROOT / name, there / name, ignore=shutil.ignore_patterns("node_modules"))
         shutil.copy(ROOT / "manage.py", there)
-        with (there / "trading" / "run" / "backtest" / "plan.py").open("a") as file:
-            file.write("# what plans were before\n")
-        ((study,),) = self.rows("SELECT id FROM studies_studyrun WHERE state = 'open'")
-        words = [sys.executable, str(there / "manage.py"), "studyhand", str(study), "--owner", "older"]
-        with subprocess.Popen(
-            words, env={**self.env, "PYTHONPATH": str(there)}, cwd=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        ) as process:  # fmt: skip
-            assert process.stdout is not None  # its input is its life line, so it is not given an end of file
-            told = process.stdout.read()
-            return subprocess.CompletedProcess(words, process.wait(), told)
+        with (there / "trading" / "research" / "search" / "objective.py").open("a") as file:
+            file.write("# what was best before\n")
+        return there
 
     def go_on(self) -> None:
         self.hold(1_000)
@@ -187,18 +190,40 @@ def test_with_a_worker_killed_the_result_is_that_of_one_process(shared: Shared, 
     assert results(folder) == results(local.parent / "study")
     assert shared.rows("SELECT state, count(*) FROM studies_studytrial GROUP BY state") == [("done", 12)]
     assert shared.rows("SELECT state FROM studies_studyrun") == [("closed",)]
-
-    # the folder is lost: what the workers answered is not, and nothing is run again
-    done = "SELECT sum(done) FROM studies_studyhand"
-    before = shared.rows(done)
-    shutil.rmtree(folder)
-    told = shared.finish(shared.command())
-    assert "12 trials that workers had answered before were added" in told and shared.rows(done) == before == [(12,)]
-    assert results(folder) == results(local.parent / "study")
     shutil.rmtree(folder)
 
 
-def test_stopped_by_ctrl_c_the_same_command_goes_on_to_the_same_result(shared: Shared, local: Path) -> None:
+def refuses_another_version(shared: Shared, study: "subprocess.Popen[str]") -> None:
+    older = shared.older()
+    with shared.hand(older) as process:
+        assert process.stdout is not None
+        told = process.stdout.read()
+        assert process.wait() == 3 and "another version of this desk" in told
+    words = f"has another version of this desk in {older}"
+    until("the refusal is told", lambda: words in shared.told() or study.poll() is not None)
+    assert study.poll() is None
+
+
+def hands_back_in_order(shared: Shared) -> None:
+    """SIGTERM, as when a desk is stopped: its trial waits again, and nobody suspects it."""
+    mine = (
+        "SELECT count(*) FROM studies_studyhand h JOIN studies_studytrial t ON t.run_id = h.run_id"
+        f" AND t.number = h.number AND t.fence = h.fence WHERE t.state = 'claimed' AND h.owner = 'here#{ROOT.name}'"
+    )
+    with shared.hand() as process:
+        until("it is at a trial", lambda: shared.rows(mine) == [(1,)] or process.poll() is not None)
+        process.terminate()
+        assert process.stdout is not None
+        told = process.stdout.read()
+        assert process.wait() == 0 and "it was stopped" in told
+    assert shared.rows(mine) == [(0,)]
+    open_run = "(SELECT id FROM studies_studyrun WHERE state = 'open')"
+    assert shared.rows(f"SELECT sum(tries) FROM studies_studytrial WHERE run_id IN {open_run}") == [(0,)]
+
+
+def test_stopped_by_ctrl_c_the_same_command_goes_on_without_its_folder_to_the_same_result(
+    shared: Shared, local: Path
+) -> None:
     folder = shared.folder / "study"
     if "one" in shared.workers:
         shared.kill("one")  # one of two places stays free
@@ -207,11 +232,8 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_to_the_same_result(shared: S
     try:
         until("a worker is at a trial", lambda: bool(shared.claimers()) or study.poll() is not None)
         assert study.poll() is None
-        older = shared.older()
-        assert older.returncode == 3 and "another version of this desk" in older.stdout
-        words = f"has another version of this desk in {shared.folder / 'older'}"
-        until("the refusal is told", lambda: words in shared.told() or study.poll() is not None)
-        assert study.poll() is None
+        refuses_another_version(shared, study)
+        hands_back_in_order(shared)
         study.send_signal(signal.SIGINT)
         _, faults = study.communicate(timeout=300)
     finally:
@@ -223,6 +245,13 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_to_the_same_result(shared: S
     assert ("open",) not in shared.rows("SELECT state FROM studies_studyrun")
     waiting = "SELECT count(*) FROM studies_studytrial WHERE state = 'waiting'"
     assert shared.rows(waiting) == [(0,)], "what nobody had begun is not handed out"
-    shared.finish(shared.command(*ORDER))
+    # and though its folder is lost: what the workers answered is not, and is not run again
+    this_run = "WHERE run_id = (SELECT max(id) FROM studies_studyrun)"
+    done = f"SELECT count(*) FROM studies_studytrial {this_run} AND state = 'done'"
+    until("what was being run is answered", lambda: shared.rows(done) != [(0,)])
+    shutil.rmtree(folder)
+    told = shared.finish(shared.command(*ORDER))
+    assert "trials that workers had answered before were added" in told
+    assert shared.rows(f"SELECT sum(done) FROM studies_studyhand {this_run}") == shared.rows(done)
     optimise(local, "study", method="random", trials=7, seed=5)
     assert results(folder) == results(local.parent / "study")
