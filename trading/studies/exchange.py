@@ -132,6 +132,7 @@ def answers(ids: Sequence[int]) -> list[tuple[int, bytes]]:
     for row_id, state, answer, why in rows.values_list("id", "state", "answer", "why"):
         if state == FAILED:
             raise ResearchError(why)
+        assert answer is not None, "the database refuses it: study_trial_answered"
         found.append((row_id, bytes(answer)))
     return found
 
