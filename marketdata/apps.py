@@ -1,5 +1,7 @@
 """The marketdata package as a Django app.  Nothing happens at import."""
 
+from pathlib import Path
+
 from django.apps import AppConfig
 from django.conf import settings
 
@@ -12,3 +14,4 @@ class MarketdataConfig(AppConfig):
 
     def ready(self) -> None:
         Limit.bytes = settings.COLUMN_CACHE_MB << 20
+        Limit.folders = Path(settings.VAR) / "columns.folders"

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import NANOS, tick_decimals
+from marketdata.feeds.books.names import BOOKS
 from marketdata.feeds.port import FeedError
 from marketdata.models import DataSet
 from marketdata.store import coverage
@@ -60,6 +61,7 @@ def data_set_row(row: DataSet) -> dict[str, Any]:
         "symbols": row.symbols,
         "schema": schema_words(row),
         "bars": row.bar_ns > 0,
+        "books": row.kind == BOOKS,
         "venue": INSTRUMENTS[symbol].venue if symbol in INSTRUMENTS else "",
         "decimals": tick_decimals(INSTRUMENTS[symbol].tick_nanos) if symbol in INSTRUMENTS else 9,
         "rows": row.rows,
@@ -72,6 +74,7 @@ def data_set_row(row: DataSet) -> dict[str, Any]:
         "dropped": row.report.get("dropped", {}),
         "dropped_rows": sum(row.report.get("dropped", {}).values()),
         "examples": row.report.get("examples", []),
+        "verdicts": row.report.get("verdicts", {}),
         "resumed_rows": row.report.get("resumed_rows", 0),
         "path": row.path,
         "at": row.created_at,

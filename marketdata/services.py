@@ -17,15 +17,9 @@ from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
 from marketdata.models import CANCELLED, FAILED, OPEN, RUNNING, WAITING, BatchRow, DataSet
 from marketdata.store.estimates import estimate
-from marketdata.store.importing import (
-    Cancelled,
-    Progress,
-    import_file,
-    key_of,
-    remove_data_set,
-    work_folder,
-)
+from marketdata.store.importing import import_file, key_of, remove_data_set
 from marketdata.store.report import Estimate, ImportReport
+from marketdata.store.sets.publishing import Cancelled, Progress, work_folder
 
 DATA = "data"
 Job = TypeVar("Job", bound=BatchRow)

@@ -47,6 +47,8 @@ class ImportForm(forms.Form):
     instrument_id = _text(_("Vendor's id"), "instrument_id")
     columns = _text(_("Columns"), "columns")
     delimiter = _text(_("Delimiter"), "delimiter")
+    tick = _text(_("Tick of a book"), "tick")
+    lot = _text(_("Lot of a book"), "lot")
     sort = forms.ChoiceField(
         required=False,
         choices=[("", _("no: a file out of order is refused")), ("true", _("yes, in memory"))],
@@ -59,8 +61,8 @@ class ImportForm(forms.Form):
     )
 
     OPTIONS = (
-        "format", "zone", "stamp", "bar_s", "volume_unit", "contract", "instrument_id", "columns", "delimiter", "sort",
-        "hours",
+        "format", "zone", "stamp", "bar_s", "volume_unit", "contract", "instrument_id", "columns", "delimiter", "tick",
+        "lot", "sort", "hours",
     )  # fmt: skip
 
     def reading(self) -> list[forms.BoundField]:

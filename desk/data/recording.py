@@ -6,7 +6,7 @@ Called by `manage.py record`.
 
 from marketdata.models import DataSet
 from marketdata.services import data_folder, import_history
-from marketdata.store.importing import work_folder
+from marketdata.store.sets.publishing import work_folder
 from trading.control import session_folder
 from trading.run.recording import Progress, Recorded, record_bars
 from trading.run.spec import load_spec

@@ -36,6 +36,7 @@ HEADS = {
     "gaps": ("from", "to", "seconds"),
     "dropped": ("reason", "rows"),
     "examples": ("row", "reason"),
+    "verdicts": ("found", "count"),
     "rolls": ("at", "from", "to"),
 }
 
@@ -128,6 +129,7 @@ def _tables(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     tables: dict[str, list[dict[str, Any]]] = {
         "dropped": [{"reason": reason, "rows": rows} for reason, rows in found["dropped"].items()],
         "examples": [{"row": row, "reason": reason} for row, reason in found["examples"]],
+        "verdicts": [{"found": words, "count": count} for words, count in found["verdicts"].items()],
     }
     if stored is None:
         return tables

@@ -25,7 +25,7 @@ from desk.ops.launch import port_faults, port_is_free, static_digest
 from desk.ops.programs import Layout
 from desk.ops.warming import is_warm
 from marketdata.services import DATA
-from marketdata.store.mapped import FOLDER, kept, manifest_of
+from marketdata.store.mapped import FOLDER, kept, manifest_of, noted
 
 DISK_BYTES_MIN = 1_000_000_000
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#]+)")
@@ -197,13 +197,14 @@ def check_static(place: Layout) -> Finding:
 def check_columns(place: Layout) -> Finding:
     """Mapped columns beside the data sets: within their limit, each of a data set that is there."""
     folder = place.var / DATA / FOLDER
-    found = kept(folder)
+    found = kept(*noted(folder))
     size, limit = sum(size for _, size, _ in found), settings.COLUMN_CACHE_MB << 20
     text = f"{len(found)} files, {size >> 20} of {settings.COLUMN_CACHE_MB} MB"
     if gone := [file for _, _, file in found if not manifest_of(file).is_file()]:
         return fault("mapped columns", f"{gone[0].name} belongs to no data set", f"remove it: rm '{gone[0]}'")
     if size > limit:
-        advice = f"raise DESK_COLUMN_CACHE_MB, or remove the folder, it is made anew: rm -r '{folder}'"
+        named = " ".join(f"'{each}'" for each in noted(folder))
+        advice = f"raise DESK_COLUMN_CACHE_MB, or remove the folders, they are made anew: rm -r {named}"
         return fault("mapped columns", f"{text}: more than allowed", advice)
     return good("mapped columns", text)
 

@@ -11,11 +11,11 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import FeedError
 
-FORMATS = ("dbn", "parquet", "finam", "lean", "csv")
+FORMATS = ("dbn", "parquet", "finam", "lean", "csv", "lobster", "binance")
 STAMPS = ("start", "end")
 VOLUME_UNITS = ("lots", "units")
 KNOWN = {
-    "format": "dbn, parquet, finam, lean or csv; found out from the file when absent",
+    "format": "dbn, parquet, finam, lean, csv, lobster or binance; found out from the file when absent",
     "zone": "time zone of naive times, like Europe/Moscow",
     "columns": "comma-separated columns of a text file, in the file's order; _ for one to ignore",
     "delimiter": "one character; found out from the file when absent",
@@ -25,6 +25,8 @@ KNOWN = {
     "as_symbol": "symbol that the tape is traded as (ES tape: MES), or pairs ES:MES,NQ:MNQ",
     "instrument_id": "the vendor's id of the instrument, one per symbol",
     "contract": "contract to take from a file of several, like 201312 or ESU4",
+    "tick": "of a recording of books: the source's price that is one tick of the symbol, like 0.1 (the symbol's own)",
+    "lot": "of a recording of books: units of the source in one lot, like 0.001 (1)",
     "sort": "true: sort the rows by time first; without it a file out of order is refused",
     "hours": "any: keep bars outside the exchange's sessions, which an import else puts aside (CME)",
     "rvi": "file of the volatility index: CSV or Parquet with the columns time (with its offset) and value (points)",
@@ -49,6 +51,9 @@ class ReplayOptions:
     start_ns: int | None = None
     sort: bool = False
     any_hours: bool = False
+    # of recordings of books alone, whose key names them; the key of every other import stays what it was
+    tick_nanos: int = field(default=0, repr=False)
+    lot_nanos: int = field(default=0, repr=False)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -65,6 +70,19 @@ def _number(name: str, text: str) -> int:
     if number <= 0:
         raise FeedError(f"option {name}={text!r} is not a positive whole number")
     return number
+
+
+def _step(name: str, text: str) -> int:
+    """A decimal step in units of 1e-9; 0 for none."""
+    if not text:
+        return 0
+    whole, _, part = text.partition(".")
+    if not (whole + part).isdecimal() or not text.isascii() or len(part) > 9 or len(whole) > 9:
+        raise FeedError(f"option {name}={text!r} is not a decimal number like 0.001")
+    step = int(whole + part.ljust(9, "0"))
+    if step == 0:
+        raise FeedError(f"option {name}={text!r} is nothing: give a step above zero")
+    return step
 
 
 def _start(text: str) -> int | None:
@@ -109,6 +127,8 @@ def parse_options(options: dict[str, str]) -> ReplayOptions:
         start_ns=_start(options.get("start", "")),
         sort=_one_of("sort", options.get("sort", ""), ("true", "false")) == "true",
         any_hours=_one_of("hours", options.get("hours", ""), ("any", "session")) == "any",
+        tick_nanos=_step("tick", options.get("tick", "")),
+        lot_nanos=_step("lot", options.get("lot", "")),
     )
 
 

@@ -22,12 +22,14 @@ from marketdata.core.records import (
     TRADE,
     new_events,
 )
+from marketdata.feeds.books.names import BOOK_FORMATS, BOOKS
+from marketdata.feeds.books.tape import BookTape
 from marketdata.feeds.dbn import BAR_SECONDS, SCHEMAS, DbnReader
 from marketdata.feeds.options import ReplayOptions, check_symbols, parse_options
 from marketdata.feeds.port import Batch, FeedError, FeedSpec
 from marketdata.feeds.sources import detect_format
 from marketdata.feeds.stored import data_set_files
-from marketdata.feeds.tapes import BarTape, Block, RecordTape, Tape
+from marketdata.feeds.tapes import BarTape, Block, RecordTape, Tape, empty_block, join_blocks
 
 BACKFILL_BARS = 2400  # forty minutes of 1-second bars
 BACKFILL_OTHERS = 1024  # books and trades
@@ -51,21 +53,21 @@ class ReplayFeed:
         self.close()
         self._tape = self._open_tape()
         self._blocks: Iterator[Block] = self._tape.blocks()
-        self._block = _empty()
+        self._block = empty_block()
         self._at = 0
         self._position = 0
         self._last_ns = NO_TIME
         self._ended = False
-        past = _empty()
+        past = empty_block()
         first_ns = NO_TIME
         for block in self._blocks:
             if first_ns == NO_TIME:
                 first_ns = int(block.events["ts_venue_ns"][0])
             found = self._first_of_session(block.events)
             if found == block.events.size:
-                past = _last_of(_join([past, block]))
+                past = _last_of(join_blocks([past, block]))
                 continue
-            past = _last_of(_join([past, _cut(block, 0, found)]))
+            past = _last_of(join_blocks([past, _cut(block, 0, found)]))
             self._block, self._at = block, found
             self.start_ns = int(block.events["ts_venue_ns"][found])
             past.events["flags"] |= FLAG_BACKFILL
@@ -119,7 +121,7 @@ class ReplayFeed:
             left -= end - self._at
             self._position += end - self._at
             self._at = end
-        block = _join(parts)
+        block = join_blocks(parts)
         ended = self._ended and self._at == self._block.events.size
         return Batch(block.events, block.depths, block.depth_of, self._position, ended)
 
@@ -144,10 +146,6 @@ class ReplayFeed:
             self._tape.close()
 
 
-def _empty() -> Block:
-    return Block(np.zeros(0, EVENT), np.zeros(0, DEPTH), np.zeros(0, np.int32))
-
-
 def _cut(block: Block, start: int, end: int) -> Block:
     """Events start..end with their depths, copied: the caller may stamp them."""
     depth_of = block.depth_of[start:end].copy()
@@ -157,22 +155,6 @@ def _cut(block: Block, start: int, end: int) -> Block:
     first, last = int(used[0]), int(used[-1])  # depths lie in the order of their events
     depth_of[depth_of >= 0] -= first
     return Block(block.events[start:end].copy(), block.depths[first : last + 1].copy(), depth_of)
-
-
-def _join(parts: list[Block]) -> Block:
-    if len(parts) == 1:
-        return parts[0]
-    if not parts:
-        return _empty()
-    depth_of, base = [], 0
-    for part in parts:
-        depth_of.append(np.where(part.depth_of >= 0, part.depth_of + base, -1).astype(np.int32))
-        base += part.depths.size
-    return Block(
-        np.concatenate([part.events for part in parts]),
-        np.concatenate([part.depths for part in parts]),
-        np.concatenate(depth_of),
-    )
 
 
 def _last_of(block: Block) -> Block:
@@ -211,6 +193,8 @@ def tape_of(spec: FeedSpec) -> tuple[Callable[[], Tape], ReplayOptions]:
     kind = options.format or detect_format(paths[0])
     if spec.schema and spec.schema not in SCHEMAS:
         raise FeedError(f"schema {spec.schema!r} cannot be replayed; known: {', '.join(SCHEMAS)}")
+    if kind in (BOOKS, *BOOK_FORMATS):
+        return _books(kind, paths, symbols, spec.schema, options), options
     if kind == "dbn":
         schema = spec.schema or _schema_of(paths[0])
         if schema not in BAR_SECONDS:
@@ -221,6 +205,18 @@ def tape_of(spec: FeedSpec) -> tuple[Callable[[], Tape], ReplayOptions]:
         raise FeedError(f"{paths[0]} ({kind}) holds bars, not {spec.schema}: leave the schema out or give a DBN file")
     every = paths * len(symbols) if len(paths) == 1 else paths
     return lambda: BarTape(every, spec.schema, symbols, options), options
+
+
+def _books(
+    kind: str, paths: list[Path], symbols: list[str], schema: str, options: ReplayOptions
+) -> Callable[[], Tape]:
+    if kind != BOOKS:
+        raise FeedError(f"{paths[0]} is a recording of books ({kind}): import it, and replay the data set")
+    if schema:
+        raise FeedError(f"{paths[0]} holds books, which have no schema {schema}: leave the schema out")
+    if len(paths) > 1:
+        raise FeedError(f"books are replayed from one data set, not from {len(paths)}")
+    return lambda: BookTape(paths[0], symbols, options)
 
 
 def _schema_of(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""A data set of the store as a tape: its manifest names the Parquet files, one a month, in order of time.
+"""A data set of the store as a tape: its manifest names the Parquet files in order of time: bars a month, books a part.
 
 The manifest is the data set: it is written last, in one step, and holds the hash of every file.  Written by
-`marketdata.store`; read by `feeds.columns`, the memory estimate and whoever replays history.
+`marketdata.store`; read by `feeds.columns`, `feeds.books`, the memory estimate and whoever replays history.
 """
 
 import json
@@ -11,15 +11,26 @@ from typing import Any
 
 from marketdata.feeds.port import FeedError
 
-MANIFEST_FORMAT = "scalpdesk-bars"
+BARS_FORMAT, BOOKS_FORMAT = "scalpdesk-bars", "scalpdesk-books"
 SCHEMA_VERSION = 1
-HEAD = re.compile(rb'\{\s*"format":\s*"' + MANIFEST_FORMAT.encode() + b'"')
+HEAD = re.compile(rb'\{\s*"format":\s*"(' + b"|".join(name.encode() for name in (BARS_FORMAT, BOOKS_FORMAT)) + b')"')
+
+
+def manifest_format(path: Path) -> str:
+    """BARS_FORMAT or BOOKS_FORMAT by the file's first bytes; empty for a file that is no manifest."""
+    with open(path, "rb") as file:
+        found = HEAD.match(file.read(64))
+    return found[1].decode() if found is not None else ""
 
 
 def is_manifest(path: Path) -> bool:
-    """Whether this file is a data set's manifest, by its first bytes."""
-    with open(path, "rb") as file:
-        return HEAD.match(file.read(64)) is not None
+    """Whether this file is the manifest of a data set of bars."""
+    return manifest_format(path) == BARS_FORMAT
+
+
+def is_book_manifest(path: Path) -> bool:
+    """Whether this file is the manifest of a data set of books."""
+    return manifest_format(path) == BOOKS_FORMAT
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -42,9 +53,13 @@ def data_set_files(path: Path) -> list[Path]:
     """The Parquet files behind `path`, in order of time: a manifest's, else the file itself.  Raises FeedError."""
     if not path.is_file():
         raise FeedError(f"{path} does not exist: give the path of a recorded file")
-    if not is_manifest(path):
+    if not manifest_format(path):
         return [path]
-    manifest = read_manifest(path)
+    return files_of(path, read_manifest(path))
+
+
+def files_of(path: Path, manifest: dict[str, Any]) -> list[Path]:
+    """The files of a manifest that was read from `path`.  Raises FeedError, naming one that is gone."""
     files = [path.parent / manifest["folder"] / part["file"] for part in manifest["partitions"]]
     if gone := [file for file in files if not file.is_file()]:
         raise FeedError(f"{gone[0]} of the data set {path.name} is gone: import {manifest.get('source', 'it')} again")

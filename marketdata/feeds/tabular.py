@@ -28,6 +28,7 @@ from marketdata.core.quality import (
 )
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS
+from marketdata.feeds.books.names import BOOK_FORMATS, BOOKS
 from marketdata.feeds.columns import Contracts
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
@@ -139,6 +140,8 @@ class BarReader:
             return parquet_source(
                 self.path, self.symbol, place, options, series=not self.strict, contracts=self.contracts
             )
+        if kind in (BOOKS, *BOOK_FORMATS):
+            raise FeedError(f"{self.path} holds books, not bars")
         if kind == "lean":
             return lean_source(self.path, self.symbol, options)
         return text_source(self.path, kind, options)

@@ -35,6 +35,28 @@ class Block(NamedTuple):
     depth_of: np.ndarray  # (n,) int32, index in `depths` or −1
 
 
+def empty_block() -> Block:
+    """No event."""
+    return Block(np.zeros(0, EVENT), np.zeros(0, DEPTH), np.zeros(0, np.int32))
+
+
+def join_blocks(parts: list[Block]) -> Block:
+    """One after another; a single one as it is, not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return empty_block()
+    depth_of, base = [], 0
+    for part in parts:
+        depth_of.append(np.where(part.depth_of >= 0, part.depth_of + base, -1).astype(np.int32))
+        base += part.depths.size
+    return Block(
+        np.concatenate([part.events for part in parts]),
+        np.concatenate([part.depths for part in parts]),
+        np.concatenate(depth_of),
+    )
+
+
 class Tape(Protocol):
     """One pass over a recording."""
 

@@ -1,12 +1,14 @@
 """What a stored data set covers: its months from the manifest, a month's days and a day's bars from a file.
 
-A page reads at most one month's column of times, or one day's bars; nothing is loaded whole.  Days are UTC, as the
-store's months are.  Called by `marketdata.selectors`.
+A page reads at most one month's column of times, or one day's bars; nothing is loaded whole, and a manifest is parsed
+once while it stays what it is.  Days are UTC, as the store's months are.  Called by `marketdata.selectors`.
 """
 
 import calendar
 import hashlib
+import threading
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,15 +19,17 @@ import pyarrow.parquet as pq
 
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import FeedError
-from marketdata.feeds.stored import data_set_files, is_manifest, read_manifest
+from marketdata.feeds.stored import manifest_format, read_manifest
 
 DAY_NS = 86_400 * NANOS
 SLICES = 360  # points of a day's chart
+PARSED_BYTES = 32 << 20  # of manifests whose contents are kept
 
 
 class Stored(NamedTuple):
-    """A data set as its files tell it.  `months`: rows of the manifest, each with its gaps; empty for a recording.
-    `gaps` None: the exchange's hours are not known.  `data_hash`: as a backtest's summary names the data."""
+    """A data set as its files tell it; shared by those who ask, so not to be changed.  `months`: rows of the manifest,
+    each with its gaps; empty for books and recordings.  `gaps` None: the exchange's hours are not known.  `data_hash`:
+    as a backtest's summary names the data.  `files`: what lies behind it, and must be there."""
 
     bytes: int
     months: list[dict[str, Any]]
@@ -34,6 +38,7 @@ class Stored(NamedTuple):
     aside_rows: int
     rows_hash: str
     data_hash: str
+    files: tuple[Path, ...] = ()
 
 
 class Day(NamedTuple):
@@ -69,13 +74,51 @@ def _look(path: Path) -> Stored:
     """Raises FeedError, OSError."""
     if not path.is_file():
         raise FeedError(f"{path.name} is gone: import its source again")
-    if not is_manifest(path):
-        return Stored(path.stat().st_size, [], None, [], 0, "", "")
-    manifest = read_manifest(path)
-    data_set_files(path)  # says which one is gone
+    stored = parsed.of(path)
+    if gone := [file for file in stored.files if not file.is_file()]:
+        raise FeedError(f"{gone[0]} of the data set {path.name} is gone: import its source again")
+    return stored
+
+
+class Parsed:
+    """Manifests that were parsed, by path, time of the last change, size and inode: another file at the same place is
+    read anew.  Those asked for longest ago go first, when the texts of all are larger than `bytes_max`.  Attribute:
+    count (how many were parsed)."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._kept: OrderedDict[Path, tuple[tuple[int, ...], Stored]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def of(self, path: Path) -> Stored:
+        """What is behind a stored file, without looking whether it is there.  Raises FeedError, OSError."""
+        told = path.stat()
+        key = told.st_mtime_ns, told.st_size, told.st_ino
+        with self._lock:
+            kept = self._kept.get(path)
+            if kept is not None and kept[0] == key:
+                self._kept.move_to_end(path)
+                return kept[1]
+        stored = _parse(path, told.st_size)
+        with self._lock:
+            self.count += 1
+            self._kept[path] = key, stored
+            self._kept.move_to_end(path)
+            while len(self._kept) > 1 and sum(key[1] for key, _ in self._kept.values()) > self._bytes_max:
+                self._kept.popitem(last=False)
+        return stored
+
+
+def _parse(path: Path, size: int) -> Stored:
+    """Raises FeedError, OSError."""
+    if not manifest_format(path):
+        return Stored(size, [], None, [], 0, "", "")
     try:
-        return _of_manifest(path, manifest)
-    except (KeyError, TypeError, ValueError):
+        return _of_manifest(path, read_manifest(path), size)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, FeedError):
+            raise
         raise FeedError(f"{path} is a damaged manifest: import the source again") from None
 
 
@@ -85,26 +128,32 @@ def unreadable(path: Path, error: OSError) -> FeedError:
     return FeedError(f"{error.filename or path} cannot be read ({words}): mend its rights, or the disk")
 
 
-def _of_manifest(path: Path, manifest: dict[str, Any]) -> Stored:
+def _of_manifest(path: Path, manifest: dict[str, Any], size: int) -> Stored:
     gaps = None if manifest["gaps"] is None else [(int(begin), int(end)) for begin, end in manifest["gaps"]]
     digest = hashlib.sha256()
     months = []
     for part in manifest["partitions"]:
         digest.update(bytes.fromhex(part["sha256"]))
-        begin, end = month_span(part["month"])
-        months.append({**part, "gaps": None if gaps is None else touching(gaps, begin, end)})
-    size = sum(part["bytes"] for part in months) + path.stat().st_size
-    aside = path.parent / manifest["folder"] / "aside.parquet"
+        size += part["bytes"]
+        if "month" in part:
+            begin, end = month_span(part["month"])
+            months.append({**part, "gaps": None if gaps is None else touching(gaps, begin, end)})
+    base = path.parent / manifest["folder"]
+    aside = base / "aside.parquet"
     size += aside.stat().st_size if aside.is_file() else 0
     return Stored(
         size,
         months,
         gaps,
         [(int(at), str(old), str(new)) for at, old, new in manifest["rolls"]],
-        int(manifest["aside_rows"]),
+        int(manifest.get("aside_rows", 0)),
         str(manifest["rows_hash"]),
         digest.hexdigest(),
+        tuple(base / part["file"] for part in manifest["partitions"]),
     )
+
+
+parsed = Parsed(PARSED_BYTES)
 
 
 def touching(gaps: list[tuple[int, int]], begin_ns: int, end_ns: int) -> int:
@@ -125,9 +174,9 @@ def day_start(day: date) -> int:
 
 def _month_file(path: Path, month: str) -> Path | None:
     """The file of a month; None when the data set has none.  Raises FeedError."""
-    manifest = read_manifest(path)
-    part = next((part for part in manifest["partitions"] if part["month"] == month), None)
-    return None if part is None else path.parent / manifest["folder"] / part["file"]
+    stored = parsed.of(path)
+    found = zip(stored.files, stored.months, strict=False)  # books have no months
+    return next((file for file, part in found if part["month"] == month), None)
 
 
 def days(path: Path, month: str, gaps: list[tuple[int, int]] | None) -> list[Day]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from marketdata.core.records import DEPTH, EVENT
+from marketdata.feeds.books.names import BINANCE, BOOK_FORMATS, LOBSTER, Lines
 from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
@@ -23,8 +25,11 @@ from marketdata.store.report import Estimate
 
 FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
+BOOK_ROW_BYTES = EVENT.itemsize + DEPTH.itemsize  # of one event and its book in memory
+BOOK_STORED_BYTES = {LOBSTER: 80, BINANCE: 160}  # of one row of the source, stored; measured, see tests/store
 ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
 LINE_BYTES = 45
+FIRST_LINES = 2_000  # of a recording of books that are looked at
 
 
 def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
@@ -38,7 +43,8 @@ def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
     warning = ""
     if disk > free * FREE_SHARE_WARN:
         warning = f"it takes {disk >> 20} of the {free >> 20} MiB that are free: more than {FREE_SHARE_WARN:.0%}"
-    room, needed = available(), load_bytes(path, options.delimiter)
+    room = available()
+    needed = rows * BOOK_ROW_BYTES if kind in BOOK_FORMATS else load_bytes(path, options.delimiter)
     fitting = chunk_rows(room.bytes, max(needed // max(rows, 1), 1))
     blocks = BLOCK_BYTES + (rows * SORTED_ROW_BYTES * 5 // 2 if options.sort else 0)
     return Estimate(
@@ -72,8 +78,23 @@ def _guess(path: Path, kind: str) -> tuple[int, int]:
         rows = (size if head[:3] == b"DBN" else size * ZSTD_FACTOR) // reader.record.itemsize
         if reader.schema not in BAR_SECONDS:
             return rows, size
+    elif kind in BOOK_FORMATS:
+        return _guess_books(path, kind, size)
     elif head[:2] in (b"\x1f\x8b", b"PK"):
         rows = size * GZIP_FACTOR // LINE_BYTES
     else:
         rows = size * max(head.count(b"\n"), 1) // len(head)
     return rows, rows * BAR_BYTES
+
+
+def _guess_books(path: Path, kind: str, size: int) -> tuple[int, int]:
+    """The same of a recording of books, from its first lines."""
+    lines = Lines(path)
+    try:
+        found = lines.read(FIRST_LINES)
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+    finally:
+        lines.close()
+    rows = size * (GZIP_FACTOR if packed else 1) * len(found) // max(lines.offset, 1)
+    return rows, rows * BOOK_STORED_BYTES[kind]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from marketdata.feeds.port import FeedError
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".txt", ".txt.gz", ".dbn", ".dbn.zst", ".zip")
+SUFFIXES = (".parquet", ".csv", ".csv.gz", ".txt", ".txt.gz", ".dbn", ".dbn.zst", ".zip", ".jsonl", ".jsonl.gz")
 DEPTH_MAX = 6
 FILES_MAX = 5_000  # of all folders together; what lies beyond is said
 NAMES_MAX = 50_000  # of any kind, looked at in all folders together

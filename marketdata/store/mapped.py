@@ -241,6 +241,7 @@ class ColumnsWriter:
         """Raises OSError where there is no room."""
         folder, needed = self._place.path.parent, self._place.rows * ROW_BYTES
         folder.mkdir(exist_ok=True)
+        note(folder)
         sweep(folder, needed)
         free = shutil.disk_usage(folder).free
         if needed > Limit.bytes or needed > free * FREE_SHARE_MAX:
@@ -312,10 +313,32 @@ class ColumnsWriter:
             part.unlink(missing_ok=True)
 
 
-def kept(folder: Path) -> list[tuple[float, int, Path]]:
-    """(time of the last use, bytes, file) of every file of columns, the one used longest ago first."""
+def note(folder: Path) -> None:
+    """Remember a folder of columns, so that the limit bounds all of them together.  Raises OSError."""
+    if Limit.folders is None:
+        return
+    Limit.folders.parent.mkdir(parents=True, exist_ok=True)
+    line = f"{folder.resolve()}\n"
+    with open(Limit.folders, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if line not in file.readlines():
+            file.write(line)
+
+
+def noted(folder: Path) -> list[Path]:
+    """Every folder of columns that is known and there, `folder` among them."""
+    found = {folder.resolve()} if folder.is_dir() else set()
+    if Limit.folders is not None and Limit.folders.is_file():
+        lines = Limit.folders.read_text(encoding="utf-8").splitlines()
+        found |= {Path(line) for line in lines if Path(line).name == FOLDER and Path(line).is_dir()}
+    return sorted(found)
+
+
+def kept(*folders: Path) -> list[tuple[float, int, Path]]:
+    """(time of the last use, bytes, file) of every file of columns in them, the one used longest ago first."""
     found = []
-    for file in folder.glob(f"*{SUFFIX}"):
+    for file in (file for folder in folders for file in folder.glob(f"*{SUFFIX}")):
         with contextlib.suppress(FileNotFoundError):  # another process took it away
             told = file.stat()
             found.append((told.st_mtime, told.st_size, file))
@@ -323,8 +346,8 @@ def kept(folder: Path) -> list[tuple[float, int, Path]]:
 
 
 def sweep(folder: Path, coming: int = 0) -> None:
-    """Remove what nobody can use: parts of a killed writer, columns of data sets that are gone; then those used longest
-    ago, until `coming` bytes more are within the limit."""
+    """Remove what nobody can use in `folder`: parts of a killed writer, columns of data sets that are gone; then, of
+    all folders, those used longest ago, until `coming` bytes more are within the limit."""
     for part in folder.glob(".*.part"):
         with contextlib.suppress(OSError), open(part, "rb") as held:  # its writer is at work, or it is gone
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -332,13 +355,14 @@ def sweep(folder: Path, coming: int = 0) -> None:
     for _, _, file in kept(folder):
         if not manifest_of(file).is_file():
             remove(file)
-    found = kept(folder)
+    found = kept(*noted(folder))
     total = sum(size for _, size, _ in found) + coming
     for _, size, file in found:
         if total <= Limit.bytes or coming > Limit.bytes:
             return
-        remove(file)
-        total -= size
+        with contextlib.suppress(PermissionError):  # of another's folder: what may go, goes
+            remove(file)
+            total -= size
 
 
 def manifest_of(file: Path) -> Path:

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from marketdata.core.records import NO_TIME
+from marketdata.feeds.books.names import BOOKS
 from marketdata.feeds.dbn import BAR_SECONDS, SCHEMAS
 
 BARS = "bars"
-KINDS = (BARS, *(schema for schema in SCHEMAS if schema not in BAR_SECONDS))
+KINDS = (BARS, *(schema for schema in SCHEMAS if schema not in BAR_SECONDS), BOOKS)
 
 
 class ImportCancelled(Exception):
-    """Stopped by a person; nothing of it is visible, and the same import goes on from its last whole month."""
+    """Stopped by a person; nothing of it is visible, and the same import goes on from its last whole month or part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ImportReport:
     partitions: int = 0
     rolls: list[tuple[int, str, str]] = field(default_factory=list)  # start of the first bar, contract before, after
     gaps: list[tuple[int, int]] | None = None  # ns UTC; None: the exchange's past hours are not known
+    verdicts: dict[str, int] = field(default_factory=dict)  # of books: what was found → how often
     resumed_rows: int = 0  # rows of the source that an earlier, stopped import had read
     held: bool = False  # the data set was there already
 

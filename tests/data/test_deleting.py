@@ -106,7 +106,8 @@ def ticket_of_deed(person: Client, row: DataSet) -> str:
 
 
 def test_nothing_is_deleted_while_the_same_file_is_imported(client: Client, stored: DataSet) -> None:
-    from marketdata.store.importing import key_of, work_folder
+    from marketdata.store.importing import key_of
+    from marketdata.store.sets.publishing import work_folder
 
     alice = signed_in(client, "alice", ADMIN)
     where = f"/data/{stored.pk}/delete/"

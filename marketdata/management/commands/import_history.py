@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from marketdata.feeds.books.names import BOOKS
 from marketdata.feeds.options import KNOWN
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
@@ -24,10 +25,10 @@ REPLAY_ONLY = ("start", "as_symbol")
 
 class Command(BaseCommand):
     help = (
-        "Import recorded market data (Parquet, CSV, Finam or LEAN exports, Databento DBN) into the store. Bars become"
-        " Parquet, a file a month; rows that cannot be used are dropped and counted; a file of which too many rows are"
-        " bad is refused. Ctrl-C stops an import with nothing half done; the same command again goes on from its last"
-        " whole month."
+        "Import recorded market data (Parquet, CSV, Finam or LEAN exports, Databento DBN, books of LOBSTER or Binance)"
+        " into the store. Bars become Parquet, a file a month; rows that cannot be used are dropped and counted; a file"
+        " of which too many rows are bad is refused. Ctrl-C stops an import with nothing half done; the same command again goes on from its last"
+        " whole month or part."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -104,7 +105,10 @@ class Command(BaseCommand):
             self.stdout.write(f"  left out {count}: {reason}")
         for row, reason in stored.report["examples"]:
             self.stdout.write(f"    row {row}: {reason}")
+        for words, count in stored.report.get("verdicts", {}).items():
+            self.stdout.write(f"  {words}: {count}")
         for at, before, after in stored.report.get("rolls", []):
             self.stdout.write(f"  roll from {before} to {after} at {at} ns UTC")
         if gaps := stored.report.get("gaps"):
-            self.stdout.write(f"  {len(gaps)} gaps within sessions, the first from {gaps[0][0]} to {gaps[0][1]} ns UTC")
+            where = "gaps of the feed" if stored.kind == BOOKS else "gaps within sessions"
+            self.stdout.write(f"  {len(gaps)} {where}, the first from {gaps[0][0]} to {gaps[0][1]} ns UTC")
