@@ -7,6 +7,7 @@ import pytest
 
 from desk.ops import doctor
 from desk.ops.programs import Layout
+from marketdata.store.limits import Limit
 from tests.bootstrap import ROOT, free_ports
 from tests.ops.desks import desk_environment, manage
 
@@ -87,9 +88,10 @@ def test_disk_space_is_named(place: Layout) -> None:
     assert finding.good or "free some space" in finding.advice
 
 
-def test_mapped_columns_of_no_data_set_are_a_fault(place: Layout, settings) -> None:
+def test_mapped_columns_of_no_data_set_are_a_fault(place: Layout, settings, monkeypatch) -> None:
     """They may stand only beside their data set, and within their limit."""
     settings.COLUMN_CACHE_MB = 8192
+    monkeypatch.setattr(Limit, "folders", None)  # those of other tests of this process are not the desk's
     folder = place.var / "data" / "columns"
     assert doctor.check_columns(place).good
     folder.mkdir(parents=True)

@@ -27,8 +27,9 @@ ROWS = 2_400
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch, tmp_path):
     monkeypatch.setattr(mapped, "BLOCK_ROWS", 257)
+    monkeypatch.setattr(Limit, "folders", tmp_path / "var" / "columns.folders")
 
 
 @pytest.fixture
@@ -147,6 +148,27 @@ def test_the_one_used_longest_ago_goes_first(tmp_path, monkeypatch):
     assert len(files(sets[0])) == 2  # too large for the limit: nothing goes for what cannot come
     monkeypatch.setattr(Limit, "bytes", 0)
     assert isinstance(read(sets[0])[1].reader, BarReader)
+
+
+def test_the_limit_bounds_the_columns_of_all_folders_together(tmp_path, monkeypatch):
+    """Sets that lie in several folders share one limit; a folder that went is passed over."""
+    sets = [run(months(tmp_path / f"{k}.parquet", seed=k), tmp_path / f"data{k}") for k in range(3)]
+    one = ROWS * mapped.ROW_BYTES + 2_000
+    monkeypatch.setattr(Limit, "bytes", 2 * one)
+    for age, path in ((300, sets[0]), (200, sets[1])):
+        read(path)
+        (file,) = files(path)
+        os.utime(file, (file.stat().st_mtime - age,) * 2)
+    read(sets[2])
+    assert [len(files(path)) for path in sets] == [0, 1, 1]
+    assert mapped.noted(folder_of(sets[0])) == sorted(folder_of(path) for path in sets)
+    assert sum(size for _, size, _ in kept(*mapped.noted(folder_of(sets[0])))) <= 2 * one
+    shutil.rmtree(tmp_path / "data1")
+    read(sets[0])
+    assert [len(files(path)) for path in (sets[0], sets[2])] == [1, 1]
+    assert Limit.folders is not None and len(Limit.folders.read_text().splitlines()) == 3
+    monkeypatch.setattr(Limit, "folders", None)
+    assert mapped.noted(folder_of(sets[0])) == [folder_of(sets[0])]
 
 
 def test_they_go_with_the_data_set(manifest, tmp_path):
