@@ -14,7 +14,6 @@ from marketdata.core.records import (
     ACCOUNT_SCOPE,
     BAR,
     DEPTH,
-    EVENT,
     FEED,
     FEED_END,
     FLAG_BACKFILL,
@@ -207,9 +206,7 @@ def tape_of(spec: FeedSpec) -> tuple[Callable[[], Tape], ReplayOptions]:
     return lambda: BarTape(every, spec.schema, symbols, options), options
 
 
-def _books(
-    kind: str, paths: list[Path], symbols: list[str], schema: str, options: ReplayOptions
-) -> Callable[[], Tape]:
+def _books(kind: str, paths: list[Path], symbols: list[str], schema: str, options: ReplayOptions) -> Callable[[], Tape]:
     if kind != BOOKS:
         raise FeedError(f"{paths[0]} is a recording of books ({kind}): import it, and replay the data set")
     if schema:

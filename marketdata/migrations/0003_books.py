@@ -17,8 +17,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="dataset",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", KINDS)), name="data_set_kind_known"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("kind__in", KINDS)), name="data_set_kind_known"),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Manifests that pages list are parsed once while they stay what they are; what lies behind them is looked at each time."""
+"""Manifests that pages list are parsed once while they stay what they are; their files are looked for each time."""
 
 import json
 import os

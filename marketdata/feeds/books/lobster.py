@@ -200,7 +200,8 @@ class LobsterReader(BookReader):
         rows = self._rows.read(len(lines))
         if len(rows) < len(lines):
             raise FeedError(
-                f"{self._rows.path} has {self._rows.number} rows, fewer than {self.path.name} has messages: get both again"
+                f"{self._rows.path} has {self._rows.number} rows, fewer than {self.path.name} has messages:"
+                " get both again"
             )
         first = self._rows.number - len(rows) + 1
         kinds = {f"f{i}": pa.int64() for i in range(4 * LEVELS_MAX)}

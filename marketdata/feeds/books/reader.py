@@ -34,6 +34,7 @@ from marketdata.feeds.tapes import Block
 EXAMPLES_MAX = 20
 BLOCK_EVENTS = 1 << 12
 BOOK_COUNT, INVALID_COUNT = "books", "books that are not valid"
+ALWAYS = (BOOK_COUNT, INVALID_COUNT)  # said also when there are none
 REFUSED_BY_BOOKS = ("contract", "instrument_ids", "columns", "delimiter", "stamp", "bar_ns", "volume_unit", "sort")
 
 
@@ -41,8 +42,8 @@ class BookReader:
     """What every reader of books is made of; `blocks` and `close` are the format's.
 
     Attributes: rows (of the source, read), dropped (reason → rows), examples (row, why), verdicts (words → count), gaps
-    (begin, end in ns), levels (a side that the source shows; 0: all), grid_nanos (the symbol's tick), tick_nanos (what is one
-    tick in the source), last_ns.  Raises FeedError.
+    (begin, end in ns), levels (a side that the source shows; 0: all), grid_nanos (the symbol's tick), tick_nanos (what
+    is one tick in the source), last_ns.  Raises FeedError.
     """
 
     def __init__(self, path: Path, symbol: str, options: ReplayOptions, kept: dict[str, Any] | None = None) -> None:
@@ -83,7 +84,7 @@ class BookReader:
     @property
     def verdicts(self) -> dict[str, int]:
         """What was found about the books, in words."""
-        return {name: count for name, count in self._seen.items() if count > 0 or name == BOOK_COUNT}
+        return {name: count for name, count in self._seen.items() if count > 0 or name in ALWAYS}
 
     def fault(self) -> str:
         """Why all of it may not be used, after the pass; empty while it may."""

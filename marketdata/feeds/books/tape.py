@@ -41,7 +41,9 @@ class BookTape:
         root = options.as_symbol.get(symbol, symbol) or stored
         if root != stored:
             advice = f", or the option as_symbol={stored}:{symbol}" if symbol not in options.as_symbol else ""
-            raise FeedError(f"{self.path} holds books of {stored}, but the session trades {symbol}: give another{advice}")
+            raise FeedError(
+                f"{self.path} holds books of {stored}, but the session trades {symbol}: give another{advice}"
+            )
         if INSTRUMENTS[symbol].tick_nanos != tick_nanos:
             raise FeedError(f"{stored} cannot be traded as {symbol}: their price grids differ")
 
@@ -95,7 +97,7 @@ class BookTape:
         return Block(np.insert(events, places, bars), depths, np.insert(depth_of, places, -1).astype(np.int32))
 
     def _last_bar(self) -> Block | None:
-        """The bar in progress at the end, when it has a print (MES-DATA-20: the grid ends with the last printed one)."""
+        """The bar in progress at the end, when it has a print (MES-DATA-20: the grid ends with the last printed)."""
         bar = self._bars[0]
         if bar["start_ns"] == NO_TIME or bar["open_tick"] == NO_TICK:
             return None

@@ -1,8 +1,8 @@
 """What every import of a data set shares: its hidden folder, what an earlier one has finished, and how it appears.
 
 The parts are written and named under a hidden folder, the folder gets its place, and only then the manifest appears, in
-one step.  A kill at any moment leaves the data set that was there, or the new one.  Called by `marketdata.store.importing`
-for bars and by `sets.books`; it knows no database.
+one step.  A kill at any moment leaves the data set that was there, or the new one.  Made on by `store.importing` and
+`sets.books`; it knows no database.
 """
 
 import fcntl
@@ -141,7 +141,8 @@ class SetImport:
     def stopped(self, rows: int, goes_on: str) -> ImportCancelled:
         """What is said when a person stops it."""
         return ImportCancelled(
-            f"stopped after {rows} rows of {self._path.name}; nothing was stored; the same import goes on from {goes_on}"
+            f"stopped after {rows} rows of {self._path.name}; nothing was stored;"
+            f" the same import goes on from {goes_on}"
         )
 
     def _held(self, path: Path) -> ImportReport | None:

@@ -53,7 +53,9 @@ def recording(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-def lobster(folder: Path, messages: Sequence[str], levels: Sequence[str] | None = None, day: str = "2012-06-21") -> Path:
+def lobster(
+    folder: Path, messages: Sequence[str], levels: Sequence[str] | None = None, day: str = "2012-06-21"
+) -> Path:
     """A message file of these lines, with its levels where there are any."""
     path = folder / f"ABC_{day}_34200000_57600000_message_2.csv"
     path.write_text("".join(f"{line}\n" for line in messages))

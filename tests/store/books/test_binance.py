@@ -22,7 +22,7 @@ from tests.core.books.test_deltas import follows_the_venue
 from tests.store.books.kit import TENTH, books_of, head, recording, stored, tape_of, without_bars
 from tests.store.imports import contents, in_a_child, killed_at_step
 
-LINES = 4_000
+LINES = 2_500
 S = 10**9
 
 
@@ -42,18 +42,20 @@ def test_a_stored_recording_shows_the_venues_own_best_levels(sample_data, source
     want = binance(sample_data, COIN_GRID, LINES)
     made, l2 = through_l2(want.messages, want.changes)
     tape = without_bars(tape_of(report.path))
-    for name in ("kind", "ts_ns", "side", "price_tick", "qty", "bid_tick", "ask_qty", "volume", "value", "flags", "ref"):
+    names = "kind ts_ns side price_tick qty bid_tick ask_qty volume value flags ref"
+    for name in names.split():
         assert np.array_equal(tape.events[name], made.events[name]), name
     for name in ("bid_tick", "bid_qty", "ask_tick", "ask_qty", "flags"):
         assert tape.depths[name].tobytes() == made.depths[name].tobytes(), name
-    assert follows_the_venue(made._replace(events=tape.events), want, want.tickers) > 1_000
-    assert (np.diff(tape.events["ts_ns"]) >= 0).all() and np.array_equal(tape.events["ts_ns"], tape.events["ts_venue_ns"])
+    assert follows_the_venue(made._replace(events=tape.events), want, want.tickers) > 500
+    times = tape.events["ts_ns"]
+    assert (np.diff(times) >= 0).all() and np.array_equal(times, tape.events["ts_venue_ns"])
     found = report.verdicts
     assert (report.kind, report.rows_read, report.gaps) == ("books", LINES, [])
-    assert found["snapshots taken"] == 1 and found["updates applied"] == l2.state["applied"][0] > 1_000
+    assert found["snapshots taken"] == 1 and found["updates applied"] == l2.state["applied"][0] > 500
     assert found["books"] == (made.events["kind"] == BOOK).sum() and found["books that are not valid"] == 0
     other = LINES - len(want.messages)
-    assert report.dropped == {f"{reading.OTHER_STREAM} (bookTicker)": other} and other > 1_000
+    assert report.dropped == {f"{reading.OTHER_STREAM} (bookTicker)": other} and other > 500
     assert read_manifest(report.path)["tick_nanos"] == 10_000_000  # a tick of the tenth is one of the symbol's
 
 
@@ -65,7 +67,7 @@ def test_a_lost_update_withholds_the_book_until_a_snapshot(lines, source, tmp_pa
     """Told as FEED_GAP with a book of nothing that is not valid; the next snapshot brings FEED_UP and the same book."""
     whole = without_bars(tape_of(stored(source, tmp_path / "whole", **TENTH).path))
     updates = depth_lines(lines)
-    lost, rescue = updates[300], updates[500]
+    lost, rescue = updates[200], updates[400]
     said = json.loads(lines[rescue].partition(" ")[2])["data"]
     # the book of the undisturbed run behind update `rescue`, as far as twenty levels of it are known
     at = int(np.flatnonzero((whole.events["kind"] == BOOK) & (whole.events["ref"] <= said["u"]))[-1])
@@ -158,11 +160,11 @@ def test_what_is_left_out_is_said_and_crossed_books_stay_crossed(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (said(SNAPSHOT)[:0] + ["1723161256000000000 {\"lastUpdateId\": 1"], r"line 1 cannot be read \(no local time"),
+        (['1723161256000000000 {"lastUpdateId": 1'], r"line 1 cannot be read \(no local time"),
         ([*said(SNAPSHOT), "1723161257000000000 {nothing}\n"], r"line 2 cannot be read .*: is the file whole\?"),
         (said(SNAPSHOT, update(b=[["99.95.1", "1"]])), r"line 2 cannot be read \('99\.95\.1' is no number"),
-        (said(SNAPSHOT, update(b=[["99.955", "1"]])), r"line 2 has a price of 99\.955, no whole .* ticks of 0\.01: give"),
-        (said(SNAPSHOT, update(b=[["99.95", "0.5"]])), r"line 2 has a size of 0\.5, no whole .* lots of 1: give a smaller"),
+        (said(SNAPSHOT, update(b=[["99.955", "1"]])), r"line 2 has a price of 99\.955, no whole .* ticks of 0\.01:"),
+        (said(SNAPSHOT, update(b=[["99.95", "0.5"]])), r"line 2 has a size of 0\.5, no whole .* lots of 1: give"),
         (said(SNAPSHOT, update(b=[["99.95", "1_0"]])), r"line 2 cannot be read \('1_0' is no number"),
         (said(SNAPSHOT, {"e": "depthUpdate", "u": 1, "a": [], "b": []}), r"line 2 cannot be read \(no 'U'\)"),
         (said(SNAPSHOT, update(), {**TRADED, "s": "Y"}), r"line 3 is of Y, the lines before of X: part the file"),
@@ -190,9 +192,9 @@ def test_sizes_are_lots_of_the_asked_size(tmp_path):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(reading, "LINES", 250)
+    monkeypatch.setattr(reading, "LINES", 200)
     monkeypatch.setattr(bookparts, "GROUP_ROWS", 64)
-    monkeypatch.setattr(bookparts, "PART_ROWS", 200)
+    monkeypatch.setattr(bookparts, "PART_ROWS", 150)
 
 
 def test_a_stopped_import_goes_on_behind_its_last_part_with_the_same_bytes(small_parts, source, tmp_path):
@@ -201,10 +203,10 @@ def test_a_stopped_import_goes_on_behind_its_last_part_with_the_same_bytes(small
     assert len(want) > 5
     seen: list[int] = []
     with pytest.raises(ImportCancelled, match="the same import goes on from its last whole part"):
-        import_file_until(source, tmp_path / "data", seen, 2_000)
+        import_file_until(source, tmp_path / "data", seen, 1_500)
     assert not list((tmp_path / "data").glob("*.json"))
     report = stored(source, tmp_path / "data", **TENTH)
-    assert 1_000 < report.resumed_rows <= 2_000 and contents(report.path) == want
+    assert 500 < report.resumed_rows < LINES and contents(report.path) == want
     assert (report.rows_hash, report.verdicts, report.dropped) == (whole.rows_hash, whole.verdicts, whole.dropped)
     assert report.gaps == whole.gaps and report.examples == whole.examples
     assert len(list((tmp_path / "data").iterdir())) == 2
@@ -230,7 +232,7 @@ def test_a_damaged_checkpoint_is_not_believed(small_parts, source, tmp_path):
     want = contents(stored(source, tmp_path / "whole", **TENTH).path)
     for damage in ("state-*.npz", "parts/SBER/00001.parquet"):
         with pytest.raises(ImportCancelled):
-            import_file_until(source, tmp_path / "data", [], 2_000)
+            import_file_until(source, tmp_path / "data", [], 1_500)
         (victim,) = (tmp_path / "data").glob(f".*/{damage}")
         victim.write_bytes(victim.read_bytes()[:-1] + b"x")
         report = stored(source, tmp_path / "data", **TENTH)
@@ -239,10 +241,10 @@ def test_a_damaged_checkpoint_is_not_believed(small_parts, source, tmp_path):
 
 
 def test_killed_at_any_step_nothing_half_is_seen(small_parts, lines, tmp_path):
-    path = recording(tmp_path / "x.jsonl", lines[:1_500])
+    path = recording(tmp_path / "x.jsonl", lines[:800])
     want = contents(stored(path, tmp_path / "whole", **TENTH).path)
     outcomes = []
-    for step in (1, 9, 17, 25, 33, 41, 49):
+    for step in (2, 14, 26, 38):
 
         def work(at: int = step) -> None:
             killed_at_step(at)
@@ -264,7 +266,9 @@ def test_a_manifest_of_books_names_its_files_and_a_damaged_one_is_refused(source
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0xFF
     file.write_bytes(data[:-100])
-    with pytest.raises(FeedError, match=r"00001\.parquet of SBER-books-\w+\.json cannot be read .*: import the source again"):
+    with pytest.raises(
+        FeedError, match=r"00001\.parquet of SBER-books-\w+\.json cannot be read .*: import the source again"
+    ):
         tape_of(report.path)
     assert not stored(source, tmp_path / "data", **TENTH).held
     file = data_set_files(report.path)[0]

@@ -1,4 +1,4 @@
-"""LOBSTER into the store: every published row checked against the messages, and nothing shown that the rows do not tell.
+"""LOBSTER into the store: every published row checked against the messages, nothing shown that the rows do not tell.
 
 Rules: MES-DATA-04, MOEX-DATA-03.
 """
@@ -30,13 +30,13 @@ def shown(depth: np.record, levels: int) -> list[tuple[int, ...]]:
 
 
 def test_the_recorded_day_is_stored_with_every_row_verified(sample_data, tmp_path):
-    """All 998 rows of ten levels are what the messages make of the book; what a replay shows are the rows."""
+    """All 999 rows of ten levels are what the messages make of the book; what a replay shows are the rows."""
     report = stored(sample_data / "lobster" / LOBSTER.format("message"), tmp_path)
     want: Lobster = recorded(sample_data)
     found = report.verdicts
-    assert (report.kind, report.rows_read, report.dropped, report.gaps) == ("books", 998, {}, [])
-    assert found["rows of levels compared"] == 998 and found["rows of levels that differ"] == 0
-    assert found["levels compared"] == 998 * 20
+    assert (report.kind, report.rows_read, report.dropped, report.gaps) == ("books", 999, {}, [])
+    assert found["rows of levels compared"] == 999 and found["rows of levels that differ"] == 0
+    assert found["levels compared"] == 999 * 20
     assert found["books that are not valid"] == 0 and "messages about orders that were never added" not in found
     assert 40 < found["levels that came into view with their row"] < 1_000
     tape = without_bars(tape_of(report.path))
@@ -74,7 +74,7 @@ def test_files_that_do_not_belong_together_are_refused(sample_data, tmp_path):
     fields = rows[500].split(",")
     fields[3] = str(int(fields[3]) + 1)  # one share more at the best bid
     beside.write_text("\n".join([*rows[:500], ",".join(fields), *rows[501:]]))
-    with pytest.raises(FeedError, match=r"1 of 998 rows of .* are not what the messages make .* kept message 501:"):
+    with pytest.raises(FeedError, match=r"1 of 999 rows of .* are not what the messages make .* kept message 501:"):
         stored(path, tmp_path / "data")
     assert not list((tmp_path / "data").iterdir())
 
@@ -104,7 +104,7 @@ ROW = "1000200,5,1000000,40,1000300,6,999900,20"
 
 
 def test_levels_that_come_into_view_are_told_by_their_row_alone(tmp_path):
-    """A level below the second is learned when it shows; one that went out of view and comes back is what the row says."""
+    """Below the second it is learned when it shows; what went out of view and comes back is what the row says."""
     messages = [
         NEW,  # 10 at 100.00, of the 40 that rest
         "34200.6,1,8,3,1000100,1",  # a better bid: 99.90 goes out of view
@@ -167,7 +167,11 @@ def test_halts_auctions_and_hidden_trades_between_ticks(tmp_path):
         ([NEW, "34200.6,1,8,3,100"], [ROW, ROW], "line 2 cannot be read as a message"),
         ([NEW, "34200.6,9,8,3,1000100,1"], [ROW, ROW], "line 2 cannot be read as a message"),
         ([NEW, "34200.4,3,7,10,1000000,1"], [ROW, ROW], "line 2 is earlier than the one before"),
-        ([NEW, "34200.6,1,8,3,1000150,1"], [ROW, ROW], r"line 2 has a price of 100.015, no whole number of ticks of 0.01"),
+        (
+            [NEW, "34200.6,1,8,3,1000150,1"],
+            [ROW, ROW],
+            r"line 2 has a price of 100.015, no whole number of tick",
+        ),
         ([NEW, "34200.6,7,0,0,5,-1"], [ROW, ROW], "line 2 is a halt of 5"),
         ([NEW, NEW], [ROW], r"orderbook_2.csv has 1 rows, fewer than .* has messages"),
         ([NEW], [ROW, ROW], r"orderbook_2.csv has more rows than"),
@@ -201,7 +205,9 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Messages of a made-up market that rests five levels deep, and its best two after each; some out of view."""
     rng = np.random.default_rng(4)
     messages, published = np.zeros(count, orders.MESSAGE), np.full((count, 2, 4), NO_TICK, np.int64)
-    resting: dict[int, list[int]] = {n: [BUY if n < 5 else SELL, 100 - n if n < 5 else 97 + n, 9] for n in range(1, 11)}
+    resting: dict[int, list[int]] = {
+        n: [BUY if n < 5 else SELL, 100 - n if n < 5 else 117 + n, 9] for n in range(1, 11)
+    }
     number = 100
     for k in range(count):
         levels: dict[tuple[int, int], int] = {}
@@ -209,10 +215,10 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
             levels[side, tick] = levels.get((side, tick), 0) + qty
         best = {side: sorted((t for s, t in levels if s == side), key=lambda t, s=side: -s * t) for side in (BUY, SELL)}
         in_view = [n for n, (side, tick, _) in resting.items() if tick in best[side][:2]]
-        if rng.random() < 0.55 or len(best[BUY]) < 3 or len(best[SELL]) < 3:
+        if rng.random() < 0.5 or len(best[BUY]) < 3 or len(best[SELL]) < 3:
             number += 1
             side = BUY if rng.random() < 0.5 else SELL
-            tick = int(best[side][0] + rng.integers(-1, 2)) if best[side] else 100
+            tick = int(best[side][0] + side * rng.integers(-1, 3)) if best[side] else 100
             other = best[-side]
             if other and side * tick >= side * other[0]:
                 tick = other[0] - side
@@ -221,7 +227,7 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
         else:
             chosen = int(rng.choice(in_view))
             side, tick, qty = resting[chosen]
-            taken = int(rng.integers(1, qty + 1))
+            taken = qty if rng.random() < 0.7 else int(rng.integers(1, qty + 1))
             messages[k] = (k, k, 0, orders.EXECUTE if rng.random() < 0.5 else orders.TAKE, side, chosen, tick, taken)
             resting[chosen][2] -= taken
             if resting[chosen][2] == 0:
@@ -273,7 +279,7 @@ def test_a_random_market_of_which_two_levels_show_is_verified_and_each_wrong_row
     """Orders below the two go unseen and come back; every row fits, and one share more anywhere is found."""
     _, numbers = run(300, 64)
     checks = numbers[-len(new_checks()) :]
-    assert checks[ROWS] == 300 and checks[DIFFERENT] == 0 and checks[COMPARED] > 1_000 and checks[LEARNED] > 30
+    assert checks[ROWS] == 300 and checks[DIFFERENT] == 0 and checks[COMPARED] > 1_000 and checks[LEARNED] > 20
     messages, published = random_rows(300)
     rng, compared = np.random.default_rng(5), 0
     for _ in range(40):
