@@ -27,8 +27,8 @@ class Command(BaseCommand):
     help = (
         "Import recorded market data (Parquet, CSV, Finam or LEAN exports, Databento DBN, books of LOBSTER or Binance)"
         " into the store. Bars become Parquet, a file a month; rows that cannot be used are dropped and counted; a file"
-        " of which too many rows are bad is refused. Ctrl-C stops an import with nothing half done; the same command goes"
-        " on from its last whole month or part."
+        " of which too many rows are bad is refused. Ctrl-C stops an import with nothing half done; the same command"
+        " again goes on from its last whole month or part."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
