@@ -29,7 +29,8 @@ PARSED_BYTES = 32 << 20  # of manifests whose contents are kept
 class Stored(NamedTuple):
     """A data set as its files tell it; shared by those who ask, so not to be changed.  `months`: rows of the manifest,
     each with its gaps; empty for books and recordings.  `gaps` None: the exchange's hours are not known.  `data_hash`:
-    as a backtest's summary names the data.  `files`: what lies behind it, and must be there."""
+    as a backtest's summary names the data.  `files`: what lies behind it, and must be there; `source`: the name of what
+    it was made from."""
 
     bytes: int
     months: list[dict[str, Any]]
@@ -39,6 +40,7 @@ class Stored(NamedTuple):
     rows_hash: str
     data_hash: str
     files: tuple[Path, ...] = ()
+    source: str = ""
 
 
 class Day(NamedTuple):
@@ -76,7 +78,7 @@ def _look(path: Path) -> Stored:
         raise FeedError(f"{path.name} is gone: import its source again")
     stored = parsed.of(path)
     if gone := [file for file in stored.files if not file.is_file()]:
-        raise FeedError(f"{gone[0]} of the data set {path.name} is gone: import its source again")
+        raise FeedError(f"{gone[0]} of the data set {path.name} is gone: import {stored.source} again")
     return stored
 
 
@@ -150,6 +152,7 @@ def _of_manifest(path: Path, manifest: dict[str, Any], size: int) -> Stored:
         str(manifest["rows_hash"]),
         digest.hexdigest(),
         tuple(base / part["file"] for part in manifest["partitions"]),
+        str(manifest.get("source", "it")),
     )
 
 

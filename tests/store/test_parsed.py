@@ -45,7 +45,7 @@ def test_another_file_of_the_same_time_and_size_is_another(manifest):
 def test_a_month_that_goes_is_missed_at_once_and_a_damaged_manifest_is_not_kept(manifest):
     assert len(look(manifest).months) == 5
     data_set_files(manifest)[2].unlink()
-    with pytest.raises(FeedError, match=r"2024-03\.parquet of the data set .* is gone: import its source again"):
+    with pytest.raises(FeedError, match=r"2024-03\.parquet of the data set .* is gone: import bars\.parquet again"):
         look(manifest)
     assert coverage.parsed.count == 1
     told = json.loads(manifest.read_text())

@@ -110,6 +110,7 @@ def test_a_gap_that_no_snapshot_ends_lasts_to_the_end(lines, tmp_path):
     kept = [*lines[: updates[200]], *lines[updates[200] + 1 :]]
     report = stored(recording(tmp_path / "lost.jsonl", kept), tmp_path / "data", **TENTH)
     events, depths = books_of(tape_of(report.path))
+    assert report.gaps is not None
     assert len(report.gaps) == 1 and report.gaps[0][1] == report.last_ns
     assert depths["flags"][-1] == FLAG_INVALID and (depths["flags"][:-1] == 0).all() and len(events) < 250
 

@@ -213,7 +213,7 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
         levels: dict[tuple[int, int], int] = {}
         for side, tick, qty in resting.values():
             levels[side, tick] = levels.get((side, tick), 0) + qty
-        best = {side: sorted((t for s, t in levels if s == side), key=lambda t, s=side: -s * t) for side in (BUY, SELL)}
+        best = {side: best_first([t for s, t in levels if s == side], side) for side in (BUY, SELL)}
         in_view = [n for n, (side, tick, _) in resting.items() if tick in best[side][:2]]
         if rng.random() < 0.5 or len(best[BUY]) < 3 or len(best[SELL]) < 3:
             number += 1
@@ -240,6 +240,10 @@ def random_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
     return messages, published
 
 
+def best_first(ticks: list[int], side: int) -> list[int]:
+    return sorted(ticks, reverse=side == BUY)
+
+
 def best_two(resting: dict[int, list[int]]) -> np.ndarray:
     found = np.full((2, 4), NO_TICK, np.int64)
     found[:, (1, 3)] = 0
@@ -248,7 +252,7 @@ def best_two(resting: dict[int, list[int]]) -> np.ndarray:
         for where, tick, qty in resting.values():
             if where == side:
                 levels[tick] = levels.get(tick, 0) + qty
-        for i, tick in enumerate(sorted(levels, key=lambda t, s=side: -s * t)[:2]):
+        for i, tick in enumerate(best_first(list(levels), side)[:2]):
             found[i, at], found[i, at + 1] = tick, levels[tick]
     return found
 
