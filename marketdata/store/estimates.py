@@ -26,7 +26,7 @@ from marketdata.store.report import Estimate
 FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
 BOOK_ROW_BYTES = EVENT.itemsize + DEPTH.itemsize  # of one event and its book in memory
-BOOK_STORED_BYTES = {LOBSTER: 80, BINANCE: 160}  # of one row of the source, stored; measured, see tests/store
+BOOK_STORED_BYTES = {LOBSTER: 30, BINANCE: 15}  # of one row of the source, stored; measured
 ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
 LINE_BYTES = 45
 FIRST_LINES = 2_000  # of a recording of books that are looked at

@@ -111,7 +111,7 @@ class BookReader:
         lots, rest = divmod(nanos, self.lot_nanos)
         if rest:
             raise self.wrong(
-                row, f"has a size of {nanos / NANOS:.9g}, no whole number of lots of {self.lot_nanos / NANOS:.9g}:"
+                row, f"has a size of {plain(nanos)}, no whole number of lots of {plain(self.lot_nanos)}:"
                 " give a smaller lot (option lot=...)"
             )  # fmt: skip
         return lots
@@ -119,7 +119,7 @@ class BookReader:
     def off_grid(self, row: int, nanos: int) -> FeedError:
         """What is said of a price that the book cannot hold."""
         return self.wrong(
-            row, f"has a price of {nanos / NANOS:.9g}, no whole number of ticks of {self.tick_nanos / NANOS:.9g}:"
+            row, f"has a price of {plain(nanos)}, no whole number of ticks of {plain(self.tick_nanos)}:"
             " give the source's tick (option tick=...)"
         )  # fmt: skip
 
@@ -166,6 +166,12 @@ class BookReader:
         events = events.copy()
         events["instrument"][lost] = ACCOUNT_SCOPE
         return _inserted(block._replace(events=events), places, np.concatenate(rows))
+
+
+def plain(nanos: int) -> str:
+    """A number of 1e-9 units in plain digits."""
+    whole, part = divmod(nanos, NANOS)
+    return f"{whole}.{part:09d}".rstrip("0").removesuffix(".")
 
 
 def _row(kind: int, ts_ns: int, venue_ns: int) -> np.ndarray:

@@ -13,7 +13,10 @@ from marketdata.core.books.published import COMPARED, DIFFERENT, LEARNED, ROWS, 
 from marketdata.core.depth import grow_levels, grow_orders, new_book
 from marketdata.core.records import BOOK, BUY, FLAG_INVALID, NO_TICK, SELL, STATUS, TRADE, new_depths, new_events
 from marketdata.feeds.books import lobster as reading
+from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
+from marketdata.feeds.stored import data_set_files
+from marketdata.store.estimates import estimate
 from tests import plain
 from tests.core.books.recordings import Lobster
 from tests.core.books.recordings import lobster as recorded
@@ -48,6 +51,9 @@ def test_the_recorded_day_is_stored_with_every_row_verified(sample_data, tmp_pat
     rows = want.published[want.messages["action"] != orders.HIDDEN]
     for k, depth in enumerate(depths):
         assert shown(depth, 10) == [tuple(level) for level in rows[k].tolist()], k
+    told = estimate(sample_data / "lobster" / LOBSTER.format("message"), parse_options({}), tmp_path)
+    (file,) = data_set_files(report.path)
+    assert told.rows == 999 and told.disk_bytes / 2 < file.stat().st_size < told.disk_bytes * 2
     assert (depths["bid_tick"][:, 10:] == NO_TICK).all() and (depths["ask_qty"][:, 10:] == 0).all()
 
 
