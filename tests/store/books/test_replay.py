@@ -10,12 +10,15 @@ import pytest
 
 from marketdata.core.bars import bars_of, new_bars
 from marketdata.core.bookfeatures.records import VALID, Tape, no_markets
-from marketdata.core.records import BAR, BOOK, FEED, FLAG_BACKFILL, FLAG_CARRIED, TRADE, new_events
+from marketdata.core.records import BAR, BOOK, FEED, FLAG_BACKFILL, FLAG_CARRIED, FLAG_INVALID, TRADE, new_events
 from marketdata.feeds.books import tape as tapes
 from marketdata.feeds.port import FeedError
 from tests.core.bookfeatures.kit import one_at_a_time, whole
 from tests.feeds.recordings import FAR, SECOND, open_file, write_text
 from tests.store.books.kit import LOBSTER, TENTH, head, recording, stored, tape_of, without_bars
+from tests.store.books.test_binance import SNAPSHOT, TRADED, said, update
+from trading.learning import dataset
+from trading.run.tapes.source import opened_tape
 
 LINES = 2_500
 
@@ -112,3 +115,20 @@ def test_what_cannot_be_replayed_is_refused_with_what_to_do(coin, sample_data, t
 
 def test_the_tape_says_nothing_about_the_feed_without_a_gap(coin):
     assert not (tape_of(coin).events["kind"] == FEED).any()
+
+
+def test_a_backtest_over_books_hears_a_gap_as_a_book_that_is_not_valid(tmp_path):
+    """It passes FEEDs by: the empty book says that nothing may be entered or filled until the snapshot."""
+    late = {**SNAPSHOT, "lastUpdateId": 30}
+    lines = said(SNAPSHOT, update(), TRADED, update(U=21, u=22), late, TRADED)
+    manifest = stored(recording(tmp_path / "x.jsonl", lines), tmp_path / "data").path
+    source = opened_tape(dataset.Tape(name="replay", symbols=["SBER"], path=str(manifest), schema="", options={}), 0)
+    try:
+        batches = [batch for batch, _ in source.batches()]
+    finally:
+        source.close()
+    events = np.concatenate([batch.events for batch in batches])
+    books = events[events["kind"] == BOOK]
+    assert not (events["kind"] == FEED).any() and (events["kind"] == TRADE).sum() == 2
+    assert [int(book["flags"]) & FLAG_INVALID for book in books] == [0, 0, FLAG_INVALID, 0]
+    assert books["bid_qty"][2] == books["ask_qty"][2] == 0 and source.events > 0 and len(source.hash) == 64
