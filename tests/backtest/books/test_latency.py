@@ -53,7 +53,7 @@ def test_a_journal_tells_how_long_requests_travelled() -> None:
     )
     sent: dict[tuple[int, int], int] = {}
     assert travelled(journal, sent).tolist() == [50, 7, 31, 0], "a venue's clock behind ours counts as at once"
-    halves = {}
+    halves: dict[tuple[int, int], int] = {}
     parts = [travelled(half, halves).tolist() for half in (journal[:5], journal[5:])]
     assert parts == [[50], [7, 31, 0]], "a chunk may end between request and answer"
 

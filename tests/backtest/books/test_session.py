@@ -40,7 +40,7 @@ from trading.run.tapes.engine import TapeRun, tape_calendar
 from trading.run.tapes.scores import scoring_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-TRADES, EVENTS_MAX, PATIENCE_S = 3, 4_000, 240.0
+TRADES, EVENTS_MAX, LOOKS_EVERY, PATIENCE_S = 2, 4_000, 20, 240.0
 FAR_NS = np.iinfo(np.int64).max
 LOOPS = ("feed", "risk", "execution", "inference")
 WAITING = ("trading.run.bodies.feed_loop", "trading.run.bodies.risk_loop", "trading.run.bodies.execution_loop")
@@ -89,10 +89,11 @@ class Stepped:
         return int(self.bodies["feed"].counts["position"])  # type: ignore[attr-defined]
 
     def play(self, trades: int) -> None:
-        """Event by event until so many round trips have ended."""
+        """Event by event until so many round trips have ended; the journal is looked at now and then."""
         while len(self.ring.events(TRADE_CLOSED)) < trades and self.position < EVENTS_MAX:
-            self.bodies["feed"].step()
-            self.calm()
+            for _ in range(LOOKS_EVERY):
+                self.bodies["feed"].step()
+                self.calm()
 
 
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[SessionSpec, np.ndarray, int]:

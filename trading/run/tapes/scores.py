@@ -127,8 +127,8 @@ def answer_row(answer: object, event: np.record) -> np.ndarray | None:
     if answer is None:
         return None
     try:
-        side, confidence = answer  # type: ignore[misc]
-        side, share = int(side), float(confidence)
+        given, confidence = answer  # type: ignore[misc]
+        side, share = int(given), float(confidence)  # type: ignore[has-type]
     except (TypeError, ValueError):
         raise BacktestError(f"the policy answered {answer!r}: give None or (class, confidence)") from None
     if side not in (-1, 0, 1) or not 0.0 <= share <= 1.0:

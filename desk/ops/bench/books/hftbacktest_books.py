@@ -73,6 +73,7 @@ def replay(engine, sent_ns, side, lots, last_ns, tick, lot, paid):  # type: igno
             engine.submit_buy_order(0, k + 1, (depth.best_ask_tick + FAR) * tick, lots[k] * lot, GTC, LIMIT, True)
         else:
             engine.submit_sell_order(0, k + 1, (depth.best_bid_tick - FAR) * tick, lots[k] * lot, GTC, LIMIT, True)
+        engine.elapse(1)  # a fill at several levels answers once a level, all at this moment
         paid[k] = (before - engine.state_values(0).balance) * side[k] / (lots[k] * lot) / tick
         engine.clear_inactive_orders(0)
     if last_ns > engine.current_timestamp:
