@@ -98,7 +98,7 @@ MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES} | told 
 MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
 MES-HOLD-SPREAD | a wide spread, for 60 s | {MARKET}
-MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | a window that was told is never taken back; of more than 12 in a week the later ones are told as the first ones end
+MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | a window that was told is never taken back; where the kernel's 16 places are taken the far ones are told as others end, at the latest 15 minutes before they begin
 MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data sets whose manifest names the contracts of a change alone: a single recorded contract and vendor's ids say nothing of an expiry
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
@@ -124,7 +124,7 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; RISK_ERROR is raised by every failure of a loop that is told (T-10), while the risk step's own is not told; a backtest knows no index
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no page and no command gives a pause its end, names DAILY_LOSS for an admin or clears another hold by its name
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits

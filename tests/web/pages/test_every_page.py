@@ -65,16 +65,22 @@ class Look(NamedTuple):
 
 HALT = """
 from risk.core.holds import BIT
-from trading.models import HoldEvent
+from trading.control import session_folder
+from trading.models import HoldEvent, Session
+from trading.news import services as news
+from trading.run.clock import SessionClock, boot_ns, save_clock
 figures = {"instrument": -1, "value": 0, "limit": 0, "raised_ns": 1}
-for seq, code in enumerate(("EQUITY_KILL", "NAKED_POSITION"), 1):
+for seq, code in enumerate(("EQUITY_KILL", "NAKED_POSITION", "STATE_UNREADABLE"), 1):
     HoldEvent.objects.create(session_id=1, seq=seq, bit=BIT[code], code=code, **figures)
+Session.objects.filter(id=1).update(status="running")
+save_clock(session_folder(1), SessionClock(1_772_636_400 * 10**9, boot_ns(), 1.0))
+news.add_one("2026-03-18T14:00", "2026-03-18T14:30", "cme", "Rates", by="alice", source="page", zone="America/New_York")
 """
 
 
 @pytest.fixture(scope="module")
 def filled(desk: Desk) -> Desk:
-    """A draft beside the active version, a drill that waits for a worker, a halt: what the pages of each speak of."""
+    """A draft beside the active version, a drill that waits for a worker, halts, a window: what the pages speak of."""
     with desk.client() as alice:
         text = alice.get("/admin/trading/configversion/1/export/").text.replace("day_max: 500", "day_max: 400")
         form = {"text": text, "reason": "a smaller day"}
