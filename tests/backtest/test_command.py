@@ -250,19 +250,27 @@ def test_help_says_what_each_word_means() -> None:
 
 
 def test_the_examples_of_the_page_run(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/backtest.md: columns written with polars, and a function in a file of its own."""
+    """docs/backtest.md: columns written with polars, a function in a file of its own, a policy on books."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "backtest.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     folder = made.parent
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
     made.rename(folder / "bars.parquet")
-    exec(compile(blocks[0], "columns", "exec"), {})
-    (folder / "dips.py").write_text(blocks[1])
+    column, decide, policy = (
+        next(code for code in blocks if word in code) for word in ("polars", "def decide", "on_event")
+    )
+    exec(compile(column, "columns", "exec"), {})
+    (folder / "dips.py").write_text(decide)
+    (folder / "leaning.py").write_text(policy)
     crossed = run(folder / "decided.parquet", "cross", strategy="column")
     dipped = run(folder / "bars.parquet", "dips", strategy="dips:decide")
     assert crossed["trades"]["count"] > 0 and dipped["trades"]["count"] > 0
     assert crossed["run"]["signals_hash"] != dipped["run"]["signals_hash"]
+    words = {"books": True, "config": "demo-mes", "data": "simulated", "seconds": 60, "option": ["backfill_s=60"]}
+    changes = ["strategy.share=0.55"]
+    leant = run(folder / "x", "leaning", strategy="policy:leaning:Leaning", changes=changes, **words)
+    assert leant["run"]["strategy"] == "policy:leaning:Leaning" and leant["fills"]["count"] > 0
 
 
 def test_a_schedule_beyond_the_data_is_refused_mes_eod_05(made: Path) -> None:
