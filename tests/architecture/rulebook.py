@@ -124,8 +124,8 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; RISK_ERROR is raised by every failure of a loop that is told (T-10), while the risk step's own is not told; a backtest knows no index
-MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | no page and no command gives a pause its end, names DAILY_LOSS for an admin or clears another hold by its name
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
+MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first; a changed end of a standing pause leaves no row
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again

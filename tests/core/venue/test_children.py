@@ -45,7 +45,7 @@ def passive(floor: Floor, at_s: float, number: int, starts_s: float, **more: Any
     return floor.send(SUBMIT, at_s, number, ts_venue_ns=starts_ns, until_ns=starts_ns + S // 2, **fields)
 
 
-def with_child(starts_s: float = 11.0, **terms: int) -> Floor:
+def with_child(starts_s: float = 11.0, **terms: Any) -> Floor:
     """Child 1 was sent at 10.5 and filled, child 2 is kept until `starts_s`; the book is of 10.5."""
     floor = open_floor(**terms)
     kill(floor, 10.5, 1, 4, 10_007)

@@ -42,7 +42,7 @@ def simplified(account: np.record) -> bool:
 @inner
 def entry_tick(p: np.record, side: int) -> int:
     """Limit of the aggressive child: the far touch and 5 bps; NO_TICK without one."""
-    best = p.ask_tick if side == BUY else p.bid_tick
+    best: int = p.ask_tick if side == BUY else p.bid_tick
     if not 0 < best <= TICK_MAX:
         return NO_TICK
     return routing.aggressive_tick(side, best, routing.ENTRY_SLIPPAGE_PPM)
@@ -56,7 +56,7 @@ def next_exit(account: np.record, p: np.record, limits: np.record) -> tuple[int,
     side = -1 if p.qty > 0 else 1
     p.exit_tries += 1
     fresh = account.now_ns - p.quote_ts_ns <= BOOK_AGE_NS_MAX and p.book_ok == 1
-    best = p.ask_tick if side == BUY else p.bid_tick
+    best: int = p.ask_tick if side == BUY else p.bid_tick
     emergency = (account.holds | p.holds) & EMERGENCY_MASK != 0
     if fresh:
         sent, tick = routing.exit_child(p.exit_tries, side, best, True, emergency, p.exit_allowed)
