@@ -98,8 +98,8 @@ def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | N
         closing = _closing(last)
         return past_of(closing, int(spec.limits.get("rules", MES)), spec.created_ns, opening_day(spec))
     except ClosingLong as error:
-        words: dict[str, Any] = {"key": last.key, "why": error, "id": last.id}
-        text = _("session %(key)s: %(why)s; manage.py sessions closing %(id)s does it, then start again") % words
+        named: dict[str, Any] = {"key": last.key, "why": error, "id": last.id}
+        text = _("session %(key)s: %(why)s; manage.py sessions closing %(id)s does it, then start again") % named
         raise PastBusy(text) from error
     except ClosingBusy as error:
         raise PastBusy(_("session %(key)s: %(why)s; try again") % {"key": last.key, "why": error}) from error

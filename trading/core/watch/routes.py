@@ -42,7 +42,7 @@ def simplified(account: np.record) -> bool:
 @inner
 def entry_tick(p: np.record, side: int) -> int:
     """Limit of the aggressive child: the far touch and 5 bps; NO_TICK without one."""
-    best: int = p.ask_tick if side == BUY else p.bid_tick
+    best = p.ask_tick if side == BUY else p.bid_tick
     if not 0 < best <= TICK_MAX:
         return NO_TICK
     return routing.aggressive_tick(side, best, routing.ENTRY_SLIPPAGE_PPM)
@@ -54,14 +54,15 @@ def next_exit(account: np.record, p: np.record, limits: np.record) -> tuple[int,
     if not routed(limits):
         return MARKET, NO_TICK
     side = -1 if p.qty > 0 else 1
-    p.exit_tries += 1
+    tries: int = p.exit_tries + 1
+    p.exit_tries = tries
     fresh = account.now_ns - p.quote_ts_ns <= BOOK_AGE_NS_MAX and p.book_ok == 1
-    best: int = p.ask_tick if side == BUY else p.bid_tick
+    best = p.ask_tick if side == BUY else p.bid_tick
     emergency = (account.holds | p.holds) & EMERGENCY_MASK != 0
     if fresh:
-        sent, tick = routing.exit_child(p.exit_tries, side, best, True, emergency, p.exit_allowed)
+        sent, tick = routing.exit_child(tries, side, best, True, emergency, p.exit_allowed)
     else:
-        sent, tick = routing.exit_child(p.exit_tries, side, 0, False, emergency, p.exit_allowed)
+        sent, tick = routing.exit_child(tries, side, 0, False, emergency, p.exit_allowed)
     return _SENT_AS[sent], tick
 
 
