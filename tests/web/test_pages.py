@@ -22,6 +22,7 @@ OTHER_PAGES = {
     "account.css",
     "ops.css",
     "data.css",
+    "research.css",
     "kill.css",
     "ops.js",
     "preflight.js",
@@ -35,6 +36,8 @@ ARGUMENTS = {
     "token": "no-such-token",
     "seq": "1",
     "name": "trades",
+    "file": "trials.csv",
+    "window_id": "1",
 }
 
 
