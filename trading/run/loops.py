@@ -6,6 +6,7 @@ nothing: the holder goes on under its fence, and the journal decides who may act
 tests; no Django here.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -215,6 +216,7 @@ class Runner:
         while not self.stop.is_set():
             try:
                 self.body.open(context)
+                gc.freeze()  # what is open stays: a collection of all generations would walk it for a third of a second
                 self._opened.set()
                 return True
             except ANTICIPATED as error:
