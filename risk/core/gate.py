@@ -121,7 +121,10 @@ def code_name(rules: int, code: int) -> str:
 @njit(cache=True)
 def all_known(values: np.ndarray) -> bool:
     """True when no limit of the vector is UNSET (P-07)."""
-    return not np.any(values == UNSET)
+    for value in values:  # a comparison of the whole would be a new array
+        if value == UNSET:
+            return False
+    return True
 
 
 def _dispatch(functions: tuple[Callable[..., int], ...], first: int = 0) -> Callable[..., int]:

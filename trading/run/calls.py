@@ -15,7 +15,7 @@ from numba.core.cgutils import voidptr_t
 from numba.extending import intrinsic, overload
 from numba.np.numpy_support import carray
 
-from marketdata.core.compiled import inner
+from marketdata.core.compiled import borrowed, inner
 from marketdata.core.records import EVENT
 from marketdata.core.sessions import WINDOW, WINDOW_CAPACITY
 from risk.core.asking import ASK
@@ -99,9 +99,9 @@ def _step_at(address: int, index: int) -> int:
     events = array_at(block[EVENTS], block[ROOM], EVENT)
     if index < 0 or index >= events.shape[0]:
         raise IndexError("there is no such event")
-    state = _state_at(block)
+    state, params = borrowed((_state_at(block), _params_at(block)))
     events[index].seq = state.account[0].seq + 1
-    return step(state, _params_at(block), events, index, array_at(block[OUT], OUT_CAPACITY, EVENT))
+    return step(state, params, events, index, array_at(block[OUT], OUT_CAPACITY, EVENT))
 
 
 class Calls:

@@ -8,6 +8,7 @@ very instant come before the arrival (MOEX-PAPER-01).  Nothing here reads a cloc
 import numpy as np
 from numba import njit
 
+from marketdata.core.compiled import borrowed
 from marketdata.core.records import (
     BAR,
     BOOK,
@@ -129,6 +130,7 @@ def market_event(
     venue: Venue, events: np.ndarray, i: int, depths: np.ndarray, depth_index: int, out: np.ndarray
 ) -> int:
     """One event of the feed, `depths[depth_index]` beside it (−1: none).  Back-fill changes nothing."""
+    venue, events, depths, out = borrowed((venue, events, depths, out))
     e = events[i]
     if e.kind == QUOTE or e["flags"] & FLAG_BACKFILL != 0 or e.instrument < 0 or e.instrument >= INSTRUMENT_CAPACITY:
         return 0
@@ -147,6 +149,7 @@ def market_event(
 @njit(cache=True)
 def advance(venue: Venue, now_ns: int, out: np.ndarray) -> int:
     """Time passed: requests due by now arrive, orders past their time end.  No market data is made up."""
+    venue, out = borrowed((venue, out))
     account = venue.account[0]
     n = 0
     if account.request_count > 0 or account.held_count > 0:
@@ -163,6 +166,7 @@ def request(venue: Venue, events: np.ndarray, i: int, out: np.ndarray) -> int:
 
     Served at once when its time of arrival has come, else queued; a full queue refuses with REJECTED_RATE.
     """
+    venue, events, out = borrowed((venue, events, out))
     e = events[i]
     account = venue.account[0]
     if e.kind == SUBMIT and is_known(venue, e.order_number):
@@ -200,6 +204,7 @@ def request(venue: Venue, events: np.ndarray, i: int, out: np.ndarray) -> int:
 @njit(cache=True)
 def next_due_ns(venue: Venue) -> int:
     """Time at which `advance` has something to do; NO_TIME: never."""
+    venue = borrowed(venue)
     account = venue.account[0]
     due = venue.requests[0].arrive_ns if account.request_count > 0 else NO_TIME
     if account.held_count > 0:
@@ -216,6 +221,7 @@ def next_due_ns(venue: Venue) -> int:
 @njit(cache=True)
 def cancel_all(venue: Venue, out: np.ndarray) -> int:
     """Everything that works or is on its way ends (K-02, step 3); where trading is not open, protective stops stay."""
+    venue, out = borrowed((venue, out))
     account = venue.account[0]
     n = held.drop_all(venue, out, recall(venue, out, 0))
     i = 0
@@ -233,6 +239,7 @@ def cancel_all(venue: Venue, out: np.ndarray) -> int:
 @njit(cache=True)
 def flatten(venue: Venue, out: np.ndarray) -> int:
     """Cancel everything and close every position at once (K-02, step 4).  What cannot be closed stays and is seen."""
+    venue, out = borrowed((venue, out))
     account = venue.account[0]
     n = cancel_all(venue, out)
     for instrument in range(INSTRUMENT_CAPACITY):
@@ -259,6 +266,7 @@ def market_batch(
     venue: Venue, events: np.ndarray, first: int, depths: np.ndarray, depth_of: np.ndarray, out: np.ndarray
 ) -> tuple[int, int]:
     """Events from index `first` on, up to the first that gave answers.  Returns (index of the next event, answers)."""
+    venue, events, depths, out = borrowed((venue, events, depths, out))
     i = first
     while i < events.shape[0]:
         n = market_event(venue, events, i, depths, depth_of[i], out)

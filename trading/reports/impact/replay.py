@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from marketdata.core.compiled import borrowed
 from marketdata.core.records import ACCOUNT_SCOPE, BOOK, DEPTH, NO_TICK, NO_TIME, STATUS, new_depths, new_events
 from risk.core.codes import APPROVED
 from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX
@@ -96,6 +97,7 @@ def _go(
     Returns (index of the next event, market events that the venue has, outputs or answers, why).  A score that was
     refused, and made nothing but its DECISION, leaves its reason in `said`.
     """
+    state, params, venue = borrowed((state, params, venue))
     account, there = state.account[0], venue.account[0]
     while i < events.shape[0]:
         e = events[i]

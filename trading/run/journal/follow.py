@@ -7,6 +7,7 @@ hours ago.  Reads arrays only; called by `trading.reports.why.find`.
 import numpy as np
 from numba import njit
 
+from marketdata.core.compiled import borrowed
 from marketdata.core.records import EVENT
 from trading.core.kernel import step
 from trading.core.records import FIRST_OUTPUT_KIND, Params, State
@@ -21,6 +22,7 @@ def _follow(
     state: State, params: Params, events: np.ndarray, words: np.ndarray, out: np.ndarray, made: np.ndarray
 ) -> int:
     """Index of the first frame that differs, len(events) when none does."""
+    state, params, events, out = borrowed((state, params, events, out))
     i = 0
     while i < events.shape[0]:
         if events[i].kind >= FIRST_OUTPUT_KIND:
