@@ -41,6 +41,15 @@ class Watch:
         if self.holds & int(FLATTEN_MASK[MES]) and position != 0:
             assert desk.position().closing == 1
         self._no_growth(desk, kind, outputs, held_before)
+        self._all_listed(desk)
+
+    def _all_listed(self, desk: Desk) -> None:
+        """Whoever looks for an open order looks through the list of them alone."""
+        a = desk.account
+        listed = a.open_slots[: a.open_count].tolist()
+        assert listed == sorted(set(listed)) and not a.open_slots[a.open_count :].any()
+        orders = desk.kernel.state.orders
+        assert {k for k, o in enumerate(orders) if o.number > 0 and life.is_open(o.status)} <= set(listed)
 
     def _no_growth(self, desk: Desk, kind: int, outputs: list[np.record], held_before: int) -> None:
         """Under NO_ENTRY entries are on their way out, and only a fill that was under way may still add (P-02)."""

@@ -17,7 +17,15 @@ from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.bracket import forget_target, target_refused, target_works
-from trading.core.effects import ask_cancel, ask_missed_answers, blank, order_effect, raise_hold, slot_of
+from trading.core.effects import (
+    ask_cancel,
+    ask_missed_answers,
+    blank,
+    list_open,
+    order_effect,
+    raise_hold,
+    slot_of,
+)
 from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, left, pace_exit
 from trading.core.records import (
     ACK,
@@ -350,6 +358,7 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     elif not life.is_open(order.status):  # we think it ended, the venue still works it
         order.status = life.WORKING
         order.request = life.NOTHING
+        list_open(state)
         n = ask_cancel(state, out, n, slot)
     return n
 
@@ -360,7 +369,8 @@ def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     account.reconciled = 0
     if e.ref > account.venue_ref:  # answers that we have not seen: ask, stay unreconciled
         return ask_missed_answers(state, out, n)
-    for slot in range(account.orders_used):
+    for k in range(account.open_count):
+        slot = account.open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.status == life.WORKING and order.seen == 0:
             if life.advance(order, life.ON_CANCELLED):

@@ -74,7 +74,8 @@ def _leaving_tick(p: np.record, side: int, now_ns: int, limits: np.record) -> in
 
 @inner
 def _entry_works(state: State, instrument: int) -> bool:
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
             return True

@@ -56,7 +56,8 @@ def is_flat(state: State) -> bool:
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             return False
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         if state.orders[slot].number > 0 and life.is_open(state.orders[slot].status):
             return False
     return True
@@ -236,7 +237,8 @@ def _close_all(state: State) -> None:
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
             close(state.positions[i], BY_OPERATOR)
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
             close(state.positions[order.instrument], BY_OPERATOR)

@@ -121,10 +121,32 @@ def order_effect(state: State, out: np.ndarray, n: int, kind: int, slot: int) ->
 @inner
 def slot_of(state: State, number: int) -> int:
     """Slot of an order number; −1 when it is not remembered."""
+    for k in range(state.account[0].open_count):  # nearly always one of these
+        slot = state.account[0].open_slots[k]
+        if state.orders[slot].number == number:
+            return slot
     for slot in range(state.account[0].orders_used):
         if state.orders[slot].number == number:
             return slot
     return -1
+
+
+@inner
+def list_open(state: State) -> None:
+    """Write down which slots hold open orders.  After an order became open, which happens in `submit` and at a
+    reconciliation alone; one that ended since may still be among them, so whoever reads the list asks the order.
+
+    Of the slots ever used nearly all hold orders that have ended, and a dozen places of a step look for the others.
+    """
+    account = state.account[0]
+    count = 0
+    for slot in range(account.orders_used):
+        if state.orders[slot].number > 0 and life.is_open(state.orders[slot].status):
+            account.open_slots[count] = slot
+            count += 1
+    for k in range(count, account.open_count):
+        account.open_slots[k] = 0  # the same state has the same bytes
+    account.open_count = count
 
 
 @inner
@@ -187,6 +209,7 @@ def submit(
     order.made_ns = account.now_ns
     account.next_order += 1
     account.submits += 1
+    list_open(state)
     return order_effect(state, out, n, SUBMIT, slot)
 
 

@@ -50,7 +50,8 @@ def close(position: np.record, reason: int) -> None:
 @inner
 def cancel_entries(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     """Cancel every open entry of one instrument and end its time: found working later, the next timer asks again."""
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.instrument == instrument and order.role == ENTRY and order.number > 0 and life.is_open(order.status):
             order.until_ns = min(order.until_ns, state.account[0].now_ns)
@@ -110,7 +111,8 @@ def _well_formed(position: np.record) -> bool:
 def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     """Flat: nothing but an entry may still work."""
     open_count = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
             open_count += 1
@@ -164,7 +166,8 @@ def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int
     position = state.positions[instrument]
     side = -1 if position.qty > 0 else 1
     leaving = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or order.instrument != instrument or not life.is_open(order.status):
             continue
@@ -191,7 +194,8 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
     side = -1 if position.qty > 0 else 1
     held = abs(position.qty)
     kept = -1
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or order.instrument != instrument or order.role != role or not life.is_open(order.status):
             continue
@@ -218,7 +222,8 @@ def covered(state: State, params: Params, instrument: int) -> bool:
     """
     position = state.positions[instrument]
     cover = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or order.instrument != instrument or order.status != life.WORKING:
             continue

@@ -304,6 +304,8 @@ ACCOUNT = np.dtype(
             ("past", "<i8"),  # number of the session that this one continues, 0 = none
             ("past_holds", "<i8"),  # its holds, told before the first limits and raised with them
             ("told", "<i8"),  # before the limits: figures that were told, a bit each; later 1: a person stated them
+            ("open_count", "<i8"),
+            ("open_slots", "<i8", (ORDER_CAPACITY,)),  # of `orders`: every open one, ascending (`effects.list_open`)
         ],
     )
 )

@@ -265,7 +265,8 @@ def tokens(a: np.record, limits: np.record) -> int:
 def open_on(state: State, instrument: int) -> int:
     """Open orders of any role on one instrument: while flat, each of them must end before a new entry."""
     open_count = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
             open_count += 1
@@ -276,7 +277,8 @@ def open_on(state: State, instrument: int) -> int:
 def _working_on(state: State, instrument: int) -> int:
     """Lots of working entries of one instrument, either side."""
     lots = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
             lots += order.qty - order.filled
@@ -287,7 +289,8 @@ def _working_on(state: State, instrument: int) -> int:
 def _working(state: State, asked: Asked, qty: int, order_type: int) -> tuple[int, int, int, int, int]:
     """(open orders, entries to buy, entries to sell, unknown outcomes, time of the same order)."""
     open_count, buys, sells, unknown, same_ns = 0, 0, 0, 0, NO_TIME
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or not life.is_open(order.status):
             continue

@@ -234,7 +234,8 @@ def watch_probes(state: State, params: Params, out: np.ndarray, n: int) -> int:
 def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Entries past their time are cancelled; requests without an answer are asked after (W-01), never sent again."""
     account = state.account[0]
-    for slot in range(account.orders_used):
+    for k in range(account.open_count):
+        slot = account.open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or not life.is_open(order.status):
             continue
@@ -272,7 +273,8 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
 def _outcomes(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     """OUTCOME_UNKNOWN stands while the venue has not said what became of an order of this instrument (MOEX-RISK-05)."""
     unknown = 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and life.is_open(order.status):
             if order.status == life.UNKNOWN or order.request == life.QUERYING:
@@ -294,7 +296,8 @@ def is_idle(state: State, params: Params) -> bool:
     for i in range(a.instruments):
         if state.positions[i].qty != 0 or state.positions[i].closing != 0 or state.positions[i].rev_side != 0:
             return False
-    for slot in range(a.orders_used):
+    for k in range(a.open_count):
+        slot = a.open_slots[k]
         if state.orders[slot].number > 0 and life.is_open(state.orders[slot].status):
             return False
     return True

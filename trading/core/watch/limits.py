@@ -244,7 +244,8 @@ def exposure_of(state: State, params: Params, instrument: int, buys: int, sells:
 def highest_limit(state: State, instrument: int) -> int:
     """The highest limit of the working entries of one instrument; NO_TICK when none has one."""
     tick = NO_TICK
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.instrument == instrument and order.role == ENTRY and life.is_open(order.status):
             tick = max(tick, order.price_tick)
@@ -255,7 +256,8 @@ def highest_limit(state: State, instrument: int) -> int:
 def working(state: State, instrument: int) -> tuple[int, int]:
     """Lots of working entries of one instrument: (to buy, to sell)."""
     buys, sells = 0, 0
-    for slot in range(state.account[0].orders_used):
+    for k in range(state.account[0].open_count):
+        slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or order.role != ENTRY or order.instrument != instrument or not life.is_open(order.status):
             continue
@@ -271,9 +273,11 @@ def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
     """P-13: margin of what the other instruments hold and what their working entries may add; UNKNOWN without one."""
     total = 0
     for i in range(state.account[0].instruments):
+        if i == instrument:
+            continue
         buys, sells = working(state, i)
         lots = abs(state.positions[i].qty) + buys + sells
-        if i == instrument or lots == 0:
+        if lots == 0:
             continue
         if params.specs[i].margin_micros < 0:
             return UNKNOWN
@@ -296,7 +300,8 @@ def open_risk(state: State, params: Params) -> int:
         spec = params.specs[i]
         fee = ledger.fee_per_unit(p.stop_tick, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm)
         total += ledger.loss_to_stop(p, spec.tick_value_micros) + abs(p.qty) * fee
-    for slot in range(a.orders_used):
+    for k in range(a.open_count):
+        slot = a.open_slots[k]
         order = state.orders[slot]
         if order.number == 0 or order.role != ENTRY or not life.is_open(order.status):
             continue
