@@ -109,6 +109,7 @@ def left_by(run: Backtest, result: Result) -> dict[str, bytes]:
         "told": repr(told).encode(),
         "loop": own.tobytes(),
         "kernel": run.kernel.snapshot(),
+        "form": run.kernel.params.asking.tobytes(),
         "venue": b"".join(array.tobytes() for array in run.venue),
     }
 
@@ -121,19 +122,29 @@ def apart(seed: int, count: int = 500) -> tuple[str, int, Result]:
     rules, schedule, _, bars = draw(seed, count, SELDOM if seed % 3 else OFTEN)
     plan = plan_with(rules, schedule)
     plan = replace(plan, equity_sample=("minute", "day")[seed % 2], limits=plan.limits | NEARER[seed % len(NEARER)])
-    cuts = (count // 3, count // 3 + 1, 2 * count // 3) if seed % 5 == 0 else ()
+    rng = random.Random(f"stops of {seed}")
+    cuts = tuple(sorted({rng.randrange(1, len(bars)) for _ in range(rng.choice((0, 3, 9, 40)))}))
     differs, passed, result = unlike(plan, bars, TAPE, cuts)
     words = f"seed {seed}, {schedule}, {rules}: bar by bar, {', '.join(differs)} of the run differ" if differs else ""
     return words, passed, result
 
 
 def unlike(plan: Plan, bars: list[Bar], tape: int, cuts: tuple[int, ...] = ()) -> tuple[list[str], int, Result]:
-    """What differs between a run bar by bar (it keeps a tape) and one that passes many at once; how many it passed."""
-    told, by_bar = through_loop(plan, bars, cuts, tape=tape)
-    passed, result = through_loop(plan, bars, cuts)
+    """What differs between a run bar by bar (it keeps a tape) and one that passes many at once, at each of these cuts
+    and at the end; how many it passed; the latter's result."""
+    calendar = Calendar.between(bars[0].start, bars[-1].start)
+    told, passed = (Backtest(plan, calendar, S, bars[0].start, tape=kept) for kept in (tape, 0))
+    differs = []
+    for begin, end in pairwise([0, *cuts, len(bars)]):
+        for run in (told, passed):
+            run.feed(columns_of(bars[begin:end]))
+        first, second = left_by(told, told.result()), left_by(passed, passed.result())
+        differs += [f"{name} before bar {end}" for name in first if first[name] != second[name]]
+    by_bar, result = told.end(), passed.end()
     assert int(told.room.passed[0]) == 0
     first, second = left_by(told, by_bar), left_by(passed, result)
-    return [name for name in first if first[name] != second[name]], int(passed.room.passed[0]), result
+    differs += [name for name in first if first[name] != second[name]]
+    return differs, int(passed.room.passed[0]), result
 
 
 def through_oracle(rules: Rules, days: list[Day], bars: list[Bar]) -> Oracle:

@@ -70,8 +70,10 @@ def _before_any(columns: Columns, first: int, contract: int, end_ns: int, until_
     """Index of the first bar with a decision, of another contract, out of order, or not over before `until_ns`."""
     starts, sides, contracts = columns.start_ns[first:], columns.side[first:], columns.contract[first:]
     for k in range(starts.shape[0]):
-        start_ns = starts[k]
-        if start_ns + bar_ns >= until_ns or start_ns < end_ns or sides[k] != 0 or contracts[k] != contract:
+        at = np.uint64(k)  # no place before the first: nothing to look for from the end
+        start_ns = starts[at]
+        # one question of four: each is cheap, and which of them it is does not matter
+        if (start_ns + bar_ns >= until_ns) | (start_ns < end_ns) | (sides[at] != 0) | (contracts[at] != contract):
             return first + k
         end_ns = start_ns + bar_ns
     return columns.start_ns.shape[0]
@@ -84,12 +86,14 @@ def _note_marks(p: np.record, limits: np.record, columns: Columns, first: int, l
     slides_ns, window_low, window_high = part_end_ns(p, limits), p.move_low_tick, p.move_high_tick
     close = p.mark_tick
     low, high = close, close  # of the marks that the window was not told yet
+    ticks_max = limits.move_ticks_max
     for k in range(starts.shape[0]):
-        tick = ticks[k, 3]
-        if not _is_near(limits, tick, window_low, window_high):
+        at = np.uint64(k)
+        tick = ticks[at, 3]
+        if not _is_near(ticks_max, tick, window_low, window_high):
             last = first + k
             break
-        now_ns = starts[k] + bar_ns
+        now_ns = starts[at] + bar_ns
         if now_ns >= slides_ns:
             note_together(p, low, high, close)
             _tell(p, limits, tick, now_ns)
@@ -134,7 +138,8 @@ def ride(desk: Desk, columns: Columns, first: int) -> int:
         if high >= high_from or low <= low_from:
             break
         equity = account.balance_micros + ledger.open_micros(qty, cost_ticks, close, tick_value)
-        if _breaches(account, limits, equity) or not _is_near(limits, close, p.move_low_tick, p.move_high_tick):
+        is_near = _is_near(limits.move_ticks_max, close, p.move_low_tick, p.move_high_tick)
+        if not is_near or _breaches(account, limits, equity):
             break
         _tell(p, limits, close, start_ns + bar_ns)
         if silence_ns >= bar_ns:  # lived through at the mark before
@@ -207,12 +212,12 @@ def _breaches(account: np.record, limits: np.record, equity: int) -> bool:
 
 
 @inner
-def _is_near(limits: np.record, tick: int, low: int, high: int) -> bool:
-    """Whether this is a mark, and not too far from any of a window that spans these (P-11).
+def _is_near(ticks_max: int, tick: int, low: int, high: int) -> bool:
+    """Whether this is a mark, and not farther than `ticks_max` from any of a window that spans these (P-11).
 
     Before the window slides it holds more than after it: a mark that is near all of it stays near what is left.
     """
-    return 0 < tick <= TICK_MAX and farthest(tick, low, high) <= limits.move_ticks_max
+    return 0 < tick <= TICK_MAX and farthest(tick, low, high) <= ticks_max
 
 
 @inner
@@ -242,22 +247,27 @@ def _take_rows(g: np.record, columns: Columns, first: int, last: int, bar_ns: in
     rows, volume, high, low = g.rows, g.volume, g.high_tick, g.low_tick
     kept = max(0, count - ATR_ROWS)
     for k in range(kept):
-        if starts[k] - end_ns >= bar_ns:  # seconds without a print repeat the close
-            missing += (starts[k] - end_ns) // bar_ns
-            high, low = max(high, close), min(low, close)
-        end_ns = starts[k] + bar_ns
-        volume += volumes[k]
-        high, low = max(high, ticks[k, 1]), min(low, ticks[k, 2])
-        close = ticks[k, 3]
-    at, total = (rows + kept + missing) % ATR_ROWS, g.tr_sum
+        at = np.uint64(k)
+        silence_ns = starts[at] - end_ns
+        if silence_ns > bar_ns:
+            missing += silence_ns // bar_ns
+        elif silence_ns == bar_ns:  # nearly every silence: a division less
+            missing += 1
+        silent = silence_ns >= bar_ns  # seconds without a print repeat the close
+        high, low = max(high, close if silent else high), min(low, close if silent else low)
+        end_ns = starts[at] + bar_ns
+        volume += volumes[at]
+        high, low = max(high, ticks[at, 1]), min(low, ticks[at, 2])
+        close = ticks[at, 3]
+    place, total = (rows + kept + missing) % ATR_ROWS, g.tr_sum
     for k in range(kept, count):
         if starts[k] - end_ns >= bar_ns:
             silent = (starts[k] - end_ns) // bar_ns
             missing += silent
             high, low = max(high, close), min(low, close)
             for _ in range(silent):
-                at, total = _keep_range(g, at, total, true_range(close, close, close))
-        at, total = _keep_range(g, at, total, true_range(ticks[k, 1], ticks[k, 2], close))
+                place, total = _keep_range(g, place, total, true_range(close, close, close))
+        place, total = _keep_range(g, place, total, true_range(ticks[k, 1], ticks[k, 2], close))
         end_ns = starts[k] + bar_ns
         volume += volumes[k]
         high, low = max(high, ticks[k, 1]), min(low, ticks[k, 2])

@@ -66,12 +66,16 @@ def _part_ns(limits: np.record) -> int:
 
 @inner
 def _slide(p: np.record, tick: int, passed: int) -> None:
-    """Forget `passed` parts of the window; the new ones begin at `tick`."""
-    low, high = tick, tick
-    for k in range(MOVE_PARTS, -1, -1):
-        p.part_low_tick[k] = p.part_low_tick[k - passed] if k >= passed else tick
-        p.part_high_tick[k] = p.part_high_tick[k - passed] if k >= passed else tick
-        low = min(low, p.part_low_tick[k])
-        high = max(high, p.part_high_tick[k])
-    p.move_low_tick = low
-    p.move_high_tick = high
+    """Forget `passed` parts of the window, nearly always one; the new ones begin at `tick`."""
+    for _ in range(passed):
+        low, high = tick, tick
+        for k in range(MOVE_PARTS):  # of a known number: the compiler writes them out
+            at = MOVE_PARTS - k
+            p.part_low_tick[at] = p.part_low_tick[at - 1]
+            p.part_high_tick[at] = p.part_high_tick[at - 1]
+            low = min(low, p.part_low_tick[at])
+            high = max(high, p.part_high_tick[at])
+        p.part_low_tick[0] = tick
+        p.part_high_tick[0] = tick
+        p.move_low_tick = low
+        p.move_high_tick = high
