@@ -1,4 +1,4 @@
-"""Order book from market-by-order messages or from level changes, and DEPTH records from any book.
+"""Order book from market-by-order messages, and what a DEPTH record says of any book.
 
 A Book holds every resting order (open-addressing table by order id) and the price levels that they add up to, one row
 per instrument and side, best level LAST: most changes are near the touch, so an insert moves few levels.  Arrays have
@@ -209,21 +209,6 @@ def reduce_order(book: Book, order_id: int, size: int) -> int:
     if book.orders[slot, ORDER_SIZE] == 0:
         _free(book, slot)
     return changed
-
-
-@njit(cache=True)
-def set_level(book: Book, row: int, tick: int, size: int) -> int:
-    """An L2 change: the level at `tick` now holds `size` in all, 0 takes it out.  For books that hold no orders.
-
-    Returns what happened; LEVELS_FULL: the book is as it was, grow it and repeat the call.
-    """
-    at = _find_level(book, row, tick)
-    held = 0
-    if at < book.level_count[row] and book.levels[row, at, TICK] == tick:
-        held = book.levels[row, at, SIZE]
-    if size == held:
-        return UNCHANGED
-    return _change_level(book, row, tick, size - held)
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""Level changes and snapshots (L2) → the book of `core.depth`, and its DEPTHs: in order, without a hole, or not at all.
+"""Level changes and snapshots (L2) → the levels of `ladder`, and their DEPTHs: in order, without a hole, or not at all.
 
 Each update says after which number it comes (`after_id`) and up to which it leads (`last_id`).  It applies when the
 book stands between the two; sizes are absolute, so an overlap does no harm.  Updates before the first snapshot wait, in
@@ -11,27 +11,26 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from marketdata.core.books.verdicts import GAP, OLD, REFUSED, WAITING
-from marketdata.core.compiled import inner
-from marketdata.core.depth import (
-    CHANGED_TOP,
-    LEVELS_FULL,
-    UNCHANGED,
-    Book,
-    fill_book_event,
-    fill_depth,
-    grow_levels,
-    new_book,
-    set_level,
+from marketdata.core.books.ladder import (
+    ROW,
+    SIZE,
+    TICK,
+    Ladder,
+    clear_side,
+    fill_ladder,
+    grow_ladder,
+    level_count,
+    new_ladder,
+    set_levels,
 )
+from marketdata.core.books.verdicts import GAP, OLD, REFUSED, WAITING
+from marketdata.core.compiled import borrowed, inner
+from marketdata.core.depth import CHANGED_TOP, LEVELS_FULL, fill_book_event
 from marketdata.core.records import BOOK, FEED, FEED_GAP, TRADE
 
 WAITING_UPDATES = 256
 WAITING_CHANGES = 1 << 15
-SIZE_MAX = 1 << 53
-
-# columns of changes: row of the Book (core.depth.book_row), price in ticks, absolute size; 0 takes the level out
-ROW, TICK, SIZE = 0, 1, 2
+PRICE_MAX = SIZE_MAX = 1 << 53
 
 # kinds of MESSAGE
 SNAPSHOT, UPDATE, PRINT = 1, 2, 3
@@ -79,7 +78,7 @@ L2_STATE = np.dtype(
 class L2(NamedTuple):
     """Books of n instruments from level changes."""
 
-    book: Book
+    book: Ladder
     state: np.ndarray  # (n,) L2_STATE
     waiting: np.ndarray  # (n, WAITING_UPDATES, 4) int64: after_id, last_id, first, count
     changes: np.ndarray  # (n, WAITING_CHANGES, 3) int64 of the waiting updates
@@ -88,7 +87,7 @@ class L2(NamedTuple):
 def new_l2(instruments: int, levels: int = 1 << 10) -> L2:
     """Books that wait for their first snapshot."""
     return L2(
-        book=new_book(instruments, 1, levels),
+        book=new_ladder(instruments, levels),
         state=np.zeros(instruments, L2_STATE),
         waiting=np.zeros((instruments, WAITING_UPDATES, 4), np.int64),
         changes=np.zeros((instruments, WAITING_CHANGES, 3), np.int64),
@@ -97,7 +96,7 @@ def new_l2(instruments: int, levels: int = 1 << 10) -> L2:
 
 def grow(l2: L2) -> L2:
     """The same with twice the room for price levels."""
-    return l2._replace(book=grow_levels(l2.book))
+    return l2._replace(book=grow_ladder(l2.book))
 
 
 @inner
@@ -106,7 +105,7 @@ def _cannot_be(changes: np.ndarray, first: int, count: int, which: int) -> bool:
     if first < 0 or count < 0 or first + count > len(changes):
         return True
     for i in range(first, first + count):
-        if changes[i, ROW] // 2 != which or changes[i, TICK] <= 0:
+        if changes[i, ROW] >> 1 != which or changes[i, TICK] <= 0 or changes[i, TICK] > PRICE_MAX:
             return True
         if changes[i, SIZE] < 0 or changes[i, SIZE] > SIZE_MAX:
             return True
@@ -116,18 +115,8 @@ def _cannot_be(changes: np.ndarray, first: int, count: int, which: int) -> bool:
 @inner
 def _has_room(l2: L2, which: int, more: int) -> bool:
     """Whether `more` new levels fit on either side."""
-    book = l2.book
-    fullest = max(book.level_count[2 * which], book.level_count[2 * which + 1])
-    return fullest + more <= book.levels.shape[1]
-
-
-@inner
-def _apply(l2: L2, changes: np.ndarray, first: int, count: int) -> int:
-    """Set the levels; the caller has made sure of room.  The strongest outcome."""
-    done = UNCHANGED
-    for i in range(first, first + count):
-        done = max(done, set_level(l2.book, changes[i, ROW], changes[i, TICK], changes[i, SIZE]))
-    return done
+    fullest = max(level_count(l2.book, 2 * which), level_count(l2.book, 2 * which + 1))
+    return fullest + more <= l2.book.rest.shape[1]
 
 
 @inner
@@ -136,8 +125,8 @@ def _withhold(l2: L2, which: int) -> None:
     l2.state[which].synced = 0
     l2.state[which].waiting = 0
     l2.state[which].waiting_changes = 0
-    l2.book.level_count[2 * which] = 0
-    l2.book.level_count[2 * which + 1] = 0
+    clear_side(l2.book, 2 * which)
+    clear_side(l2.book, 2 * which + 1)
 
 
 @inner
@@ -170,6 +159,7 @@ def take_update(l2: L2, which: int, after_id: int, last_id: int, changes: np.nda
     Returns what happened: UNCHANGED, CHANGED_DEEP, CHANGED_TOP, LEVELS_FULL (grow and repeat), OLD, GAP, WAITING or
     REFUSED.  After GAP the update waits for the next snapshot.
     """
+    l2, changes = borrowed((l2, changes))
     assert 0 <= which and which < len(l2.state)
     state = l2.state[which]
     if _cannot_be(changes, first, count, which) or last_id < after_id:
@@ -191,7 +181,7 @@ def take_update(l2: L2, which: int, after_id: int, last_id: int, changes: np.nda
         return LEVELS_FULL
     state.last_id = last_id
     state.applied += 1
-    return _apply(l2, changes, first, count)
+    return set_levels(l2.book, changes, first, count)
 
 
 @inner
@@ -208,7 +198,7 @@ def _take_waiting(l2: L2, which: int) -> int:
             state.forgotten += state.waiting - k
             _withhold(l2, which)
             return GAP
-        _apply(l2, l2.changes[which], l2.waiting[which, k, 2], l2.waiting[which, k, 3])
+        set_levels(l2.book, l2.changes[which], l2.waiting[which, k, 2], l2.waiting[which, k, 3])
         state.last_id = last_id
         state.applied += 1
     state.waiting = 0
@@ -223,6 +213,7 @@ def take_snapshot(l2: L2, which: int, last_id: int, changes: np.ndarray, first: 
     Returns CHANGED_TOP, LEVELS_FULL (grow and repeat), OLD (older than the book that stands: dropped), GAP (it does not
     reach the updates that waited: another is needed) or REFUSED.
     """
+    l2, changes = borrowed((l2, changes))
     assert 0 <= which and which < len(l2.state)
     state = l2.state[which]
     if _cannot_be(changes, first, count, which):
@@ -232,11 +223,11 @@ def take_snapshot(l2: L2, which: int, last_id: int, changes: np.ndarray, first: 
     if state.synced == 1 and last_id < state.last_id:
         state.old += 1
         return OLD
-    if count + state.waiting_changes > l2.book.levels.shape[1]:
+    if count + state.waiting_changes > l2.book.rest.shape[1]:
         return LEVELS_FULL
-    l2.book.level_count[2 * which] = 0
-    l2.book.level_count[2 * which + 1] = 0
-    _apply(l2, changes, first, count)
+    clear_side(l2.book, 2 * which)
+    clear_side(l2.book, 2 * which + 1)
+    set_levels(l2.book, changes, first, count)
     state.synced = 1
     state.last_id = last_id
     state.snapshots += 1
@@ -269,6 +260,7 @@ def l2_events(
     that changed the 20 best levels, a FEED_GAP each one that made the book unknown, a TRADE each print; `ref` is the
     book's number.  GROW: call `grow` and go on.
     """
+    l2, messages, changes, events, depths, depth_of = borrowed((l2, messages, changes, events, depths, depth_of))
     at, d = 0, 0
     for k in range(start, len(messages)):
         if at == len(events) or d == len(depths):
@@ -293,7 +285,7 @@ def l2_events(
             depth.ts_ns = message.ts_ns
             depth.ts_venue_ns = message.ts_venue_ns
             depth.instrument = which
-            fill_depth(l2.book, which, depths, d)
+            fill_ladder(l2.book, which, depths, d)
             _write(message, BOOK, events, at)
             fill_book_event(depths, d, events, at)
             depth_of[at] = d

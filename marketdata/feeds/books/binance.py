@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from marketdata.core.books import deltas
-from marketdata.core.depth import Book, book_row
+from marketdata.core.books.ladder import Ladder
+from marketdata.core.depth import book_row
 from marketdata.core.records import BUY, NO_TIME, SELL, new_depths, new_events
 from marketdata.core.units import TICK_MAX
 from marketdata.feeds.books.names import Lines
@@ -206,5 +207,5 @@ def _nanos(text: str) -> int:
 
 
 def _l2_of(arrays: dict[str, np.ndarray]) -> deltas.L2:
-    book = Book(*(arrays[f"book_{name}"] for name in Book._fields))
+    book = Ladder(*(arrays[f"book_{name}"] for name in Ladder._fields))
     return deltas.L2(book, arrays["state"].view(deltas.L2_STATE), arrays["waiting"], arrays["changes"])

@@ -21,7 +21,7 @@ from marketdata.store.partitions import file_hash, remove, write_whole
 from marketdata.store.sets.bookparts import BookPartWriter
 from marketdata.store.sets.publishing import Cancelled, ImportPlace, Progress, SetImport
 
-STATE = "state"  # in the checkpoint: the file of arrays
+STATE = "ladder"  # in the checkpoint: the file of arrays; a checkpoint with other arrays is not gone on from
 
 
 def read_with(path: Path, kind: str) -> list[Path]:

@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 
 from marketdata.core.books import deltas
+from marketdata.core.books.ladder import fill_ladder, levels_of
 from marketdata.core.books.verdicts import GAP, OLD, REFUSED, WAITING
-from marketdata.core.depth import CHANGED_DEEP, CHANGED_TOP, LEVELS_FULL, UNCHANGED, fill_depth
+from marketdata.core.depth import CHANGED_DEEP, CHANGED_TOP, LEVELS_FULL, UNCHANGED
 from marketdata.core.records import BOOK, FEED, FEED_GAP, FLAG_INVALID, LEVELS, NO_TICK, TRADE, new_depths
 from tests import plain
 from tests.core.books.recordings import COIN, SPOT, USD, Binance, binance, bybit
 from tests.core.books.run import Made, through_l2
+from tests.core.books.test_ladder import digest
 
-PROGRAM = "from tests.core.books.test_deltas import plain_digest; print(plain_digest())"
+PROGRAM = """
+from tests.core.books.test_deltas import plain_digest
+from tests.core.books.test_ladder import digest
+print(plain_digest() + digest(150))
+"""
 BID, ASK = 0, 1
 
 
@@ -115,7 +121,7 @@ def test_random_updates_with_holes_overlaps_and_repeats_equal_a_plain_book(seed)
         assert WORDS[done] == want, seed
         seen.add(want)
         depths = new_depths(1)
-        fill_depth(l2.book, 0, depths, 0)
+        fill_ladder(l2.book, 0, depths, 0)
         assert shown(depths[0], BID) == plain_book.best(BID), seed
         assert shown(depths[0], ASK) == plain_book.best(ASK), seed
     assert seen == {"waiting", "old", "gap", "applied"}
@@ -129,12 +135,12 @@ def test_each_outcome_is_said_and_counted():
     assert deltas.take_update(l2, 0, 7, 9, CHANGES, 2, 2) == WAITING
     assert deltas.take_snapshot(l2, 0, 8, CHANGES, 0, 2) == CHANGED_TOP  # what waited covers 9: it is taken at once
     assert (l2.state["last_id"][0], l2.state["applied"][0]) == (9, 1)
-    assert l2.book.level_count.tolist() == [1, 1] and l2.book.levels[BID, 0].tolist() == [99, 4]
+    assert levels_of(l2.book, BID) == [(99, 4)] and levels_of(l2.book, ASK) == [(102, 6)]
     assert deltas.take_update(l2, 0, 8, 9, CHANGES, 0, 1) == OLD
     assert deltas.take_update(l2, 0, 9, 10, CHANGES, 3, 1) == UNCHANGED
     assert deltas.take_snapshot(l2, 0, 9, CHANGES, 0, 2) == OLD
     assert deltas.take_update(l2, 0, 11, 12, CHANGES, 0, 1) == GAP
-    assert l2.book.level_count.tolist() == [0, 0] and l2.state["synced"][0] == 0
+    assert levels_of(l2.book, BID) == levels_of(l2.book, ASK) == [] and l2.state["synced"][0] == 0
     assert deltas.take_snapshot(l2, 0, 10, CHANGES, 0, 2) == GAP  # does not reach 11
     assert deltas.take_snapshot(l2, 0, 12, CHANGES, 0, 2) == CHANGED_TOP
     names = ("snapshots", "applied", "old", "gaps", "refused")
@@ -142,7 +148,7 @@ def test_each_outcome_is_said_and_counted():
 
 
 @pytest.mark.parametrize(
-    "change", [(BID, 0, 1), (ASK, -3, 1), (ASK, 100, -1), (2, 100, 1), (-1, 100, 1), (BID, 100, 2**60)]
+    "change", [(BID, 0, 1), (ASK, -3, 1), (ASK, 100, -1), (ASK, 2**60, 1), (2, 100, 1), (-1, 100, 1), (BID, 100, 2**60)]
 )
 def test_a_change_that_cannot_be_withholds_the_book(change):
     l2 = deltas.new_l2(1)
@@ -214,9 +220,9 @@ def test_a_feed_of_500_levels_equals_a_plain_book(sample_data):
             done = deltas.take_update(l2, 0, message.after_id, message.last_id, recorded.changes, first, count)
             assert WORDS[done] == plain_book.update(int(message.after_id), int(message.last_id), changes) == "applied"
         depths = new_depths(1)
-        fill_depth(l2.book, 0, depths, 0)
+        fill_ladder(l2.book, 0, depths, 0)
         assert (shown(depths[0], BID), shown(depths[0], ASK)) == (plain_book.best(BID), plain_book.best(ASK))
-        assert l2.book.level_count.sum() == len(plain_book.levels or {})
+        assert sum(len(levels_of(l2.book, row)) for row in (BID, ASK)) == len(plain_book.levels or {})
     assert l2.state["applied"][0] == 49
 
 
@@ -227,7 +233,7 @@ def test_a_lost_update_is_a_gap_until_a_snapshot_and_then_the_same_book(sample_d
     lost, rescue = int(updates[400]), int(updates[700])
     # a snapshot as of update `rescue`, from the book of the undisturbed run
     _, known = through_l2(recorded.messages[: rescue + 1], recorded.changes)
-    levels = [(row, *known.book.levels[row, i].tolist()) for row in (0, 1) for i in range(known.book.level_count[row])]
+    levels = [(row, *level) for row in (BID, ASK) for level in levels_of(known.book, row)]
     snapshot = recorded.messages[rescue : rescue + 1].copy()
     snapshot["kind"], snapshot["first"], snapshot["count"] = deltas.SNAPSHOT, len(recorded.changes), len(levels)
     changes = np.concatenate([recorded.changes, np.array(levels, np.int64)])
@@ -266,4 +272,4 @@ def plain_digest() -> str:
 
 
 def test_compiled_equals_plain_interpreter():
-    assert plain.answer_of(PROGRAM) == plain_digest()
+    assert plain.answer_of(PROGRAM) == plain_digest() + digest(150)

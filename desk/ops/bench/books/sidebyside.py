@@ -35,7 +35,7 @@ PROFILE = Path(trading.__file__).parent / "profiles" / "demo-mes.yaml"
 PROGRAM = "desk.ops.bench.books.hftbacktest_books"
 EVERY_NS = 2 * NANOS  # between decisions; each is held a second and leaves by time
 LOTS = 5
-ROOM = 4_096  # messages at a time
+ROOM, BOOKS = 4_096, 1_024  # events and books at a time: few enough to stay in the processor's cache
 LEVELS = 1 << 14
 TAPE = 2_000_000
 ROUNDS = 3
@@ -118,7 +118,7 @@ def chunks_of(messages: np.ndarray, changes: np.ndarray) -> Iterator[Chunk]:
     """Level changes and trades as EVENTs, DEPTHs and which belongs to which, by the code of the feeds."""
     book, at = deltas.new_l2(1, LEVELS), 0
     while at < len(messages):
-        events, depths, depth_of = new_events(ROOM), new_depths(ROOM), np.full(ROOM, -1, np.int32)
+        events, depths, depth_of = new_events(ROOM), new_depths(BOOKS), np.full(ROOM, -1, np.int32)
         at, count, _, why = deltas.l2_events(book, messages, changes, at, events, depths, depth_of)
         assert why != deltas.GROW
         yield events[:count], depths, depth_of[:count]
