@@ -7,13 +7,14 @@ child whose first child was refused at our own edge is dropped likewise (MOEX-RO
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from marketdata.core.records import new_events
 from trading.core.records import CANCEL, CANCELLED, CANCELLED_UNSENT, ENTRY, FILL_AND_KILL, PASSIVE, SUBMIT
 from trading.run.bodies.reconcile import own_answer
+from trading.run.streams import StreamId
 
 REMEMBERED = 256  # latest entries that never left
 CHILDREN = (FILL_AND_KILL, PASSIVE)
@@ -21,13 +22,12 @@ CHILDREN = (FILL_AND_KILL, PASSIVE)
 _NOTHING = new_events(0)
 
 
-class Output(Protocol):
+class Output(NamedTuple):
     """One output of the kernel that waits to be served."""
 
-    @property
-    def event(self) -> np.ndarray:
-        """(1,) EVENT."""
-        ...
+    id: StreamId
+    event: np.ndarray  # (1,) EVENT
+    again: bool  # may have been sent before: look it up
 
 
 def is_child(row: np.void) -> bool:

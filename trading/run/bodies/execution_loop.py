@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
 
 import numpy as np
 
@@ -35,13 +34,13 @@ from trading.core.records import (
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
-from trading.run.bodies.children import Unsent
+from trading.run.bodies.children import Output, Unsent
 from trading.run.bodies.reconcile import Answers, own_answer, raise_if_fenced
 from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
 from trading.run.journal.recovery import account_event, last_answer_ref
-from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, StreamId, Tail
+from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, Tail
 
 READ_ENTRIES = 64
 TOGETHER_MAX = 16  # requests on their way at once
@@ -53,12 +52,6 @@ BACK_OFF_S = (0.1, 1.0)  # first and longest wait between two attempts to connec
 _NOTHING = new_events(0)
 
 log = logging.getLogger(__name__)
-
-
-class _Output(NamedTuple):
-    id: StreamId
-    event: np.ndarray  # (1,) EVENT
-    again: bool  # may have been sent before: look it up
 
 
 class ExecutionLoop:
@@ -86,7 +79,7 @@ class ExecutionLoop:
         self._broker = self._make_broker(context)
         self._stack.callback(self._broker.close)
         self._clock: SessionClock | None = None
-        self._pending: deque[_Output] = deque()
+        self._pending: deque[Output] = deque()
         self._cursor = self._served = self._trimmed = ZERO_ID
         self._first_read = True  # what lies in the outbox at our start may have been sent by the holder before us
         self._unsent = Unsent()
@@ -219,7 +212,7 @@ class ExecutionLoop:
             self._cursor = entry.id
             again = entry.id <= self._resend_through
             for i in range(len(entry.events)):
-                self._pending.append(_Output(entry.id, entry.events[i : i + 1], again))
+                self._pending.append(Output(entry.id, entry.events[i : i + 1], again))
 
     def _serve_pending(self) -> int:
         """In order, until one has to wait.  Returns how many are done."""
@@ -244,9 +237,9 @@ class ExecutionLoop:
             self._served = together[-1].id
         return done
 
-    def _together(self) -> list[_Output]:
+    def _together(self) -> list[Output]:
         """The requests at the head that need not wait for each other: an exit leaves with the cancel before it."""
-        found: dict[int, _Output] = {}
+        found: dict[int, Output] = {}
         for output in self._pending:
             row = output.event[0]
             kind, number = int(row["kind"]), int(row["order_number"])
@@ -264,7 +257,7 @@ class ExecutionLoop:
         assert self._clock is not None
         self._clock.observe(int(row["ts_ns"]))
 
-    def _settle(self, output: _Output, outcome: Exception | None) -> bool:
+    def _settle(self, output: Output, outcome: Exception | None) -> bool:
         """What became of a request.  False: it stays, to be tried again."""
 
         def answer() -> None:
@@ -274,12 +267,12 @@ class ExecutionLoop:
 
         return self._guarded(output, answer)
 
-    def _serve(self, output: _Output) -> bool:
+    def _serve(self, output: Output) -> bool:
         """One output.  False: it stays, to be tried again."""
         self._observe(output.event[0])
         return self._guarded(output, lambda: self._handle(output))
 
-    def _handle(self, output: _Output) -> None:
+    def _handle(self, output: Output) -> None:
         assert self._clock is not None
         event, row = output.event, output.event[0]
         kind, number = int(row["kind"]), int(row["order_number"])
@@ -300,7 +293,7 @@ class ExecutionLoop:
             self._request(kind, event)
             self.counts["sent"] += 1
 
-    def _guarded(self, output: _Output, work: Callable[[], None]) -> bool:
+    def _guarded(self, output: Output, work: Callable[[], None]) -> bool:
         """Do it, and turn the broker's four errors into what the ring must know.  False: the output stays."""
         event, row = output.event, output.event[0]
         assert self._clock is not None
@@ -345,7 +338,7 @@ class ExecutionLoop:
             return REJECTED_EXPIRED
         return 0
 
-    def _waited(self, output: _Output) -> bool:
+    def _waited(self, output: Output) -> bool:
         """Whether the position may have changed since this was decided, unseen by who decided it."""
         assert self._clock is not None
         age_ns = self._clock.now() - int(output.event["ts_ns"][0])
