@@ -20,6 +20,7 @@ _MODEL_BLOCKED, _FEATURES_COLD = BIT["MODEL_BLOCKED"], BIT["FEATURES_COLD"]
 _LATER = ("NOT_RECONCILED", "FEED_STALE", "EOD", "CLOSE_ONLY", "AFTER_HOURS", "MODEL_BLOCKED", "FEATURES_COLD")
 _MES_HELD = int(ENTRY_MASK[MES]) & ~sum(1 << BIT[code] for code in _LATER)
 _MOEX_HELD = int(ENTRY_MASK[MOEX])
+_ML_FALLBACK = BIT["ML_FALLBACK"]
 
 
 @inner
@@ -57,12 +58,16 @@ def reconciled(x, limits):
 
 @inner
 def held(x, limits):
-    """The strongest account hold that stops entries names the reason, then the strongest of the instrument."""
+    """The strongest account hold that stops entries names the reason, then the strongest of the instrument; of shares
+    ML_FALLBACK last, for every score here is a network's or a formula's, none the heuristic's (MOEX-RISK-08, row 3).
+    """
     rules = MOEX if limits.rules == MOEX else MES
     mask = _MOEX_HELD if rules == MOEX else _MES_HELD
     standing = x.holds & mask
     if standing == 0:
         standing = x.instrument_holds & mask
+    if standing == 0 and rules == MOEX:
+        standing = x.holds & 1 << _ML_FALLBACK
     return APPROVED if standing == 0 else HOLD_BASE + strongest(rules, standing)
 
 

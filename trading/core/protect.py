@@ -11,7 +11,7 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
-from risk.core.records import STOP_SHARES
+from risk.core.records import MOEX, STOP_SHARES
 from trading.core import orders as life
 from trading.core.bracket import forget_target, withheld
 from trading.core.effects import ask_cancel, ask_modify, hold_on, raise_hold, submit
@@ -37,6 +37,8 @@ EXIT_ATTEMPTS = 3  # to leave a position, before a person is called (MES-EOD-06)
 EXIT_LATER_NS = 5 * NANOS  # between the attempts after those
 _NAKED = BIT["NAKED_POSITION"]
 _UNPROTECTED = BIT["STOP_UNPROTECTED"]
+_RESIDUAL = BIT["FLATTEN_RESIDUAL"]
+RESIDUAL_NS = 30 * NANOS  # within which a flatten of shares must be proved (MOEX-EXEC-10)
 
 
 @inner
@@ -245,6 +247,9 @@ def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrumen
         leaving_ns = state.account[0].now_ns - position.exit_since_ns
         if leaving_ns >= EXIT_ATTEMPTS * attempt_ns(params.limits[0]):
             n = raise_hold(state, out, n, _NAKED, NO_TIME, leaving_ns, limit)
+        flatten = position.close_reason == BY_HOLD or position.close_reason == BY_OPERATOR
+        if state.account[0].rules == MOEX and flatten and leaving_ns >= RESIDUAL_NS:
+            n = raise_hold(state, out, n, _RESIDUAL, NO_TIME, position.qty, 0)
     if position.qty == 0 or covered(state, params, instrument):
         position.naked_since_ns = NO_TIME
         return hold_on(state, out, n, instrument, _UNPROTECTED, False, 0, limit)

@@ -178,4 +178,83 @@ def test_what_nobody_may_tell_says_nothing_moex_term_05() -> None:
     assert futures.kernel.state.holds[BIT["LATENCY"]].until_ns in (0, NO_TIME)
 
 
+def test_a_restricted_instrument_is_not_entered_and_may_be_left_p_25() -> None:
+    """Its working entry goes, its position stays protected and leaves as ever; the other instrument trades on."""
+    desk = two()
+    desk.enter(BUY)
+    desk.quote(20_000, 20_001, instrument=1)
+    number = int(sent(desk.score(BUY, instrument=1), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    out = tell(desk, "RESTRICTED", instrument=1)
+    assert [int(o.order_number) for o in sent(out, r.CANCEL)] == [number]
+    assert rows(out, r.HOLD_RAISED, "RESTRICTED") == [(1, 0)] and standing(desk) == set()
+    desk.answer(r.CANCELLED, number, code=r.CANCELLED_ON_REQUEST)
+    desk.quote(20_000, 20_001, instrument=1)
+    assert decision(desk.score(BUY, instrument=1)) == codes.HOLD_BASE + BIT["RESTRICTED"]
+    tell(desk, "RESTRICTED", instrument=0)
+    assert desk.position().qty > 0 and len(desk.live(r.STOP_LOSS)) == 1, "nothing is closed by it"
+    out = desk.command(r.FLATTEN_ALL)
+    assert len(sent(out, r.SUBMIT, r.EXIT)) == 1, "an exit is never refused"
+    tell(desk, "RESTRICTED", 0, instrument=1)
+    assert not of(desk, "RESTRICTED", 1) and of(desk, "RESTRICTED", 0)
+
+
+def test_futures_may_be_restricted_too_p_25() -> None:
+    desk = Desk()
+    tell(desk, "RESTRICTED", instrument=0)
+    assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["RESTRICTED"]
+    tell(desk, "RESTRICTED", 0, instrument=0)
+    assert decision(desk.score(BUY)) == codes.APPROVED
+
+
+def test_under_the_heuristic_alone_no_network_enters_moex_risk_08() -> None:
+    desk = two()
+    tell(desk, "ML_FALLBACK")
+    assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["ML_FALLBACK"]
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    assert decision(desk.score(BUY)) == codes.APPROVED
+
+
+def test_a_flatten_that_is_not_flat_in_thirty_seconds_calls_a_person_moex_exec_10() -> None:
+    """FLATTEN_RESIDUAL (MOEX-RISK-05): by command or hold; it stays until somebody lifts it by name."""
+    desk = two(naked_ns_max=1_000 * S)
+    desk.enter(BUY)
+    desk.command(r.FLATTEN_ALL)
+    for _ in range(29):
+        desk.quote(20_000, 20_001, wait_ns=S)
+        desk.event(r.TIMER)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+    out = desk.quote(20_000, 20_001, wait_ns=S) + desk.event(r.TIMER)
+    assert rows(out, r.HOLD_RAISED, "FLATTEN_RESIDUAL") == [(ACCOUNT_SCOPE, 1)]
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, 20_000)
+    desk.command(r.RESUME)
+    assert standing(desk) == {"FLATTEN_RESIDUAL"}, "flat at last, and a person must still look"
+    desk.command(r.RESUME, value=1 << BIT["FLATTEN_RESIDUAL"])
+    assert standing(desk) == set()
+
+
+def test_an_exit_of_the_strategy_is_no_flatten() -> None:
+    desk = two(naked_ns_max=1_000 * S, hold_ns_max=10 * S)
+    desk.enter(BUY)
+    for _ in range(45):
+        desk.quote(20_000, 20_001, wait_ns=S)
+        desk.event(r.TIMER)
+    assert desk.position().closing == 1 and not of(desk, "FLATTEN_RESIDUAL") and standing(desk) == set()
+
+
+def test_a_lost_connection_that_is_good_again_waits_for_integrity_moex_risk_05() -> None:
+    ms = 1_000_000
+    desk = two(probe_slow_ns=50 * ms, probe_good_ns=40 * ms, probe_lost_ns=100 * ms)
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    tell(desk, "INTEGRITY")
+    for _ in range(31):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=ms)
+    assert standing(desk) == {"NET_FAILOVER", "INTEGRITY"}
+    tell(desk, "INTEGRITY", 0)
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=ms)
+    assert standing(desk) == set()
+
+
 TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "UNHEALTHY")

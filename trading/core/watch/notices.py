@@ -37,7 +37,7 @@ _MODEL_BLOCKED = BIT["MODEL_BLOCKED"]
 _ERROR_STORM = BIT["ERROR_STORM"]
 _RISK_ERROR = BIT["RISK_ERROR"]
 _RVI_HIGH = BIT["RVI_HIGH"]
-_NET_SLOW, _NET_FAILOVER = BIT["NET_SLOW"], BIT["NET_FAILOVER"]
+_NET_SLOW, _NET_FAILOVER, _INTEGRITY = BIT["NET_SLOW"], BIT["NET_FAILOVER"], BIT["INTEGRITY"]
 _DRIFT_WARN, _DRIFT_CRITICAL = BIT["DRIFT_WARN"], BIT["DRIFT_CRITICAL"]
 _CALIBRATION = BIT["CALIBRATION"]
 _NEWS = BIT["NEWS"]
@@ -159,7 +159,7 @@ def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) 
         n = raise_hold(state, out, n, _NET_FAILOVER, NO_TIME, e.value, limits.probe_lost_ns)
     if a.probe_good >= PROBES_GOOD:
         n = clear_hold(state, out, n, _NET_SLOW)
-        if a.reconciled == 1:
+        if a.reconciled == 1 and a.holds >> _INTEGRITY & 1 == 0:
             n = clear_hold(state, out, n, _NET_FAILOVER)
     return n
 

@@ -1,8 +1,9 @@
 """What another loop sees and the kernel cannot: CONDITION events, and the holds that they raise (MOEX-RISK-05).
 
-A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy instrument:
-such a hold stands while its condition does.  Networks that failed, a refused token, a lost state: such a one comes down
-by its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers are the loops.
+A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy or restricted
+instrument: such a hold stands while its condition does.  Networks that failed, a refused token, a lost state: that one
+comes down by its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers are
+the loops, of restrictions the configuration.
 """
 
 import numpy as np
@@ -16,8 +17,15 @@ from trading.core.records import State
 _LATENCY = BIT["LATENCY"]
 FOLLOWED = sum(1 << BIT[code] for code in ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK"))
 RAISED = sum(1 << BIT[code] for code in ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST"))
-OF_INSTRUMENTS = 1 << BIT["UNHEALTHY"]
-STAGE_MOST = 61  # stages of LATENCY are bits of one int64
+OF_INSTRUMENTS = sum(1 << BIT[code] for code in ("UNHEALTHY", "RESTRICTED"))
+# Stages of LATENCY by their number, EVENT.ref: bits of the hold's value (MOEX-MON-04).  Append, never renumber.
+STAGES = ("book", "features", "ml", "risk", "broker")
+STAGE_COUNT = len(STAGES)
+
+
+def stages_of(value: int) -> str:
+    """The stages that LATENCY's value names, for people."""
+    return ", ".join(name for at, name in enumerate(STAGES) if value >> at & 1)
 
 
 @inner
@@ -40,7 +48,7 @@ def on_condition(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 @inner
 def _latency(state: State, stage: int, on: bool, out: np.ndarray, n: int) -> int:
     """LATENCY stands while any stage is too slow; its value has a bit for each of them."""
-    if not 0 <= stage <= STAGE_MOST:
+    if not 0 <= stage < STAGE_COUNT:
         return n
     hold = state.holds[_LATENCY]
     slow = hold.value if state.account[0].holds >> _LATENCY & 1 else 0
