@@ -18,6 +18,7 @@ from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
 from trading.leases import age_s, lease_name
 from trading.models import Account, Command, ConfigVersion, Decision, Fill, HoldEvent, LoopLease, Order, Session, Trade
+from trading.reports.held import about, account_label
 from trading.run.clock import boot_id, boot_ns
 from trading.run.loops import TTL_S
 
@@ -244,6 +245,7 @@ def hold_values(row: HoldEvent) -> dict[str, Any]:
         "label": LABELS[hold.label],
         "clearing": CLEARINGS[hold.clearing],
         "detail": hold.trigger,
+        "what": about(row),
         "since_us": us(row.raised_ns),
         "until_us": us(row.until_ns),
         "cleared_us": us(row.cleared_ns),
@@ -360,7 +362,7 @@ def strip_values(session_id: int) -> dict[str, Any]:
     """What a status strip shows of a session: label, holds, positions, loops."""
     holds = standing_holds(session_id)
     shared = {"positions": positions(session_id), "loops": loop_rows(session_id)}
-    return {"label": holds[0]["label"] if holds else "ACTIVE", "holds": holds, **shared}
+    return {"label": account_label(holds), "holds": holds, **shared}
 
 
 def desk_snapshot(session_id: int) -> dict[str, Any]:
@@ -373,7 +375,7 @@ def desk_snapshot(session_id: int) -> dict[str, Any]:
         "source": "database",
         "session": session,
         "seq": Session.objects.values_list("journal_seq", flat=True).get(id=session_id),
-        "account": {"balance_micros": session["balance_micros"], "label": holds[0]["label"] if holds else "ACTIVE"},
+        "account": {"balance_micros": session["balance_micros"], "label": account_label(holds)},
         "positions": positions(session_id),
         "orders": [order_values(row) for row in orders],
         "holds": holds,

@@ -122,3 +122,8 @@ export function score(ppm) {
 export function words(code) {
   return String(code ?? NONE).toLowerCase().replaceAll("_", " ");
 }
+
+/** A hold in words: its instrument, or the stages that are slow, beside its code. */
+export function holdName(hold) {
+  return hold.what ? `${words(hold.code)}: ${hold.what}` : words(hold.code);
+}

@@ -1,6 +1,6 @@
 /* What is said aloud: fills folded to one polite sentence in two seconds, alarms at once, the state on request. */
 import { by, put } from "./dom.js";
-import { count, money, price, side, size, time, words, zoneName } from "./format.js";
+import { count, holdName, money, price, side, size, time, words, zoneName } from "./format.js";
 import { gettext as _ } from "./texts.js";
 
 const POLITE_MS = 2000;
@@ -53,11 +53,11 @@ export class Say {
   /** Holds raised and lifted, a missing stop, a lost connection with a position: assertive. */
   alarms(connected) {
     const rows = this.store.values.holds;
-    const names = rows ? new Set(rows.map((row) => row.code)) : null;
+    const names = rows ? new Set(rows.map(holdName)) : null;
     const texts = [];
     if (names && this.holds) {
-      for (const code of names) if (!this.holds.has(code)) texts.push(`${_("Hold raised")}: ${words(code)}.`);
-      for (const code of this.holds) if (!names.has(code)) texts.push(`${_("Hold lifted")}: ${words(code)}.`);
+      for (const name of names) if (!this.holds.has(name)) texts.push(`${_("Hold raised")}: ${name}.`);
+      for (const name of this.holds) if (!names.has(name)) texts.push(`${_("Hold lifted")}: ${name}.`);
     }
     if (names) this.holds = names;
     const held = Object.entries(this.store.values).filter(([key, value]) => key.startsWith("pos:") && value?.qty);

@@ -124,7 +124,7 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | no loop tells LATENCY, HEARTBEAT, INTEGRITY, UNHEALTHY, ENSEMBLE_WEAK, ML_FALLBACK, BROKER_AUTH and STATE_LOST yet; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; nothing raises FLATTEN_RESIDUAL, whose phase the schedule moex lacks; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends probes, drift or jobs; a backtest knows no index
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with the first network of a new session, for none is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first; a changed end of a standing pause leaves no row
 MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits
@@ -151,6 +151,9 @@ MOEX-HEDGE-03 | a hedge must be tight and cheap, else positions are reduced: the
 MOEX-HEDGE-04 | what exceeds its cap is reduced: the function | risk/core/shares/hedging.py | no task of the kernel calls it
 MOEX-HEDGE-05 | the record of hedges | - no hedge is sent, so none is recorded
 MOEX-LIQ-01 | liquidity forecast | - not computed
+MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
+MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | p50, p95 and p99 of a minute are kept for scores alone; a breach is a count, the third a log line
+MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py
 MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
 MES-COST-02 | a fee that differs raises an alert: the comparison | risk/core/costs.py | nothing calls it
 MES-COST-03 | published cost of a round trip | risk/core/costs.py
@@ -242,7 +245,7 @@ P-21 | protective plan | {RULES}
 P-22 | attribution | trading/sinks.py | the row names who started the session, also of an order that another person's command caused; no automated flag, all orders are
 P-23 | network gate | {RULES} | approval and hash are the scoring loop's; the kernel sees the score's age, strength and row alone
 P-24 | liquidity | {RULES} | the spread alone: no share of the depth but MOEX-SIZE-01's
-P-25 | instrument eligibility | {RULES} | no restricted list in a configuration; days to expiry are CONTRACT_ROLL's
+P-25 | instrument eligibility: the restricted list, expiry, status | trading/core/watch/told.py | days to expiry are CONTRACT_ROLL's
 P-26 | cool-downs and counts | {RULES} | no count of trades a day; the streak is LOSS_STREAK
 P-27 | override | - no override exists
 W-01 | an order without an answer is asked for | {CLOCK}

@@ -60,12 +60,12 @@ def server(tmp_path_factory):
 class Desk:
     """A venue with a quiet book, an outbox, an inbox and the loop between them."""
 
-    def __init__(self, tmp_path: Path, server: RedisServer) -> None:
+    def __init__(self, tmp_path: Path, server: RedisServer, **limits: int) -> None:
         self.server, self.folder = server, tmp_path / "7"
         self.folder.mkdir()
         server.client().flushall()
         self.venue = Venue(tmp_path / "venue").start()
-        self.spec = make_spec(server.url, str(self.venue.socket))
+        self.spec = make_spec(server.url, str(self.venue.socket), **limits)
         self.clock = SessionClock(START_NS, boot_ns(), 1.0)
         save_clock(self.folder, self.clock)
         self.inbox = Stream(server.client(), self.spec.key, INBOX)

@@ -10,6 +10,8 @@ import pytest
 
 from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
+from risk.core.holds import BIT
+from risk.core.records import MOEX
 from tests.redis_server import RedisServer
 from tests.simulation.desk import Desk
 from tests.simulation.kit import START_NS, command, quote, score
@@ -17,6 +19,7 @@ from trading.core.records import (
     ACK,
     CANCEL,
     COMMAND,
+    CONDITION,
     DECISION,
     ENTRY,
     FILL,
@@ -36,6 +39,7 @@ from trading.core.records import (
 from trading.run.bodies.risk_inputs import due_timers, own_inputs, weave_timers
 from trading.run.clock import boot_ns
 from trading.run.context import Fenced
+from trading.run.journal.recovery import recover
 from trading.run.journal.verify import verify_journal
 from trading.run.journal.writer import JournalFull
 from trading.run.latch import clear_latch, write_latch
@@ -208,3 +212,49 @@ def test_the_loop_makes_a_timer_every_session_second(tmp_path, server):
     assert len(times) >= 14
     assert (times % NANOS == 0).all()
     assert (np.diff(times) > 0).all()
+
+
+SHARES = {"rules": MOEX, "quote_age_ns_max": 3600 * NANOS, "naked_ns_max": 1_000 * NANOS}
+
+
+def held(desk: Desk, code: str) -> bool:
+    return bool(int(desk.loop.kernel.state.account[0].holds) >> BIT[code] & 1)
+
+
+def test_books_that_stay_away_are_told_and_a_takeover_knows_of_it_moex_mon_05(tmp_path, server):
+    """HEARTBEAT by the risk loop's own clock, in its journal, so that a replay is exact; books end it."""
+    desk = Desk(tmp_path, server, speed=1_000.0, **SHARES)
+    desk.give(quote(desk.now()))
+    deadline = boot_ns() + 60 * NANOS
+    while not held(desk, "HEARTBEAT"):
+        assert boot_ns() < deadline
+        desk.loop.step()
+    told = desk.journal(CONDITION)
+    assert [(int(e["code"]), int(e["value"])) for e in told] == [(BIT["HEARTBEAT"], 1)] and told["qty"][0] >= 15 * NANOS
+    desk.start()
+    assert held(desk, "HEARTBEAT") and len(desk.journal(CONDITION)) == 1, "it stands by the journal alone"
+    while held(desk, "HEARTBEAT"):
+        assert boot_ns() < deadline
+        desk.give(quote(desk.now()))
+        desk.loop._watch._next_ns = 0
+        desk.loop.step()
+    assert verify_journal(desk.folder).ok
+
+
+@pytest.mark.parametrize("damage", [True, False])
+def test_checkpoints_that_cannot_be_used_leave_the_state_to_a_person_moex_store_09(tmp_path, server, damage):
+    """STATE_LOST once, though the journal alone gave every byte of the state again; a sound snapshot says nothing."""
+    desk = Desk(tmp_path, server, **SHARES)
+    desk.make_ready()
+    before = desk.loop.kernel.snapshot()
+    desk.loop._snapshot(boot_ns())
+    desk.loop._snapshot_thread.join()
+    (path,) = desk.folder.glob("snapshot-*.bin")
+    if damage:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+    assert recover(desk.folder).kernel.snapshot() == before
+    desk.start()
+    assert held(desk, "STATE_LOST") == damage
+    assert verify_journal(desk.folder).ok

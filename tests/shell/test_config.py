@@ -1,5 +1,6 @@
 """Profiles and versions: one sentence for each fault, nothing half-written, stored values never change (MES-CONF)."""
 
+import hashlib
 import json
 from io import StringIO
 
@@ -15,6 +16,7 @@ from risk.schema import BY_KEY, FIELDS, MONEY, SWITCH, parse, text
 from trading import configs
 from trading.core import states
 from trading.models import ConfigVersion
+from trading.run.spec import WATCH
 
 
 def changed(path: str, value: object, name: str = "demo-mes") -> dict:
@@ -83,6 +85,10 @@ def test_the_demo_profiles_are_refused_in_live_and_the_venues_profiles_keep_thei
         ("market.instruments", ["SBER"], "SBER trades at moex in RUB, not at cme in USD"),
         ("market.instruments", ["XXX"], "instrument 'XXX' is unknown"),
         ("paper.latency", "20", "is not a time up to 60 s with its unit"),
+        ("market.restricted", ["SBER"], "'SBER' is restricted and not among the instruments: MES"),
+        ("watch.ml_max", "20", "'20' is not a time of 100 us to 10 s with its unit (us, ms, s)"),
+        ("watch.heartbeat", "11 min", "is not a time of 1 s to 600 s with its unit"),
+        ("watch.lunch_max", "1 s", "watch.lunch_max: unknown key; did you mean watch."),
         ("version", 2, "version: 2"),
     ],
 )
@@ -313,3 +319,25 @@ MS, SECOND = 1_000_000, 1_000_000_000
 )
 def test_a_profile_that_contradicts_itself_is_refused_with_the_reason_mes_conf_06(path, value, words):
     assert any(words in fault for fault in faults(path, value, "mes-topstep")), faults(path, value, "mes-topstep")
+
+
+def test_a_value_that_a_later_form_added_leaves_the_hash_of_stored_versions_mes_conf_04():
+    """A version that was stored before there was a list of restrictions is what its hash says while it is empty."""
+    profile = configs.load_file(configs.FOLDER / "moex-tinvest.yaml")
+    values = profile.to_values()
+    del values["watch"], values["market"]["restricted"]
+    assert configs.parse_profile(values) == profile
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert configs.profile_hash(profile) == hashlib.sha256(text.encode()).hexdigest()
+    for path, value in (("market.restricted", ["SBER"]), ("watch.ml_max", "19 ms")):
+        other = configs.parse_profile(changed(path, value, "moex-tinvest"))
+        assert configs.profile_hash(other) != configs.profile_hash(profile)
+
+
+def test_the_shares_profile_watches_by_its_documents_numbers_moex_mon_04_moex_mon_05():
+    profile = configs.load_file(configs.FOLDER / "moex-tinvest.yaml")
+    ms = {name: ns // 1_000_000 for name, ns in profile.watch.limits().items()}
+    stages = {"book": 5, "features": 12, "ml": 20, "risk": 8, "broker": 1500}
+    assert ms == stages | {"heartbeat": 5_000, "fallback": 10_000} and profile.watch.limits() == WATCH
+    other = configs.parse_profile(changed("watch.ml_max", "19 ms", "moex-tinvest"))
+    assert other.watch.limits() == WATCH | {"ml": 19_000_000}

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,18 +11,21 @@ from desk.audit.models import AuditRecord
 from desk.config.forms import DraftForm
 from desk.config.selectors import running_rows
 from marketdata.core.records import ACCOUNT_SCOPE
+from risk.core.holds import BIT
 from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_INDEX
 from risk.schema import FIELDS, SWITCH
 from tests.shell.frames import Tape, context_of, make_session
+from tests.simulation.kit import make_spec
 from trading import configs
 from trading.config import fields, running
 from trading.config.changes import KEPT_BY_SESSION, LOOSENS, NEUTRAL, TIGHTENS, compare, limit_effect, raises_risk
 from trading.control import session_folder
 from trading.core import records as kinds
 from trading.core import states
-from trading.models import ConfigVersion, Session
+from trading.models import Account, ConfigVersion, Session
+from trading.preflight.planning import StartRefused, plan_session
 from trading.run.replica import Kernel
-from trading.run.spec import load_spec, setup_events
+from trading.run.spec import FeedSpec, load_spec, setup_events
 from trading.run.streams import INBOX, Stream
 from trading.run.versions import load_names, note_name
 from trading.sinks import LedgerFollower
@@ -59,6 +63,9 @@ def test_every_limit_tightens_and_loosens_as_its_direction_says(name: str) -> No
         ("market.schedule", "topstep", TIGHTENS, "new sessions"),
         ("modes", ["paper", "live"], LOOSENS, "new sessions"),
         ("paper.slip_ticks", 3, NEUTRAL, "new sessions"),
+        ("market.restricted", ["MES"], TIGHTENS, "running sessions"),
+        ("watch.heartbeat", "4 s", TIGHTENS, "new sessions"),
+        ("watch.ml_max", "21 ms", LOOSENS, "new sessions"),
         ("title", "another title", NEUTRAL, "new sessions"),
     ],
 )
@@ -77,6 +84,7 @@ def test_only_what_plainly_tightens_needs_no_step_up() -> None:
     assert not raises_risk(compare(DEMO, changed("title", "another title")))
     assert raises_risk(compare(DEMO, changed("risk.loss_day_max", "600 USD")))
     assert raises_risk(compare(DEMO, changed("risk.stop_ticks", 9)))
+    assert raises_risk(compare(changed("market.restricted", ["MES"]), DEMO)), "to take it off the list (P-25)"
     assert raises_risk(compare(changed("market.schedule", "topstep"), DEMO))
 
 
@@ -151,9 +159,11 @@ def test_activation_puts_every_limit_into_each_running_session_whole(own_folder,
     assert [(h.key, h.state) for h in done.handovers] == [(session.key, running.SENT)], over.key
     (entry,) = inbox.read((0, 0), 0, 10)
     events = entry.events
-    assert list(events["kind"]) == [kinds.CONFIG] * len(LIMIT_FIELDS) + [kinds.CONFIG_COMMIT]
-    assert set(events["instrument"]) == {ACCOUNT_SCOPE} and int(events["ref"][-1]) == version.id
-    values = {LIMIT_FIELDS[int(e["code"])]: int(e["value"]) for e in events[:-1]}
+    limits, commit, restricted = events[: len(LIMIT_FIELDS)], events[len(LIMIT_FIELDS)], events[len(LIMIT_FIELDS) + 1 :]
+    assert set(limits["kind"]) == {kinds.CONFIG} and set(limits["instrument"]) == {ACCOUNT_SCOPE}
+    assert (int(commit["kind"]), int(commit["ref"])) == (kinds.CONFIG_COMMIT, version.id)
+    assert [(int(e["kind"]), int(e["instrument"]), int(e["value"])) for e in restricted] == [(kinds.CONDITION, 0, 0)]
+    values = {LIMIT_FIELDS[int(e["code"])]: int(e["value"]) for e in limits}
     spec = load_spec(session_folder(session.id))
     assert {name: values[name] for name in KEPT_BY_SESSION} == {name: spec.limits[name] for name in KEPT_BY_SESSION}
     assert values["loss_day_micros_max"] == configs.profile_of(version).limits()["loss_day_micros_max"]
@@ -216,6 +226,47 @@ def test_the_kernel_takes_the_batch_as_the_version_in_force(own_folder) -> None:
     assert (before, int(kernel.params.limits[0].loss_day_micros_max)) == (500_000_000, 600_000_000)
     assert int(kernel.state.account[0].version) == version.id
     assert np.count_nonzero(kernel.params.limit_values == np.iinfo(np.int64).min) == 0
+
+
+@pytest.mark.django_db
+def test_a_running_session_obeys_the_list_of_restrictions_at_once_and_tells_the_audit_p_25(
+    own_folder, redis_server, redis_client
+) -> None:
+    """Onto the list in one press, off it by a step-up; the instrument alone is held, the version in force."""
+    session = make_session(redis_url=redis_server)
+    inbox = Stream(redis_client, session.key, INBOX)
+    inbox.open((0, 0))
+    spec = load_spec(session_folder(session.id))
+    kernel = Kernel()
+    kernel.apply(setup_events(spec))
+    told = []
+    for symbols in ([spec.instruments[0].symbol], []):
+        version = next_version("market.restricted", symbols)
+        running.activate(version, by="alice", reason="as the list says")
+        events = inbox.read((0, 0), 0, 10)[-1].events
+        frames = kernel.apply(events)
+        held = frames[np.isin(frames["kind"], (kinds.HOLD_RAISED, kinds.HOLD_CLEARED))]
+        told += [(int(e["kind"]), int(e["code"]), int(e["instrument"])) for e in held if e["code"] == BIT["RESTRICTED"]]
+        assert AuditRecord.objects.filter(action="handed_over").latest("seq").detail["restricted"] == symbols
+    bit = BIT["RESTRICTED"]
+    assert told == [(kinds.HOLD_RAISED, bit, 0), (kinds.HOLD_CLEARED, bit, 0)]
+
+
+def test_a_new_session_opens_with_its_restrictions_and_one_of_nothing_else_is_refused_p_25() -> None:
+    barred = msgspec.structs.replace(make_spec(), restricted=["MES"])
+    kernel = Kernel()
+    kernel.apply(setup_events(barred))
+    assert int(kernel.state.positions[0].holds) == 1 << BIT["RESTRICTED"] and int(kernel.state.account[0].holds) > 0
+    kernel = Kernel()
+    kernel.apply(setup_events(make_spec()))
+    assert int(kernel.state.positions[0].holds) == 0
+    account = Account(name="paper", venue="cme", currency="USD", balance_micros=10**10)
+    profile = changed("market.restricted", ["MES"])
+    with pytest.raises(StartRefused, match="demo-mes restricts MES: nothing could be entered"):
+        plan_session(
+            account=account, version=ConfigVersion(id=3, hash="ab" * 32), profile=profile,
+            feed=FeedSpec("simulated", ["MES"], seed=1),
+        )  # fmt: skip
 
 
 def test_names_survive_and_a_torn_file_has_none(tmp_path) -> None:

@@ -11,6 +11,7 @@ from django.db.models import Sum
 from desk.audit import services as audit
 from desk.audit.follower import AuditFollower
 from desk.audit.models import AuditChanged, AuditRecord
+from risk.core.holds import BIT
 from tests.shell.frames import Tape, context_of, make_session, round_trip
 from trading import selectors
 from trading.control import ref_of
@@ -110,6 +111,16 @@ def test_a_hold_is_one_row_from_raised_to_cleared():
     standing = HoldEvent.objects.filter(session=session, cleared_seq=None)
     assert [hold.code for hold in standing] == ["OPERATOR_PAUSE"]
     assert selectors.desk_snapshot(session.id)["account"]["label"] == "PAUSED"
+
+
+def test_an_instruments_hold_names_it_and_leaves_the_accounts_label_moex_term_04():
+    session = make_session()
+    tape = Tape().add(kinds.HOLD_RAISED, code=BIT["RESTRICTED"], instrument=0)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    shown = selectors.desk_snapshot(session.id)
+    (hold,) = shown["holds"]
+    assert (hold["code"], hold["scope"], hold["what"]) == ("RESTRICTED", 0, "MES")
+    assert shown["account"]["label"] == selectors.strip_values(session.id)["label"] == "ACTIVE"
 
 
 def test_an_answer_out_of_order_waits_until_the_gap_is_filled():

@@ -11,14 +11,17 @@ import pytest
 
 from marketdata.core.records import BUY
 from marketdata.core.units import NANOS
+from risk.core import codes
 from risk.core.holds import BIT
 from risk.core.records import MOEX
-from tests.simulation.ring import Ring
+from tests.simulation.ring import Ring, replayed
 from trading import configs
-from trading.core.records import DECISION, ENTRY, FILL, HOLD_CLEARED, HOLD_RAISED, INDEX, START, SUBMIT
+from trading.core.records import DECISION, ENTRY, FILL, HOLD_CLEARED, HOLD_RAISED, INDEX, PROBE, START, SUBMIT
 from trading.models import Account, ConfigVersion
 from trading.preflight.planning import plan_session
-from trading.run.spec import FeedSpec, ScorerSpec
+from trading.run.clock import load_clock
+from trading.run.spec import FeedSpec, ScorerSpec, restrictions
+from trading.run.streams import INBOX, Stream
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 SPEED = 4.0  # a score is stale after 500 ms of session time: 125 ms here
@@ -41,7 +44,10 @@ def ring(tmp_path: Path) -> Iterator[Ring]:
 
 
 def test_a_session_of_the_shares_profile_enters_on_the_simulated_market_moex_risk_05_moex_risk_08(ring: Ring) -> None:
-    """RVI_STALE stands until the index comes, then every rule of the gate approves, and the venue fills."""
+    """RVI_STALE stands until the index comes, then every rule of the gate approves, and the venue fills.
+
+    After it, in the same ring: a restriction, a feed that ends, a venue that dies.
+    """
     assert ring.spec.limits["rules"] == MOEX and ring.spec.limits["rvi_max"] == 4000
     ring.start()
     ring.until(ring.reconciled, "a reconciliation")
@@ -66,3 +72,39 @@ def test_a_session_of_the_shares_profile_enters_on_the_simulated_market_moex_ris
     raised = [int(e["seq"]) for e in ring.events(HOLD_RAISED) if e["code"] == stale]
     before = int(entry["seq"])
     assert sum(seq < before for seq in raised) == sum(seq < before for seq in cleared), "it did not stand at the entry"
+    _restricted(ring)
+    _without_books(ring)
+    _without_venue(ring)
+    assert replayed(ring).account["holds"][0] >> BIT["NET_FAILOVER"] & 1, "by the journal alone"
+
+
+def _raised(ring: Ring, code: str, kind: int = HOLD_RAISED) -> list[int]:
+    """Instruments of the rows about this hold."""
+    return [int(e["instrument"]) for e in ring.events(kind) if e["code"] == BIT[code]]
+
+
+def _restricted(ring: Ring) -> None:
+    """P-25: a list that grows reaches a running session; its instrument is left and not entered."""
+    events = restrictions(ring.spec, ["SBER"])
+    events["ts_ns"] = load_clock(ring.folder).now()
+    Stream(ring.redis.client(), ring.spec.key, INBOX).append(events, fence=0, loop="desk")
+    ring.until(lambda: _raised(ring, "RESTRICTED") == [0], "the restriction")
+    refused = codes.HOLD_BASE + BIT["RESTRICTED"]
+    ring.until(lambda: refused in ring.events(DECISION)["code"], "a decision that it refuses", WAIT_S)
+
+
+def _without_books(ring: Ring) -> None:
+    """MOEX-MON-05: the risk loop says so, for the feed loop is away; books end it."""
+    ring.stop("feed")
+    ring.until(lambda: len(_raised(ring, "HEARTBEAT")) == 1, "15 s without a book")
+    ring.start("feed")
+    ring.until(lambda: len(_raised(ring, "HEARTBEAT", HOLD_CLEARED)) == 1, "books again")
+
+
+def _without_venue(ring: Ring) -> None:
+    """MOEX-RISK-05: good probes all along, then a lost one."""
+    assert (ring.events(PROBE)["code"] == 0).any()
+    before = len(_raised(ring, "NET_FAILOVER"))
+    if before == len(_raised(ring, "NET_FAILOVER", HOLD_CLEARED)):  # a loaded machine may have lost one already
+        ring.venue.kill()
+        ring.until(lambda: len(_raised(ring, "NET_FAILOVER")) > before, "a lost connection")

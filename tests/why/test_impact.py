@@ -65,6 +65,13 @@ def test_a_looser_confidence_adds_orders(recorded: tuple[Path, SessionSpec]) -> 
     assert row.would.orders == row.ran.orders - row.blocked + row.added
 
 
+def test_a_restricted_instrument_blocks_every_order_of_it_p_25(recorded: tuple[Path, SessionSpec]) -> None:
+    folder, spec = recorded
+    row = impact.impact(folder, Version(spec.limits, 9, HASH, (spec.instruments[0].symbol,)))
+    assert row.would.orders == 0 and row.blocked == row.ran.orders > 0
+    assert row.reasons == {"RESTRICTED": row.blocked} and row.more["RESTRICTED"] == 1
+
+
 def test_another_size_is_neither_blocked_nor_added(recorded: tuple[Path, SessionSpec]) -> None:
     row = under(recorded, qty_entry=2)
     assert row.resized > 0 and row.would.orders > 0

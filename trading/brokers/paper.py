@@ -128,6 +128,10 @@ class PaperBroker:
         """The venue's truth; see the port."""
         return truth_of(self._link.call("snapshot"))
 
+    def probe(self) -> None:
+        """One round trip; see the port."""
+        self._link.call("ping")
+
     def events_since(self, ref: int) -> np.ndarray:
         """All answers after `ref`, whether delivered or not (for a gap that the kernel found)."""
         return events_of(self._link.call("events_since", after_ref=ref).events)

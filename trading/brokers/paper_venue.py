@@ -40,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _REQUESTS = {"submit": SUBMIT, "cancel": CANCEL, "modify": MODIFY}
 _ALLOWED = {
     "feed": {"market", "snapshot"},
-    "execution": {"submit", "cancel", "modify", "query", "events_since", "snapshot"},
+    "execution": {"submit", "cancel", "modify", "query", "events_since", "snapshot", "ping"},
     "guard": {"block", "cancel_all", "flatten_all", "snapshot", "events_since"},
     "reconcile": {"query", "events_since", "snapshot"},
 }
@@ -223,6 +223,8 @@ class Server:
                 raise Refused(RATE_LIMITED, "too many requests are on their way to the market")
             account.request(call.event, _REQUESTS[call.verb])
             return Reply(id=call.id, ref=account.last_ref)
+        if call.verb == "ping":
+            return Reply(id=call.id)
         if call.verb in ("cancel_all", "flatten_all"):
             self.loop.call_later(account.delay_s(), self._act, connection, call)
             return None

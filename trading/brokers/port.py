@@ -88,6 +88,10 @@ class Broker(Protocol):
         """Positions and working orders as the broker has them now."""
         ...
 
+    def probe(self) -> None:
+        """One round trip on the connection that orders take; it changes nothing.  Errors as `submit`."""
+        ...
+
     def events(self, timeout_s: float) -> np.ndarray:
         """Answers not yet delivered, in order; waits at most `timeout_s` for the first.  Empty: none came.
 

@@ -12,11 +12,13 @@ from marketdata.calendars import ALL_HOURS
 from risk.core.records import LIMIT_INDEX, loosens
 from risk.schema import FIELDS
 from trading.config.schema import Profile, diff
+from trading.config.watching import time_ns
 
 TIGHTENS, LOOSENS, NEUTRAL = "tightens", "loosens", "neutral"
 RUNNING, NEW_SESSIONS = "running sessions", "new sessions"
 # A running session keeps these: they say what it is, not what it may do.
 KEPT_BY_SESSION = ("capital_micros", "bar_mode", "rules", "presence_ns_max")
+RUNNING_WORDS = ("market.restricted",)  # words that a running session obeys, too
 HARMLESS = ("title", "paper.")  # neither can raise risk: a name, and how the simulated venue fills
 _NAME_OF = {f"risk.{row.key}": row.name for row in FIELDS}
 
@@ -38,7 +40,8 @@ def compare(old: Profile, new: Profile) -> list[Line]:
     for item in diff(old, new):
         name = _NAME_OF.get(item.path)
         if name is None:
-            lines.append(Line(item.path, item.old, item.new, _word_effect(item.path, item.old, item.new), NEW_SESSIONS))
+            reach = RUNNING if item.path in RUNNING_WORDS else NEW_SESSIONS
+            lines.append(Line(item.path, item.old, item.new, _word_effect(item.path, item.old, item.new), reach))
             continue
         reach = NEW_SESSIONS if name in KEPT_BY_SESSION else RUNNING
         effect = limit_effect(name, before[name], after[name])
@@ -60,6 +63,11 @@ def _listed(old: object, new: object) -> str:
     return LOOSENS if added else TIGHTENS
 
 
+def _barred(old: object, new: object) -> str:
+    """A list of what is not allowed: more entries tighten, any that goes loosens."""
+    return _listed(new, old)
+
+
 def _switched(old: object, new: object) -> str:
     return LOOSENS if new else TIGHTENS
 
@@ -73,11 +81,14 @@ _WORDS: dict[str, Callable[[object, object], str]] = {
     "modes": _listed,
     "market.instruments": _listed,
     "market.bars": _switched,
+    "market.restricted": _barred,
     "market.schedule": _hours,
 }
 
 
 def _word_effect(path: str, old: object, new: object) -> str:
+    if path.startswith("watch."):  # a longer time is looser
+        return LOOSENS if (time_ns(new) or 0) > (time_ns(old) or 0) else TIGHTENS
     if path in _WORDS:
         return _WORDS[path](old, new)
     return NEUTRAL if path.startswith(HARMLESS) else LOOSENS

@@ -10,9 +10,10 @@ from risk.core.records import LIMIT_DIRECTION, LIMIT_INDEX
 from risk.schema import CHOICE, COUNT, EXAMPLES, FIELDS, MONEY, RATIO, SHARE, SWITCH, TICKS, TIME, Limit, text
 from risk.schema import CHOICES as NAMES
 from trading.config.schema import MarketSection, PaperSection, Profile
+from trading.config.watching import Between, WatchSection
 
 CHOICES, LIST, NUMBER, WORDS = "choices", "list", "number", "words"
-SECTIONS = {"": "Profile", "market": "Market", "paper": "Simulated venue", "risk": "Risk"}
+SECTIONS = {"": "Profile", "market": "Market", "paper": "Simulated venue", "risk": "Risk", "watch": "Watch"}
 FIXED = ("version", "profile")  # the form's number and the profile's name: no form changes them
 DIRECTIONS = {1: "a larger value admits more", -1: "a larger value admits less", 0: "neither tighter nor looser"}
 WORDS_OF = {
@@ -52,12 +53,14 @@ def rows(profile: Profile) -> list[Row]:
     values = profile.to_values()
     found = []
     for name, field in Profile.model_fields.items():
-        if name in ("market", "paper", "risk", *FIXED):
+        if name in (*SECTIONS, *FIXED):
             continue
         found.append(_plain("", name, field, values[name]))
     for section, model in (("market", MarketSection), ("paper", PaperSection)):
         found += [_plain(section, key, field, values[section][key]) for key, field in model.model_fields.items()]
-    return found + [_limit(row, profile.market.currency, values["risk"][row.key]) for row in FIELDS]
+    found += [_limit(row, profile.market.currency, values["risk"][row.key]) for row in FIELDS]
+    watched = WatchSection.model_fields.items()
+    return found + [_plain("watch", key, field, values["watch"][key]) for key, field in watched]
 
 
 def _limit(row: Limit, currency: str, value: Any) -> Row:
@@ -91,7 +94,10 @@ def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    """Bounds that pydantic holds for a field, in words."""
+    """Bounds that a field holds, in words."""
+    for item in metadata:
+        if isinstance(item, Between):
+            return f"{item.low} … {item.high}"
     found = {
         name: getattr(item, name) for item in metadata for name in ("ge", "le", "max_length") if hasattr(item, name)
     }

@@ -18,7 +18,7 @@ from trading.control import put_events, session_folder
 from trading.core import states
 from trading.core.records import CONFIG, CONFIG_COMMIT
 from trading.models import ConfigVersion, Session
-from trading.run.spec import SessionSpec, SpecError, load_spec, version_word
+from trading.run.spec import SessionSpec, SpecError, load_spec, restrictions, version_word
 from trading.run.streams import StreamAway, StreamFull
 from trading.run.versions import note_name
 
@@ -59,7 +59,7 @@ def hand_over_all(version: ConfigVersion, *, by: str, reason: str) -> list[Hando
 
 
 def hand_over(session: Session, version: ConfigVersion, *, by: str, reason: str) -> Handover:
-    """Put the version's limits into one session's inbox, whole or not at all; audited either way.
+    """Put the version's limits and restrictions into one session's inbox, whole or not at all; audited either way.
 
     Raises ConfigError when the version is of another profile, is not the active one or is not what its hash says.
     """
@@ -78,12 +78,16 @@ def hand_over(session: Session, version: ConfigVersion, *, by: str, reason: str)
     if state == SENT:
         ConfigVersion.objects.filter(id=version.id, used_at=None).update(used_at=timezone.now())
     about = {"version": version.id, "hash": version.hash, "reason": reason, "state": state, "detail": detail}
+    about["restricted"] = list(profile.market.restricted)
     configs.tell_audit("config", "handed_over", by, f"{session.key} {version}", about)
     return Handover(session.id, session.key, state, detail)
 
 
 def version_events(spec: SessionSpec, profile: configs.Profile, version: ConfigVersion) -> np.ndarray:
-    """(n,) EVENTs: every limit staged, then the commit that names the version.  `put_events` stamps them."""
+    """(n,) EVENTs: every limit staged, the commit that names the version, then who is restricted (P-25).
+
+    `put_events` stamps them.
+    """
     limits = profile.limits()
     limits |= {name: spec.limits[name] for name in KEPT_BY_SESSION if name in spec.limits}
     names = [name for name in LIMIT_FIELDS if name in limits]
@@ -93,4 +97,4 @@ def version_events(spec: SessionSpec, profile: configs.Profile, version: ConfigV
         row["kind"], row["code"], row["value"] = CONFIG, LIMIT_INDEX[name], limits[name]
     commit = events[len(names)]
     commit["kind"], commit["ref"], commit["value"] = CONFIG_COMMIT, version.id, version_word(version.hash)
-    return events
+    return np.concatenate([events, restrictions(spec, profile.market.restricted)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from marketdata.calendars import ALL_HOURS, MOEX
@@ -20,9 +20,9 @@ from marketdata.calendars import SCHEDULES as FUTURES_SCHEDULES
 from marketdata.core.instruments import INSTRUMENTS
 from risk.contradictions import Market, contradictions
 from risk.schema import BY_KEY, CURRENCIES, RiskSection
+from trading.config.watching import TIME_UNITS, Section, WatchSection, time_ns
 
 SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
-LATENCY_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
 
 class Fault(NamedTuple):
@@ -45,12 +45,6 @@ class ConfigError(ValueError):
         super().__init__("\n".join(faults))
 
 
-class Section(BaseModel):
-    """Unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class MarketSection(Section):
     """What is traded, and when."""
 
@@ -59,6 +53,9 @@ class MarketSection(Section):
     instruments: list[str] = Field(description="symbols that a session may trade", min_length=1, max_length=32)
     schedule: str = Field(description=f"phases of the day: {', '.join(SCHEDULES)}")
     bars: bool = Field(description="a tape of bars without a book may be traded; then risk.bar_mode is switched on")
+    restricted: list[str] = Field(
+        default=[], description="symbols that may not be entered; running sessions obey with the next event (P-25)"
+    )
 
     @field_validator("schedule")
     @classmethod
@@ -79,6 +76,10 @@ class MarketSection(Section):
             if (known.venue, known.currency) != (self.venue, self.currency):
                 text = f"{symbol} trades at {known.venue} in {known.currency}, not at {self.venue} in {self.currency}"
                 raise PydanticCustomError("desk", "{text}", {"text": text})
+        for symbol in self.restricted:
+            if symbol not in self.instruments:
+                text = f"{symbol!r} is restricted and not among the instruments: {', '.join(self.instruments)}"
+                raise PydanticCustomError("desk", "{text}", {"text": text})
         return self
 
 
@@ -94,16 +95,15 @@ class PaperSection(Section):
     @field_validator("latency")
     @classmethod
     def a_time(cls, value: str) -> str:
-        number, _, unit = str(value).partition(" ")
-        if unit not in LATENCY_UNITS or not number.isdigit() or int(number) * LATENCY_UNITS[unit] > 60_000_000_000:
-            text = f"{value!r} is not a time up to 60 s with its unit ({', '.join(LATENCY_UNITS)}), like 20 ms"
+        ns = time_ns(value)
+        if ns is None or ns > 60_000_000_000:
+            text = f"{value!r} is not a time up to 60 s with its unit ({', '.join(TIME_UNITS)}), like 20 ms"
             raise PydanticCustomError("desk", "{text}", {"text": text})
         return value
 
     def latency_ns(self) -> int:
         """Latency in ns."""
-        number, _, unit = self.latency.partition(" ")
-        return int(number) * LATENCY_UNITS[unit]
+        return time_ns(self.latency) or 0
 
 
 class Profile(Section):
@@ -116,6 +116,7 @@ class Profile(Section):
     market: MarketSection
     paper: PaperSection
     risk: RiskSection  # type: ignore[valid-type]
+    watch: WatchSection = WatchSection()
 
     def to_values(self) -> dict[str, Any]:
         """Plain values as a file would hold them: load → values → load is the identity."""
@@ -125,6 +126,9 @@ class Profile(Section):
     def limits(self) -> dict[str, int]:
         """Every field of LIMITS."""
         return dict(self.risk.limits())  # type: ignore[attr-defined]
+
+
+SECTIONS: dict[str, Any] = {"market": MarketSection, "paper": PaperSection, "risk": RiskSection, "watch": WatchSection}
 
 
 class Diff(NamedTuple):
@@ -139,7 +143,7 @@ def schema_keys() -> dict[str, str]:
     """Every key of a profile as a dotted path, with its help."""
     keys: dict[str, str] = {}
     for name, field in Profile.model_fields.items():
-        inner: Any = {"market": MarketSection, "paper": PaperSection, "risk": RiskSection}.get(name)
+        inner: Any = SECTIONS.get(name)
         if inner is None:
             keys[name] = field.description or ""
         else:
@@ -240,9 +244,21 @@ def _line(key: str, value: object) -> str:
 
 
 def profile_hash(profile: Profile) -> str:
-    """SHA-256 of the canonical JSON (64 hex digits; MES-CONF-04)."""
-    text = json.dumps(profile.to_values(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """SHA-256 of the canonical JSON (64 hex digits; MES-CONF-04).
+
+    A value that a later form added counts only where it is not the usual one: so a stored version keeps its hash.
+    """
+    values = {name: _unusual(name, value) for name, value in profile.to_values().items()}
+    values = {name: value for name, value in values.items() if value != {}}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _unusual(name: str, value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    fields = SECTIONS[name].model_fields
+    return {key: inner for key, inner in value.items() if fields[key].is_required() or inner != fields[key].default}
 
 
 def diff(old: Profile, new: Profile) -> list[Diff]:

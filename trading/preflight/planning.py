@@ -83,6 +83,7 @@ def plan_session(
         limits["capital_micros"] = capital_micros
     _check_tape(profile, limits, traded, bars)
     _check_index(profile, limits, feed)
+    _check_restricted(profile, traded)
     spans = _windows(profile, start_ns)
     _check_hours(profile, spans, start_ns, last_ns, Path(feed.path).name or feed.name)
     spec = SessionSpec(
@@ -108,6 +109,8 @@ def plan_session(
         created_ns=start_ns,
         venue_socket=str(var() / "venue" / "venue.sock"),
         redis_url=settings.REDIS_URL,
+        watch=profile.watch.limits(),
+        restricted=[item.symbol for item in traded if item.symbol in profile.market.restricted],
     )
     try:
         check_spec(spec)
@@ -124,6 +127,13 @@ def _check_index(profile: Profile, limits: dict[str, int], feed: FeedSpec) -> No
             f"{profile.profile} watches the volatility index and this recording brings none:"
             " name a file of its values with the option rvi",
         )
+
+
+def _check_restricted(profile: Profile, traded: list[Instrument]) -> None:
+    """A session none of whose instruments may be entered is none that anybody meant (P-25)."""
+    if all(item.symbol in profile.market.restricted for item in traded):
+        named = ", ".join(item.symbol for item in traded)
+        raise StartRefused("RESTRICTED", f"{profile.profile} restricts {named}: nothing could be entered")
 
 
 def _instrument(symbol: str, profile: Profile) -> Instrument:

@@ -14,6 +14,8 @@ import numpy as np
 import structlog
 
 from marketdata.core.records import BAR, FEED, FLAG_BACKFILL, FLAG_INVALID, NO_TIME, new_events
+from risk.core.holds import BIT, MODEL_RELOAD_MASK
+from risk.core.records import MES
 from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
@@ -25,7 +27,9 @@ from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.journal.recovery import account_event
+from trading.run.spec import SessionSpec
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
+from trading.run.telling.scores import ScoreWatch
 
 BLOCKED_MARK = "inference:blocked"  # beside the inbox: b"1" while the kernel knows that no network answers
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
@@ -48,6 +52,12 @@ def warm_up(scorer: Scorer | None) -> None:
         scorer.score(np.zeros(schema.width))
 
 
+def awaits_reload(spec: SessionSpec) -> bool:
+    """Whether the session's past brought a hold that ends with a loaded network."""
+    mask = int(MODEL_RELOAD_MASK[spec.limits.get("rules", MES)])
+    return spec.past is not None and any(mask >> BIT[held.code] & 1 for held in spec.past.holds)
+
+
 class InferenceLoop:
     """Body of the loop `inference`; see trading.run.context.Body."""
 
@@ -66,6 +76,7 @@ class InferenceLoop:
         self._stack.callback(client.close)
         self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
         self._errors = ErrorTeller(self._inbox, context.loop)
+        self._watch = ScoreWatch(spec, self._append)
         try:
             self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
             warm_up(self._scorer)
@@ -107,6 +118,7 @@ class InferenceLoop:
             self._reopen = True  # it may come back empty
             raise
         self._errors.tell(NO_TIME if self._clock is None else self._clock.now())
+        self._watch.step(self._clock)
         self._show()
         return handled
 
@@ -117,13 +129,15 @@ class InferenceLoop:
     def _tell_model(self, blocked: bool) -> None:
         """MODEL_BLOCKED while the scorer cannot run, and its end (MES-ML-15); once each, however often it is tried.
 
-        A network that loads tells nothing unless one was blocked: a takeover reloads no model.
+        A network that loads tells nothing unless one was blocked: a takeover reloads no model.  The first one of a
+        session, which a person chose, ends what the last session of the account left waiting for a reload.
         """
-        if blocked == (self._inbox.mark(BLOCKED_MARK) == b"1"):
+        mark = self._inbox.mark(BLOCKED_MARK)
+        awaited = mark is None and not blocked and self._scorer is not None and awaits_reload(self._context.spec)
+        if blocked == (mark == b"1") and not awaited:
             return
         event = account_event(MODEL, MODEL_BLOCKED if blocked else MODEL_READY, NO_TIME)
-        mark = (BLOCKED_MARK, b"1" if blocked else b"0")
-        self._inbox.append(event, fence=self._context.fence, loop=self._context.loop, mark=mark)
+        self._append(event, (BLOCKED_MARK, b"1" if blocked else b"0"))
 
     def _read_history(self) -> None:
         """The session's bars so far, from its journal, up to the first market entry not yet scored (MES-FEAT-06)."""
@@ -174,6 +188,7 @@ class InferenceLoop:
             if index is None:
                 break
             if entry.id > self._done and self._scorer is not None:
+                self._watch.took("features", time.perf_counter_ns() - begin)
                 now_ns = self._now(int(events[index]["ts_ns"]))
                 score = self._score(events[index], now_ns)
                 self.latency_ns.append(time.perf_counter_ns() - begin)
@@ -230,6 +245,10 @@ class InferenceLoop:
                 log.error("no_scores", symbol=self._symbols[which], reason="grid steps differ", **steps)
             self.counts["wrong_step"] += 1
             return None
+        if self._watch.network.is_away:
+            self.counts["away"] += 1
+            return None
+        begin = time.perf_counter_ns()
         try:
             score = scorer.score(self._feeding.vector)
         except ScorerError:
@@ -237,7 +256,10 @@ class InferenceLoop:
                 log.exception("no_score", symbol=self._symbols[which])
             self.counts["errors"] += 1
             self._errors.note()
+            self._watch.network.failed(now_ns)
             return None
+        self._watch.took("ml", time.perf_counter_ns() - begin)
+        self._watch.network.answered()
         last, at_ns = self._sent[which], int(event["ts_venue_ns"])
         if score.side == 0 and last is not None and last[0] == 0 and at_ns - last[1] < NEUTRAL_NS:
             self.counts["neutral"] += 1
@@ -256,7 +278,7 @@ class InferenceLoop:
         """Append to the inbox with the cursor.  A full inbox drops them, counted and shown: a score does not keep."""
         mark = (MARK, f"{cursor[0]}-{cursor[1]}".encode())
         try:
-            self._inbox.append(scores, fence=self._context.fence, loop=self._context.loop, mark=mark)
+            self._append(scores, mark)
         except StreamFull as error:
             if not self._full:
                 log.warning("scores_dropped", error=str(error))
@@ -266,6 +288,9 @@ class InferenceLoop:
         self._full = False
         self.counts["scores"] += int((scores["flags"] == 0).sum())
         self.counts["signals"] += int((scores["side"] != 0).sum())
+
+    def _append(self, events: np.ndarray, mark: tuple[str, bytes] | None = None) -> None:
+        self._inbox.append(events, fence=self._context.fence, loop=self._context.loop, mark=mark)
 
     def _trim(self) -> None:
         """Give back what neither we nor a successor's warm-up needs."""

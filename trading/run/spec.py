@@ -5,6 +5,7 @@ session learns later comes as journaled events.  `setup_events` is the only tran
 paper, replay and backtest configure the kernel alike.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -15,13 +16,24 @@ from marketdata.core.sessions import PHASES, WINDOW_CAPACITY
 from risk.core.holds import BIT
 from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX, SPEC_FIELDS, SPEC_INDEX
 from trading.core.past import FIGURES, PAST_FIGURE, PAST_HOLD, PAST_SOURCE, PAST_STATED, STATED
-from trading.core.records import CONFIG, CONFIG_COMMIT, INSTRUMENT_CAPACITY, PAST, WINDOW_SET
+from trading.core.records import CONDITION, CONFIG, CONFIG_COMMIT, INSTRUMENT_CAPACITY, PAST, WINDOW_SET
 from trading.run.clock import SPEED_MAX, TAPE, write_atomic
 
 SPEC_FILE = "spec.json"
 MODES = ("paper",)
 FILL_MODELS = ("bar", "print", "book")
 STATEMENT = ("value", "volume", "qty", "fee_micros")  # fields of EVENT that carry STATED, in its order
+# What the loops watch of themselves, in ns: the limits of LATENCY's stages (MOEX-MON-04), how often a book is due
+# (MOEX-MON-05), and how long no network may answer until ML_FALLBACK (MOEX-RISK-05)
+WATCH = {
+    "book": 5_000_000,
+    "features": 12_000_000,
+    "ml": 20_000_000,
+    "risk": 8_000_000,
+    "broker": 1_500_000_000,
+    "heartbeat": 5_000_000_000,
+    "fallback": 10_000_000_000,
+}
 
 
 class SpecError(ValueError):
@@ -111,6 +123,8 @@ class SessionSpec(msgspec.Struct, frozen=True):
     venue_socket: str
     redis_url: str
     past: PastSpec | None = None  # None: the first session of its account
+    watch: dict[str, int] = {}  # names of WATCH; what is absent is as there
+    restricted: list[str] = []  # symbols that may not be entered from the start on (P-25)
 
 
 def _require(truth: bool, words: str) -> None:
@@ -138,6 +152,8 @@ def check_spec(spec: SessionSpec) -> None:
     _require(spec.venue.fill_model in FILL_MODELS, f"fill model {spec.venue.fill_model!r} is unknown")
     _require(spec.venue.latency_ns >= 0 and spec.venue.slip_ticks >= 0, "latency and slippage are not negative")
     _require(len(spec.windows) <= WINDOW_CAPACITY, f"{len(spec.windows)} windows; at most {WINDOW_CAPACITY} fit")
+    unknown = sorted(set(spec.watch) - set(WATCH)) + [name for name, ns in spec.watch.items() if ns <= 0]
+    _require(not unknown, f"watched wrongly: {', '.join(unknown)}")
     if spec.past is not None:
         unknown = sorted(set(spec.past.figures) - set(FIGURES)) + [h.code for h in spec.past.holds if h.code not in BIT]
         _require(not unknown, f"unknown in the past: {', '.join(unknown)}")
@@ -172,13 +188,21 @@ def load_spec(folder: Path) -> SessionSpec:
     return spec
 
 
+def watch_of(spec: SessionSpec) -> dict[str, int]:
+    """Every limit of WATCH as it holds in this session, ns."""
+    return WATCH | spec.watch
+
+
 def version_word(version_hash: str) -> int:
     """The first 8 bytes of a version's hash as int64, as CONFIG_COMMIT carries it."""
     return int.from_bytes(bytes.fromhex(version_hash)[:8], "little", signed=True)
 
 
 def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
-    """EVENTs that configure a fresh kernel: its past, limits, instruments, commit, windows.  Stamped `ts_ns`, seq 0."""
+    """EVENTs that configure a fresh kernel: its past, limits, instruments, commit, windows, restrictions.
+
+    Stamped `ts_ns`, seq 0.
+    """
     limits = [(ACCOUNT_SCOPE, LIMIT_INDEX[name], spec.limits[name]) for name in LIMIT_FIELDS if name in spec.limits]
     for i, item in enumerate(spec.instruments):
         limits += [(i, SPEC_INDEX[name], item.values[name]) for name in SPEC_FIELDS if name in item.values]
@@ -194,7 +218,20 @@ def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
         instrument, phase, start_ns, end_ns, trading_day = window
         row["kind"], row["instrument"], row["code"] = WINDOW_SET, instrument, phase
         row["value"], row["until_ns"], row["ref"] = start_ns, end_ns, trading_day
-    return events if spec.past is None else np.concatenate([past_events(spec.past, ts_ns), events])
+    barred = restrictions(spec, spec.restricted)
+    barred = barred[barred["value"] == 1]
+    barred["ts_ns"] = barred["ts_venue_ns"] = ts_ns
+    before = [] if spec.past is None else [past_events(spec.past, ts_ns)]
+    return np.concatenate([*before, events, barred]) if before or len(barred) > 0 else events
+
+
+def restrictions(spec: SessionSpec, symbols: Collection[str]) -> np.ndarray:
+    """CONDITION EVENTs, one an instrument of the session: whether it is restricted (P-25): by its symbol."""
+    events = new_events(len(spec.instruments))
+    events["kind"], events["code"] = CONDITION, BIT["RESTRICTED"]
+    events["instrument"] = np.arange(len(events))
+    events["value"] = [item.symbol in symbols for item in spec.instruments]
+    return events
 
 
 def statement(figures: dict[str, int]) -> np.ndarray:

@@ -1,9 +1,11 @@
 /* Standing holds, strongest first, each with what clears it. */
 import { by, dress, keep, make, put } from "../dom.js";
-import { known, span, time, words } from "../format.js";
+import { holdName, known, span, time, words } from "../format.js";
 
 // Of shares: Resume clears the pause alone (MOEX-RISK-06).
 const BY_NAME = new Set(["STATE_LOST", "FLATTEN_RESIDUAL", "RECON_MISMATCH", "RISK_ERROR_REPEAT", "BROKER_AUTH", "RISK_ERROR"]);
+// Under ML_FALLBACK the heuristic alone may enter, and this desk has none.
+const EFFECTS = { FLATTEN: "Closes and refuses entries", SCALE: "Entries at half size", ML_FALLBACK: "No entries" };
 
 export function holds(store, texts) {
   const body = by("holds").querySelector(".body");
@@ -22,9 +24,9 @@ export function holds(store, texts) {
       const [label, code, since, clear] = nodes[i].children;
       put(label, words(hold.label).toUpperCase());
       dress(label, `word ${["HALTED", "MANUAL_REVIEW", "STOPPED_FOR_DAY"].includes(hold.label) ? "bad" : "warn"}`);
-      put(code, words(hold.code));
+      put(code, holdName(hold));
       put(since, `since ${time(hold.since_us, store.zone)}`);
-      put(clear, `${hold.effect === "FLATTEN" ? "Closes and refuses entries" : "No entries"}. ${clearing(hold, store)}`);
+      put(clear, `${EFFECTS[hold.code] ?? EFFECTS[hold.effect] ?? "No entries"}. ${clearing(hold, store)}`);
       nodes[i].title = hold.detail || texts.holds[hold.code] || "";
     });
     put(empty, store.values.holds ? "none: entries are decided by the gate alone" : "Waiting for the session.");
@@ -51,6 +53,7 @@ function clearing(hold, store) {
     case "TRADING_DAY":
       return "Clears with the next trading day.";
     case "CONDITION":
+      if (hold.code === "RESTRICTED") return "Clears with a version of the configuration without it.";
       return `Clears by itself when its cause has gone${value}.`;
     case "MODEL_RELOAD":
       return "Clears when the model is loaded again.";

@@ -106,6 +106,24 @@ def test_what_reduces_pauses_too(open_page: Opener, control: Callable[..., None]
     expect(page.locator("#alarms")).to_contain_text("Hold lifted: operator pause.")
 
 
+def test_a_hold_says_what_it_is_about_and_what_it_does(open_page: Opener, control: Callable[..., None]) -> None:
+    """P-25, MOEX-RISK-05: an instrument's hold names it, LATENCY its stages; one that halves refuses nothing."""
+    rest = {"effect": "NO_ENTRY", "clearing": "CONDITION", "label": "PAUSED", "since_us": 1_792_000_000_000_000}
+    rest |= {"until_us": None, "value": None, "limit": 0, "detail": ""}
+    holds = [
+        rest | {"code": "LATENCY", "scope": "account", "what": "ml, broker"},
+        rest | {"code": "NET_SLOW", "scope": "account", "what": "", "effect": "SCALE", "label": "REDUCED"},
+        rest | {"code": "RESTRICTED", "scope": 0, "what": "MES", "since_us": None},
+    ]
+    page = live(open_page("/desk/1/"))
+    control(holds=json.dumps(holds), label="PAUSED")
+    rows = page.locator("#holds .hold")
+    for at, words in enumerate(("latency: ml, broker", "Entries at half size.", "restricted: MES")):
+        expect(rows.nth(at)).to_contain_text(words)
+    expect(rows.nth(2)).to_contain_text("No entries. Clears with a version of the configuration without it.")
+    expect(page.locator("#alarms")).to_contain_text("Hold raised: restricted: MES.")
+
+
 def test_a_cut_socket(open_page: Opener, control: Callable[..., None]) -> None:
     """UI-18: grey at once, a counting banner, the schedule within 20 %, nothing un-greys early, missed fills once."""
     page = open_page("/desk/1/")

@@ -208,7 +208,8 @@ def preview(
     `progress(done, total, what)` is called before each session and, with the same figures, while one is replayed; what
     it raises ends the preview.
     """
-    version = Version(profile.limits(), max(1, number), profile_hash(profile))
+    restricted = tuple(profile.market.restricted)
+    version = Version(profile.limits(), max(1, number), profile_hash(profile), restricted)
     rows: list[SessionRow] = []
     skipped: list[tuple[str, str]] = []
     left_out: dict[str, None] = {}

@@ -15,11 +15,13 @@ from numba import njit
 from marketdata.core.compiled import borrowed
 from marketdata.core.records import ACCOUNT_SCOPE, BOOK, DEPTH, NO_TICK, NO_TIME, STATUS, new_depths, new_events
 from risk.core.codes import APPROVED
+from risk.core.holds import BIT
 from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX
 from trading.brokers.port import BrokerTruth
 from trading.core.kernel import step
 from trading.core.records import (
     ACK,
+    CONDITION,
     CONFIG,
     CONFIG_COMMIT,
     DECISION,
@@ -42,20 +44,21 @@ from trading.core.venue.state import Venue, new_venue
 from trading.run.bodies.reconcile import recon_events
 from trading.run.journal.recovery import is_sent
 from trading.run.replica import Kernel
-from trading.run.spec import SessionSpec, version_word
+from trading.run.spec import SessionSpec, restrictions, version_word
 
+_RESTRICTED = BIT["RESTRICTED"]
 ANSWERS_AT_ONCE = 10_000  # of one event: beyond, venue and kernel would talk for ever
-Key = tuple[
-    int, ...
-]  # of a decision: (seq of its score) or, for a reversal that goes on, (instrument, score's time, side)
+# Of a decision: (seq of its score) or, for a reversal that goes on, (instrument, score's time, side)
+Key = tuple[int, ...]
 
 
 class Version(NamedTuple):
-    """The limits to live under: their fields, the version's number and hash."""
+    """The limits to live under: their fields, the version's number and hash, who is restricted (None: as it ran)."""
 
     limits: Mapping[str, int]
     number: int
     hash: str
+    restricted: tuple[str, ...] | None = None
 
 
 class Said(NamedTuple):
@@ -105,7 +108,7 @@ def _go(
         if ACK <= kind <= UNKNOWN_OUTCOME:  # the record's venue
             i += 1
             continue
-        if kind in (RECON, CONFIG, CONFIG_COMMIT):
+        if kind in (RECON, CONFIG, CONFIG_COMMIT) or (kind == CONDITION and e.code == _RESTRICTED):
             return i, given, 0, ASIDE
         busy = there.working_count > 0 or there.request_count > 0 or there.held_count > 0
         if busy and kind > STATUS:
@@ -140,7 +143,7 @@ class Life:
     """One kernel with its own venue.  `version` None: the limits that the journal itself brings."""
 
     def __init__(self, spec: SessionSpec, version: Version | None) -> None:
-        self.kernel, self.version = Kernel(), version
+        self.kernel, self.version, self._spec = Kernel(), version, spec
         terms = [item.values for item in spec.instruments]
         self.venue: Venue = new_venue(spec.venue.fill_model, terms, spec.venue.latency_ns, spec.venue.slip_ticks)
         self.decisions: dict[Key, Said] = {}
@@ -207,6 +210,9 @@ class Life:
         """What the record says of its venue and its configuration, and what is so in this life."""
         if row["kind"][0] == RECON:
             self._reconcile(row)
+        elif row["kind"][0] == CONDITION:
+            if self.version is None or self.version.restricted is None:
+                self._send(self._apply(row), int(row["ts_ns"][0]))
         elif self.version is not None:
             self._configure(row)
         else:
@@ -243,6 +249,7 @@ class Life:
             if not self._committed:
                 row["ref"], row["value"] = self.version.number, version_word(self.version.hash)
                 self._send(self._apply(row), int(row["ts_ns"][0]))
+                self._restrict(int(row["ts_ns"][0]))
             self._committed = True
         elif row["instrument"][0] != ACCOUNT_SCOPE:
             self._apply(row)
@@ -250,6 +257,14 @@ class Life:
             name = LIMIT_FIELDS[int(row["code"][0])]
             row["value"] = self.version.limits.get(name, int(row["value"][0]))
             self._apply(row)
+
+    def _restrict(self, ts_ns: int) -> None:
+        """The version's list in the place of those that the session had (P-25)."""
+        barred = None if self.version is None else self.version.restricted
+        rows = restrictions(self._spec, barred or ())
+        rows["ts_ns"] = rows["ts_venue_ns"] = ts_ns
+        for at in range(0 if barred is None else len(rows)):
+            self._send(self._apply(rows[at : at + 1]), ts_ns)
 
     # the venue
 

@@ -85,6 +85,8 @@ def plan_of(
         )
     if instrument.symbol not in market.instruments:
         raise BacktestError(f"{profile.profile} trades {', '.join(market.instruments)}, not {instrument.symbol}")
+    if instrument.symbol in market.restricted:
+        raise BacktestError(f"{profile.profile} restricts {instrument.symbol}: nothing could be entered (P-25)")
     if limit_fill not in LIMIT_FILLS or equity_sample not in SAMPLES_NS:
         raise BacktestError(f"limit_fill is one of {', '.join(LIMIT_FILLS)}, equity_sample of {', '.join(SAMPLES_NS)}")
     limits = bar_limits(profile.limits()) | {"presence_ns_max": 0}

@@ -41,6 +41,7 @@ from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
 from trading.run.journal.recovery import account_event, last_answer_ref
 from trading.run.streams import INBOX, OUTBOX, ZERO_ID, Stream, StreamAway, Tail
+from trading.run.telling.venue import VenueWatch
 
 READ_ENTRIES = 64
 TOGETHER_MAX = 16  # requests on their way at once
@@ -78,6 +79,7 @@ class ExecutionLoop:
         self._answers.start_at(last_answer_ref(context.folder))
         self._broker = self._make_broker(context)
         self._stack.callback(self._broker.close)
+        self._watch = VenueWatch(context.spec, self._broker.probe, self._answers.tell)
         self._clock: SessionClock | None = None
         self._pending: deque[Output] = deque()
         self._cursor = self._served = self._trimmed = ZERO_ID
@@ -106,10 +108,13 @@ class ExecutionLoop:
             served = self._serve_pending()
             if self._recon_wanted and not self._pending:
                 self._reconcile()
+        assert self._clock is not None
+        if not self._answers.stuck:
+            self._watch.step(self._clock, up=self._up.is_set(), idle=not self._pending)
         self._trim()
         shown: dict[str, object] = {"state": "connected" if self._up.is_set() else "venue away"}
         shown |= {"pending": len(self._pending), "waiting": self._answers.waiting(), "stuck": self._answers.stuck}
-        self.context.beat(shown | self.counts | self._answers.counts)
+        self.context.beat(shown | self.counts | self._answers.counts | self._watch.shown())
         return served
 
     def close(self) -> None:
@@ -164,7 +169,9 @@ class ExecutionLoop:
             self._answers.tell(_NOTHING)
             return
         try:
-            self._answers.collect(self._broker.events(WAIT_S))
+            answers = self._broker.events(WAIT_S)
+            self._watch.note(answers, self._answers.collected_ref)
+            self._answers.collect(answers)
         except Unreachable:
             self._up.clear()
 

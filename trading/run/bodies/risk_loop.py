@@ -6,6 +6,7 @@ what the venue has not answered.  It never talks to a venue, a database or the w
 """
 
 import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,6 +48,7 @@ from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
 from trading.run.spec import setup_events
 from trading.run.streams import INBOX, OUTBOX, Board, Stream, StreamAway, StreamFull, StreamId, Tail, pack
+from trading.run.telling.risk import RiskWatch, state_lost
 
 BATCH = 256  # inputs journaled together
 READ_ENTRIES = 64
@@ -150,6 +152,7 @@ class RiskLoop:
         self._snapshot_seq, self._snapshot_ns = self.kernel.seq, boot_ns()
         self._latch = LatchWatch(lambda: latch_identity(context.guard))
         self._links = LinkWatch()
+        self._watch = RiskWatch(context.spec, clock)
         client = context.connect()
         self._stack.callback(client.close)
         self._inbox = Stream(client, context.spec.key, INBOX)
@@ -164,6 +167,8 @@ class RiskLoop:
         self._clock = clock
         if self.kernel.seq == 0:
             self._handle(own_inputs(setup_events(context.spec, clock.now()), boot_ns()))
+        if recovered.is_lost:
+            self._handle(own_inputs(state_lost(clock.now()), boot_ns()))
         link = account_event(LINK, LINK_EXECUTION, clock.now(), value=0)  # unreconciled until execution proves more
         self._handle(own_inputs(link, boot_ns()))
         return True
@@ -171,8 +176,9 @@ class RiskLoop:
     # inputs
 
     def _own_events(self, now_ns: int) -> np.ndarray:
-        """Refusals of entries that the latch stopped on their way out, then the latch itself, then the links."""
+        """Refusals of entries that the latch stopped on their way out, then the latch itself, links and what we see."""
         parts = [self._withheld, self._latch.due(self.kernel, now_ns), self._links.due(self.kernel, now_ns)]
+        parts.append(self._watch.due(self.kernel, now_ns))
         self._withheld = np.zeros(0, EVENT)
         return gather(parts)
 
@@ -216,12 +222,15 @@ class RiskLoop:
         timers = events["ts_ns"][events["kind"] == TIMER]
         if len(timers) > 0:
             self._last_timer_ns = int(timers[-1])
+        begin = time.perf_counter_ns()
         frames = self.kernel.apply(events)
+        took_ns = time.perf_counter_ns() - begin
         self._journal(frames, ids, boots)
         self._latch.note(frames)
         sent = is_sent(frames["kind"])
         if sent.any():
             self._send(frames[sent])
+        self._watch.stepped(took_ns)
 
     def _journal(self, frames: np.ndarray, ids: np.ndarray, boots: np.ndarray) -> None:
         """Append inputs and outputs as the kernel interleaved them; durable when one of them is to be sent."""

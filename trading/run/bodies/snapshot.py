@@ -5,7 +5,7 @@ in ticks; what is not known is null, never 0.  Nothing in here reads Redis, a da
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import numpy as np
 from marketdata.core import records as market
 from marketdata.core.records import DEPTH, NO_TICK, NO_TIME
 from marketdata.core.sessions import PHASES
-from risk.core.holds import CLEARINGS, EFFECTS, HOLDS, LABELS, label
+from risk.core.holds import BIT, CLEARINGS, EFFECTS, HOLDS, LABELS, Hold, label
 from risk.core.records import MES
 from trading.core import ledger
 from trading.core import orders as life
@@ -23,6 +23,7 @@ from trading.core.records import (
     COMMANDS,
     DECISION,
     FILL,
+    HOLD_RAISED,
     ORDER_TYPES,
     RECEIPT,
     RECEIPT_DONE,
@@ -33,10 +34,12 @@ from trading.core.records import (
     TRADE_CLOSED,
 )
 from trading.core.states import REFUSALS
+from trading.core.watch.told import stages_of
 from trading.run.replica import Kernel
 from trading.run.spec import SessionSpec
 
 ROWS_KEPT = 50
+_LATENCY, _CONTRACT_ROLL = BIT["LATENCY"], BIT["CONTRACT_ROLL"]
 ORDERS_SHOWN = 60
 ACCOUNT_NUMBERS = (
     "balance_micros",
@@ -79,12 +82,14 @@ class Rows:
         self.commands: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
         self.scores: dict[int, dict[str, Any]] = {}
         self.bars: dict[int, dict[str, Any]] = {}
+        self.raised: dict[tuple[int, int], dict[str, Any]] = {}  # (instrument, bit) → what is known of that hold
 
     def note(self, events: np.ndarray) -> None:
         """Follow EVENTs in order."""
         kinds = events["kind"]
         shown = (kinds == FILL) | (kinds == TRADE_CLOSED) | (kinds == DECISION) | (kinds == COMMAND)
         shown |= (kinds == RECEIPT) | (kinds == SCORE) | (kinds == market.BAR)
+        shown |= (kinds == HOLD_RAISED) & (events["instrument"] >= 0)
         for i in np.flatnonzero(shown):
             self._note(events[i])
 
@@ -120,6 +125,9 @@ class Rows:
             row |= {"t_us": us(e["ts_venue_ns"]), "o": tick(e["open_tick"]), "h": tick(e["high_tick"])}
             row |= {"l": tick(e["low_tick"]), "c": tick(e["close_tick"]), "v": int(e["volume"])}
             self.bars[int(e["instrument"])] = row
+        elif kind == HOLD_RAISED:
+            known = {"since_us": us(e["ts_ns"]), "value": tick(e["value"]), "limit": int(e["volume"])}
+            self.raised[int(e["instrument"]), int(e["code"])] = known
 
     def _receipt(self, e: Any) -> None:
         """Done or refused; a second receipt says that the venue refused what the kernel had taken."""
@@ -147,20 +155,33 @@ def account_value(kernel: Kernel) -> dict[str, Any]:
     return value
 
 
-def holds_value(kernel: Kernel) -> list[dict[str, Any]]:
-    """Every standing hold, strongest first."""
+def holds_value(kernel: Kernel, rows: Rows, symbols: Sequence[str]) -> list[dict[str, Any]]:
+    """Every standing hold of the account, strongest first, then those of single instruments."""
     standing = int(kernel.state.account[0].holds)
-    rows = []
-    for hold in sorted(HOLDS[int(kernel.state.account[0].rules)], key=lambda h: h.label):
-        if not standing >> hold.bit & 1:
-            continue
-        up = kernel.state.holds[hold.bit]
-        row: dict[str, Any] = {"code": hold.code, "scope": "account", "effect": EFFECTS[hold.effect]}
-        row |= {"label": LABELS[hold.label], "clearing": CLEARINGS[hold.clearing], "detail": hold.trigger}
-        row |= {"since_us": us(up.since_ns), "until_us": us(up.until_ns)}
-        row |= {"value": tick(up.value), "limit": int(up.limit)}
-        rows.append(row)
-    return rows
+    table = sorted(HOLDS[int(kernel.state.account[0].rules)], key=lambda h: h.label)
+    found = []
+    for hold in table:
+        if standing >> hold.bit & 1:
+            up = kernel.state.holds[hold.bit]
+            row = hold_row(hold) | {
+                "scope": "account",
+                "what": stages_of(int(up.value)) if hold.bit == _LATENCY else "",
+            }
+            row |= {"since_us": us(up.since_ns), "until_us": us(up.until_ns)}
+            found.append(row | {"value": tick(up.value), "limit": int(up.limit)})
+    for i, symbol in enumerate(symbols):
+        bits = int(kernel.state.positions[i].holds)
+        for hold in table:
+            if bits >> hold.bit & 1 and hold.bit != _CONTRACT_ROLL:  # of which the account's row speaks
+                known = rows.raised.get((i, hold.bit), {"since_us": None, "value": None, "limit": 0})
+                found.append(hold_row(hold) | {"scope": i, "what": symbol, "until_us": None} | known)
+    return found
+
+
+def hold_row(hold: Hold) -> dict[str, Any]:
+    """What the table says of a hold."""
+    row: dict[str, Any] = {"code": hold.code, "effect": EFFECTS[hold.effect], "label": LABELS[hold.label]}
+    return row | {"clearing": CLEARINGS[hold.clearing], "detail": hold.trigger}
 
 
 def orders_value(kernel: Kernel) -> list[dict[str, Any]]:
@@ -261,7 +282,8 @@ def build(
     kernel: Kernel, rows: Rows, spec: SessionSpec, latest: Mapping[str, bytes], health: Mapping[str, bytes], epoch: int
 ) -> dict[str, Any]:
     """All values of one session by name.  `latest`: raw values of the feed; `health`: JSON of the loops."""
-    values: dict[str, Any] = {"account": account_value(kernel), "holds": holds_value(kernel)}
+    symbols = [item.symbol for item in spec.instruments]
+    values: dict[str, Any] = {"account": account_value(kernel), "holds": holds_value(kernel, rows, symbols)}
     values |= {
         "risk": risk_value(kernel),
         "orders": orders_value(kernel),

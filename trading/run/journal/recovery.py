@@ -35,6 +35,7 @@ from trading.run.replica import Kernel, SnapshotRefused
 
 CHUNK = 4096
 SNAPSHOTS_KEPT = 3
+UNCHECKED_MAX = 60_000  # frames: a journal so long has had a snapshot
 _NAME = re.compile(r"^snapshot-(\d+)\.bin$")
 _REQUEST_OF = {CANCEL: life.CANCELLING, MODIFY: life.MODIFYING, QUERY: life.QUERYING}
 
@@ -180,6 +181,7 @@ class Recovered(NamedTuple):
     last_timer_ns: int  # NO_TIME before the first
     owed: np.ndarray  # outputs of the last input that a crash cut off: to be appended first
     replayed: int
+    is_lost: bool = False  # checkpoints must have been there and none could be used (MOEX-STORE-09)
 
 
 def snapshot_path(folder: Path, seq: int) -> Path:
@@ -246,6 +248,18 @@ def load_snapshot(folder: Path, reader: JournalReader, at_most: int) -> Recovere
     return None
 
 
+def is_damaged(folder: Path) -> bool:
+    """Whether a snapshot there is not what was written.  One of other code, or of a fenced writer, is no damage."""
+    for seq in snapshot_seqs(folder):
+        try:
+            data = snapshot_path(folder, seq).read_bytes()
+        except FileNotFoundError:
+            continue
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return True
+    return False
+
+
 def recover(folder: Path, progress: Callable[[int], None] = lambda replayed: None) -> Recovered:
     """Snapshot and replay up to the journal's end.  Raises ReplayDiffers, JournalBroken.
 
@@ -253,6 +267,7 @@ def recover(folder: Path, progress: Callable[[int], None] = lambda replayed: Non
     """
     reader = JournalReader(folder)
     start = load_snapshot(folder, reader, reader.last_seq())
+    is_lost = start is None and is_damaged(folder)
     if start is None:
         start = Recovered(Kernel(), Outstanding(), InboxPosition(), NO_TIME, np.zeros(0, EVENT), 0)
     replayer = Replayer(start.kernel)
@@ -272,7 +287,8 @@ def recover(folder: Path, progress: Callable[[int], None] = lambda replayed: Non
         seq += len(frames)
         replayed += len(frames)
         progress(replayed)
-    return start._replace(last_timer_ns=last_timer_ns, owed=replayer.owed, replayed=replayed)
+    is_lost = is_lost or (replayed > UNCHECKED_MAX and len(snapshot_seqs(folder)) == 0)
+    return start._replace(last_timer_ns=last_timer_ns, owed=replayer.owed, replayed=replayed, is_lost=is_lost)
 
 
 def last_answer_ref(folder: Path) -> int:

@@ -1,0 +1,108 @@
+"""The inference loop on a real Redis under the shares' rulebook: what it tells of its network and of its pace."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from marketdata.core.records import NO_TIME
+from risk.core.holds import BIT
+from risk.core.records import MOEX
+from tests.learning.tapes import SECOND, START, book_tape
+from tests.learning.test_inference_loop import KEY, drain, publish, run, said, spec_for
+from trading.core.records import CONDITION, MODEL, MODEL_READY
+from trading.core.watch.told import STAGES
+from trading.learning.scoring import Scorer, ScorerError
+from trading.run.clock import TAPE, SessionClock, boot_ns, save_clock
+from trading.run.context import LoopContext
+from trading.run.inference_loop import InferenceLoop
+from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, SessionSpec
+from trading.run.streams import INBOX, MARKET, ZERO_ID, Stream, make_client
+from trading.run.telling.scores import ScoreWatch
+
+
+@pytest.fixture
+def desk(redis_server, redis_client, tmp_path):
+    """(context, market stream, inbox): both streams open, a tape clock stamped."""
+    save_clock(tmp_path, SessionClock(START, 0, TAPE))
+    context = LoopContext(
+        folder=tmp_path,
+        spec=shares(spec_for(["MES"], ScorerSpec())),
+        loop="inference",
+        fence=1,
+        connect=lambda: make_client(redis_server),
+        guard=Path(tmp_path),
+    )
+    market, inbox = Stream(redis_client, KEY, MARKET), Stream(redis_client, KEY, INBOX)
+    market.open(ZERO_ID)
+    inbox.open(ZERO_ID)
+    return context, market, inbox
+
+
+def shares(spec: SessionSpec, **changes: object) -> SessionSpec:
+    """The same session under the shares' rulebook."""
+    return msgspec.structs.replace(spec, limits={"rules": MOEX}, **changes)
+
+
+def test_a_shares_network_that_fails_is_put_away_and_leaves_the_heuristic_alone_moex_ml_02(desk):
+    """ENSEMBLE_WEAK with its first failure, asked three times, ML_FALLBACK ten seconds later; a good one neither."""
+    context, market, inbox = desk
+    tape = book_tape(2_000, 7)
+    loop = InferenceLoop()
+    loop.open(context)
+    good, asked = loop._scorer, []
+
+    class Broken:
+        name, step_ns = "network", 0
+
+        def score(self, vector: np.ndarray) -> None:
+            asked.append(1)
+            raise ScorerError("not a number")
+
+    publish(market, tape, end=1_000)
+    drain(loop)
+    assert good is not None and not np.isin(said(inbox)["code"], (BIT["ML_FALLBACK"],)).any()
+    loop._scorer = cast(Scorer, Broken())
+    publish(market, tape, start=1_000)
+    drain(loop)
+    loop.close()
+    told = said(inbox)
+    told = told[told["kind"] == CONDITION]
+    weak = told[told["code"] == BIT["ENSEMBLE_WEAK"]]
+    lost = told[told["code"] == BIT["ML_FALLBACK"]]
+    assert weak["value"].tolist()[:2] == [0, 1] and len(asked) == 3 and loop.counts["away"] > 0
+    assert lost["value"].tolist()[:1] == [1] and lost["qty"][0] >= 10 * SECOND
+    assert lost["ts_ns"][0] - weak["ts_ns"][1] >= 10 * SECOND
+
+
+@pytest.mark.parametrize(("code", "ready"), [("ML_FALLBACK", True), ("MODEL_BLOCKED", True), ("DAILY_LOSS", False)])
+def test_the_first_network_of_a_session_ends_what_waited_for_a_reload_moex_ml_10(desk, code, ready):
+    """A person chose it; whoever takes the loop over later loads nothing that anybody chose."""
+    context, _, inbox = desk
+    past = PastSpec(session=6, figures={}, holds=[HeldSpec(code, START, NO_TIME, 0, 0)])
+    spec = shares(context.spec, past=past)
+    for fence in (1, 2):
+        run(replace(context, spec=spec, fence=fence))
+    told = said(inbox)
+    assert told["code"][told["kind"] == MODEL].tolist() == ([MODEL_READY] if ready else [])
+
+
+def test_a_tape_has_no_latency_and_a_clock_has_moex_mon_04(desk, monkeypatch):
+    """Three slow scores in a row on a running clock raise LATENCY; on a tape, played as fast as it goes, none do."""
+    context, market, inbox = desk
+    spec = shares(context.spec, watch={"ml": 1, "features": 60 * SECOND})
+    publish(market, book_tape(400, 7))
+    run(replace(context, spec=spec))
+    assert not (said(inbox)["kind"] == CONDITION).any() or BIT["LATENCY"] not in said(inbox)["code"]
+    watch = ScoreWatch(spec, lambda events: inbox.append(events, fence=3, loop="inference"))
+    clock = SessionClock(START, boot_ns(), 1.0)
+    for _ in range(3):
+        watch.took("ml", 2)
+        watch.took("features", 2)
+        watch.step(clock)
+    told = said(inbox)
+    slow = told[(told["kind"] == CONDITION) & (told["code"] == BIT["LATENCY"])]
+    assert [(int(e["value"]), STAGES[int(e["ref"])], int(e["qty"])) for e in slow] == [(1, "ml", 2)]

@@ -1,0 +1,60 @@
+"""What the execution loop measures of its venue: how long an acknowledgement takes, and how far the venue is.
+
+Stage `broker` of LATENCY (MOEX-MON-04) and the probes of NET_SLOW and NET_FAILOVER (MOEX-RISK-05): of shares alone.
+Acknowledgements are noted by the thread that collects them, the rest is the loop's own thread.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from risk.core.records import MES
+from trading.core.records import ACK
+from trading.run.clock import SessionClock, boot_ns
+from trading.run.spec import SessionSpec, watch_of
+from trading.run.telling.conditions import Conditions
+from trading.run.telling.probes import Probes
+from trading.run.telling.stages import Stages
+
+KEPT = 256  # acknowledgements that wait to be looked at
+
+
+class VenueWatch:
+    """One holding of the execution loop.  `ask` is one round trip, `tell` gives EVENTs to the inbox, now or later."""
+
+    def __init__(self, spec: SessionSpec, ask: Callable[[], None], tell: Callable[[np.ndarray], object]) -> None:
+        self._tell = tell
+        self._conditions = Conditions(spec.limits.get("rules", MES))
+        self._watched = self._conditions.knows("LATENCY")
+        self._stages = Stages(self._conditions, watch_of(spec), "execution")
+        self._probes = Probes(ask, self._watched and spec.limits.get("probe_slow_ns", 0) > 0)
+        self._acks: deque[int] = deque(maxlen=KEPT)
+
+    def note(self, answers: np.ndarray, known_ref: int) -> None:
+        """Answers as they come: how long each acknowledgement behind answer `known_ref` took."""
+        if not self._watched or len(answers) == 0:
+            return
+        fresh = answers[(answers["kind"] == ACK) & (answers["ref"] > known_ref) & (answers["value"] > 0)]
+        now = boot_ns()
+        self._acks.extend(now - sent for sent in fresh["value"].tolist())
+
+    def step(self, clock: SessionClock, *, up: bool, idle: bool) -> None:
+        """Now and then, while the inbox takes what it is told.  `up`: connected; `idle`: nothing waits to be sent."""
+        if not self._watched or clock.tape:
+            return
+        now_ns = clock.now()
+        self._stages.begin(now_ns, "broker")
+        while self._acks:
+            self._stages.sample("broker", self._acks.popleft(), now_ns)
+        self._stages.look(now_ns)
+        self._conditions.tell(now_ns, self._tell)
+        if idle and self._probes.is_due():
+            self._tell(self._probes.take(up, clock.now))
+
+    def shown(self) -> dict[str, object]:
+        """Figures for the loop's beat."""
+        if not self._watched:
+            return {}
+        probe = {} if self._probes.last_ns < 0 else {"probe_us": self._probes.last_ns // 1000}
+        return self._stages.counts | probe
