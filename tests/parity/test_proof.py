@@ -1,0 +1,144 @@
+"""What a proof of parity reads of a journal before it compares: arrivals, lost and unasked answers, what stands beside.
+
+The proof itself is held against a session of the real loops in test_recorded_session.
+"""
+
+import numpy as np
+import pytest
+
+from marketdata.core.records import BOOK, FEED, FEED_GAP, FLAG_BACKFILL, NO_TICK, new_events
+from marketdata.feeds.registry import open_feed
+from trading.core.records import (
+    ACK,
+    CANCEL,
+    CANCELLED,
+    CANCELLED_ON_REQUEST,
+    COMMAND,
+    FILL,
+    MODIFY,
+    PAUSE,
+    PRESENCE,
+    REJECT,
+    REJECTED_EXPIRED,
+    REJECTED_LATCHED,
+    SUBMIT,
+    UNKNOWN_OUTCOME,
+)
+from trading.reports.parity.record import NEVER, Reading
+from trading.reports.parity.tape import TapeAgain, TapeDiffers
+from trading.reports.parity.venue import Answered
+from trading.run.spec import FeedSpec
+
+
+def row(kind: int, number: int = 0, ref: int = 0, at_ns: int = 0, code: int = 0) -> np.ndarray:
+    """One EVENT."""
+    event = new_events(1)
+    event["kind"], event["order_number"], event["ref"], event["code"] = kind, number, ref, code
+    event["ts_ns"] = event["ts_venue_ns"] = at_ns
+    return event
+
+
+def read(*rows: np.ndarray) -> Reading:
+    reading = Reading()
+    for one in rows:
+        reading.note(one)
+    return reading
+
+
+def test_a_request_arrived_when_its_own_answer_says_so() -> None:
+    found = read(
+        row(SUBMIT, 1),
+        row(ACK, 1, 1, 25),
+        row(MODIFY, 1),
+        row(ACK, 1, 2, 60),
+        row(CANCEL, 1),
+        row(CANCEL, 1),
+        row(REJECT, 1, 3, 70),
+        row(CANCELLED, 1, 4, 90, CANCELLED_ON_REQUEST),
+    ).found(8)
+    arrivals = {key: list(times) for key, times in found.arrivals.items()}
+    assert arrivals == {(1, SUBMIT): [25], (1, MODIFY): [60], (1, CANCEL): [70, 90]}
+    assert found.answers["ref"].tolist() == [1, 2, 3, 4] and found.acted_ref == 0 and found.beside == {}
+
+
+def test_what_never_left_came_twice_or_was_lost_is_told_and_not_compared() -> None:
+    found = read(
+        row(SUBMIT, 1),
+        row(REJECT, 1, 0, 5, REJECTED_EXPIRED),
+        row(SUBMIT, 2),
+        row(UNKNOWN_OUTCOME, 2),
+        row(ACK, 2, 1, 9),
+        row(ACK, 2, 1, 9),
+        row(COMMAND, code=PAUSE),
+        row(COMMAND, code=PRESENCE),
+        row(FEED, code=FEED_GAP),
+    ).found(9)
+    assert list(found.arrivals[1, SUBMIT]) == [NEVER] and list(found.arrivals[2, SUBMIT]) == [9]
+    assert len(found.answers) == 1 and found.acted_ref == 0
+    assert found.beside == {
+        "requests that never left the desk": 1,
+        "answers that were lost": 1,
+        "answers that came twice": 1,
+        "command pause": 1,
+        "gaps of the feed": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "acted",
+    [
+        row(CANCELLED, 1, 2, 30, CANCELLED_ON_REQUEST),
+        row(FILL, -1, 2, 30),
+        row(REJECT, 1, 2, 30, REJECTED_LATCHED),
+    ],
+    ids=["its cancel", "its fill", "its latch"],
+)
+def test_what_the_guard_did_at_the_venue_was_asked_by_nobody(acted: np.ndarray) -> None:
+    """K-02: it has a road of its own, which no journal of requests has."""
+    assert read(row(SUBMIT, 1), row(ACK, 1, 1, 25), acted).found(3).acted_ref == 2
+
+
+def test_an_answer_is_the_same_but_for_what_the_desk_s_own_end_writes_in() -> None:
+    told, made = row(ACK, 1, 1, 25), row(ACK, 1, 1, 25)
+    told["seq"], told["ts_ns"], told["value"] = 17, 31, 123_456
+    assert Answered(told, made).same and Answered(told, made).fields() == []
+    made["price_tick"] = 4
+    assert not Answered(told, made).same and Answered(told, made).fields() == [("price_tick", NO_TICK, 4)]
+    fill, other = row(FILL, 1, 2, 30), row(FILL, 1, 2, 30)
+    fill["value"] = 1
+    assert not Answered(fill, other).same and Answered(fill, other).harmless
+    other["qty"] = 2
+    assert not Answered(fill, other).harmless and not Answered(fill, None).same
+
+
+def test_the_tape_is_held_against_the_journal_event_by_event() -> None:
+    spec = FeedSpec("simulated", ["MES"], seed=3)
+    feed = open_feed(spec)
+    feed.backfill()
+    batch = feed.read(np.iinfo(np.int64).max, 9_000)
+    feed.close()
+    journal = batch.events.copy()
+    journal["seq"], journal["ts_ns"] = np.arange(len(journal)) + 1, journal["ts_ns"] + 700
+    heard: list[int] = []
+    tape = TapeAgain(spec, lambda part, past: heard.append(len(part.events)))
+    tape.confirm(journal[:100])
+    tape.confirm(np.concatenate([journal[103:200], journal[201:5_000]]))
+    assert tape.unheard == 4, "lost between feed and kernel, and told"
+    end = tape.upto(int(journal["ts_venue_ns"][6_000]))
+    assert end > 6_000 and heard[0] > 0
+    tape.given = end
+    before = tape.events[end:].copy()
+    tape.upto(int(journal["ts_venue_ns"][8_500]))
+    assert tape.given < end, "what both have is let go"
+    again = tape.events[tape.given : tape.given + len(before)]
+    assert again.tobytes() == before.tobytes()
+    books = tape.events["kind"] == BOOK
+    assert np.array_equal(tape.depth_of >= 0, books)
+    at = np.flatnonzero(books)[0]
+    assert int(tape.depths[tape.depth_of[at]]["bid_tick"][0]) == int(tape.events["bid_tick"][at])
+    assert (tape.events["flags"] & FLAG_BACKFILL == 0).all()
+    other = journal[5_000:5_001].copy()
+    other["price_tick"] += 1
+    with pytest.raises(TapeDiffers, match="seq 5001"):
+        tape.confirm(other)
+    tape.close()
