@@ -280,7 +280,6 @@ def test_a_strategy_is_also_what_it_imports_from_its_own_folder(data: Path, monk
     for path, code in ((far, "SIZE = 2\n"), (helper, "SIZE = 1\n")):
         kept = path.read_text()
         path.write_text(code)
-        monkeypatch.delitem(sys.modules, "own_study")
         with pytest.raises(CommandError, match="holds a study with another strategy hash"):
             optimise(data, param=FEW)
         path.write_text(kept)

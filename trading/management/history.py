@@ -5,7 +5,6 @@ back.
 """
 
 import sqlite3
-import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -102,8 +101,6 @@ def opened(options: dict[str, Any], equity_sample: str = "minute") -> History:
     plan = plan_of(profile, item, limit_fill=options["limit_fill"], equity_sample=equity_sample)
     if fault := contract_fault(plan.limits, item):
         raise BacktestError(f"{profile.profile} cannot trade {item.symbol}: {fault}")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # where a strategy of one's own lies
     strategy = strategy_of(options["strategy"], arguments)
     path, reader = data_path(options["data"]), reader_options(options["option"])
     first_ns, last_ns = span_of(path, item, reader)

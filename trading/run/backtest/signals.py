@@ -5,7 +5,6 @@ function sees whole columns; that it does not look ahead is tried by giving it l
 `engine`; what is wrong is told by its row.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from marketdata.core.units import PPM
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.stored import data_set_files
 from trading.run.backtest.codehash import code_hash
+from trading.run.backtest.own import module_of
 from trading.run.backtest.plan import BacktestError
 
 SIGNAL, CONFIDENCE = "signal", "confidence"
@@ -73,9 +73,10 @@ class Strategy(NamedTuple):
     arguments: tuple[tuple[str, object], ...] = ()  # by name, for the function
 
 
-def strategy_of(words: str, arguments: Mapping[str, object] | None = None) -> Strategy:
-    """`column`, `column:NAME` or `module:function` with its arguments by name.  Raises BacktestError."""
-    return with_arguments(_strategy_of(words), arguments or {})
+def strategy_of(words: str, arguments: Mapping[str, object] | None = None, folder: Path | None = None) -> Strategy:
+    """`column`, `column:NAME` or `module:function` with its arguments by name; `folder`: where the module lies, else
+    the one that we stand in.  Raises BacktestError."""
+    return with_arguments(_strategy_of(words, folder or Path.cwd()), arguments or {})
 
 
 def with_arguments(strategy: Strategy, arguments: Mapping[str, object]) -> Strategy:
@@ -103,14 +104,14 @@ def argument_names(function: Function) -> tuple[str, ...] | None:
     return tuple(item.name for item in found[1:] if item.kind in (item.KEYWORD_ONLY, item.POSITIONAL_OR_KEYWORD))
 
 
-def _strategy_of(words: str) -> Strategy:
+def _strategy_of(words: str, folder: Path) -> Strategy:
     first, colon, name = words.partition(":")
     if first == COLUMN and (not colon or name):
         return Strategy(words, (name,) if colon else (SIGNAL, CONFIDENCE))
     if not colon or not first or not name:
         raise BacktestError(f"strategy {words!r} is none of column, column:NAME and module:function")
     try:
-        module = importlib.import_module(first)
+        module = module_of(first, folder)
     except ImportError as error:
         raise BacktestError(f"strategy {words!r}: {error}; is its folder the one that you stand in?") from None
     except (Exception, SystemExit) as error:  # it is somebody's own, as in `decide`

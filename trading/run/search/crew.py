@@ -8,12 +8,12 @@ Called by `study` and by the walk-forward.
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 
 from trading.research.records import ResearchError
@@ -81,9 +81,7 @@ class Crew:
 
 def bench_of(subject: Subject) -> Bench:
     """A place for trials in this process.  Raises BacktestError, OSError."""
-    if subject.folder not in sys.path:
-        sys.path.insert(0, subject.folder)
-    return Bench(subject, tape.read(subject.tape), strategy_of(subject.strategy))
+    return Bench(subject, tape.read(subject.tape), strategy_of(subject.strategy, folder=Path(subject.folder)))
 
 
 def _begin(subject: Subject) -> None:

@@ -5,7 +5,6 @@ and the account as it stands then, and cannot see further: the loop has not gone
 `backtest --books`; nothing here trades.
 """
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,6 +18,7 @@ from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import open_feeding
 from trading.learning.scoring import NEUTRAL_NS, NetworkScorer, Scorer, ScorerError, open_scorer
 from trading.run.backtest.codehash import code_hash
+from trading.run.backtest.own import module_of
 from trading.run.backtest.plan import BacktestError
 
 POLICY = "policy"
@@ -176,7 +176,7 @@ def policy_of(words: str, arguments: dict[str, object]) -> Asked:
     if not module_name or not name:
         raise BacktestError(f"strategy {words!r} is not policy:module:Class")
     try:
-        module = importlib.import_module(module_name)
+        module = module_of(module_name, Path.cwd())
     except (Exception, SystemExit) as error:  # it is somebody's own
         raise BacktestError(f"strategy {words!r}: its module failed: {type(error).__name__}: {error}") from error
     made = getattr(module, name, None)
