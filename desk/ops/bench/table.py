@@ -27,6 +27,20 @@ class Row(NamedTuple):
         return self.value >= self.goal if self.least else self.value <= self.goal
 
 
+FAILED = "failed: "  # begins the note of a row whose measurement could not be made
+
+
+def failed(name: str, unit: str, why: str, goal: float | None = None, *, least: bool = False) -> Row:
+    """A row of something that did not do its work: no figure, and the reason, told in one line."""
+    last = [line for line in why.strip().splitlines() if line.strip()] or ["it said nothing"]
+    return Row(name, float("nan"), unit, goal, note=f"{FAILED}{last[-1].strip()[:300]}", least=least)
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """Names of the rows that have no figure because something failed."""
+    return [row.name.strip() for row in rows if row.note.startswith(FAILED)]
+
+
 def quantiles(
     name: str, samples: np.ndarray, unit: str, p50: float | None = None, p99: float | None = None
 ) -> list[Row]:

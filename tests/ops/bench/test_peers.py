@@ -3,17 +3,21 @@
 The peers themselves are not installed here; `make bench-peers` and `make bench` run them.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from django.core.management.base import CommandError
 
 from desk.ops.bench import backtest
 from desk.ops.bench.peers import sidebyside
 from desk.ops.bench.peers.agreement import agreement
 from desk.ops.bench.peers.reference import reference_trips
 from desk.ops.bench.peers.work import LOSS_DAY_MICROS, NANOS, PAUSE_NS, DayRules, Work, read, write
-from desk.ops.bench.table import Row, as_text
+from desk.ops.bench.table import FAILED, Row, as_text
+from desk.ops.management.commands.bench import _tell
 
 TERMS = np.array([1_250_000, 420_000], np.int64)
 
@@ -108,3 +112,26 @@ def test_the_desk_trades_the_common_work_as_the_plain_rules_say() -> None:
     assert found.ours > 100
     assert found.same >= 0.98 * found.ours
     assert abs(found.theirs - found.ours) <= 0.02 * found.ours
+
+
+def test_a_peer_that_fails_has_a_row_with_the_reason_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program is really started, in an environment that has nothing; the exit status is told behind the table."""
+    broken = tmp_path / "vectorbt"
+    (broken / "bin").mkdir(parents=True)
+    (broken / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    (broken / "stamp").write_text("vectorbt")
+    monkeypatch.setattr(sidebyside, "ENVIRONMENTS", tmp_path)
+    bars, plan = backtest.made_bars(5_000), replace(backtest.plans()["busy"], limit_fill="touch")
+    source = tmp_path / "work.npz"
+    write(source, sidebyside.work_of(bars, plan))
+    none = np.zeros((0, 5), np.int64)
+    found = [sidebyside._against_peer(peer, "busy", plan, bars, source, none) for peer in sidebyside.PEERS]
+    said = [row for row in found if row.note.startswith(FAILED)]
+    assert [row.name for row in said] == ["common work, busy, vectorbt, flexible order function over the desk"]
+    assert "No module named" in said[0].note and np.isnan(said[0].value) and said[0].met is False
+    assert all("stored, not run" in row.note for row in found if row not in said)
+    with pytest.raises(CommandError, match="1 rows have no figure: common work, busy, vectorbt"):
+        _tell(found)
+    _tell([row for row in found if row not in said])

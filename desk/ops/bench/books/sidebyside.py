@@ -17,8 +17,8 @@ import numpy as np
 import trading
 from desk.ops.bench.books import l2
 from desk.ops.bench.books.work import LATENCY_NS, LOT, TICK, BookWork, write
-from desk.ops.bench.peers.sidebyside import PEERS, environment, said_by
-from desk.ops.bench.table import Row
+from desk.ops.bench.peers.sidebyside import PEERS, PeerFailed, environment, said_by
+from desk.ops.bench.table import Row, failed
 from marketdata.core.books import deltas
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.records import BOOK, new_depths, new_events
@@ -189,7 +189,11 @@ def measure(samples: Path) -> list[Row]:
         return [Row("book work, desk", ours, "events/s", note=f"{note}; hftbacktest is not installed")]
     sent = orders.sent
     work = BookWork(*columns[:5], sent["ts_ns"], sent["side"].astype(np.int64), sent["qty"])
-    user_s, paid, version = ask(python, work)
+    try:
+        user_s, paid, version = ask(python, work)
+    except PeerFailed as error:
+        alone = Row("book work, desk", ours, "events/s", note=note)
+        return [alone, failed("book work, hftbacktest", "events/s", str(error))]
     theirs = count / user_s
     told, same = compared(orders, paid)
     return [

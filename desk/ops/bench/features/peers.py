@@ -15,7 +15,7 @@ import numpy as np
 from django.conf import settings
 
 from desk.ops.bench.features import tape as tapes
-from desk.ops.bench.table import Row
+from desk.ops.bench.table import Row, failed
 from marketdata.core.barfeatures.schema import FEATURE_NAMES
 
 TOOLS = ("desk", "polars", "pandas")
@@ -69,13 +69,21 @@ def difference(ours: Path, theirs: Path) -> str:
 
 
 def measure() -> list[Row]:
-    """Rows: the desk's CPU time and memory, then each peer's, with the ratio where the values agree."""
+    """Rows: the desk's CPU time and memory, then each peer's, with the ratio where the values agree; the reason for a
+    peer that failed.  Raises CalledProcessError, TimeoutExpired for the desk itself."""
     with tempfile.TemporaryDirectory(prefix="features-") as name:
         folder = Path(name)
         tapes.write(folder / "tape.npz")
-        runs = {tool: run(tool, folder / "tape.npz", folder) for tool in TOOLS}
-        faults = {tool: difference(runs["desk"].values, runs[tool].values) for tool in TOOLS[1:]}
-    return rows_of(runs, faults)
+        runs, broken = {TOOLS[0]: run(TOOLS[0], folder / "tape.npz", folder)}, []
+        for tool in TOOLS[1:]:
+            try:
+                runs[tool] = run(tool, folder / "tape.npz", folder)
+            except subprocess.CalledProcessError as error:
+                broken.append(failed(f"  of {tool}'s CPU", "share", error.stderr, CPU_GOALS[tool]))
+            except subprocess.TimeoutExpired:
+                broken.append(failed(f"  of {tool}'s CPU", "share", f"not done after {TIMEOUT_S} s", CPU_GOALS[tool]))
+        faults = {tool: difference(runs["desk"].values, runs[tool].values) for tool in TOOLS[1:] if tool in runs}
+    return rows_of(runs, faults) + broken
 
 
 def rows_of(runs: dict[str, Run], faults: dict[str, str]) -> list[Row]:

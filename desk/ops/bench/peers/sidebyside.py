@@ -22,7 +22,7 @@ from desk.ops.bench.peers.agreement import agreement
 from desk.ops.bench.peers.program import BUSY, FULL
 from desk.ops.bench.peers.reference import reference_trips
 from desk.ops.bench.peers.work import Work, write
-from desk.ops.bench.table import Row
+from desk.ops.bench.table import Row, failed
 from marketdata.calendars import windows
 from marketdata.core.sessions import NORMAL, REDUCED
 from marketdata.core.units import NANOS
@@ -122,14 +122,20 @@ def said_by(package: str, words: list[str]) -> dict[str, Any]:
         raise PeerFailed(f"{package} was not done after {PEER_S} s") from None
     if done.returncode != 0:
         raise PeerFailed(f"{package}: {done.stderr[-2_000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    try:
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, ValueError):
+        raise PeerFailed(f"{package} ended in order and said no figures") from None
 
 
 def ask(peer: Peer, python: Path, source: Path, variant: str, bars: int) -> Answer:
     """Have the peer do it.  Raises PeerFailed."""
     target = source.with_name(f"{peer.name}-{variant}.npy")
     said = said_by(peer.package, [str(python), "-m", PROGRAMS[peer.name], str(source), variant, str(target)])
-    return Answer(said["user_s"] / bars * 1e9, said["version"], np.load(target))
+    try:
+        return Answer(said["user_s"] / bars * 1e9, said["version"], np.load(target))
+    except (KeyError, OSError, ValueError) as error:
+        raise PeerFailed(f"{peer.package}: {type(error).__name__}: {error}") from None
 
 
 def measure(count: int = backtest.BARS) -> list[Row]:
@@ -173,13 +179,17 @@ def _against_rules(
 
 
 def _against_peer(peer: Peer, variant: str, plan: Plan, bars: Columns, source: Path, trips: np.ndarray) -> Row:
-    """One peer, and the desk around it: what the machine does meanwhile meets both."""
+    """One peer, and the desk around it: what the machine does meanwhile meets both.  One that fails gets a row that
+    says why."""
     python = environment(peer)
     spent = [backtest.once(plan, bars).ns for _ in range(DESK_ROUNDS)]
     if python is None:
         stored = peer.stored[variant == BUSY]
         return _ratio(peer, variant, stored / median(spent), "stored, not run: make bench-peers installs it", ran=False)
-    answer = ask(peer, python, source, variant, len(bars.start_ns))
+    try:
+        answer = ask(peer, python, source, variant, len(bars.start_ns))
+    except PeerFailed as error:
+        return failed(_name(peer, variant), "times", str(error), peer.goal, least=True)
     spent += [backtest.once(plan, bars).ns for _ in range(DESK_ROUNDS)]
     found = agreement(trips, answer.trips, bars.start_ns)
     note = f"{answer.ns:,.0f} ns a bar, version {answer.version}; {found.text}; {peer.said}"
@@ -188,4 +198,8 @@ def _against_peer(peer: Peer, variant: str, plan: Plan, bars: Columns, source: P
 
 def _ratio(peer: Peer, variant: str, value: float, note: str, ran: bool = True) -> Row:
     goal = peer.goal if ran else None  # another machine's figure meets nothing
-    return Row(f"common work, {variant}, {peer.package} over the desk", value, "times", goal, note=note, least=True)
+    return Row(_name(peer, variant), value, "times", goal, note=note, least=True)
+
+
+def _name(peer: Peer, variant: str) -> str:
+    return f"common work, {variant}, {peer.package} over the desk"
