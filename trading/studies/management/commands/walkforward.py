@@ -12,17 +12,26 @@ from django.core.management.base import CommandParser
 from trading.management.progress import Bar
 from trading.research.search.methods import TRIALS
 from trading.studies.command import StudyCommand
+from trading.studies.folding import (
+    ANCHORED,
+    CHOOSE,
+    DAY,
+    DAYS,
+    EMBARGO,
+    FOLD_TRADES,
+    LENGTHS,
+    MONTH,
+    MONTHS,
+    ROLLING,
+    folds_of,
+    sizes_of,
+)  # fmt: skip
 from trading.studies.opening import Shown, Study, add_search_arguments, study
 
 if TYPE_CHECKING:
     from trading.research.folds import Fold, Plan
     from trading.run.forward.report import Judged
     from trading.run.forward.walk import Outcome
-
-ROLLING, ANCHORED = "rolling", "anchored"
-MONTHS = {"train": 6, "validation": 1, "test": 1, "step": 1, "holdout": 3}  # MES-WF-01
-DAYS = {"train": 120, "validation": 10, "test": 10, "step": 10, "holdout": 0}  # calendar days, MOEX-TRAIN-02
-FOLD_TRADES = 100  # MES-WF-04
 
 
 class Command(StudyCommand):
@@ -38,17 +47,13 @@ class Command(StudyCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_search_arguments(parser)
         parser.add_argument("--mode", choices=(ROLLING, ANCHORED), default=ROLLING, help="anchored: all of the past")
-        parser.add_argument("--unit", choices=("month", "day"), default="month", help="of the next five (month)")
-        for name, text in (
-            ("train", "length of training"),
-            ("validation", "length of validation"),
-            ("test", "length of a test"),
-            ("step", "from one fold to the next; not below the test"),
-            ("holdout", "kept back at the end, touched by no fold; months only"),
-        ):
+        parser.add_argument("--unit", choices=(MONTH, DAY), default=MONTH, help="of the next five (month)")
+        for name, text in LENGTHS:
             parser.add_argument(f"--{name}", type=int, help=f"{text} ({MONTHS[name]} months, {DAYS[name]} days)")
-        parser.add_argument("--embargo", type=int, default=1, help="first sessions of validation and test left out (1)")
-        parser.add_argument("--choose", type=int, default=5, help="best of training that validation chooses from (5)")
+        words = f"first sessions of validation and test left out ({EMBARGO})"
+        parser.add_argument("--embargo", type=int, default=EMBARGO, help=words)
+        words = f"best of training that validation chooses from ({CHOOSE})"
+        parser.add_argument("--choose", type=int, default=CHOOSE, help=words)
         parser.add_argument(
             "--fold-trades", type=int, default=FOLD_TRADES, help=f"a test with fewer proves nothing ({FOLD_TRADES})"
         )
@@ -58,7 +63,7 @@ class Command(StudyCommand):
         from trading.run.forward.walk import Walk, sessions_of
         from trading.run.search.study import Progress
 
-        sizes = _sizes(options)
+        sizes = sizes_of(options)
         purpose = {"purpose": "walkforward", "walk": sizes, "trials": options["trials"] or TRIALS[options["method"]]}
         with study(options, purpose, self.say) as opened:
             self.folder = str(opened.folder)
@@ -66,7 +71,7 @@ class Command(StudyCommand):
             calendar = opened.history.calendar.from_bar(int(starts_ns[0]))
             last = int(starts_ns[-1])
             sessions = sessions_of([session for session in calendar.sessions if session.open_ns <= last])
-            plan = _plan(sessions, sizes)
+            plan = folds_of(sessions, sizes)
             self.say(f"{len(plan.folds)} folds; {_holdout(plan)}")
             walk = Walk(opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"])
             with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
@@ -128,38 +133,6 @@ class Command(StudyCommand):
             else "Go-live gate: passed."
         )
         write(f"files: {opened.folder}")
-
-
-def _sizes(options: dict[str, Any]) -> dict[str, Any]:
-    """The lengths, checked as far as they can be without the data.  Raises ResearchError."""
-    from trading.research.records import ResearchError
-
-    months = options["unit"] == "month"
-    defaults = MONTHS if months else DAYS
-    sizes = {name: defaults[name] if options[name] is None else options[name] for name in defaults}
-    for name, least in (("choose", 1), ("embargo", 1), ("fold_trades", 1)):
-        if options[name] < least:
-            raise ResearchError(f"--{name.replace('_', '-')} {options[name]}: at least {least}")
-    if sizes["step"] < sizes["test"]:
-        raise ResearchError(f"--step {sizes['step']} is below --test {sizes['test']}: tests would overlap")
-    if not months and sizes["holdout"] != 0:
-        raise ResearchError("--holdout is counted in months: with --unit day end the data earlier with --to")
-    return {
-        **sizes, "unit": options["unit"], "mode": options["mode"], "embargo": options["embargo"],
-        "choose": options["choose"],
-    }  # fmt: skip
-
-
-def _plan(sessions: Any, sizes: dict[str, Any]) -> "Plan":
-    from trading.research.folds import day_folds, month_folds
-
-    lengths = {name: sizes[name] for name in ("train", "validation", "test", "step")}
-    expanding = sizes["mode"] == ANCHORED
-    if sizes["unit"] == "day":
-        return day_folds(sessions, **lengths, expanding=expanding, embargo_sessions=sizes["embargo"])
-    return month_folds(
-        sessions, **lengths, holdout=sizes["holdout"], expanding=expanding, embargo_sessions=sizes["embargo"]
-    )
 
 
 def _holdout(plan: "Plan") -> str:
