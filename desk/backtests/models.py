@@ -1,5 +1,5 @@
-"""Backtests and searches that a page asked for: of what, how far each is, what came of it.  Written by
-`desk.backtests.runs`, `searches` and `working` alone.
+"""Backtests, searches and proofs of parity that a page asked for: of what, how far each is, what came of it.  Written
+by `desk.backtests.runs`, `searches`, `parity.jobs` and `working` alone.
 
 A backtest's row never goes, also when an admin deletes the result's files: it stays one of the trials on its data.
 """
@@ -8,8 +8,13 @@ from django.db import models
 from django.db.models import Q
 
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, STATES, WAITING, BatchRow, DataSet
+from trading.models import Session
 
-__all__ = ["CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun", "SearchRun"]
+__all__ = [
+    "CANCELLED", "DONE", "FAILED", "OPEN", "RUNNING", "WAITING", "BacktestRun", "ParityRun", "SearchRun",
+]  # fmt: skip
+
+SEARCH, WALK = "optimise", "walkforward"  # commands, and the purposes of studies
 
 
 class BacktestRun(BatchRow):
@@ -28,6 +33,9 @@ class BacktestRun(BatchRow):
     changes = models.JSONField(default=list, help_text="PATH=VALUE of configuration and function")
     first = models.CharField(max_length=10, blank=True, help_text="first trading day")
     last = models.CharField(max_length=10, blank=True, help_text="last trading day, included")
+    books = models.BooleanField(default=False, help_text="over a tape of books instead of bars")
+    latency = models.CharField(max_length=24, blank=True, help_text="of books: empty is the profile's")
+    seconds = models.BigIntegerField(default=0, help_text="of books: length of the tape, 0 is all of it")
     seed = models.BigIntegerField(default=1)
     elsewhere = models.BigIntegerField(default=0, help_text="trials on these data that this desk does not know of")
     trial = models.CharField(max_length=64, help_text="sha256 of what decides the result: the same trial counts once")
@@ -45,7 +53,7 @@ class BacktestRun(BatchRow):
         constraints = (
             models.CheckConstraint(condition=Q(state__in=[name for name, _ in STATES]), name="backtest_state_known"),
             models.CheckConstraint(
-                condition=Q(done__gte=0, total__gte=0, elsewhere__gte=0, trials__gte=0, seed__gte=0),
+                condition=Q(done__gte=0, total__gte=0, elsewhere__gte=0, trials__gte=0, seed__gte=0, seconds__gte=0),
                 name="backtest_figures_sane",
             ),
             models.CheckConstraint(condition=~Q(state=DONE) | Q(trials__gte=1), name="backtest_result_is_a_trial"),
@@ -64,12 +72,15 @@ class BacktestRun(BatchRow):
 
 
 class SearchRun(BatchRow):
-    """One search of parameters as a batch job.  What it finds is in the study's folder, not here."""
+    """One search of parameters, or one walk-forward, as a batch job.  What it finds is in the study's folder."""
 
     QUEUE_S = BacktestRun.QUEUE_S
     ENDED = f"{BatchRow.ENDED}; what it tried is kept: the same name goes on"
 
     name = models.CharField(max_length=60, help_text="the study's folder in var/studies")
+    purpose = models.CharField(max_length=16, default=SEARCH, choices=[(name, name) for name in (SEARCH, WALK)])
+    walk = models.JSONField(default=dict, help_text="words of a walk-forward; empty for a search")
+    distributed = models.BooleanField(default=False, help_text="on the batch workers of the queue")
     asked = models.CharField(max_length=64, help_text="sha256 of the name: one search at a time writes a folder")
     data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, related_name="searches")
     config = models.CharField(max_length=80, help_text="version, like mes-topstep@3")
@@ -106,3 +117,32 @@ class SearchRun(BatchRow):
     @property
     def title(self) -> str:
         return f"search {self.name}"
+
+
+class ParityRun(BatchRow):
+    """One session held against itself as a backtest, as a batch job.  What is found lies beside the results."""
+
+    QUEUE_S = BacktestRun.QUEUE_S
+    ENDED = f"{BatchRow.ENDED}; nothing of it is left: have it compared again"
+
+    session = models.ForeignKey(Session, models.CASCADE, related_name="parity_runs")
+    asked = models.CharField(max_length=64, help_text="sha256 of the session: one comparison at a time")
+    verdict = models.CharField(max_length=16, blank=True, help_text="identical, decisions only, differs")
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    words = models.CharField(max_length=200, blank=True, help_text="how far it is, as the command says it")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=[name for name, _ in STATES]), name="parity_state_known"),
+            models.CheckConstraint(condition=Q(done__gte=0, total__gte=0), name="parity_figures_sane"),
+            models.UniqueConstraint(fields=("asked",), condition=Q(state__in=OPEN), name="parity_one_open_per_session"),
+        )
+        indexes = (models.Index(fields=("session", "-id"), name="parity_of_session"),)
+
+    def __str__(self) -> str:
+        return f"session {self.session_id} as a backtest, {self.state}"
+
+    @property
+    def title(self) -> str:
+        return f"session {self.session_id} as a backtest"

@@ -40,14 +40,15 @@ def days_of(trades: pl.DataFrame) -> list[date]:
     return sorted({date.fromisoformat(text[:10]) for text in trades["entry_time"].to_list()})
 
 
-def chosen_day(trades: pl.DataFrame, first: int, asked: str) -> date:
-    """The day that is asked for, if trades reach so far; else that of the first trade of the list."""
-    days = [date.fromisoformat(trades[name][k][:10]) for name, k in (("entry_time", 0), ("exit_time", -1))]
+def chosen_day(reach: tuple[str, str], usual: str, asked: str) -> date:
+    """The day that is asked for, if trades reach so far, else the usual one; `reach`: first entry and last exit.  ISO
+    text, all of them."""
+    first, last = (date.fromisoformat(text[:10]) for text in reach)
     with contextlib.suppress(ValueError):
         wanted = date.fromisoformat(asked)
-        if days[0] <= wanted <= days[1]:
+        if first <= wanted <= last:
             return wanted
-    return date.fromisoformat(trades["entry_time"][min(first, len(trades) - 1)][:10])
+    return date.fromisoformat(usual[:10])
 
 
 def day_picture(run: BacktestRun, trades: pl.DataFrame, day: date) -> dict[str, Any]:
@@ -60,6 +61,8 @@ def day_picture(run: BacktestRun, trades: pl.DataFrame, day: date) -> dict[str, 
     try:
         if run.data_set is None:
             return {"fault": "its data set was deleted"}
+        if run.books:
+            return {"fault": "a tape of books has no bars to draw; the fills are in its files"}
         bars = coverage.day_bars(data_set_path(run.data_set), day)
     except (FeedError, OSError) as error:
         return {"fault": str(error)}

@@ -7,6 +7,7 @@ tells; groups are those of `trading.research`.
 import hashlib
 import json
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from desk.backtests.models import DONE, BacktestRun
-from desk.backtests.runs import FILES, folder_of
+from desk.backtests.prices import days_of
+from desk.backtests.runs import files_of, folder_of
 from marketdata.calendars import NEW_YORK
 from marketdata.core.units import MICROS, NANOS, micros_from_text
 from trading.research.breakdown import WEEKDAYS, wall_hours
@@ -22,6 +24,7 @@ from trading.research.breakdown import WEEKDAYS, wall_hours
 WIDTH, HEIGHT, FALL_HEIGHT, EDGE = 720, 200, 90, 6
 BINS = 31
 TEXT = pl.String
+KEPT = 32  # results whose sums and lines are remembered, by the hash of their files
 
 
 class Bin(NamedTuple):
@@ -51,7 +54,7 @@ def fault_of(run: BacktestRun) -> str:
         return "there is no result"
     if run.deleted_at is not None:
         return f"{run.deleted_by} deleted its files on {run.deleted_at:%Y-%m-%d %H:%M} UTC"
-    for name in FILES:
+    for name in files_of(run):
         path = folder_of(run) / name
         size, digest = run.files.get(name, [None, None])
         if not path.is_file():
@@ -78,6 +81,48 @@ def trades_of(run: BacktestRun) -> pl.DataFrame:
     return pl.read_csv(folder_of(run) / "trades.csv", infer_schema=False)
 
 
+class Sums(NamedTuple):
+    """What all trades come to: how many, their mean net in micros, bars and heat map; UTC days of entries in order; the
+    first entry and the last exit, "" without a trade."""
+
+    count: int
+    mean_micros: int | None
+    bins: list[Bin]
+    heat: list[tuple[str, list[Cell]]]
+    days: list[date]
+    reach: tuple[str, str]
+
+
+def sums_of(run: BacktestRun) -> Sums:
+    """Of all trades; the last KEPT are remembered, by the hash of the file, so that a page reads what it shows."""
+    return _sums(run.files["trades.csv"][1], folder_of(run) / "trades.csv")
+
+
+@lru_cache(maxsize=KEPT)
+def _sums(digest: str, path: Path) -> Sums:
+    trades = pl.read_csv(path, infer_schema=False)
+    nets = nets_of(trades)
+    reach = (trades["entry_time"][0], trades["exit_time"][-1]) if len(trades) else ("", "")
+    days = days_of(trades)
+    mean = round(nets.mean()) if len(nets) else None
+    return Sums(len(nets), mean, distribution(nets), heat(trades, nets), days, reach)
+
+
+def page_of(run: BacktestRun, first: int, count: int) -> pl.DataFrame:
+    """`count` trades from `first` on; no others are kept in memory."""
+    return _scanned(run).slice(first, count).collect()
+
+
+def trades_on(run: BacktestRun, day: date) -> pl.DataFrame:
+    """Trades that were open on a UTC day."""
+    begun, ended = (pl.col(name).str.slice(0, 10) for name in ("entry_time", "exit_time"))
+    return _scanned(run).filter((begun <= f"{day}") & (ended >= f"{day}")).collect()
+
+
+def _scanned(run: BacktestRun) -> pl.LazyFrame:
+    return pl.scan_csv(folder_of(run) / "trades.csv", infer_schema=False)
+
+
 def nets_of(trades: pl.DataFrame) -> np.ndarray:
     """(n,) int64 micros."""
     return np.array([micros_from_text(text) for text in trades["net_pnl"].to_list()], np.int64)
@@ -91,12 +136,22 @@ class Curve(NamedTuple):
     fall: np.ndarray
 
 
-def curve_of(run: BacktestRun) -> Curve:
+def _curve(path: Path) -> Curve:
     """`equity.csv` as it was sampled; the floats are for a picture alone."""
     kinds = {"timestamp": TEXT, "equity": pl.Float64, "drawdown": pl.Float64}
-    found = pl.read_csv(folder_of(run) / "equity.csv", columns=list(kinds), schema_overrides=kinds)
+    found = pl.read_csv(path, columns=list(kinds), schema_overrides=kinds)
     at = found["timestamp"].str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%SZ").dt.epoch("s")
     return Curve(at.to_numpy().astype(np.int64), found["equity"].to_numpy(), found["drawdown"].to_numpy())
+
+
+def picture_of(runs: list[BacktestRun], start: float) -> dict[str, Any] | None:
+    """`picture` of the curves of these results; the last KEPT are remembered, by the hashes of their files."""
+    return _picture(tuple((run.files["equity.csv"][1], folder_of(run) / "equity.csv") for run in runs), start)
+
+
+@lru_cache(maxsize=KEPT)
+def _picture(files: tuple[tuple[str, Path], ...], start: float) -> dict[str, Any] | None:
+    return picture([_curve(path) for _digest, path in files], start)
 
 
 def picture(curves: list[Curve], start: float) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Backtests as batch jobs: ask, run, cancel, look, delete.  The row is the job's only voice; the page polls it.
+"""Backtests, over bars and over books, as batch jobs: ask, run, cancel, look, delete.  The row is the job's only voice.
 
 The work is `manage.py backtest` in a process of its own: the command writes a whole result or none, and dies with its
 worker.  A run without a sign of life is shown as failed.  A killed one left nothing and is asked for again, from the
@@ -29,10 +29,12 @@ from trading.run.search.ledger import others_on
 
 STUDIES = "studies"  # where `optimise` and `walkforward` put theirs, unless told otherwise
 FILES = ("trades.csv", "equity.csv", "summary.json")
+FILLS = "fills.csv"  # of books, beside them
 
 
 class Request(NamedTuple):
-    """What decides a result; `seed` and `elsewhere` what the criticism draws and counts."""
+    """What decides a result; `seed` and `elsewhere` what the criticism draws and counts.  Over `books` a tape instead
+    of days, and the latency of requests."""
 
     config: str
     symbol: str
@@ -42,11 +44,19 @@ class Request(NamedTuple):
     last: str
     seed: int
     elsewhere: int
+    books: bool = False
+    latency: str = ""
+    seconds: int = 0
 
 
 def folder_of(run: BacktestRun) -> Path:
     """Where a result's files are."""
     return Path(settings.VAR) / "results" / f"backtest-{run.pk}"
+
+
+def files_of(run: BacktestRun) -> tuple[str, ...]:
+    """Names of a result's files."""
+    return (*FILES, FILLS) if run.books else FILES
 
 
 # asking
@@ -65,7 +75,10 @@ def ask(data_set: DataSet, request: Request, by: str, queue: Callable[[int], str
 
 def _trial(data_path: str, code: str, asked: Request | BacktestRun) -> str:
     """What decides a result, with the hash of the strategy's code."""
-    return _digest(data_path, code, *(getattr(asked, name) for name in Request._fields[:6]))
+    words = [getattr(asked, name) for name in Request._fields[:6]]
+    if asked.books:  # where latencies are drawn, the seed decides, too
+        words += [asked.latency, asked.seconds, *([asked.seed] if asked.latency.startswith("session:") else [])]
+    return _digest(data_path, code, *words)
 
 
 def _digest(*values: object) -> str:
@@ -74,7 +87,9 @@ def _digest(*values: object) -> str:
 
 def _code(words: str) -> str:
     """Hash of a strategy's code; other code is another trial."""
-    offer = strategies.offered().get(words)
+    if words == strategies.BASELINE:
+        return str(settings.CODE_HASH)
+    offer = strategies.named(words)
     return code_hash(str(offer.path)) if offer else ""
 
 
@@ -90,7 +105,7 @@ def trials_of(run: BacktestRun) -> int:
 def _searched(data_set: DataSet | None) -> int:
     """Trials of the studies on the same bytes."""
     studies = Path(settings.VAR) / STUDIES
-    if data_set is None or not studies.is_dir():
+    if data_set is None or data_set.bar_ns == 0 or not studies.is_dir():  # studies are of bars
         return 0
     trials, _ = others_on(studies / "none", look(data_set_path(data_set)).data_hash)
     return trials
@@ -130,6 +145,9 @@ def command_of(run: BacktestRun) -> list[str]:
         "--seed", str(run.seed), "--overwrite", "--json", "--progress-lines",
     )  # fmt: skip
     words += [f"--set={change}" for change in run.changes]
+    if run.books:
+        words += ["--books", *([f"--latency={run.latency}"] if run.latency else [])]
+        words += [f"--seconds={run.seconds}"] if run.seconds else []
     words += [f"--option={name}={value}" for name, value in reader_words(run.data_set, run.symbol).items()]
     return words + [f"--{name}={day}" for name, day in (("from", run.first), ("to", run.last)) if day]
 
@@ -147,7 +165,7 @@ def run(run_id: int) -> str:
         _clear(folder_of(row))
         status, told = working.work(BacktestRun, run_id, command_of(row))
         if status == 0:
-            files, figures = _result(folder_of(row), code)
+            files, figures = _result(folder_of(row), files_of(row), code)
             if not _end(run_id, DONE, files=files, figures=figures):  # closed as lost: then nothing is left of it
                 shutil.rmtree(folder_of(row), ignore_errors=True)
         elif working.cancelled(BacktestRun, run_id):
@@ -172,10 +190,10 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _result(folder: Path, code: str) -> tuple[dict[str, list[object]], dict[str, Any]]:
+def _result(folder: Path, names: tuple[str, ...], code: str) -> tuple[dict[str, list[object]], dict[str, Any]]:
     """Manifest, and the figures of lists, of a whole result.  Raises ResearchError for one of other code."""
     files: dict[str, list[object]] = {}
-    for name in FILES:
+    for name in names:
         with open(folder / name, "rb") as file:
             files[name] = [(folder / name).stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
     values = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -187,7 +205,7 @@ def _result(folder: Path, code: str) -> tuple[dict[str, list[object]], dict[str,
         "trades": values["trades"]["count"],
         "sharpe": values["returns"]["sharpe"],
         "drawdown_pct": values["drawdown"]["pct"],
-        "bars": values["period"]["bars"],
+        "bars": values["period"].get("bars", values["period"].get("events")),
         "config_hash": values["run"]["config_hash"],
         "data_hash": values["run"]["data_hash"],
         "blocked_by": values["criticism"]["blocked_by"],

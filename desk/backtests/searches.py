@@ -1,18 +1,18 @@
-"""Searches of parameters as batch jobs: ask, run, cancel.  A study is its folder in `var/studies`, named by a person.
+"""Searches of parameters and walk-forwards as batch jobs: ask, run, cancel.  A study is its folder in `var/studies`.
 
-The work is `manage.py optimise` in a process of its own: every trial is on disk before it counts, so a search that was
-cancelled or killed goes on where it was when the same name is asked for again with the same words; other words under a
-name are refused by the command itself.  Called by the pages and by the Celery task.
+The work is `manage.py optimise` or `walkforward` in a process of its own: every trial is on disk before it counts, so
+what was cancelled or killed goes on where it was when the same name is asked for again with the same words; other words
+under a name are refused by the command itself.  Called by the pages and by the Celery task.
 """
 
 import hashlib
 import os
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from desk.backtests import studies, working
-from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, SearchRun
+from desk.backtests.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, SEARCH, SearchRun
 from desk.backtests.runs import reader_words
 from marketdata.models import DataSet
 from marketdata.services import cancel_job, end_job, open_job, take_job
@@ -38,6 +38,9 @@ class Request(NamedTuple):
     objective: str
     min_trades: int
     seed: int
+    purpose: str = SEARCH
+    walk: dict[str, Any] = {}
+    distributed: bool = False
 
 
 class Busy(Exception):
@@ -81,14 +84,15 @@ def workers() -> int:
 
 
 def command_of(row: SearchRun) -> list[str]:
-    """The words of `manage.py optimise`."""
+    """The words of `manage.py optimise` or `walkforward`."""
     words = working.manage(
-        "optimise", "--config", row.config, "--data", str(row.data_set_id), "--symbol", row.symbol,
+        row.purpose, "--config", row.config, "--data", str(row.data_set_id), "--symbol", row.symbol,
         "--strategy", row.strategy, "--out", str(studies.folder() / row.name), "--method", row.method,
         "--objective", row.objective, "--min-trades", str(row.min_trades), "--seed", str(row.seed),
-        "--workers", str(workers()), "--json", "--progress-lines",
+        "--json", "--progress-lines", *(["--distributed"] if row.distributed else ["--workers", str(workers())]),
     )  # fmt: skip
     words += [f"--{name}={value}" for name, value in (("space", row.space), ("trials", row.trials)) if value]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in row.walk.items() if value is not None]
     words += [f"--param={text}" for text in row.params] + [f"--set={text}" for text in row.changes]
     words += [f"--option={name}={value}" for name, value in reader_words(row.data_set, row.symbol).items()]
     return words + [f"--{name}={day}" for name, day in (("from", row.first), ("to", row.last)) if day]

@@ -1,4 +1,4 @@
-"""The strategies that a page may name: functions of the examples and of the files in `settings.STRATEGIES`.
+"""The strategies that a page may name: functions of the examples and of the files in `settings.STRATEGIES`; policies.
 
 Files are read, never imported here: a person's code runs in the backtest's own process alone.  No address can name a
 module that is not on this list.
@@ -15,6 +15,8 @@ from django.conf import settings
 from trading.studies import examples
 
 FILES_MAX = 200
+BASELINE = "baseline"  # the desk's own scorer, which decides on books as in a session
+POLICY, HEARS = "policy", "on_event"
 
 
 class Offer(NamedTuple):
@@ -41,6 +43,17 @@ def offered() -> dict[str, Offer]:
     return found
 
 
+def policies() -> dict[str, Offer]:
+    """Policies over books by their words: classes of the desk's folder that hear events."""
+    found = [offer for path in _files() if not taken(path) for offer in _classes(path)]
+    return {offer.words: offer for offer in found}
+
+
+def named(words: str) -> Offer | None:
+    """The strategy or policy of these words, as it stands now."""
+    return offered().get(words) or policies().get(words)
+
+
 def refused() -> list[str]:
     """Files of the desk's folder whose names are those of a library or of the desk: another module would run."""
     return [path.name for path in _files() if taken(path)]
@@ -60,14 +73,32 @@ def _files() -> list[Path]:
     return sorted(place.glob("*.py"))[:FILES_MAX] if place.is_dir() else []
 
 
-def _functions(module: str, path: Path) -> list[Offer]:
+def _parsed(path: Path) -> list[ast.stmt]:
+    """The statements of a file; none of one that cannot be read or parsed."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8")).body
     except (OSError, ValueError, SyntaxError):
         return []
+
+
+def _classes(path: Path) -> list[Offer]:
+    offers = []
+    for node in _parsed(path):
+        if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+            continue
+        own = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
+        if HEARS not in own:
+            continue
+        arguments = _arguments(own["__init__"]) if "__init__" in own else ()
+        about = (ast.get_docstring(node) or "").partition("\n")[0]
+        offers.append(Offer(f"{POLICY}:{path.stem}:{node.name}", path, arguments, about))
+    return offers
+
+
+def _functions(module: str, path: Path) -> list[Offer]:
     return [
         Offer(f"{module}:{node.name}", path, _arguments(node), (ast.get_docstring(node) or "").partition("\n")[0])
-        for node in tree.body
+        for node in _parsed(path)
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and _takes_bars(node)
     ]
 

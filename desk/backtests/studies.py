@@ -10,14 +10,16 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 from django.conf import settings
 
+from desk.backtests.models import SEARCH, WALK
 from desk.backtests.runs import STUDIES
 from trading.research.records import ResearchError
+from trading.research.search.landscape import Weight, codes_of, plane, weight
 from trading.run.search.ledger import FILE, Ledger
 
-SEARCH, WALK = "optimise", "walkforward"
 RESULTS = {SEARCH: "study.json", WALK: "walkforward.json"}
 TABLES = {SEARCH: ("study.json", "trials.csv"), WALK: ("walkforward.json", "folds.csv", "out_of_sample.csv")}
 USED = {  # what the pages read of each; a file without one of them was written by another version
@@ -144,3 +146,61 @@ def picture(space: list[dict[str, Any]], trials: pl.DataFrame) -> tuple[list[Axi
         said = ", ".join(f"{axis.name} {row[axis.name]}" for axis in axes if row.get(axis.name))
         lines.append(Line(" ".join(points), tone, f"{row['score']}: {said}"))
     return axes, lines[::-1]
+
+
+class Square(NamedTuple):
+    """One cell of a heat map: the best score of its trials, None without a feasible one; how many are; `strength` of
+    its colour by the rank of its score (0 .. 4); `top`: it has the best of all."""
+
+    best: float | None
+    feasible: int
+    trials: int
+    strength: int
+    top: bool
+
+
+class Map(NamedTuple):
+    """Two parameters: `rows` are (value of y, squares by value of x), the highest value of y first."""
+
+    x: str
+    y: str
+    columns: list[str]
+    rows: list[tuple[str, list[Square]]]
+
+
+def weights(space: list[dict[str, Any]], trials: pl.DataFrame) -> list[tuple[str, Weight]]:
+    """Every parameter with its importance, the most important first, unknown ones last."""
+    scores = _scores(trials)
+    found = [(item["path"], weight(_codes(item, trials), scores)) for item in space]
+    return sorted(found, key=lambda pair: (pair[1].share is None, -(pair[1].share or 0.0)))
+
+
+def heat(space: list[dict[str, Any]], trials: pl.DataFrame, x: str, y: str) -> Map | None:
+    """The best score for each pair of values of two parameters; None unless both are of the space and apart."""
+    named = {item["path"]: item for item in space}
+    if x == y or x not in named or y not in named:
+        return None
+    columns, lines = ([str(value) for value in named[path]["values"]] for path in (x, y))
+    codes = _codes(named[x], trials), _codes(named[y], trials)
+    cells = plane(*codes, _scores(trials), (len(lines), len(columns)))
+    known = np.sort([cell.best for row in cells for cell in row if cell.best is not None])
+    rows = []
+    for name, row in zip(lines, cells, strict=True):
+        squares = []
+        for cell in row:
+            rank = 0 if cell.best is None else int(np.searchsorted(known, cell.best, side="right"))
+            top = cell.best is not None and cell.best == known[-1]
+            squares.append(Square(*cell, strength=-(-4 * rank // max(1, len(known))), top=top))
+        rows.append((name, squares))
+    return Map(x, y, columns, rows[::-1])
+
+
+def _codes(item: dict[str, Any], trials: pl.DataFrame) -> np.ndarray:
+    values = [str(value) for value in item["values"]]
+    told = trials[item["path"]].to_list() if item["path"] in trials.columns else [None] * len(trials)
+    return codes_of(told, values)
+
+
+def _scores(trials: pl.DataFrame) -> np.ndarray:
+    """(n,) float64, NaN for infeasible ones."""
+    return trials["score"].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()

@@ -19,3 +19,11 @@ def run_search(*, run_id: int, **_: Any) -> str:
     from desk.backtests import searches
 
     return searches.run(run_id)
+
+
+@shared_task(name="desk.backtests.tasks.run_parity", ignore_result=True, acks_late=False)
+def run_parity(*, run_id: int, **_: Any) -> str:
+    """Hold one session against itself as a backtest."""
+    from desk.backtests.parity import jobs
+
+    return jobs.run(run_id)

@@ -1,7 +1,7 @@
 """The process that does an open job's work: a command of the desk, its signs of life, how far it is, and its end.
 
 The command dies with its worker and ends by itself at Ctrl-C, which is how it is cancelled.  What it says goes into the
-job's row, the job's only voice.  Called by `runs` and `searches`.
+job's row, the job's only voice.  Called by `runs`, `searches` and `parity.jobs`.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from django.db import Error as DatabaseFault
 from django.utils import timezone
 
 from desk.backtests import strategies
-from desk.backtests.models import RUNNING, BacktestRun, SearchRun
+from desk.backtests.models import RUNNING, BacktestRun, ParityRun, SearchRun
 from desk.jitcache import BASE
 from marketdata.services import leave_dead_connection
 
 BEAT_S = 0.5
 CANCEL_S = 30.0  # a command that does not end by itself is ended
-Kind = type[BacktestRun] | type[SearchRun]
+Kind = type[BacktestRun] | type[SearchRun] | type[ParityRun]
 
 
 def manage(*words: str) -> list[str]:

@@ -216,7 +216,7 @@ MES-SANE-02 | oracle: labels as signals | {BASELINES}
 MES-SANE-03 | the oracle's mirror | {BASELINES}
 MES-SANE-04 | labels shuffled inside each day | {BASELINES} | no network is trained on them
 MES-SANE-05 | a known rule on a fixture | {BACKTEST}/engine.py | no profile `sanity`: `mes-topstep` with limits that do not bind
-MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | nothing collects its evidence or asks it
+MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | the walk-forward asks it; what a walk does not prove (paper, build) has no evidence
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py
 MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed
 MOEX-GATE-02 | missing evidence fails, at least 5 bps, per-trade Sharpe, intervals | trading/research/gate_moex.py | walk-forward results and paper-versus-live optimism are not in its report

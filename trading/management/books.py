@@ -5,7 +5,7 @@ Called by the command `backtest`.
 """
 
 import argparse
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,9 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
     outputs.check_folder(options["out"], overwrite=options["overwrite"])
     plan, latency, source, decides, words = _opened(options)
     try:
-        with Bar(quiet=options["json"]) as bar:
-            run, result = trade_tape(source, plan, latency, decides, _shown(bar, source.start_ns, options["seconds"]))
+        with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
+            show = _shown(bar, source.start_ns, _whole_ns(options, source.start_ns))
+            run, result = trade_tape(source, plan, latency, decides, show)
     finally:
         source.close()
     inputs = {
@@ -162,8 +163,6 @@ def _decides(words: str, arguments: dict[str, object], symbol: str) -> "tuple[Sc
     from trading.run.tapes.scores import POLICY, policy_of, scoring_of
 
     if words.partition(":")[0] == POLICY:
-        if (here := str(Path.cwd())) not in sys.path:
-            sys.path.insert(0, here)  # where a policy of one's own lies
         asked = policy_of(words, arguments)
         return asked, {"strategy": words, "strategy_hash": asked.code_hash}
     if words == "column":
@@ -182,12 +181,28 @@ def _known(options: dict[str, Any]) -> Any:
     return Known(trials=options["trials"], told_by="--trials") if options["trials"] is not None else Known()
 
 
-def _shown(bar: Bar, start_ns: int, seconds: int) -> Any:
-    """How far the tape has come; of a file nobody knows how long it is."""
-    whole_ns = seconds * NANOS
+def _whole_ns(options: dict[str, Any], start_ns: int) -> int:
+    """How long the tape is; 0: a file by its name, of which nobody knows it."""
+    from marketdata.models import DataSet
+
+    if options["seconds"]:
+        return int(options["seconds"]) * NANOS
+    row = DataSet.objects.filter(pk=int(options["data"])).first() if options["data"].isdigit() else None
+    return 0 if row is None else max(1, row.last_ns - start_ns)
+
+
+def _shown(bar: Bar, start_ns: int, whole_ns: int) -> Any:
+    """How far the tape has come, and what is left by the pace so far."""
+    began = time.monotonic()
 
     def show(events: int, at_ns: int) -> None:
-        done = min(at_ns - start_ns, whole_ns)
-        bar.show(done, whole_ns, f"{events:,} events, {(at_ns - start_ns) // NANOS:,} s of the tape")
+        passed = at_ns - start_ns
+        words = f"{events:,} events, {passed // NANOS:,} s of the tape"
+        if whole_ns == 0:
+            bar.show(0, 1, words)
+            return
+        done = min(passed, whole_ns)
+        left = (time.monotonic() - began) * (whole_ns - done) / max(1, done)
+        bar.show(done, whole_ns, f"{words}, about {left:,.0f} s left")
 
     return show

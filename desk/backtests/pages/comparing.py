@@ -61,11 +61,11 @@ def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
         "differing": [(name, row) for name, row in rows if len(set(row)) > 1],
         "same": [(name, row[0]) for name, row in rows if len(set(row)) == 1],
         "metrics": [
-            (f"{part} {name}".replace("_", " "), [_text(v[part][name]) for v in values]) for part, name in METRICS
+            (f"{part} {name}".replace("_", " "), [_text(v[part].get(name)) for v in values]) for part, name in METRICS
         ],
         "partings": [_parting(shown[0], run, trades[0], trades[k]) for k, run in enumerate(shown) if k],
         "blocked": [", ".join(v["criticism"]["blocked_by"]) or "nothing" for v in values],
-        "picture": reading.picture([reading.curve_of(run) for run in shown], start),
+        "picture": reading.picture_of(shown, start),
     }
 
 
@@ -84,7 +84,7 @@ def _inputs(run: BacktestRun, values: dict[str, Any]) -> dict[str, str]:
     told = {"configuration": run.config, "strategy": run.strategy, "traded as": run.symbol, "data": run.data_path}
     told |= {"first day": run.first or "all", "last day": run.last or "all"}
     told |= {path: value for path, _, value in (change.partition("=") for change in run.changes)}
-    return told | {name.replace("_", " "): _told(values["run"][name]) for name in HASHES}
+    return told | {name.replace("_", " "): _told(values["run"].get(name)) for name in HASHES}
 
 
 def _told(value: object) -> str:

@@ -46,8 +46,9 @@ def result(request: HttpRequest, run_id: int) -> HttpResponse:
 
 def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
     """What the files say."""
-    values, trades = reading.summary_of(run), reading.trades_of(run)
-    nets = reading.nets_of(trades)
+    values, sums = reading.summary_of(run), reading.sums_of(run)
+    rows = reading.page_of(run, first, PAGE)
+    nets = reading.nets_of(rows)
     start = micros_from_text(values["capital"]["start"])
     return {
         "summary": values,
@@ -56,35 +57,32 @@ def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
         "commission_micros": micros_from_text(values["costs"]["commission"]),
         "slippage_micros": micros_from_text(values["costs"]["slippage"]),
         "fall_micros": micros_from_text(values["drawdown"]["usd"]),
-        "mean_micros": round(nets.mean()) if len(nets) else None,
+        "mean_micros": sums.mean_micros,
         "mean_words": _sentence(values["criticism"], "mean_net_low"),
         "verdicts": verdicts(values["criticism"]),
         "sharpe_words": _sentence(values["criticism"], "sharpe_low"),
         "gate": gate_of(values, time.time_ns()),
         "stress": [{**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]],
-        "picture": reading.picture([reading.curve_of(run)], start / 1_000_000),
-        "bins": reading.distribution(nets),
-        "heat": reading.heat(trades, nets),
+        "picture": reading.picture_of([run], start / 1_000_000),
+        "bins": sums.bins,
+        "heat": sums.heat,
         "hours": [f"{hour:02d}" for hour in range(24)],
-        "trades": [
-            {**row, "net_micros": int(net)}
-            for row, net in zip(trades[first : first + PAGE].to_dicts(), nets[first : first + PAGE], strict=True)
-        ],
-        "prices": _prices(run, trades, first, day),
-        "trade_count": len(nets),
+        "trades": [{**row, "net_micros": int(net)} for row, net in zip(rows.to_dicts(), nets, strict=True)],
+        "prices": _prices(run, sums, rows, day),
+        "trade_count": sums.count,
         "first": first,
-        "next": first + PAGE if len(nets) > first + PAGE else None,
+        "next": first + PAGE if sums.count > first + PAGE else None,
     }
 
 
-def _prices(run: BacktestRun, trades: pl.DataFrame, first: int, asked: str) -> dict[str, Any] | None:
+def _prices(run: BacktestRun, sums: reading.Sums, rows: pl.DataFrame, asked: str) -> dict[str, Any] | None:
     """The day that is asked for, if trades reach so far, else that of the first in the list; None without trades."""
-    days = prices.days_of(trades)
-    if not days:
+    if not sums.days:
         return None
-    day = prices.chosen_day(trades, first, asked)
+    usual = rows["entry_time"][0] if len(rows) else sums.reach[1]
+    days, day = sums.days, prices.chosen_day(sums.reach, usual, asked)
     return {
-        **prices.day_picture(run, trades, day),
+        **prices.day_picture(run, reading.trades_on(run, day), day),
         "day": day,
         "before": max((item for item in days if item < day), default=None),
         "after": min((item for item in days if item > day), default=None),
@@ -120,7 +118,7 @@ def verdicts(criticism: dict[str, Any]) -> list[dict[str, Any]]:
 def download(request: HttpRequest, run_id: int, name: str) -> HttpResponseBase:
     """One file of a result as it was written."""
     run = found_run(run_id)
-    if name not in runs.FILES or run.state != DONE:
+    if name not in runs.files_of(run) or run.state != DONE:
         raise Http404("no such file")
     if fault := reading.fault_of(run):
         return HttpResponse(f"Result {run_id} cannot be given: {fault}.\n", status=410, content_type="text/plain")

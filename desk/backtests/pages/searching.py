@@ -1,7 +1,8 @@
-"""/optimisation/new/: choose what is searched, see how much it is, start; cancel, and go on under the same name.
+"""/optimisation/new/ and /optimisation/new/walk/: choose what is searched, see how much it is, start; cancel, and go on
+under the same name.
 
-The work is `manage.py optimise` on the batch worker.  The strategy's code is not imported here: its arguments are
-checked by the names that its file says.
+The work is `manage.py optimise` or `walkforward` on the batch worker.  The strategy's code is not imported here: its
+arguments are checked by the names that its file says.
 """
 
 from typing import Any
@@ -10,8 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -20,8 +20,10 @@ from desk import batch
 from desk.audit import services as audit
 from desk.backtests import searches, strategies, studies
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, SearchRun
-from desk.backtests.pages.forms import SearchForm
-from desk.backtests.pages.sizing import NotStarted, Size, size_of
+from desk.backtests.pages import asking
+from desk.backtests.pages.asking import Way, by_pace
+from desk.backtests.pages.forms import SearchForm, WalkForm
+from desk.backtests.pages.sizing import NotStarted, Size, folds_on, size_of
 from desk.backtests.pages.views import SILENT_S
 from desk.dashboard.rights import require
 from trading.management.history import STRATEGY, refusals
@@ -30,41 +32,11 @@ from trading.research.search.space import Space
 from trading.studies.opening import check_values, space_from
 
 TASK = "desk.backtests.tasks.run_search"
-
-
-@require_GET
-@never_cache
-def new(request: HttpRequest) -> HttpResponse:
-    """The form; with its fields in the address the estimate, too."""
-    require(request, "research")
-    if "name" not in request.GET or "method" not in request.GET:
-        return _page(request, SearchForm(initial={"symbol": "MES", **request.GET.dict()}))
-    form = SearchForm(request.GET)
-    if not form.is_valid():
-        return _page(request, form)
-    try:
-        return _page(request, form, estimate=_estimate(form))
-    except NotStarted as refusal:
-        return _page(request, form, fault=str(refusal))
-
-
-def _page(
-    request: HttpRequest, form: SearchForm, *, estimate: dict[str, Any] | None = None, fault: str = ""
-) -> HttpResponse:
-    context: dict[str, Any] = {
-        "page": "research",
-        "form": form,
-        "estimate": estimate,
-        "fault": fault,
-        "empty": not form.fields["data"].choices,  # type: ignore[attr-defined]
-        "offers": list(strategies.offered().values()),
-        "now": timezone.now(),
-    }
-    return render(request, "research/search.html", context, status=422 if fault or form.errors else 200)
+HANDS_MIN = 2  # workers that answer: one has the study, the others its trials
 
 
 def _estimate(form: SearchForm) -> dict[str, Any]:
-    """Points, trials, rows, memory, seconds by the last search's pace (None: unknown).  Raises NotStarted."""
+    """Points, trials, folds, rows, memory, seconds by the last search's pace (None: unknown).  Raises NotStarted."""
     asked = form.request()
     size = size_of(form, curve="day")
     try:
@@ -75,12 +47,18 @@ def _estimate(form: SearchForm) -> dict[str, Any]:
     _check_arguments(space, asked.strategy)
     points = space.size()
     trials = min(points, asked.trials or TRIALS[asked.method])
+    folds = folds_on(form) if isinstance(form, WalkForm) else None
+    hands, fault = batch.workers()
     return {
         "points": points,
         "trials": trials,
+        "folds": folds,
         "size": size,
-        "seconds": _seconds(trials, size),
+        "seconds": _seconds(asked.purpose, trials if folds is None else trials * folds.runnable, size),
         "workers": searches.workers(),
+        "hands": hands,
+        "shared": hands >= HANDS_MIN,
+        "hands_fault": fault,
         "goes_on": form.cleaned_data["name"] in studies.names(),
     }
 
@@ -97,34 +75,27 @@ def _check_arguments(space: Space, strategy: str) -> None:
             )
 
 
-def _seconds(trials: int, size: Size) -> int | None:
-    """By the last search of this desk: its wall clock over its trials and rows, start and criticism included."""
-    rows = SearchRun.objects.filter(state=DONE, total__gt=0, data_set__rows__gt=0, finished_at__gt=F("started_at"))
+def _seconds(purpose: str, trials: int, size: Size) -> int | None:
+    """By the last one of its kind: its wall clock over its trials and rows, start and criticism included."""
+    rows = SearchRun.objects.filter(
+        state=DONE, purpose=purpose, total__gt=0, data_set__rows__gt=0, finished_at__gt=F("started_at")
+    )
     last = rows.select_related("data_set").order_by("-id").first()
-    if last is None or last.finished_at is None or last.started_at is None or last.data_set is None:
+    if last is None or last.data_set is None:
         return None
-    passed_s = (last.finished_at - last.started_at).total_seconds()
-    return max(1, round(passed_s * trials * size.rows / (last.total * last.data_set.rows)))
+    return by_pace(last, last.total * last.data_set.rows, trials * size.rows)
 
 
-@require_POST
-def start(request: HttpRequest) -> HttpResponse:
-    """Estimate once more and queue the search."""
-    require(request, "research")
-    form = SearchForm(request.POST)
-    if not form.is_valid():
-        return _page(request, form)
-    try:
-        made = _begin(request, form)
-    except NotStarted as refusal:
-        return _page(request, form, fault=str(refusal))
-    return redirect("study", name=made.name)
-
-
-def _begin(request: HttpRequest, form: SearchForm) -> SearchRun:
+def _begin(request: HttpRequest, form: SearchForm) -> HttpResponse:
     """Raises NotStarted."""
-    _estimate(form)
-    asked, by = form.request(), request.user.get_username()
+    shared = "distributed" in form.data
+    estimate = _estimate(form)
+    if shared and not estimate["shared"]:
+        raise NotStarted(
+            _("%(count)s worker of the queue answers, and one alone has nobody to share the trials with.")
+            % {"count": estimate["hands"]}
+        )
+    asked, by = form.request()._replace(distributed=shared), request.user.get_username()
     try:
         made = searches.ask(
             form.cleaned_data["name"], form.data_set(), asked, by, lambda run_id: batch.send(TASK, run_id=run_id)
@@ -133,7 +104,43 @@ def _begin(request: HttpRequest, form: SearchForm) -> SearchRun:
         raise NotStarted(str(refusal)) from None
     detail = {"data_set": made.data_set_id, "search": made.pk, **asked._asdict()}
     audit.append(category="control", action="search_asked", actor=by, object=f"study {made.name}", detail=detail)
-    return made
+    return redirect("study", name=made.name)
+
+
+def _offers() -> dict[str, Any]:
+    return {"offers": list(strategies.offered().values())}
+
+
+SEARCH = Way(SearchForm, "research/search.html", ("name", "method"), _estimate, _begin, _offers)
+WALK = Way(
+    WalkForm, "research/search.html", ("name", "method"), _estimate, _begin, lambda: {**_offers(), "walks": True}
+)
+
+
+@require_GET
+@never_cache
+def new(request: HttpRequest) -> HttpResponse:
+    """A search."""
+    return asking.new(request, SEARCH)
+
+
+@require_POST
+def start(request: HttpRequest) -> HttpResponse:
+    """Queue it."""
+    return asking.start(request, SEARCH)
+
+
+@require_GET
+@never_cache
+def walk(request: HttpRequest) -> HttpResponse:
+    """A walk-forward."""
+    return asking.new(request, WALK)
+
+
+@require_POST
+def start_walk(request: HttpRequest) -> HttpResponse:
+    """Queue it."""
+    return asking.start(request, WALK)
 
 
 @require_POST
@@ -158,14 +165,8 @@ def go_on(request: HttpRequest, name: str) -> HttpResponse:
     row = searches.last_of(name)
     if row is None:
         raise Http404("no such search")
-    form = SearchForm(fields_of(row))
-    try:
-        if not form.is_valid():
-            raise NotStarted(_("Its data set, configuration or strategy is no longer offered: choose again."))
-        _begin(request, form)
-    except NotStarted as refusal:
-        messages.error(request, str(refusal))
-    return redirect("study", name=name)
+    fields = fields_of(row) | ({"distributed": "on"} if row.distributed else {})
+    return asking.again(request, WALK if row.walk else SEARCH, fields, redirect("study", name=name))
 
 
 def fields_of(row: SearchRun) -> dict[str, str]:
@@ -173,6 +174,7 @@ def fields_of(row: SearchRun) -> dict[str, str]:
     names = ("name", "config", "symbol", "strategy", "first", "last", "space", "method", "objective")
     fields = {name: str(getattr(row, name)) for name in names}
     fields |= {"min_trades": str(row.min_trades), "seed": str(row.seed), "trials": str(row.trials or "")}
+    fields |= {name: "" if value is None else str(value) for name, value in row.walk.items()}
     lines = {name: "\n".join(getattr(row, name)) for name in ("changes", "params")}
     return {"data": str(row.data_set_id or ""), **fields, **lines}
 
@@ -184,6 +186,8 @@ def search_values(row: SearchRun) -> dict[str, Any]:
     return {
         "name": row.name,
         "about": f"{row.strategy}, {row.config}, {row.method}",
+        "purpose": row.purpose,
+        "distributed": row.distributed,
         "open": row.state in OPEN,
         "waiting": row.state == WAITING,
         "state": row.state,
@@ -195,4 +199,5 @@ def search_values(row: SearchRun) -> dict[str, Any]:
         "cancel_asked_by": row.cancel_asked_by if working else "",
         "detail": row.detail,
         "change": urlencode(fields_of(row)),
+        "walks": bool(row.walk),
     }

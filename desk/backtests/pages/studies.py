@@ -1,11 +1,12 @@
 """/optimisation/: what searches and walk-forwards found, how likely it is luck, and what they left.  Reading only.
 
-A search is started and cancelled by `searching`; a walk-forward by its command alone.
+Searches and walk-forwards are started and cancelled by `searching`.
 """
 
 from typing import Any
 from urllib.parse import urlencode
 
+import polars as pl
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -21,6 +22,7 @@ from desk.backtests.pages.searching import search_values
 from desk.backtests.studies import SEARCH, Study
 
 BEST = 50
+SQUARES_MAX = 60  # values of a parameter in a heat map
 HIDDEN = ("stage", "kind", "config_hash")  # of the table of trials; the file has them
 
 
@@ -65,15 +67,16 @@ def _found(name: str) -> Study:
     found = studies.study(name)
     if found is not None:
         return found
-    if searches.last_of(name) is None:
+    job = searches.last_of(name)
+    if job is None:
         raise Http404("no such study")
-    return Study(name, SEARCH, {}, 0, None, [], "")  # asked for: nothing of it is written yet
+    return Study(name, job.purpose, {}, 0, None, [], "")  # asked for: nothing of it is written yet
 
 
 @require_GET
 @never_cache
 def study(request: HttpRequest, name: str) -> HttpResponse:
-    """One search or one walk-forward."""
+    """One search or one walk-forward; `?x=…&y=…` choose the two parameters of the heat map."""
     found = _found(name)
     identity, job = found.identity, searches.last_of(name)
     context: dict[str, Any] = {
@@ -90,11 +93,11 @@ def study(request: HttpRequest, name: str) -> HttpResponse:
         "now": timezone.now(),
     }
     if found.values is not None:
-        context |= _search(found) if found.purpose == SEARCH else _walk(found.values)
+        context |= _search(found, request) if found.purpose == SEARCH else _walk(found.values)
     return render(request, "research/study.html", context)
 
 
-def _search(found: Study) -> dict[str, Any]:
+def _search(found: Study, request: HttpRequest) -> dict[str, Any]:
     values, trials = found.values or {}, studies.trials_of(found)
     best = values["best"]
     shown: dict[str, Any] = {"kind": SEARCH, "best": best}
@@ -114,8 +117,23 @@ def _search(found: Study) -> dict[str, Any]:
             "lines": lines_drawn,
             "width": studies.WIDTH,
             "height": studies.HEIGHT,
+            **_landscape(found.identity["space"], trials, request),
         }
     return shown
+
+
+def _landscape(space: list[dict[str, Any]], trials: pl.DataFrame, request: HttpRequest) -> dict[str, Any]:
+    """Importance of the parameters, and the heat map of two: those of the address, else the two most important ones."""
+    weights = studies.weights(space, trials)
+    small = [path for path, _ in weights if len(_values_of(space, path)) <= SQUARES_MAX]
+    x, y = request.GET.get("x", ""), request.GET.get("y", "")
+    if len(small) >= 2 and (x == y or x not in small or y not in small):
+        x, y = small[:2]
+    return {"weights": weights, "map": studies.heat(space, trials, x, y), "choices": small}
+
+
+def _values_of(space: list[dict[str, Any]], path: str) -> list[object]:
+    return next(list(item["values"]) for item in space if item["path"] == path)
 
 
 def _short(text: str | None) -> str:

@@ -95,5 +95,6 @@ def test_a_day_that_no_trade_reaches_is_not_looked_for() -> None:
         ("2024-01-04T23:00:00Z", "2024-01-05T01:00:00Z", "1", "1", "0"),
     )
     asked = ("", "soon", "0001-01-01", "9999-12-31", "2024-01-01", "2024-01-03", "2024-01-05")
-    found = [prices.chosen_day(rows, 1, text).day for text in asked]
+    reach = rows["entry_time"][0], rows["exit_time"][-1]
+    found = [prices.chosen_day(reach, rows["entry_time"][1], text).day for text in asked]
     assert found == [4, 4, 4, 4, 4, 3, 5]

@@ -40,6 +40,7 @@ def test_a_search_shows_its_best_what_speaks_against_it_and_every_trial(client: 
     assert f"{values['best']['score']:.3f}" in page and "No edge is shown." in page
     assert "After 12 trials on these data" in page and "ONE STEP AWAY" in page
     assert page.count("<polyline") == values["trials"]["feasible"]
+    assert "WHICH PARAMETER MATTERS" in page and page.count("★") == 1 + 1, "the best cell, and what the sign means"
     chosen = next(iter(values["best"]["set"].items()))
     assert f"changes={chosen[0]}%3D{chosen[1]}" in page, "the best as a backtest of the page"
     whole = b"".join(olga.get("/optimisation/search/trials.csv").streaming_content)  # type: ignore[attr-defined]
@@ -92,6 +93,29 @@ def test_the_picture_draws_feasible_trials_through_their_values_the_best_last() 
     assert best == [(studies.EDGE, studies.EDGE), (studies.WIDTH - studies.EDGE, studies.HEIGHT - studies.EDGE)]
     assert len(lines[0].points.split()) == 1, "a parameter that did not exist is passed over"
     assert lines[-1].words == "2.5: a.b 3, c.d True"
+
+
+def test_a_heat_map_has_the_best_of_each_pair_and_ranks_it() -> None:
+    space = [
+        {"path": "a.b", "values": [1, 2]},
+        {"path": "c.d", "values": [True, False]},
+        {"path": "e.f", "values": [7]},
+    ]
+    trials = pl.DataFrame(
+        {"a.b": ["1", "2", "1", "2"], "c.d": ["True", "True", "False", "False"], "score": ["1.5", "2.5", None, "0.5"]},
+        schema={"a.b": pl.String, "c.d": pl.String, "score": pl.String},
+    )
+    found = studies.heat(space, trials, "a.b", "c.d")
+    assert found is not None and found.columns == ["1", "2"]
+    (low, below), (high, above) = found.rows
+    assert (low, high) == ("False", "True"), "the last value on top"
+    assert [(cell.best, cell.feasible, cell.trials) for cell in (*below, *above)] == [
+        (None, 0, 1), (0.5, 1, 1), (1.5, 1, 1), (2.5, 1, 1),
+    ]  # fmt: skip
+    assert [cell.top for cell in above] == [False, True] and above[1].strength == 4 > below[1].strength
+    assert studies.heat(space, trials, "a.b", "a.b") is None and studies.heat(space, trials, "a.b", "x.y") is None
+    names = [name for name, weight in studies.weights(space, trials)]
+    assert names[-1] == "e.f", "what cannot be told comes last"
 
 
 def test_a_file_of_another_version_takes_nothing_down_but_itself(client: Client, place: Path) -> None:

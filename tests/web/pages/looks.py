@@ -48,6 +48,9 @@ PAGES = {
     "results-compare": "/compare/",
     "optimisation": "/optimisation/",
     "search-new": "/optimisation/new/",
+    "walk-new": "/optimisation/new/walk/",
+    "books-new": "/backtests/books/",
+    "parity": "/sessions/1/parity/",
 }
 
 
