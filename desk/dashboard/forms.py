@@ -37,6 +37,7 @@ FEED_HELP = {
 }
 SCORERS = [
     ("baseline", lazy("Baseline: imbalance and momentum")),
+    ("heuristic", lazy("Heuristic: a book that leans and moves")),
     ("network", lazy("Network")),
     ("none", lazy("None: watch only")),
 ]
@@ -68,7 +69,7 @@ class SessionForm(forms.Form):
     feed = forms.ChoiceField(choices=FEEDS, initial=SIMULATED, widget=forms.RadioSelect, label=lazy("Market"))
     profile = forms.ChoiceField(label=lazy("Profile"), help_text=lazy("Rulebook and limits"))
     symbol = forms.CharField(
-        initial="MES", max_length=120, label=lazy("Instruments"), help_text=lazy("One, or several with commas")
+        initial="MES", max_length=400, label=lazy("Instruments"), help_text=lazy("One, or several with commas")
     )
     scorer = forms.ChoiceField(choices=SCORERS, initial="baseline", label=lazy("Scorer"))
     artifact = forms.CharField(required=False, label=lazy("Artifact folder"), help_text=lazy("What train has saved"))
@@ -90,6 +91,11 @@ class SessionForm(forms.Form):
     path = forms.CharField(required=False, label=lazy("File"), help_text=lazy("A file on the desk's machine"))
     schema = forms.ChoiceField(required=False, choices=SCHEMA_CHOICES, label=lazy("Schema"))
     stored = forms.ChoiceField(required=False, label=lazy("Data set"))
+    record = forms.BooleanField(
+        required=False,
+        label=lazy("Record the market"),
+        help_text=lazy("Every book and trade as received, to replay and to import"),
+    )
     account = forms.ChoiceField(
         required=False, label=lazy("Paper account"), help_text=lazy("Its money and its day go on")
     )
@@ -157,12 +163,18 @@ class SessionForm(forms.Form):
         data = self.cleaned_data
         symbols, speed = data["symbol"], data["speed"]
         if data["feed"] == SIMULATED:
-            return FeedSpec(name=SIMULATED, symbols=symbols, seed=data["seed"] or 0, speed=speed)
+            return FeedSpec(name=SIMULATED, symbols=symbols, seed=data["seed"] or 0, speed=speed, record=data["record"])
         if data["feed"] == RECORDED:
             return self._stored(symbols, speed)
         tape_as = {"as_symbol": ",".join(symbols)} if data["feed"] == REPLAY else {}
         return FeedSpec(
-            name=REPLAY, symbols=symbols, speed=speed, path=data["path"], schema=data["schema"], options=tape_as
+            name=REPLAY,
+            symbols=symbols,
+            speed=speed,
+            path=data["path"],
+            schema=data["schema"],
+            options=tape_as,
+            record=data["record"],
         )
 
     def _stored(self, symbols: list[str], speed: float) -> FeedSpec:
@@ -174,7 +186,14 @@ class SessionForm(forms.Form):
             path = item.path
         held = item.symbols
         other = {"as_symbol": f"{held[0]}:{symbols[0]}"} if held and symbols[0] not in held else {}
-        return FeedSpec(name=REPLAY, symbols=symbols, speed=speed, path=path, options=other)
+        return FeedSpec(
+            name=REPLAY,
+            symbols=symbols,
+            speed=speed,
+            path=path,
+            options=other,
+            record=self.cleaned_data["record"],
+        )
 
     def scorer_spec(self) -> ScorerSpec:
         """The scorer that was asked for."""

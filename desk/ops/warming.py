@@ -118,10 +118,19 @@ def warm_books() -> None:
     assert int(result.run.bars) > 0, "an event was driven"
 
 
+def warm_engine() -> None:
+    from marketdata.engine.live import rehearse
+    from trading.learning import bookfeeding
+
+    rehearse()
+    bookfeeding.rehearse()
+
+
 WARMERS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("kernel", warm_kernel),
     ("simulated market and features", warm_features),
     ("bar features", warm_bar_features),
+    ("live data engine and book features", warm_engine),
     ("venue", warm_venue),
     ("backtest", warm_backtest),
     ("backtest over books", warm_books),

@@ -14,6 +14,7 @@ ACCOUNT_SCOPE = -1  # `instrument` of an event that concerns the whole account
 
 # kinds 1..19: what the market said
 BAR, QUOTE, TRADE, BOOK, STATUS, FEED = 1, 2, 3, 4, 5, 6
+METRIC = 7  # what the live data engine measured in a second (marketdata.engine.telling): nothing is decided on it
 
 # EVENT.code of STATUS
 STATUS_OPEN, STATUS_CLOSED, STATUS_HALTED, STATUS_AUCTION = 0, 1, 2, 3

@@ -8,20 +8,24 @@ What it shows of itself is in `numbers`.
 import gc
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from marketdata.core.bookfeatures import stream
 from marketdata.core.bookfeatures.records import BOOK_STATE, VALID, new_book_states, no_intervals
 from marketdata.core.bookfeatures.schema import FEATURE_COUNT, TRADES
-from marketdata.core.records import DEPTH
+from marketdata.core.records import DEPTH, NO_TIME, new_depths
+from marketdata.core.units import PPM
 from marketdata.core.universe import buffers, metrics, step
 from marketdata.core.universe.records import (
     ACTIVATED,
+    ACTIVE,
     ACTIVE_MAX,
     DEMOTED,
     NOBODY,
+    OUTSIDE,
+    SUBSCRIBING,
     new_members,
     new_news,
     new_universe,
@@ -30,8 +34,13 @@ from marketdata.engine.memory import CLEAR, NOTHING, MemoryGuard
 from marketdata.engine.room import Room
 
 log = logging.getLogger(__name__)
+BEGINNING = {
+    "state": OUTSIDE, "replaces": NOBODY, "successor": NOBODY, "pinned": 0, "confirmed": 0, "waited_s": 0,
+    "failing_s": 0, "entered_ns": NO_TIME, "book_ns": NO_TIME, "valid_ns": NO_TIME, "rv_60": 0.0,
+}  # fmt: skip
 TRADES_NS, TRADES_MIN = 64_000_000_000, 200
 TRADE_ROW = np.dtype([("ts_ns", "<i8"), ("tick", "<i4"), ("lots", "<i4"), ("side", "<i1")])
+INDICATORS = ("volatility", "market_liquidity", "index")  # fields of UNIVERSE
 COUNTED = ("tick_nanos", "old", "empty", "broken", "late_candles", "lost_trades")  # outlive a clearing
 
 
@@ -92,12 +101,17 @@ class LiveData:
         self._intervals = no_intervals() if intervals is None else intervals
         self._news = new_news()
         self._faults = np.zeros(count, np.int64)
+        self.joining = False  # whether anybody waits for a book to become ACTIVE
         self.cached = 0  # books in the current cache after the last pass
+        # indicators in parts per million, as everybody is told them: (known, volatility, liquidity, index, known_ns)
+        self.market = (0, 0, 0, 0, NO_TIME)
 
     def seed(self, held: Sequence[int], restored: Sequence[int], monitored: Sequence[int]) -> int:
         """First slots (MOEX-DATA-04); the size of the pool.  Positions first, then the restored or the first listed."""
         first, then, rest = (np.array(part, np.int64) for part in (held, restored, monitored))
-        return int(step.seed(self.universe, self.members, first, then, rest, self.hedge, self._news))
+        pool = int(step.seed(self.universe, self.members, first, then, rest, self.hedge, self._news))
+        self._obey()
+        return pool
 
     def book(self, which: int, depths: np.ndarray, index: int, ts_ns: int, venue_ns: int) -> int:
         """A delivered book (core.books.delivered): VALID and its row in `row`, or why there is none."""
@@ -134,10 +148,10 @@ class LiveData:
         done = self._obey()
         self._mind_memory(now_ns)
         self.cached = int(buffers.evict(self.buffers, self.members, now_ns, self._ttl_ns, self._cache_max))
-        market = self.universe[0]
-        stream.set_market(
-            self.states, now_ns, market["known"], market["volatility"], market["market_liquidity"], market["index"]
-        )
+        market: Any = self.universe[0]
+        told = [round(float(market[name]) * PPM) for name in INDICATORS]
+        self.market = (int(market["known"]), *told, int(market["known_ns"]))
+        stream.set_market(self.states, now_ns, self.market[0], *(value / PPM for value in told))
         return done
 
     def settle(self, now_ns: int) -> list[News]:
@@ -204,8 +218,25 @@ class LiveData:
                 raise ValueError(f"the baseline of {symbol} cannot be {value} after {samples} samples")
             self.members["baseline"][which], self.members["baseline_samples"][which] = value, samples
 
+    def restore(self, universe: np.ndarray, members: np.ndarray) -> list[int]:
+        """Take up metrics, candles, baselines and cool-downs that another process left; its active set, to be seeded.
+
+        `universe` (1,) UNIVERSE, `members` (n,) MEMBER of the same instruments.  Books are none yet, so nobody is
+        ACTIVE; nobody is pinned or confirmed until that is told.
+        """
+        before = members["state"]
+        own_slot = (before == SUBSCRIBING) & (members["replaces"] == NOBODY)
+        lot_tick_micros, active_max = self.members["lot_tick_micros"].copy(), int(self.universe["active_max"][0])
+        self.universe[:], self.members[:] = universe, members
+        self.universe["active_max"], self.members["lot_tick_micros"] = active_max, lot_tick_micros
+        for name, value in BEGINNING.items():
+            self.members[name] = value
+        return np.flatnonzero((before == ACTIVE) | own_slot).tolist()
+
     def _obey(self) -> list[News]:
         done = [News(*row) for row in self._news[1 : self._news[0, 0] + 1].tolist()]
+        if done:
+            self.joining = bool((self.members["state"] == SUBSCRIBING).any())
         for kind, which, _ in done:
             if kind == DEMOTED:
                 stream.reset(self.states, which)  # model state and feature caches (MOEX-DATA-10)
@@ -241,3 +272,21 @@ class LiveData:
             self.states[name][which] = value
         stream.reset(self.states, which)
         buffers.clear(self.buffers, which)
+
+
+def rehearse() -> None:
+    """Compile (or load) whatever an engine calls, before there is a book."""
+    live = LiveData([Listed("", 10_000_000, 1_000)], 1, guard=MemoryGuard(sampler=lambda: 1))
+    live.seed([], [], [0])
+    live.set_trading(0, True)
+    live.set_confirmed(0, True)
+    live.book(0, new_depths(1), 0, 1, 1)
+    live.trade(0, 1, 1, 1, 1)
+    live.candle(0, 0, 1, 1, 1)
+    live.second(1_000_000_000)
+    live.settle(1_000_000_000)
+    live.replace("", "", 1)
+    live.gate(1, True)
+    live.look(0, 0, 1)
+    step.known_metrics(live.members, 1, np.empty((1, 3)))
+    live.resync()

@@ -11,11 +11,11 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import FeedError
 
-FORMATS = ("dbn", "parquet", "finam", "lean", "csv", "lobster", "binance")
+FORMATS = ("dbn", "parquet", "finam", "lean", "csv", "lobster", "binance", "session")
 STAMPS = ("start", "end")
 VOLUME_UNITS = ("lots", "units")
 KNOWN = {
-    "format": "dbn, parquet, finam, lean, csv, lobster or binance; found out from the file when absent",
+    "format": "dbn, parquet, finam, lean, csv, lobster, binance or session; found out from the file when absent",
     "zone": "time zone of naive times, like Europe/Moscow",
     "columns": "comma-separated columns of a text file, in the file's order; _ for one to ignore",
     "delimiter": "one character; found out from the file when absent",

@@ -21,7 +21,8 @@ from marketdata.core.records import (
     TRADE,
     new_events,
 )
-from marketdata.feeds.books.names import BOOK_FORMATS, BOOKS
+from marketdata.feeds.books.names import BOOK_FORMATS, BOOKS, SESSION
+from marketdata.feeds.books.recorded import RecordedTape
 from marketdata.feeds.books.tape import BookTape
 from marketdata.feeds.dbn import BAR_SECONDS, SCHEMAS, DbnReader
 from marketdata.feeds.options import ReplayOptions, check_symbols, parse_options
@@ -207,12 +208,14 @@ def tape_of(spec: FeedSpec) -> tuple[Callable[[], Tape], ReplayOptions]:
 
 
 def _books(kind: str, paths: list[Path], symbols: list[str], schema: str, options: ReplayOptions) -> Callable[[], Tape]:
-    if kind != BOOKS:
+    if kind not in (BOOKS, SESSION):
         raise FeedError(f"{paths[0]} is a recording of books ({kind}): import it, and replay the data set")
     if schema:
         raise FeedError(f"{paths[0]} holds books, which have no schema {schema}: leave the schema out")
     if len(paths) > 1:
         raise FeedError(f"books are replayed from one data set, not from {len(paths)}")
+    if kind == SESSION:
+        return lambda: RecordedTape(paths[0], symbols)
     return lambda: BookTape(paths[0], symbols, options)
 
 

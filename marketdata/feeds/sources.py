@@ -17,13 +17,13 @@ import numpy as np
 
 from marketdata.core.records import NO_TICK
 from marketdata.core.units import NANOS
-from marketdata.feeds.books.names import BOOKS, book_format
+from marketdata.feeds.books.names import BOOKS, SESSION, book_format
 from marketdata.feeds.columns import LABEL_SEPARATOR, Contracts, ParquetBars
 from marketdata.feeds.dbn import BAR_SECONDS, ZSTD_MAGIC, DbnReader, front_ids, root_of
 from marketdata.feeds.options import FORMATS, ReplayOptions, tape_root
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.rawbars import Layout, RawBars, text_bars, text_rows
-from marketdata.feeds.stored import BARS_FORMAT, manifest_format
+from marketdata.feeds.stored import BARS_FORMAT, is_recorded, manifest_format
 
 DBN_ROWS = 1 << 16
 DEFAULT_ZONES = {"finam": "Europe/Moscow", "lean": "UTC"}
@@ -60,6 +60,8 @@ def detect_format(path: Path) -> str:
         return "parquet"
     if head[:2] == b"PK":
         return "lean"
+    if is_recorded(path):
+        return SESSION
     if manifest := manifest_format(path):
         return "parquet" if manifest == BARS_FORMAT else BOOKS
     if books := book_format(path):

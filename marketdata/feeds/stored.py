@@ -12,6 +12,8 @@ from typing import Any
 from marketdata.feeds.port import FeedError
 
 BARS_FORMAT, BOOKS_FORMAT = "scalpdesk-bars", "scalpdesk-books"
+FEED_FORMAT = "scalpdesk-feed"  # a feed as a session received it, see feeds.books.recorded
+FEED_HEAD = f'{{"format": "{FEED_FORMAT}"'.encode()
 SCHEMA_VERSION = 1
 HEAD = re.compile(rb'\{\s*"format":\s*"(' + b"|".join(name.encode() for name in (BARS_FORMAT, BOOKS_FORMAT)) + b')"')
 
@@ -31,6 +33,12 @@ def is_manifest(path: Path) -> bool:
 def is_book_manifest(path: Path) -> bool:
     """Whether this file is the manifest of a data set of books."""
     return manifest_format(path) == BOOKS_FORMAT
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether this file is a feed as it was received."""
+    with open(path, "rb") as file:
+        return file.read(len(FEED_HEAD)) == FEED_HEAD
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

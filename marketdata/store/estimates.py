@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marketdata.core.records import DEPTH, EVENT
-from marketdata.feeds.books.names import BINANCE, BOOK_FORMATS, LOBSTER, Lines
+from marketdata.feeds.books.names import BINANCE, BOOK_FORMATS, LOBSTER, SESSION, Lines
+from marketdata.feeds.books.recorded import count_events
 from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
@@ -26,7 +27,7 @@ from marketdata.store.report import Estimate
 FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
 BOOK_ROW_BYTES = EVENT.itemsize + DEPTH.itemsize  # of one event and its book in memory
-BOOK_STORED_BYTES = {LOBSTER: 30, BINANCE: 15}  # of one row of the source, stored; measured
+BOOK_STORED_BYTES = {LOBSTER: 30, BINANCE: 15, SESSION: 60}  # of one row of the source, stored; measured
 ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
 LINE_BYTES = 45
 FIRST_LINES = 2_000  # of a recording of books that are looked at
@@ -88,7 +89,10 @@ def _guess(path: Path, kind: str) -> tuple[int, int]:
 
 
 def _guess_books(path: Path, kind: str, size: int) -> tuple[int, int]:
-    """The same of a recording of books, from its first lines."""
+    """The same of a recording of books, from its first lines; of a session's own from its frames."""
+    if kind == SESSION:
+        rows = count_events(path)
+        return rows, rows * BOOK_STORED_BYTES[kind]
     lines = Lines(path)
     try:
         found = lines.read(FIRST_LINES)

@@ -103,23 +103,23 @@ MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data set
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
-MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | no feed subscribes them yet; mean daily volume is not asked
+MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | the simulated market has six shares; mean daily volume is not asked; no hedge instrument is watched
 MOEX-DATA-02 | currency and whole ticks | marketdata/core/units.py | no FX source: every other currency than the account's is refused by the list of instruments; the test is of the units
 MOEX-DATA-03 | which books are accepted and valid | {UNIVERSE}/buffers.py
-MOEX-DATA-04 | seeding: positions, restored set, first listed | {UNIVERSE}/step.py | no session calls it yet
-MOEX-DATA-05 | states of an instrument | {UNIVERSE}/rotation.py | no session calls it yet
-MOEX-DATA-06 | metrics once a second, unknown stays unknown | {UNIVERSE}/metrics.py | no session calls it yet
-MOEX-DATA-07 | market indicators | {UNIVERSE}/metrics.py | no session calls it yet
-MOEX-DATA-08 | the decision of each minute | {UNIVERSE}/rotation.py | the kernel does not call it yet
-MOEX-DATA-09 | dwell, cool-down, pins, hold UNHEALTHY | {UNIVERSE}/rotation.py | the kernel does not hear of UNHEALTHY yet
+MOEX-DATA-04 | seeding: positions, restored set, first listed | {UNIVERSE}/step.py | a position's instrument is in the set that the holder before left, not asked of the broker
+MOEX-DATA-05 | states of an instrument | {UNIVERSE}/rotation.py
+MOEX-DATA-06 | metrics once a second, unknown stays unknown | {UNIVERSE}/metrics.py
+MOEX-DATA-07 | market indicators | {UNIVERSE}/metrics.py
+MOEX-DATA-08 | the decision of each minute | {UNIVERSE}/rotation.py | decided beside the feed, and journaled as METRIC: the kernel hears it and decides nothing of it
+MOEX-DATA-09 | dwell, cool-down, pins, hold UNHEALTHY | {UNIVERSE}/rotation.py
 MOEX-DATA-10 | a demotion leaves nothing behind; memory is flat | marketdata/engine/live.py
 MOEX-DATA-11 | operator replace: the function and its answers | {UNIVERSE}/step.py | no command and no page
-MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | no bootstrap fills them at the start
-MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | soft halves the rings of books alone, not the features' time ring and trades; a log line and a count, no audit event; the inference loop does not ask it
-MOEX-DATA-14 | integrity gate and its lists | {UNIVERSE}/step.py | nothing raises or clears hold INTEGRITY by it yet
-MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | no bootstrap after it
-MOEX-DATA-16 | registry of subscriptions, 100 requests a minute | marketdata/engine/subscriptions.py | no transport uses it yet
-MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py | no page and no metrics endpoint shows them
+MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | candles alone are filled at the start, from the feed's bars
+MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | soft halves the rings of books alone, not the features' time ring and trades; a METRIC in the journal, no audit event; the inference loop does not ask it
+MOEX-DATA-14 | integrity gate and its lists | {UNIVERSE}/step.py | the reconciliation is hold RECON beside it
+MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed; no command of an operator, no bootstrap after it
+MOEX-DATA-16 | registry of subscriptions, 100 requests a minute | marketdata/engine/subscriptions.py | a tape confirms all that it was opened for; no live transport uses it yet
+MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py | on the Operations page; no metrics endpoint
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from marketdata.core.records import ACCOUNT_SCOPE, BAR, FEED, FEED_GAP, FEED_UP, TRADE, new_events
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.core.records import ACCOUNT_SCOPE, BAR, BOOK, FEED, FEED_GAP, FEED_UP, TRADE, new_events
+from marketdata.feeds.books.recorded import Header, frame_bytes, head_bytes
 from marketdata.feeds.options import parse_options
+from marketdata.feeds.registry import open_feed
 from marketdata.models import DataSet
 from marketdata.selectors import data_set_path
 from marketdata.store.chunks import load_bars
@@ -20,6 +23,7 @@ from tests.why.recorded import write_frames
 from trading import services
 from trading.run import recording
 from trading.run.journal.segment import segment_path
+from trading.run.spec import FeedSpec
 
 pytestmark = pytest.mark.django_db
 START_S = T0 // SECOND
@@ -141,3 +145,34 @@ def test_what_cannot_be_recorded_is_said_in_one_sentence(tmp_path: Path) -> None
     with pytest.raises(CommandError, match="does not match its hash"):
         record(key)
     assert not DataSet.objects.exists()
+
+
+def test_the_books_of_a_session_become_a_data_set_that_replays(tmp_path: Path) -> None:
+    """Two holders recorded; the second wrote the last batch of the first again, and its own end was cut off."""
+    session = make_session(status="ended")
+    folder = services.session_folder(session.id)
+    feed = open_feed(FeedSpec("simulated", ["MES"], seed=2, options={"backfill_s": "5"}))
+    batches = [feed.read(2**62, 64) for _ in range(30)]
+    head = head_bytes(Header(["MES"], [INSTRUMENTS["MES"].tick_nanos], session.key))
+    first, second = batches[:20], batches[19:]
+    (folder / "feed-00000001.rec").write_bytes(head + b"".join(map(frame_bytes, first)))
+    (folder / "feed-00000002.rec").write_bytes((head + b"".join(map(frame_bytes, second)))[:-5])
+    found = record(str(session.id), "--books")
+    assert found["batches"] == 30
+    item = DataSet.objects.get(pk=found["id"])
+    whole = [batch.events for batch in batches[:29]]
+    books = sum(int((events["kind"] == BOOK).sum()) for events in whole)
+    assert item.kind == "books" and item.request["batches"] == 30
+    path = data_set_path(item)
+    tape = open_feed(FeedSpec("replay", ["MES"], path=str(path)))
+    events = np.concatenate([tape.backfill().events, tape.read(2**62, 10**6).events])
+    assert int((events["kind"] == BOOK).sum()) == books > 100
+    tape.close()
+    again = record(str(session.id), "--books")
+    assert again["id"] == found["id"], "the same recording is the same data set"
+
+
+def test_a_session_that_recorded_nothing_says_how_to() -> None:
+    session = make_session(status="ended")
+    with pytest.raises(CommandError, match="start one with --record"):
+        call_command("record", str(session.id), "--books")

@@ -274,7 +274,9 @@ def test_a_request_that_the_file_cannot_serve_is_refused(made, tmp_path, changes
 def test_schemas_are_those_that_the_desk_computes():
     assert schema_of("mes_bars", "ES") == bars_schema("MNQ") and bars_schema("ES").width == 56
     assert schema_of("stream_v1", "SBER").width == 18
-    with pytest.raises(SchemaError, match="schema is 'mes_book', this desk computes stream_v1 and mes_bars"):
+    with pytest.raises(
+        SchemaError, match="schema is 'mes_book', this desk computes stream_v1, mes_bars and moex_book20_v1"
+    ):
         schema_of("mes_book", "MES")
 
 

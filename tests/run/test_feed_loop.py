@@ -26,7 +26,7 @@ from tests.simulation.kit import make_context, make_spec
 from tests.simulation.ring import Venue, make_market
 from trading.brokers.paper import PaperBroker
 from trading.core.records import INDEX, LINK, LINK_CONTRACT, TIMER
-from trading.run.bodies.feed_loop import KEPT_EVENTS, FeedLoop, Outlet, _Entry, cut
+from trading.run.bodies.feed_loop import FeedLoop, cut
 from trading.run.clock import clock_is_stale, load_clock
 from trading.run.context import Fenced
 from trading.run.journal.recovery import account_event
@@ -235,24 +235,6 @@ def test_redis_away_short_is_delivered_late_and_long_is_told_as_a_gap(tmp_path):
         desk.loop.close()
         desk.venue.kill()
         server.kill()
-
-
-def test_what_cannot_be_kept_is_counted_and_told(server):
-    client = server.client()
-    client.flushall()
-    outlet = Outlet(Stream(client, "s1", INBOX), fence=1, makes_it=False)
-    for i in range(KEPT_EVENTS // 256 + 3):
-        outlet.offer(_Entry(new_events(256), None, None, 256 * (i + 1)))
-        outlet.flush(0)
-    assert outlet.away
-    assert outlet.skipped == 3 * 256
-    outlet.stream.open(ZERO_ID)
-    outlet.flush(99)
-    events = np.concatenate([e.events for e in outlet.stream.read(ZERO_ID, 0, 1000)])
-    assert events["code"][:2].tolist() == [FEED_GAP, FEED_UP]
-    assert events["value"][0] == 3 * 256
-    assert len(events) == 2 + KEPT_EVENTS
-    assert outlet.skipped == 0
 
 
 def test_the_venue_away_does_not_stop_the_market(desk):

@@ -31,7 +31,9 @@ from marketdata.core.records import (
     new_depths,
 )
 from marketdata.core.units import NANOS
-from trading.learning.schemas import STREAM, Schema, SchemaError, bars_schema
+from trading.learning.bookfeeding import BookFeeding
+from trading.learning.bookfeeding import rehearse as rehearse_books
+from trading.learning.schemas import BOOKS, STREAM, Schema, SchemaError, bars_schema
 from trading.learning.scoring import THROTTLE_NS, ScorerError, scan
 
 BAR_NS = BAR_SECONDS * NANOS
@@ -218,6 +220,8 @@ def open_feeding(schema: Schema, symbols: Sequence[str]) -> Feeding:
     """Features of this schema for a session's instruments.  Raises ScorerError where they are not made for one."""
     if schema.id == STREAM:
         return StreamFeeding(len(symbols))
+    if schema.id == BOOKS:
+        return BookFeeding(symbols)
     for symbol in symbols:
         try:
             ours = bars_schema(symbol)
@@ -233,6 +237,9 @@ def rehearse(schema: Schema) -> None:
     if schema.id == STREAM:
         for _ in StreamFeeding(1).moments(np.zeros(1, EVENT), NO_DEPTHS, np.full(1, -1, np.int32)):
             pass
+        return
+    if schema.id == BOOKS:
+        rehearse_books()
         return
     day = np.zeros(1, BAR_DAY)
     day["close_s"] = day["rth_close_s"] = 2 * CARRY_S

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from marketdata.core import features_schema
 from marketdata.core.barfeatures import schema as bar_schema
+from marketdata.core.bookfeatures import schema as book_schema
 from marketdata.core.instruments import INSTRUMENTS
 
-STREAM, BARS = features_schema.SCHEMA_ID, bar_schema.SCHEMA_ID
+STREAM, BARS, BOOKS = features_schema.SCHEMA_ID, bar_schema.SCHEMA_ID, book_schema.SCHEMA_ID
 
 
 class SchemaError(ValueError):
@@ -33,6 +34,7 @@ class Schema(NamedTuple):
 
 
 STREAM_SCHEMA = Schema(STREAM, features_schema.FEATURE_NAMES, features_schema.schema_hash())
+BOOK_SCHEMA = Schema(BOOKS, book_schema.FEATURE_NAMES, book_schema.schema_hash())
 
 
 def bars_schema(symbol: str) -> Schema:
@@ -50,7 +52,9 @@ def schema_of(schema_id: str, symbol: str) -> Schema:
         return STREAM_SCHEMA
     if schema_id == BARS:
         return bars_schema(symbol)
-    raise SchemaError(f"schema is {schema_id!r}, this desk computes {STREAM} and {BARS}")
+    if schema_id == BOOKS:
+        return BOOK_SCHEMA
+    raise SchemaError(f"schema is {schema_id!r}, this desk computes {STREAM}, {BARS} and {BOOKS}")
 
 
 def check_names(theirs: Sequence[str], schema: Schema) -> None:

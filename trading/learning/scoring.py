@@ -10,6 +10,10 @@ Baseline (docs/scoring.md; no edge is claimed):
     score = (w_imbalance I + w_trades T + w_momentum M) / (w_imbalance + w_trades + w_momentum), clip to -1 .. 1
     without a book: score = M.   confidence = min(1, |score| x confidence_scale).
     side = sign(score) when |score| >= threshold, else 0.
+
+Heuristic, on book features (the formula of MOEX-ML-06; its quota, alert and audit belong to an ensemble's fallback):
+    side = sign(imbalance) when |imbalance| > 0.7 and volatility > 0.01 a year, else 0.
+    confidence = 0.7, score = side x 0.7.
 """
 
 from collections.abc import Mapping
@@ -20,12 +24,13 @@ import numpy as np
 from numba import njit
 
 from marketdata.core import features_schema as f
+from marketdata.core.bookfeatures.schema import FEATURE_NAMES as BOOK_NAMES
 from marketdata.core.features_stream import Record, ready, update, vector
 from marketdata.core.records import BAR, BOOK, FLAG_BACKFILL, FLAG_INVALID, NO_TIME, QUOTE
 from marketdata.core.units import PPM
 from trading.learning.artifacts import Artifact, load
 from trading.learning.forward import probabilities
-from trading.learning.schemas import STREAM_SCHEMA, Schema
+from trading.learning.schemas import BOOK_SCHEMA, STREAM_SCHEMA, Schema
 
 THROTTLE_NS = 100_000_000  # a quote or book is scored at most this often, by the venue's time; a closed bar always
 NEUTRAL_NS = 1_000_000_000  # a score without a side is sent at most this often
@@ -40,9 +45,11 @@ BASELINE_OPTIONS = {
     "threshold": 0.35,  # |score| from which a side is named
     "confidence_scale": 1.0,
 }
+HEURISTIC_OPTIONS = {"imbalance": 0.7, "volatility": 0.01, "confidence": 0.7}
 NETWORK_OPTIONS = {
     "edge_min": -1.0,  # >= 0: side = sign of p_up - p_down from this difference on; else the most probable class
 }
+_IMBALANCE, _VOLATILITY = BOOK_NAMES.index("imbalance"), BOOK_NAMES.index("volatility")
 
 
 class ScorerError(ValueError):
@@ -120,6 +127,27 @@ class BaselineScorer:
         return Score(side, round(score * PPM), round(confidence * PPM))
 
 
+class HeuristicScorer:
+    """Imbalance of a book that moves; see the head of this file."""
+
+    name = "heuristic"
+    schema = BOOK_SCHEMA
+    step_ns = 0
+
+    def __init__(self, options: Mapping[str, float]) -> None:
+        values = _options(HEURISTIC_OPTIONS, options, self.name)
+        if not (0 < values["imbalance"] < 1 and values["volatility"] >= 0 and 0 < values["confidence"] <= 1):
+            raise ScorerError("imbalance and confidence of the heuristic are shares of 1, its volatility not negative")
+        self._imbalance, self._volatility = values["imbalance"], values["volatility"]
+        self._sure = round(values["confidence"] * PPM)
+
+    def score(self, features: np.ndarray) -> Score:
+        imbalance = float(features[_IMBALANCE])
+        moves = float(features[_VOLATILITY]) > self._volatility
+        side = 0 if not moves or abs(imbalance) <= self._imbalance else (1 if imbalance > 0 else -1)
+        return Score(side, side * self._sure, self._sure)
+
+
 class NetworkScorer:
     """A trained network's calibrated probabilities of down, flat, up (MES-ML-10)."""
 
@@ -156,11 +184,13 @@ def open_scorer(name: str, artifact: str, options: Mapping[str, float]) -> Score
         return None
     if name == "baseline":
         return BaselineScorer(options)
+    if name == "heuristic":
+        return HeuristicScorer(options)
     if name == "network":
         if artifact == "":
             raise ScorerError("the network scorer needs an artifact: the folder that `manage.py train` wrote")
         return NetworkScorer(load(Path(artifact)), options)
-    raise ScorerError(f"scorer {name!r} is unknown; known: baseline, network, none")
+    raise ScorerError(f"scorer {name!r} is unknown; known: baseline, heuristic, network, none")
 
 
 @njit(cache=True)

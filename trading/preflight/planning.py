@@ -29,6 +29,7 @@ from trading.run.spec import (
     ScorerSpec,
     SessionSpec,
     SpecError,
+    UniverseSpec,
     VenueSpec,
     check_spec,
 )
@@ -111,12 +112,18 @@ def plan_session(
         redis_url=settings.REDIS_URL,
         watch=profile.watch.limits(),
         restricted=[item.symbol for item in traded if item.symbol in profile.market.restricted],
+        universe=UniverseSpec() if _has_engine(profile, bars) else None,
     )
     try:
         check_spec(spec)
     except SpecError as error:
         raise StartRefused("SPEC", str(error)) from None
     return spec
+
+
+def _has_engine(profile: Profile, bars: bool) -> bool:
+    """Shares whose profile decides on books alone are watched by the live data engine (MOEX-DATA)."""
+    return profile.market.venue == "moex" and not profile.market.bars and not bars
 
 
 def _check_index(profile: Profile, limits: dict[str, int], feed: FeedSpec) -> None:

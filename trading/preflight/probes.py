@@ -149,7 +149,7 @@ def probe_scorer(scorer: ScorerSpec, symbols: Sequence[str]) -> Found:
     if isinstance(opened, NetworkScorer):
         words = {"id": opened.artifact.id[:12], "hash": opened.artifact.manifest.schema_hash[:12]}
         return Found(PASS, _("network %(id)s, features %(hash)s") % words)
-    return Found(PASS, _("baseline, a formula without weights"))
+    return Found(PASS, _("%s, a formula without weights") % opened.name)
 
 
 def probe_disk(var: Path, least: int) -> Found:

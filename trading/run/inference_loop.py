@@ -25,6 +25,7 @@ from trading.run.bodies.errors import ErrorTeller
 from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
+from trading.run.feeding.active import ActiveSet
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.journal.recovery import account_event
 from trading.run.spec import SessionSpec
@@ -85,6 +86,7 @@ class InferenceLoop:
         except (ScorerError, ArtifactError) as error:
             self._tell_model(blocked=True)
             raise CannotOpen(f"no scores, so no entries: {error}") from error
+        self._active = ActiveSet(len(spec.instruments), spec.universe is not None)
         self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
         self._clock: SessionClock | None = None
         self._wait_ns: deque[int] = deque(maxlen=SAMPLES)  # from the sender's append to ours, per entry
@@ -181,13 +183,16 @@ class InferenceLoop:
         """SCORE events of one entry; none for entries that the holder before has done."""
         events, found = entry.events, []
         self.counts["events"] += len(events)
+        self._active.note(events)
         moments = self._feeding.moments(events, entry.depths, entry.depth_of)
         while True:
             begin = time.perf_counter_ns()
             index = next(moments, None)
             if index is None:
                 break
-            if entry.id > self._done and self._scorer is not None:
+            if not self._active.has(int(events[index]["instrument"])):
+                self.counts["inactive"] += 1
+            elif entry.id > self._done and self._scorer is not None:
                 self._watch.took("features", time.perf_counter_ns() - begin)
                 now_ns = self._now(int(events[index]["ts_ns"]))
                 score = self._score(events[index], now_ns)
@@ -308,7 +313,7 @@ class InferenceLoop:
         self._shown = now
         numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name}
         numbers |= {**self.counts, **self._feeding.counts}
-        numbers |= {"inbox_full": int(self._full), "warm": self._feeding.warm()}
+        numbers |= {"inbox_full": int(self._full), "warm": self._feeding.warm(), "active": self._active.count()}
         for name, samples in (("score_us", self.latency_ns), ("wait_us", self._wait_ns)):
             if len(samples) > 0:
                 p50, p99 = np.percentile(np.array(samples), (50, 99)) / 1000

@@ -13,6 +13,7 @@ import numpy as np
 
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME, new_events
 from marketdata.core.sessions import PHASES, WINDOW_CAPACITY
+from marketdata.core.universe.records import POOL_MAX
 from risk.core.holds import BIT
 from risk.core.records import LIMIT_FIELDS, LIMIT_INDEX, SPEC_FIELDS, SPEC_INDEX
 from trading.core.past import FIGURES, PAST_FIGURE, PAST_HOLD, PAST_SOURCE, PAST_STATED, STATED
@@ -57,6 +58,7 @@ class FeedSpec(msgspec.Struct, frozen=True):
     path: str = ""
     schema: str = ""
     options: dict[str, str] = {}
+    record: bool = False  # keep it as it is received, with its books
 
 
 class VenueSpec(msgspec.Struct, frozen=True):
@@ -102,6 +104,16 @@ class PastSpec(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
+class UniverseSpec(msgspec.Struct, frozen=True):
+    """The live data engine of a session of shares: MOEX-DATA-01 (slots), -12 (cache), -13 (memory of its process)."""
+
+    active_max: int = 15
+    cache_max: int = 50
+    ttl_ns: int = 60_000_000_000
+    rss_soft_bytes: int = 400 << 20
+    rss_hard_bytes: int = 700 << 20
+
+
 class SessionSpec(msgspec.Struct, frozen=True):
     """A session, whole.  Times in ns UTC, money in micros of `currency`; it opens with `capital_micros`."""
 
@@ -125,6 +137,7 @@ class SessionSpec(msgspec.Struct, frozen=True):
     past: PastSpec | None = None  # None: the first session of its account
     watch: dict[str, int] = {}  # names of WATCH; what is absent is as there
     restricted: list[str] = []  # symbols that may not be entered from the start on (P-25)
+    universe: UniverseSpec | None = None  # None: no engine; every instrument is watched and scored
 
 
 def _require(truth: bool, words: str) -> None:
@@ -157,6 +170,13 @@ def check_spec(spec: SessionSpec) -> None:
     if spec.past is not None:
         unknown = sorted(set(spec.past.figures) - set(FIGURES)) + [h.code for h in spec.past.holds if h.code not in BIT]
         _require(not unknown, f"unknown in the past: {', '.join(unknown)}")
+    if spec.universe is not None:
+        wanted = spec.universe
+        _require(
+            0 < wanted.active_max <= POOL_MAX, f"{wanted.active_max} active instruments; 1 to {POOL_MAX} are possible"
+        )
+        _require(0 < wanted.rss_soft_bytes < wanted.rss_hard_bytes, "memory limits must be 0 < soft < hard")
+        _require(wanted.cache_max > 0 and wanted.ttl_ns > 0, "a cache of books needs room and a time")
     last_end = None
     for _, phase, start_ns, end_ns, _ in spec.windows:
         _require(0 <= phase < len(PHASES), f"phase {phase} of a window is unknown")

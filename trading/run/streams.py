@@ -345,6 +345,12 @@ class Board:
             rows = self.client.hgetall(f"desk:{self.session}:latest")
         return {name.decode(): bytes(value) for name, value in rows.items()}
 
+    def one(self, name: str) -> bytes | None:
+        """One latest raw value.  Raises StreamAway."""
+        with _reachable():
+            value = self.client.hget(f"desk:{self.session}:latest", name)
+        return None if value is None else bytes(value)
+
     def beat(self, name: str, life_ms: int) -> None:
         """A key that vanishes unless it is beaten again within `life_ms`.  Raises StreamAway."""
         with _reachable():

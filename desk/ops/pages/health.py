@@ -30,10 +30,14 @@ LIBRARIES = ("django", "channels", "daphne", "celery", "redis", "numpy", "numba"
 FOLDERS = ("sessions", "logs", "redis", "venue", "guard", "jit")
 GUARD_S = 1.0
 # What a loop shows of itself beside its beat: figures always, trouble only where there is some.
-FIGURES = ("seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind")
+FIGURES = (
+    "seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind", "active", "monitored",
+    "integrity", "engine_us_p99", "recorded_mb",
+)  # fmt: skip
 TROUBLE = (
     "inbox_waiting", "md_waiting", "md_lost", "inbox_full", "withheld", "waiting", "stuck", "refused", "unknown",
-    "limited", "faults", "difference", "errors", "last_error",
+    "limited", "faults", "difference", "inactive", "inbox_skipped", "venue_skipped", "record_waiting",
+    "record_left_out", "record_fault", "errors", "last_error",
 )  # fmt: skip
 # Somebody does not answer: the panel says who.
 AWAY = (DatabaseError, redis.RedisError, StreamAway, OSError, msgspec.DecodeError, xmlrpc.client.Error)

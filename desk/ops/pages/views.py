@@ -23,6 +23,7 @@ from desk.ops.drills import record
 from desk.ops.models import KINDS
 from desk.ops.pages import health
 from desk.ops.pages.summary import by_case, facts, stages
+from desk.ops.pages.universe import engines
 
 CSV_RUNS = (
     "id",
@@ -45,10 +46,11 @@ CSV_ROWS = ("name", "number", "value", "unit", "goal", "ok", "road", "detail")
 @require_GET
 @never_cache
 def operations(request: HttpRequest) -> HttpResponse:
-    """Loops, hops, queues, latency, processes, disk, versions: each panel with its rows or its fault."""
+    """Loops, live data, hops, queues, latency, processes, disk, versions: each panel with its rows or its fault."""
     context: dict[str, Any] = {"page": "ops", "tab": "ops", "now": timezone.now(), "build": settings.BUILD}
     for name in ("loops", "hops", "queues", "processes", "disk", "versions"):
         context[name] = health.section(getattr(health, name))
+    context["engines"] = health.section(engines)
     bench = selectors.last_run("bench")
     context |= {"bench": bench, "stages": stages(bench), "drill": selectors.last_drill(), "run": selectors.open_run()}
     return render(request, "ops/operations.html", context)

@@ -14,8 +14,8 @@ from typing import IO, NamedTuple, cast
 
 from marketdata.feeds.port import FeedError
 
-LOBSTER, BINANCE = "lobster", "binance"
-BOOK_FORMATS = (LOBSTER, BINANCE)
+LOBSTER, BINANCE, SESSION = "lobster", "binance", "session"
+BOOK_FORMATS = (LOBSTER, BINANCE, SESSION)
 BOOKS = "books"  # the kind of what is made of them
 LOBSTER_NAME = re.compile(
     r"(?P<ticker>[A-Za-z0-9.-]+)_(?P<year>\d{4})-?(?P<month>\d\d)-?(?P<day>\d\d)_(?:[^/]*_)?"

@@ -7,8 +7,9 @@ import numpy as np
 
 from marketdata.feeds.books.binance import BinanceReader
 from marketdata.feeds.books.lobster import LobsterReader
-from marketdata.feeds.books.names import BINANCE
+from marketdata.feeds.books.names import BINANCE, SESSION
 from marketdata.feeds.books.reader import BookReader
+from marketdata.feeds.books.session import SessionReader
 from marketdata.feeds.options import ReplayOptions
 
 
@@ -21,4 +22,5 @@ def open_books(
     arrays: dict[str, np.ndarray] | None = None,
 ) -> BookReader:
     """`kept`, `arrays`: what `state` of an earlier pass told; then it goes on there.  Raises FeedError."""
-    return (BinanceReader if kind == BINANCE else LobsterReader)(path, symbol, options, kept, arrays)
+    readers = {BINANCE: BinanceReader, SESSION: SessionReader}
+    return readers.get(kind, LobsterReader)(path, symbol, options, kept, arrays)

@@ -62,7 +62,8 @@ class Command(BaseCommand):
         new.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the feed")
         new.add_argument("--seed", type=int, default=1)
         new.add_argument("--speed", type=float, default=1.0, help="1 … 1000; 0 = as fast as it goes")
-        new.add_argument("--scorer", default="baseline", help="baseline, network or none")
+        new.add_argument("--scorer", default="baseline", help="baseline, heuristic, network or none")
+        new.add_argument("--record", action="store_true", help="keep the feed as it is received, with its books")
         new.add_argument("--artifact", default="", help="folder of the network")
         new.add_argument("--account", default="", help="account's name; default: the profile's paper account")
         new.add_argument("--by", default="operator")
@@ -157,6 +158,7 @@ class Command(BaseCommand):
             path=options["path"],
             schema=options["schema"],
             options={name: value for name, _, value in words},
+            record=options["record"],
         )
         account = services.demo_account(profile)
         if options["account"]:

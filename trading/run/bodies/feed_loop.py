@@ -5,11 +5,11 @@ tape; a Redis that is away does not (the market goes on): what then cannot be ke
 decides nothing and knows no order.  Called by the runner.
 """
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from marketdata.core.records import FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
@@ -19,21 +19,23 @@ from marketdata.feeds.registry import open_feed
 from marketdata.store.rolls import open_rolls
 from marketdata.volatility import open_index
 from trading.brokers.port import Rejected, Unreachable
-from trading.core.records import INDEX, LINK, LINK_CONTRACT
+from trading.core.records import LINK, LINK_CONTRACT
 from trading.run.bodies.reconcile import raise_if_fenced
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, clock_is_stale, load_clock, save_clock
 from trading.run.context import WAIT_S, LoopContext
+from trading.run.feeding.engine import open_engine
+from trading.run.feeding.index import IndexTeller
+from trading.run.feeding.outlet import Entry, Outlet, notice
+from trading.run.feeding.recorder import Recorder
 from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, MARKET, Board, Stream, StreamAway, StreamFull
 
 BATCH = 256
-KEPT_EVENTS = 8192  # per stream, while Redis is away
 BEAT_NS = NANOS // 4  # of session time without an event, after which a beat is sent
 BEAT_REAL_S = 0.02  # but never more often than this
 LATEST_NS = NANOS // 20  # how often the newest depth goes to the board
 LOOK_NS = NANOS // 4
 RETRY_S = 0.05
-INDEX_MARK = "feed:index"  # beside the inbox: time of the last value of the index that was sent
 CONTRACT_NS = 60 * NANOS  # how often what is known of a contract is said again (boot clock)
 FAR_NS = np.iinfo(np.int64).max
 
@@ -52,71 +54,6 @@ class MarketSink(Protocol):
     def close(self) -> None:
         """Let go."""
         ...
-
-
-class _Entry(NamedTuple):
-    events: np.ndarray
-    depths: np.ndarray | None
-    depth_of: np.ndarray | None
-    position: int
-    mark: tuple[str, bytes] | None = None  # where it is no entry of the tape
-
-
-class Outlet:
-    """One stream on its way out: what waits for it, and how it stands."""
-
-    def __init__(self, stream: Stream, fence: int, makes_it: bool) -> None:
-        self.stream, self.fence, self.makes_it = stream, fence, makes_it
-        self.waiting: deque[_Entry] = deque()
-        self.events_waiting = 0
-        self.skipped = 0  # events dropped since the stream last took something
-        self.skipped_total = 0
-        self.full = self.away = False
-
-    def offer(self, entry: _Entry) -> None:
-        """Queue one entry; while Redis is away the oldest give way, and are counted."""
-        self.waiting.append(entry)
-        self.events_waiting += len(entry.events)
-        while self.events_waiting > KEPT_EVENTS and len(self.waiting) > 1:
-            lost = len(self.waiting.popleft().events)
-            self.events_waiting -= lost
-            self.skipped += lost
-            self.skipped_total += lost
-
-    def flush(self, gap_ts_ns: int) -> int:
-        """Send what waits, in order, after the news of a gap if there was one.  Returns the number of events sent."""
-        sent = 0
-        self.full = self.away = False
-        try:
-            if self.makes_it and self.waiting:
-                self.stream.open((0, 0))
-            while self.waiting:
-                if self.skipped > 0:
-                    lost = account_event(FEED, FEED_GAP, gap_ts_ns, self.skipped)
-                    both = np.concatenate([lost, account_event(FEED, FEED_UP, gap_ts_ns)])
-                    self.stream.append(both, fence=self.fence, loop="feed")
-                    self.skipped = 0
-                self._append(self.waiting[0])
-                count = len(self.waiting.popleft().events)
-                self.events_waiting -= count
-                sent += count
-        except StreamFull:
-            self.full = True
-        except StreamAway:
-            self.away = True
-        return sent
-
-    def _append(self, entry: _Entry) -> None:
-        mark = entry.mark if entry.position < 0 else (f"feed:{self.stream.name}", str(entry.position).encode())
-        self.stream.append(
-            entry.events,
-            fence=self.fence,
-            loop="feed",
-            depths=entry.depths,
-            depth_of=entry.depth_of,
-            position=entry.position if entry.depths is not None else -1,
-            mark=mark,
-        )
 
 
 class FeedLoop:
@@ -139,6 +76,15 @@ class FeedLoop:
         if context.spec.scorer.name != "none":
             self._md = Outlet(Stream(client, key, MARKET), context.fence, makes_it=True)
         self._board = Board(client, key)
+        self._engine = open_engine(
+            context.spec, context.folder, context.fence
+        )  # compiled before the session's clock runs
+        if self._engine is not None:
+            self._stack.callback(self._engine.close)
+        self._recorder = Recorder(context.folder, context.spec, context.fence) if context.spec.feed.record else None
+        if self._recorder is not None:
+            self._recorder.start()
+            self._stack.callback(self._recorder.end)
         fresh = self._open_clock()
         self._venue = self._make_venue(context, self._clock)
         self._stack.callback(self._venue.close)
@@ -146,13 +92,16 @@ class FeedLoop:
         self._venue_retry_ns = 0
         self._venue_skipped = 0
         self._latest: dict[str, bytes] = {}
-        self._latest_ns = self._looked_ns = self._spoke_boot_ns = NO_TIME
+        self._latest_ns = self._looked_ns = self._spoke_boot_ns = self._shown_ns = NO_TIME
         self._ended = False
+        self._skipped_seen = 0
         watched = context.spec.limits.get("rvi_max", 0) > 0
-        self._index = open_index(context.spec.feed) if watched else None
+        index = open_index(context.spec.feed) if watched else None
+        self._index = None
+        if index is not None:
+            self._index = IndexTeller(index, self._inbox, context.spec.limits, fresh=fresh)
         self._rolls = open_rolls(context.spec.feed) if context.spec.feed.path else None
         self._contracts: dict[int, tuple[bool, int]] = {}  # instrument → what was told of its contract, and when
-        self._index_ns: int | None = NO_TIME  # None: what the holder before sent is not known yet
         self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
         self._take_over(fresh)
 
@@ -167,7 +116,7 @@ class FeedLoop:
             self.context.beat(self.counts | {"state": "a stream does not take more"})
             self.context.stop.wait(RETRY_S)
             return 0
-        batch = self._feed.read(FAR_NS if self._clock.tape else self._clock.now(), BATCH)
+        batch = self._feed.read(self._until_ns(), BATCH)
         count = len(batch.events)
         if count > 0:
             self._play(batch)
@@ -176,6 +125,9 @@ class FeedLoop:
             self._ended = True
         else:
             self._wait()
+        if count == 0 and self._engine is not None and not self._clock.tape:
+            now_ns = self._clock.now()
+            self._tell_engine(self._engine.until(now_ns), now_ns)
         if not self._ended:
             self._tell_index()
             self._tell_contracts()
@@ -208,10 +160,12 @@ class FeedLoop:
             backfill = self._feed.backfill()
             for start in range(0, len(backfill.events), BATCH):
                 self._publish(cut(backfill, start, start + BATCH, position=-1), self._clock.now())
+            if self._recorder is not None:
+                self._recorder.take(backfill._replace(position=-1))
+            self._begin_engine(backfill.events)
             self._tell_index()
             self._tell_contracts()
             return
-        self._index_ns = self._last_index()
         venue_position = self._connect_venue()
         try:
             mark = self._inbox.stream.mark(f"feed:{INBOX}")
@@ -228,11 +182,22 @@ class FeedLoop:
         if mark is None and position > 0:
             self._say(FEED_GAP)  # between the venue's position and the inbox something may be missing
         self._say(FEED_UP)
+        self._begin_engine(None)
         self._tell_contracts()
 
     # playing
 
+    def _until_ns(self) -> int:
+        """How far the tape may be read now.  A tape that follows its events is read second by second for the engine."""
+        if not self._clock.tape:
+            return self._clock.now()
+        next_ns = FAR_NS if self._engine is None else self._feed.next_ns()
+        return FAR_NS if next_ns in (FAR_NS, NO_TIME) else next_ns - next_ns % NANOS + NANOS - 1
+
     def _play(self, batch: Batch) -> None:
+        if self._engine is not None and self._clock.tape:  # the second before it, whatever the cut of the tape
+            first_ns = int(batch.events["ts_venue_ns"][0])
+            self._tell_engine(self._engine.until(first_ns), first_ns)
         self._clock.observe(int(batch.events["ts_venue_ns"].max()))
         now_ns = self._clock.now()
         events = batch.events.copy()
@@ -240,6 +205,10 @@ class FeedLoop:
         batch = batch._replace(events=events)
         self._to_venue(batch)
         self._publish(batch, now_ns)
+        if self._recorder is not None:
+            self._recorder.take(batch)
+        if self._engine is not None:
+            self._tell_engine(self._engine.feed(batch, now_ns), now_ns)
         self.counts["events"] += len(events)
         self.counts["position"] = batch.position
 
@@ -249,48 +218,53 @@ class FeedLoop:
         if batch.position < 0:
             events = events.copy()
             events["ts_ns"] = now_ns
-        self._inbox.offer(_Entry(events, None, None, batch.position))
+        self._inbox.offer(Entry(events, None, None, batch.position))
         self._inbox.flush(now_ns)
         if self._md is not None:
             if self._md.full and not self._clock.tape:
                 self.counts["md_lost"] += len(events)  # the scorer sees the jump in positions; the market goes on
             else:
-                self._md.offer(_Entry(events, batch.depths, batch.depth_of, max(batch.position, 0)))
+                self._md.offer(Entry(events, batch.depths, batch.depth_of, max(batch.position, 0)))
                 self._md.flush(now_ns)
         for depth in batch.depths:
             self._latest[f"depth:{depth['instrument']}"] = depth.tobytes()
         self._spoke_boot_ns = boot_ns()
 
-    def _tell_index(self) -> None:
-        """What the index did since the last look, each value once.
-
-        The kernel counts a value's age from its arrival: one that is old by then is no news of calm, only of alarm.
-        """
-        if self._index is None:
-            return
-        if self._index_ns is None:
-            self._index_ns = self._last_index()
-        if self._index_ns is None:
-            return
-        limits, now_ns = self.context.spec.limits, self._clock.now()
-        age_max = limits["rvi_age_ns_max"]
-        if self._index_ns == NO_TIME:
-            self._index_ns = now_ns - age_max // 4
-        found = self._index.between(self._index_ns, now_ns)
-        for ts_ns, value in zip(found.ts_ns.tolist(), found.values.tolist(), strict=True):
-            self._index_ns = ts_ns
-            if ts_ns < now_ns - age_max and value <= limits["rvi_max"]:
-                continue
-            event = account_event(INDEX, 0, now_ns, value)
-            event["ts_venue_ns"] = ts_ns
-            self._inbox.offer(_Entry(event, None, None, -1, (INDEX_MARK, str(ts_ns).encode())))
-        if len(found.ts_ns) > 0:
-            self.counts["index_values"] = self.counts.get("index_values", 0) + len(found.ts_ns)
+    def _begin_engine(self, backfill: np.ndarray | None) -> None:
+        """Its first word is that INTEGRITY stands, whether the inbox takes it now or not."""
+        if self._engine is not None:
+            now_ns = self._clock.now()
+            self._engine.begin(now_ns, backfill)
+            self._inbox.offer(notice(self._engine.conditions(now_ns)))
             self._inbox.flush(now_ns)
+
+    def _tell_engine(self, found: list[np.ndarray], now_ns: int) -> None:
+        """What the engine says: conditions to the kernel until they went out, metrics to kernel and scorer.
+
+        Metrics that find no way are not kept, for those of the next second are newer; a tape waits for its way.
+        """
+        assert self._engine is not None
+        if self._inbox.skipped_total != self._skipped_seen:
+            self._skipped_seen = self._inbox.skipped_total
+            self._engine.lost(now_ns)
+        if self._inbox.takes_notices or self._clock.tape:
+            for events in (self._engine.conditions(now_ns), *found):
+                if len(events) > 0:
+                    self._inbox.offer(notice(events))
+            self._inbox.flush(now_ns)
+        if self._md is not None and found and (self._md.takes_notices or self._clock.tape):
+            for events in found:
+                self._md.offer(notice(events))
+            self._md.flush(now_ns)
+
+    def _tell_index(self) -> None:
+        if self._index is not None:
+            self._index.tell(self._clock.now())
+            self.counts["index_values"] = self._index.told
 
     def _tell_contracts(self) -> None:
         """Which contracts are past their roll day (MES-DATA-23): each change, and now and then again."""
-        if self._rolls is None:
+        if self._rolls is None or not self._inbox.takes_notices:
             return
         now_ns, boot = self._clock.now(), boot_ns()
         for instrument in self._rolls.inactive:
@@ -300,22 +274,14 @@ class FeedLoop:
                 continue
             event = account_event(LINK, LINK_CONTRACT, now_ns, value=int(active))
             event["instrument"] = instrument
-            self._inbox.offer(_Entry(event, None, None, -1))
+            self._inbox.offer(notice(event))
             self._contracts[instrument] = active, boot
             self._inbox.flush(now_ns)
 
-    def _last_index(self) -> int | None:
-        """Time of the value that the holder before sent last, NO_TIME: none; None while Redis does not say."""
-        try:
-            mark = self._inbox.stream.mark(INDEX_MARK)
-        except StreamAway:
-            return None
-        return NO_TIME if mark is None else int(mark)
-
     def _say(self, code: int) -> None:
-        """One FEED event about the feed itself."""
-        event = account_event(FEED, code, self._clock.now())
-        self._inbox.offer(_Entry(event, None, None, -1))
+        """One FEED event about the feed itself; a sign of life is worth nothing later."""
+        if code != FEED_BEAT or self._inbox.takes_notices:
+            self._inbox.offer(notice(account_event(FEED, code, self._clock.now())))
         self._inbox.flush(self._clock.now())
         self._spoke_boot_ns = boot_ns()
 
@@ -379,9 +345,23 @@ class FeedLoop:
             if self._inbox.full:
                 self._board.beat("full", 1000)
             self.counts |= {"venue_up": int(self._venue_up), "venue_skipped": self._venue_skipped}
+            self._show(boot)
             self.counts |= {"inbox_skipped": self._inbox.skipped_total, "ended": int(self._ended)}
         except (StreamAway, StreamFull):
             self._inbox.away = True
+
+    def _show(self, boot: int) -> None:
+        """Once a second: what engine and recorder show of themselves."""
+        if self._shown_ns != NO_TIME and boot - self._shown_ns < NANOS:
+            return
+        self._shown_ns = boot
+        if self._engine is not None:
+            self.counts |= self._engine.figures()
+            self._latest["engine"] = msgspec.json.encode(self._engine.shown(self._clock.now()))
+        if self._recorder is not None:
+            rec = self._recorder
+            self.counts |= {"recorded_mb": rec.bytes >> 20, "record_waiting": rec.waiting}
+            self.counts |= {"record_left_out": rec.left_out, "record_fault": rec.fault}
 
 
 def cut(batch: Batch, start: int, end: int, position: int) -> Batch:

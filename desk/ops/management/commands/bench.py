@@ -93,7 +93,7 @@ class Command(BaseCommand):
 
     def _measure(self, size: str) -> dict[str, object]:
         # here: they need the private desk's settings
-        from desk.ops.bench import backtest, barfeatures, bookfeatures, hops, kernel, ring
+        from desk.ops.bench import backtest, barfeatures, bookfeatures, dataengine, hops, kernel, ring
         from desk.ops.bench.features import peers
 
         head = {"code": code_hash(), "python": sys.version.split()[0], "size": size, "profile": "demo-mes, as shipped"}
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         head["profile hash"] = str(shipped.version.hash)
         frames = ring.run_for(shipped, PART_SECONDS[size])
         rows = kernel.measure(kernel.inputs_of(frames)) + backtest.measure()
-        rows += barfeatures.measure() + bookfeatures.measure()
+        rows += barfeatures.measure() + bookfeatures.measure() + dataengine.measure()
         entries = hops.measure(frames)
         ring.stop(shipped)
         if size == "full":

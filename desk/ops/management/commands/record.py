@@ -1,4 +1,4 @@
-"""`manage.py record SESSION`: what a session saw traded, out of its journal, as a data set of 1-second bars."""
+"""`manage.py record SESSION`: what a session saw, as a data set: bars out of its journal, or its recorded books."""
 
 import getpass
 import json
@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from desk.data.recording import record_session
+from desk.data.recording import record_books, record_session
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
+from marketdata.models import DataSet
 from trading.management.progress import Bar
 from trading.run.journal.segment import JournalBroken
 from trading.run.recording import NothingRecorded
@@ -20,12 +21,14 @@ class Command(BaseCommand):
 
     help = (
         "Keep the market of a session, ended or running, as a data set of 1-second bars: it can be replayed and traded"
-        " back like an import. Seconds that a gap of the feed touches are left out and counted; depth is not recorded."
+        " back like an import. Seconds that a gap of the feed touches are left out and counted. --books: the trades and"
+        " 20-level books of a session that was started with --record."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", help="number or key (s12)")
         parser.add_argument("--symbol", default="", help="one of its instruments (default: the first)")
+        parser.add_argument("--books", action="store_true", help="trades and books as the feed was received")
         parser.add_argument("--hours", default="", help="any: keep bars outside the exchange's sessions (CME)")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -34,12 +37,22 @@ class Command(BaseCommand):
         number = options["session"].removeprefix("s")
         if not number.isdigit():
             raise CommandError(f"{options['session']!r} is no session: give its number or its key, like s12")
+        by, symbol = f"shell:{getpass.getuser()}", options["symbol"].upper()
         try:
             with Bar(quiet=options["json"]) as bar:
+                if options["books"]:
+                    books = record_books(
+                        int(number),
+                        symbol,
+                        by=by,
+                        progress=lambda done, last: bar.show(done, last, f"{done} of {last} recordings"),
+                    )
+                    self._tell_books(*books, options["json"])
+                    return
                 stored, found = record_session(
                     int(number),
-                    options["symbol"].upper(),
-                    by=f"shell:{getpass.getuser()}",
+                    symbol,
+                    by=by,
                     hours=options["hours"],
                     progress=lambda done, last: bar.show(done, last, f"{done:,} of {last:,} journal rows"),
                 )
@@ -55,3 +68,9 @@ class Command(BaseCommand):
             f"  left out: {found.left_out} seconds at the ends and around {found.gaps} gaps of the feed,"
             f" {found.late} late prints"
         )
+
+    def _tell_books(self, stored: DataSet, batches: int, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps({"id": stored.pk, "path": stored.path, "batches": batches}))
+        else:
+            self.stdout.write(f"data set {stored.pk}: {stored}, of {batches:,} recorded batches")

@@ -1,0 +1,133 @@
+"""The live data engine as the feed loop drives it: what the ring hears, what stands, and what a restart takes up."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_GAP, METRIC, new_depths, new_events
+from marketdata.core.universe.records import ACTIVE, MONITORED, SECOND_NS, SUBSCRIBING
+from marketdata.engine.telling import METRIC_INSTRUMENT, METRIC_MARKET, METRIC_MEMORY, indicators, states_of
+from marketdata.feeds.port import Batch
+from risk.core.holds import BIT
+from tests.run.feeding.kit import SHARES, Driven
+from tests.simulation.kit import make_spec
+from trading.run.feeding.engine import SILENT_NS, decode, open_engine
+
+INTEGRITY, UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Iterator[Driven]:
+    driven = Driven(tmp_path)
+    yield driven
+    driven.engine.close()
+
+
+def test_entries_are_held_until_every_active_book_is_there_moex_data_14(driven: Driven) -> None:
+    driven.start()
+    assert driven.told == [(INTEGRITY, ACCOUNT_SCOPE, 1), *((UNHEALTHY, i, 0) for i in range(3))]
+    assert driven.states() == [SUBSCRIBING, SUBSCRIBING, MONITORED]
+    driven.run(10)
+    assert driven.states() == [ACTIVE, ACTIVE, MONITORED]
+    assert driven.told[4:] == [(INTEGRITY, ACCOUNT_SCOPE, 0)]
+    driven.silence(SILENT_NS // SECOND_NS + 2)
+    assert driven.told[5:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "three heartbeats were missed"
+    driven.run(3)
+    assert driven.told[6:] == [(INTEGRITY, ACCOUNT_SCOPE, 0)]
+    driven.engine.lost(driven.now)
+    driven.hear([])
+    assert driven.told[7:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "something may be missing in the ring"
+
+
+def test_a_gap_of_the_tape_clears_what_was_and_holds_again_moex_data_15(driven: Driven) -> None:
+    engine = driven.start()
+    driven.run(5)
+    assert (engine.live.members["book_ns"] > 0).all() and driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+    gap = new_events(1)
+    gap["kind"], gap["code"], gap["instrument"], gap["ts_ns"] = FEED, FEED_GAP, ACCOUNT_SCOPE, driven.now
+    driven.hear(engine.feed(Batch(gap, new_depths(0), np.full(1, -1, np.int32), 0, False), driven.now))
+    assert (engine.live.members["book_ns"] < 0).all()
+    assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 1)
+    driven.run(3)
+    assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+
+
+def test_metrics_of_each_second_say_what_the_engine_knows_moex_data_06_moex_data_17(driven: Driven) -> None:
+    engine = driven.start()
+    driven.run(30)
+    events = driven.said[-1]
+    assert (events["kind"] == METRIC).all() and events["code"].tolist() == [METRIC_MARKET, *[METRIC_INSTRUMENT] * 3]
+    assert (events["ts_venue_ns"] == driven.now).all() and (events["ts_ns"] <= driven.now).all()
+    seconds = [int(part["ts_venue_ns"][0]) for part in driven.said]
+    assert len(seconds) == 30 and set(np.diff(seconds).tolist()) == {SECOND_NS}
+    assert states_of(events) == list(enumerate(driven.states()))
+    shown = engine.shown(driven.now)
+    for row, one in zip(events[1:], shown["instruments"], strict=True):
+        assert row["qty"] == one["samples"] > 20
+        assert row["value"] == round(one["spread"] * 1e9) and row["score_ppm"] == round(one["vol_30m"] * 1e6)
+        assert row["volume"] == -1 and one["r"] is None, "a baseline needs 300 samples"
+        assert driven.now - row["until_ns"] == one["age_ns"]
+    market = indicators(events[0])
+    assert market is not None and not market.known, "r is not known yet"
+    assert msgspec.json.decode(msgspec.json.encode(shown))["active"] == 2, "it can be shown as it is"
+
+
+def test_a_restart_takes_up_what_the_holder_before_knew_moex_data_04_moex_risk_12(driven: Driven) -> None:
+    before = driven.start()
+    driven.run(40)
+    members = before.live.members.copy()
+    before.close()
+    assert decode(driven.memory().read_bytes(), SHARES) is not None
+    driven.told.clear()
+    engine = driven.start(fresh=False)
+    assert driven.told[0] == (INTEGRITY, ACCOUNT_SCOPE, 1)
+    assert driven.states() == [SUBSCRIBING, SUBSCRIBING, MONITORED], "nobody is ACTIVE without a book"
+    kept = (
+        "baseline",
+        "baseline_samples",
+        "spread",
+        "liquidity",
+        "vol",
+        "candles",
+        "candle_close",
+        "trading",
+        "left_ns",
+    )
+    for name in kept:
+        assert np.array_equal(engine.live.members[name], members[name]), name
+    assert members["candles"].min() > 10, "of the back-fill"
+    driven.run(3)
+    assert driven.states() == [ACTIVE, ACTIVE, MONITORED]
+    assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_memory_that_is_not_ours_is_not_taken_up(driven: Driven, damage: str) -> None:
+    driven.start()
+    driven.run(5)
+    driven.engine.close()
+    data = driven.memory().read_bytes()
+    assert decode(data[:-1] if damage == "cut" else data, SHARES if damage == "cut" else ["SBER"]) is None
+    driven.memory().write_bytes(data[:-1])
+    engine = driven.start(fresh=False)
+    assert (engine.live.members["samples"] == 0).all()
+
+
+def test_the_memory_guard_is_told_moex_data_13(tmp_path: Path) -> None:
+    driven = Driven(tmp_path, rss_soft_bytes=1, rss_hard_bytes=1 << 40)
+    engine = driven.start()
+    try:
+        driven.run(3)
+        acts = [part for part in driven.said if part["code"][0] == METRIC_MEMORY]
+        assert len(acts) == 1 and acts[0]["qty"][0] == 1, "once a crossing"
+        assert acts[0]["value"][0] > 1
+        assert engine.shown(driven.now)["memory"]["trim"] == 1
+    finally:
+        engine.close()
+
+
+def test_a_session_without_a_universe_has_no_engine(tmp_path: Path) -> None:
+    assert open_engine(make_spec(), tmp_path, 1) is None

@@ -1,0 +1,302 @@
+"""The live data engine beside the feed loop: what it is told, what the ring hears of it, what it remembers.
+
+It is fed after venue, inbox and scorer were, so no book is late for it, and it hands back what is to be sent: METRIC
+events of each second, and as conditions that the kernel follows UNHEALTHY of an instrument and INTEGRITY of the whole
+(MOEX-DATA-09, -14).  Conditions are kept as what stands, and told until they went out.  What is slow is the aide's.
+Called by the feed loop; it opens no connection.
+"""
+
+import hashlib
+from collections import Counter, deque
+from pathlib import Path
+from time import perf_counter_ns
+
+import msgspec
+import numpy as np
+import structlog
+
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME, new_events
+from marketdata.core.universe.records import (
+    ACTIVATED,
+    ACTIVE,
+    DEMOTED,
+    MEMBER,
+    SECOND_NS,
+    SUBSCRIBED,
+    UNIVERSE,
+)
+from marketdata.engine.driving import Driver
+from marketdata.engine.live import Listed, LiveData, News, rehearse
+from marketdata.engine.memory import CLEAR, TRIM, Limits, MemoryGuard
+from marketdata.engine.numbers import numbers
+from marketdata.engine.subscriptions import Subscriptions
+from marketdata.engine.telling import memory, metrics
+from marketdata.feeds.port import Batch
+from risk.core.holds import BIT
+from trading.core.records import CONDITION
+from trading.run.clock import boot_ns
+from trading.run.feeding.aide import Aide
+from trading.run.spec import SessionSpec
+
+FILES = "engine-*.bin"  # one a holder, named after its fence: who was fenced never writes over a newer one
+KEEP_NS = 30 * SECOND_NS  # of session time between two memories (MOEX-RISK-11, light checkpoint)
+AGAIN_NS = 60 * SECOND_NS  # how often what stands is said again (boot clock)
+SAMPLES = 4096
+METRICS_MAX = 60  # seconds that are told at once: of a longer silence the last ones
+SILENT_NS = 15 * SECOND_NS  # three heartbeats of the books
+NEWS_NAMES = {SUBSCRIBED: "subscribed", ACTIVATED: "activated", DEMOTED: "demoted"}
+_INTEGRITY, _UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
+NO_ROWS = new_events(0)
+log = structlog.get_logger("trading.engine")
+
+
+class Kept(msgspec.Struct):
+    """The engine's memory: `layout` names the records, so that other code does not take them up."""
+
+    layout: str
+    symbols: list[str]
+    ts_ns: int
+    universe: bytes
+    members: bytes
+
+
+LAYOUT = hashlib.sha256(repr((MEMBER.descr, UNIVERSE.descr)).encode()).hexdigest()
+
+
+def encode(live: LiveData, now_ns: int) -> bytes:
+    """The memory as bytes, with a checksum."""
+    kept = Kept(LAYOUT, live.symbols, now_ns, live.universe.tobytes(), live.members.tobytes())
+    body = msgspec.msgpack.encode(kept)
+    return hashlib.sha256(body).digest() + body
+
+
+def decode(data: bytes, symbols: list[str]) -> Kept | None:
+    """The memory of these instruments; None for one that is damaged, of other code or of others."""
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    kept = msgspec.msgpack.decode(data[32:], type=Kept)
+    return kept if (kept.layout, kept.symbols) == (LAYOUT, symbols) else None
+
+
+class FeedEngine:
+    """The engine of one session.  Attributes: live, counts (what the loop shows)."""
+
+    def __init__(self, spec: SessionSpec, folder: Path, fence: int) -> None:
+        assert spec.universe is not None
+        wanted = spec.universe
+        listed = [
+            Listed(item.symbol, item.values["tick_nanos"], item.values["tick_value_micros"])
+            for item in spec.instruments
+        ]
+        guard = MemoryGuard(Limits(wanted.rss_soft_bytes, wanted.rss_hard_bytes))
+        self.live = LiveData(listed, wanted.active_max, guard=guard, ttl_ns=wanted.ttl_ns, cache_max=wanted.cache_max)
+        rehearse()
+        self._driver = Driver(self.live, self._second)
+        self._folder, own = folder, folder / FILES.replace("*", f"{fence:08d}")
+        self._aide = Aide(folder, len(listed), own)
+        self._subscriptions = Subscriptions(range(len(listed)))
+        self._stands: dict[tuple[int, int], int] = {}  # (bit, instrument) → what was measured; absent: gone
+        self._told: dict[tuple[int, int], tuple[bool, int]] = {}  # → what the ring heard, and when (boot clock)
+        self._news, self._again_ns = (
+            True,
+            0,
+        )  # whether what stands has changed; when it is looked at anyway (boot clock)
+        self._cause_ns = NO_TIME  # since when INTEGRITY stands; NO_TIME: it was passed
+        self._made: deque[np.ndarray] = deque(maxlen=METRICS_MAX)  # METRICs that nobody was told yet
+        self._kept_ns = NO_TIME
+        self._gaps = 0
+        self._acted = dict(guard.acted)
+        self._took: deque[int] = deque(maxlen=SAMPLES)  # ns an event of each batch
+        self.counts: Counter[str] = Counter()
+
+    def begin(self, now_ns: int, backfill: np.ndarray | None) -> None:
+        """Seed the slots, take up what the holder before left, and hold entries until the gate is passed.
+
+        `backfill`: EVENTs of the feed's history at the very first start, None at a takeover.
+        """
+        everybody, before = range(len(self.live.symbols)), self._take_up()
+        active = before or []
+        pool = self.live.seed([], active, everybody)
+        self._subscriptions.connected(self._subscriptions.wanted)  # a tape has all that it was opened for
+        for which in everybody:
+            self.live.set_confirmed(which, self._subscriptions.is_confirmed(which))
+        for which in everybody:
+            if before is None:
+                self.live.set_trading(which, True)  # until a STATUS says otherwise, as the kernel takes it
+        if backfill is not None:
+            self.counts["candles"] = self._driver.bootstrap(backfill)
+        self._fails(now_ns)
+        self._aide.start()
+        log.info("engine_begins", pool=pool, restored=len(active), fresh=backfill is not None)
+
+    def feed(self, batch: Batch, now_ns: int) -> list[np.ndarray]:
+        """One batch as the ring has it; what the ring is to hear."""
+        began = perf_counter_ns()
+        self._look()
+        self._note(self._driver.feed(batch))
+        if len(batch.events) > 0:
+            self._took.append((perf_counter_ns() - began) // len(batch.events))
+        return self._heard(now_ns)
+
+    def until(self, now_ns: int) -> list[np.ndarray]:
+        """Nothing came: the seconds up to now.  What the ring is to hear."""
+        self._look()
+        self._note(self._driver.until(now_ns))
+        return self._heard(now_ns)
+
+    def lost(self, now_ns: int) -> None:
+        """The ring may lack something of the market: the books must prove themselves anew."""
+        self._fails(now_ns)
+
+    def conditions(self, now_ns: int) -> np.ndarray:
+        """CONDITION EVENTs that the ring has not heard, or not for long; they count as heard."""
+        boot, rows = boot_ns(), []
+        if not self._news and boot < self._again_ns:
+            return NO_ROWS
+        self._news, self._again_ns = False, boot + SECOND_NS
+        keys = [(_INTEGRITY, ACCOUNT_SCOPE)] + [(_UNHEALTHY, which) for which in range(len(self.live.symbols))]
+        for key in keys:
+            stands = key in self._stands
+            told, at_ns = self._told.get(key, (None, 0))
+            if told == stands and boot - at_ns < AGAIN_NS:
+                continue
+            self._told[key] = stands, boot
+            rows.append((*key, int(stands), self._stands.get(key, 0)))
+        events = new_events(len(rows))
+        events["kind"], events["ts_ns"], events["ts_venue_ns"] = CONDITION, now_ns, now_ns
+        for event, (bit, which, stands, seen) in zip(events, rows, strict=True):
+            event["code"], event["instrument"], event["value"], event["qty"] = bit, which, stands, seen
+        return events
+
+    def shown(self, now_ns: int) -> dict[str, object]:
+        """Everything of MOEX-DATA-17, with the gate, the subscriptions and what the engine costs; plain values."""
+        found = numbers(self.live, now_ns)
+        found["instruments"] = [row._asdict() for row in found["instruments"]]
+        view = self._aide.view
+        gate = self.live.gate(now_ns, view.reconciled_ns != NO_TIME)
+        held = (_INTEGRITY, ACCOUNT_SCOPE) in self._stands
+        found["gate"] = {**gate._asdict(), "held": held, "since_ns": self._cause_ns if held else None}
+        wanted, confirmed = len(self._subscriptions.wanted), len(self._subscriptions.confirmed)
+        found["subscriptions"] = {"wanted": wanted, "confirmed": confirmed}
+        found["journal"] = {"seq": view.seq, "read_boot_ns": view.boot_ns, "fault": view.fault or self._aide.fault}
+        found["pinned"] = [self.live.symbols[i] for i in np.flatnonzero(view.pinned)]
+        found["memory"] = dict(self.live.guard.acted) | {"soft": self.live.guard.limits.soft}
+        found["memory"] |= {"hard": self.live.guard.limits.hard}
+        found["kept"] = {"count": self._aide.kept, "ts_ns": self._kept_ns if self._kept_ns != NO_TIME else None}
+        found |= {"ts_ns": now_ns, "boot_ns": boot_ns(), "us_p50": self._us(50), "us_p99": self._us(99)}
+        return found
+
+    def figures(self) -> dict[str, object]:
+        """The few numbers that the loop shows beside its own."""
+        states = self.live.members["state"]
+        figures: dict[str, object] = {"active": int((states == ACTIVE).sum()), "monitored": int((states != 0).sum())}
+        figures |= {"cache": self.live.cached, "rss_mb": self.live.guard.rss >> 20, "engine_us_p99": self._us(99)}
+        figures |= self.counts
+        return figures | {"integrity": int((_INTEGRITY, ACCOUNT_SCOPE) in self._stands)}
+
+    def close(self) -> None:
+        """Leave the memory to the next holder."""
+        if self._aide.is_alive() and self._driver.second is not None:
+            self._aide.keep(encode(self.live, self._driver.second * SECOND_NS))
+        self._aide.end()
+
+    # memory
+
+    def _take_up(self) -> list[int] | None:
+        """The active set of the holder before, in order; None without its memory."""
+        files = sorted(self._folder.glob(FILES))
+        for old in files[:-1]:
+            old.unlink(missing_ok=True)
+        if not files:
+            return None
+        kept = decode(files[-1].read_bytes(), self.live.symbols)
+        if kept is None:
+            log.warning("engine_memory_refused", file=str(files[-1]))
+            return None
+        found = self.live.restore(np.frombuffer(kept.universe, UNIVERSE), np.frombuffer(kept.members, MEMBER))
+        for which in np.flatnonzero(self.live.members["unhealthy"]).tolist():
+            self._stands[_UNHEALTHY, which] = 1
+        return found
+
+    def _keep(self, now_ns: int) -> None:
+        if self._kept_ns != NO_TIME and now_ns - self._kept_ns < KEEP_NS:
+            return
+        self._kept_ns = now_ns
+        self._aide.keep(encode(self.live, now_ns))
+
+    # what follows a step
+
+    def _look(self) -> None:
+        """What is held now, as far as the journal was read."""
+        self.live.members["pinned"] = self._aide.view.pinned
+
+    def _note(self, done: list[tuple[int, News]]) -> None:
+        for _, news in done:
+            if news.kind in NEWS_NAMES:
+                self.counts[NEWS_NAMES[news.kind]] += 1
+
+    def _second(self, moment: int) -> None:
+        """A whole second was lived: what stands, and its METRICs."""
+        self._judge(moment)
+        self._made.append(metrics(self.live, moment))
+
+    def _heard(self, now_ns: int) -> list[np.ndarray]:
+        """METRICs of every second since the last call, stamped with now."""
+        if self._driver.gaps != self._gaps:
+            self._gaps = self._driver.gaps
+            self._fails(now_ns)
+        if not self._made:
+            return []
+        found, guard = list(self._made), self.live.guard
+        self._made.clear()
+        for acted, what in ((1, TRIM), (2, CLEAR)):
+            if guard.acted[what] != self._acted[what]:
+                found.append(memory(acted, guard.rss, now_ns))
+        self._acted = dict(guard.acted)
+        for events in found:
+            events["ts_ns"] = now_ns
+        self._keep(now_ns)
+        return found
+
+    def _judge(self, moment: int) -> None:
+        """Which conditions stand (MOEX-DATA-09, -14)."""
+        unhealthy = self.live.members["unhealthy"]
+        for which in range(len(unhealthy)):
+            if unhealthy[which] != ((_UNHEALTHY, which) in self._stands):
+                self._news = True
+                if unhealthy[which]:
+                    self._stands[_UNHEALTHY, which] = 1
+                else:
+                    del self._stands[_UNHEALTHY, which]
+        if self._cause_ns == NO_TIME:
+            if self._silent(moment):
+                self._fails(moment)
+            return
+        gate = self.live.gate(moment, reconciled=True)  # the other half is the kernel's own hold RECON
+        if gate.passed:
+            self._cause_ns, self._news = NO_TIME, True
+            del self._stands[_INTEGRITY, ACCOUNT_SCOPE]
+            log.info("integrity_passed", at_ns=moment)
+        else:
+            failing = len(gate.missing) + len(gate.stale) + len(gate.empty) + len(gate.invalid)
+            self._stands[_INTEGRITY, ACCOUNT_SCOPE] = failing
+
+    def _silent(self, moment: int) -> bool:
+        """Whether no ACTIVE instrument that trades had a book for SILENT_NS: the stream's heartbeat is lost."""
+        members = self.live.members
+        watched = (members["state"] == ACTIVE) & (members["trading"] == 1)
+        return bool(watched.any() and moment - int(members["book_ns"][watched].max()) > SILENT_NS)
+
+    def _fails(self, now_ns: int) -> None:
+        """The books must prove themselves anew."""
+        self._cause_ns, self._news = now_ns, True
+        self._stands[_INTEGRITY, ACCOUNT_SCOPE] = 0
+        self._told.pop((_INTEGRITY, ACCOUNT_SCOPE), None)
+
+    def _us(self, percent: int) -> float:
+        return round(float(np.percentile(np.array(self._took), percent)) / 1000, 1) if self._took else 0.0
+
+
+def open_engine(spec: SessionSpec, folder: Path, fence: int) -> FeedEngine | None:
+    """The engine that this session wants; None for a session without a universe."""
+    return None if spec.universe is None else FeedEngine(spec, folder, fence)
