@@ -1,8 +1,8 @@
 """The shares' own profile on the simulated market: a whole ring under `moex-tinvest` that really enters (issue 4).
 
 Its rules are those of the file, its feed and its scorer those of the desk, its live data engine runs beside the feed
-and its market is recorded.  Only the time that a loaded machine may leave a fill uncovered is longer.  The tests are one
-story, in order, of one session.
+and its market is recorded.  Only the time that a loaded machine may leave a fill uncovered is longer.  The tests are
+one story, in order, of one session.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What the live data engines of running sessions show: instruments, gate, caches, memory, each with its age.
 
-MOEX-DATA-17.  The feed loop leaves a picture on Redis once a second; here it becomes rows.  A picture that is old says so: its numbers
-stay in sight, and stale.  Reads only.
+MOEX-DATA-17.  The feed loop leaves a picture on Redis once a second; here it becomes rows.  A picture that is old says
+so: its numbers stay in sight, and stale.  Reads only.
 """
 
 from typing import Any
