@@ -8,7 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import BOOK, EVENT, FLAG_BACKFILL, FLAG_INVALID, QUOTE
+from marketdata.core.records import BOOK, EVENT, FLAG_BACKFILL, FLAG_INVALID, METRIC, QUOTE
+from marketdata.core.universe.records import ACTIVE, MONITORED
+from marketdata.engine.telling import METRIC_INSTRUMENT
 from marketdata.feeds.port import Batch
 from risk.core.holds import BIT
 from tests.learning.tapes import SECOND, START, bar_tape, book_tape
@@ -21,7 +23,7 @@ from trading.run.clock import TAPE, SessionClock, save_clock
 from trading.run.context import LOOPS, CannotOpen, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.replica import Kernel
-from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
+from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, UniverseSpec, VenueSpec, setup_events
 from trading.run.streams import CAPS, INBOX, MARKET, ZERO_ID, Stream, make_client
 
 KEY = "s1"
@@ -387,3 +389,29 @@ def test_back_fill_and_what_another_holder_has_done_is_never_cold(desk):
     tape.events["flags"] |= FLAG_BACKFILL
     publish(market, tape)
     assert run(context).counts["cold"] == 0 and len(said(inbox)) == 0
+
+
+def metric(market: Stream, which: int, state: int, ts_ns: int) -> None:
+    """The feed's engine says where an instrument stands."""
+    event = np.zeros(1, EVENT)
+    event["kind"], event["code"], event["instrument"], event["role"] = METRIC, METRIC_INSTRUMENT, which, state
+    event["ts_ns"] = event["ts_venue_ns"] = ts_ns
+    market.append(event, fence=1, loop="feed")
+
+
+def test_what_is_not_active_is_not_scored_moex_data_05(desk):
+    """Of a session with an engine nothing is, until the engine was heard; a takeover hears it in what is kept."""
+    context, market, inbox = desk
+    context = replace(context, spec=msgspec.structs.replace(context.spec, universe=UniverseSpec()))
+    tape = book_tape(2_000, 7)
+    publish(market, tape, end=800)
+    assert run(context).counts["inactive"] > 0 and len(scores(inbox)) == 0
+    metric(market, 0, ACTIVE, int(tape.events["ts_ns"][800]))
+    publish(market, tape, start=800, end=1_600)
+    run(context)
+    heard = scores(inbox)
+    assert len(heard) > 20 and heard["ts_venue_ns"].min() >= tape.events["ts_venue_ns"][800]
+    metric(market, 0, MONITORED, int(tape.events["ts_ns"][1_600]))
+    publish(market, tape, start=1_600)
+    run(replace(context, fence=2))
+    assert len(scores(inbox)) == len(heard), "demoted: nothing more"
