@@ -104,7 +104,7 @@ class LiveData:
         self.joining = False  # whether anybody waits for a book to become ACTIVE
         self.cached = 0  # books in the current cache after the last pass
         # indicators in parts per million, as everybody is told them: (known, volatility, liquidity, index, known_ns)
-        self.market = (0, 0, 0, 0, NO_TIME)
+        self.market: tuple[int, ...] = (0, 0, 0, 0, NO_TIME)
 
     def seed(self, held: Sequence[int], restored: Sequence[int], monitored: Sequence[int]) -> int:
         """First slots (MOEX-DATA-04); the size of the pool.  Positions first, then the restored or the first listed."""

@@ -27,7 +27,7 @@ class Indicators(NamedTuple):
     known_ns: int
     volatility: float
     liquidity: float
-    index: float
+    market_index: float
 
 
 def metrics(live: LiveData, second_ns: int) -> np.ndarray:

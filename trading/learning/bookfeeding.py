@@ -113,7 +113,7 @@ class BookFeeding:
         told = indicators(event)
         if told is not None:
             known = int(told.known)
-            stream.set_market(self.states, told.ts_ns, known, told.volatility, told.liquidity, told.index)
+            stream.set_market(self.states, told.ts_ns, known, told.volatility, told.liquidity, told.market_index)
 
 
 def rehearse() -> None:
