@@ -190,7 +190,7 @@ def test_the_session_replays_to_the_same_orders(ring: Ring) -> None:
 
 
 def test_the_recording_holds_the_market_of_the_journal_byte_for_byte(ring: Ring) -> None:
-    """Several holders wrote it; what the second sent again counts once.  The journal has no depths, the recording has."""
+    """Several holders wrote it; what the second sent again counts once.  The journal has no depths."""
     files = recording_files(ring.folder)
     assert len(files) >= 2
     joined = Joined()
