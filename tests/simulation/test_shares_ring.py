@@ -56,8 +56,8 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
     version = ConfigVersion(id=3, profile=profile.profile, number=1, hash="ab" * 32)
     feed = FeedSpec("simulated", SHARES, seed=1, speed=SPEED, record=True)
     plan = plan_session(account=account, version=version, profile=profile, feed=feed, scorer=ScorerSpec("baseline"))
-    names = ("profile", "currency", "capital_micros", "instruments", "feed", "venue", "scorer", "windows", "created_ns")
-    names += ("universe",)
+    names = ["profile", "currency", "capital_micros", "instruments", "feed", "venue", "scorer", "windows"]
+    names += ["created_ns", "universe"]
     changes = {name: getattr(plan, name) for name in names}
     ring = Ring(tmp_path_factory.mktemp("shares"), limits=plan.limits | {"naked_ns_max": 1_000 * NANOS}, **changes)
     yield ring

@@ -137,7 +137,7 @@ def test_one_instruments_books_become_a_data_set_and_stay_what_they_were(tmp_pat
 def test_a_hole_is_a_gap_of_the_data_set(tmp_path: Path) -> None:
     parts = batches(20)
     report = stored(write(tmp_path / "s1.rec", [*parts[:8], *parts[11:]]), tmp_path / "data")
-    assert len(report.gaps) == 1
+    assert report.gaps is not None and len(report.gaps) == 1
     block = tape_of(report.path)
     at = int(np.flatnonzero((block.events["kind"] == FEED) & (block.events["code"] == FEED_GAP))[0])
     books = block.events[at:][block.events["kind"][at:] == BOOK]

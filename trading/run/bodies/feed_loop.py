@@ -7,7 +7,7 @@ decides nothing and knows no order.  Called by the runner.
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -102,7 +102,8 @@ class FeedLoop:
             self._index = IndexTeller(index, self._inbox, context.spec.limits, fresh=fresh)
         self._rolls = open_rolls(context.spec.feed) if context.spec.feed.path else None
         self._contracts: dict[int, tuple[bool, int]] = {}  # instrument → what was told of its contract, and when
-        self.counts = {"events": 0, "position": 0, "inbox_waiting": 0, "md_waiting": 0, "md_lost": 0, "full": 0}
+        numbers = ("events", "position", "inbox_waiting", "md_waiting", "md_lost", "full")
+        self.counts: dict[str, Any] = dict.fromkeys(numbers, 0)
         self._take_over(fresh)
 
     def step(self) -> int:

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter, deque
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -164,11 +165,11 @@ class FeedEngine:
             rows.append((*key, int(stands), self._stands.get(key, 0)))
         events = new_events(len(rows))
         events["kind"], events["ts_ns"], events["ts_venue_ns"] = CONDITION, now_ns, now_ns
-        for event, (bit, which, stands, seen) in zip(events, rows, strict=True):
-            event["code"], event["instrument"], event["value"], event["qty"] = bit, which, stands, seen
+        for event, row in zip(events, rows, strict=True):
+            event["code"], event["instrument"], event["value"], event["qty"] = row
         return events
 
-    def shown(self, now_ns: int) -> dict[str, object]:
+    def shown(self, now_ns: int) -> dict[str, Any]:
         """Everything of MOEX-DATA-17, with the gate, the subscriptions and what the engine costs; plain values."""
         found = numbers(self.live, now_ns)
         found["instruments"] = [row._asdict() for row in found["instruments"]]
