@@ -14,7 +14,7 @@ import databento_dbn
 import numpy as np
 import zstandard
 
-from marketdata.core.tape import MBO, MBP10, PRINTS
+from marketdata.core.tape import MBO, MBP10, PRINTS, VENUE_LEVEL
 from marketdata.feeds.port import FeedError
 
 OHLCV = np.dtype(
@@ -31,11 +31,33 @@ OHLCV = np.dtype(
         ("volume", "<i8"),
     ]
 )
+BBO = np.dtype(
+    [
+        ("length", "u1"),
+        ("rtype", "u1"),
+        ("publisher_id", "<u2"),
+        ("instrument_id", "<u4"),
+        ("ts_event", "<i8"),  # of the last trade; -1: none is told
+        ("price", "<i8"),  # of the last trade
+        ("size", "<u4"),
+        ("_reserved1", "u1"),
+        ("side", "u1"),
+        ("flags", "u1"),
+        ("_reserved2", "u1"),
+        ("ts_recv", "<i8"),  # end of the interval
+        ("_reserved3", "S4"),
+        ("sequence", "<u4"),
+        ("levels", VENUE_LEVEL, (1,)),
+    ]
+)
+assert OHLCV.itemsize == 56 and BBO.itemsize == 80
+SAMPLED = "bbo-1s"  # the best prices at the end of each second that has an update
 # schema: (record, rtype)
 SCHEMAS: dict[str, tuple[np.dtype, int]] = {
     "mbo": (MBO, 160),
     "mbp-10": (MBP10, 10),
     "trades": (PRINTS, 0),
+    SAMPLED: (BBO, 195),
     "ohlcv-1s": (OHLCV, 32),
     "ohlcv-1m": (OHLCV, 33),
 }
@@ -84,24 +106,21 @@ def _decompress(path: Path, file: IO[bytes], piece: bytes) -> Generator[bytes, N
     )
 
 
-class DbnReader:
-    """One pass over one DBN file.  `schema`: what the caller wants, "" for whatever the file holds.
+class DbnFile:
+    """The header of one DBN file, of whatever schema.
 
-    Attributes: schema, symbols (symbol → vendor ids), rows (records read so far).  Raises FeedError.
+    Attributes: schema, symbols (symbol → vendor ids).  Raises FeedError.
     """
 
-    def __init__(self, path: Path, schema: str = "") -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.rows = 0
         if not path.is_file():
             raise FeedError(f"{path} does not exist: give the path of a recorded file")
         self._pieces = plain_bytes(path)
         self._buffer = bytearray()
         metadata = self._read_header()
         self.schema = "mixed" if metadata.schema is None else str(metadata.schema)
-        self._check_schema(schema)
-        self.record, self._rtype = SCHEMAS[self.schema]
-        self._step = self.record.itemsize + (8 if metadata.ts_out else 0)
+        self._sent_too = bool(metadata.ts_out)  # each record is followed by the time at which it was sent
         self.symbols = {
             str(symbol): sorted({int(part["symbol"]) for part in parts if str(part["symbol"]).isdigit()})
             for symbol, parts in metadata.mappings.items()
@@ -136,6 +155,24 @@ class DbnReader:
         del self._buffer[:size]
         self._offset = size
         return metadata
+
+    def close(self) -> None:
+        """Close the file; nothing can be read after it."""
+        self._pieces.close()
+
+
+class DbnReader(DbnFile):
+    """One pass over one DBN file.  `schema`: what the caller wants, "" for whatever the file holds.
+
+    Attributes: schema, symbols (symbol → vendor ids), rows (records read so far).  Raises FeedError.
+    """
+
+    def __init__(self, path: Path, schema: str = "") -> None:
+        super().__init__(path)
+        self.rows = 0
+        self._check_schema(schema)
+        self.record, self._rtype = SCHEMAS[self.schema]
+        self._step = self.record.itemsize + (8 if self._sent_too else 0)
 
     def _check_schema(self, wanted: str) -> None:
         known = ", ".join(SCHEMAS)
@@ -172,9 +209,12 @@ class DbnReader:
         self._offset += size
         return np.ascontiguousarray(raw[:, : self.record.itemsize]).reshape(-1).view(self.record)
 
-    def close(self) -> None:
-        """Close the file; nothing can be read after it."""
-        self._pieces.close()
+
+def schema_of(path: Path) -> str:
+    """What a DBN file holds, as its header says; "mixed" for several.  Raises FeedError."""
+    file = DbnFile(path)
+    file.close()
+    return file.schema
 
 
 def root_of(symbol: str) -> str:

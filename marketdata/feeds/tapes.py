@@ -16,7 +16,7 @@ from marketdata.core.depth import grow_levels, grow_orders, new_book
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.records import BAR, DEPTH, EVENT, FLAG_CARRIED, new_depths, new_events
 from marketdata.core.units import NANOS
-from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
+from marketdata.feeds.dbn import BAR_SECONDS, BBO, DbnReader
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.sources import dbn_ids
@@ -74,7 +74,8 @@ class Tape(Protocol):
 
 
 class RecordTape:
-    """`mbo`, `mbp-10` and `trades` of a DBN file: trades, 1-second bars from them, and the book after each event."""
+    """`mbo`, `mbp-10`, `trades` and `bbo-1s` of a DBN file: trades, 1-second bars from them, and the book after each
+    event; of `bbo-1s` the best prices alone: a last trade that is told once a second is no tape of trades."""
 
     def __init__(self, path: Path, schema: str, symbols: list[str], options: ReplayOptions) -> None:
         self._reader = DbnReader(path, schema)
@@ -148,7 +149,9 @@ class RecordTape:
 
 
 def _columns(records: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The record fields and, for mbp-10, the four level columns (n, 10); (0, 10) for trades."""
+    """The record fields and, for mbp-10 and bbo-1s, the four level columns (n, 10); (0, 10) for trades."""
+    if records.dtype == BBO:
+        return _sampled(records)
     if "levels" not in (records.dtype.names or ()):
         none, no_size = np.zeros((0, core.VENUE_LEVELS), np.int64), np.zeros((0, core.VENUE_LEVELS), np.uint32)
         return records, none, none, no_size, no_size
@@ -157,6 +160,25 @@ def _columns(records: np.ndarray) -> tuple[np.ndarray, ...]:
         fields[name] = records[name]
     levels = records["levels"]
     return fields, *(np.ascontiguousarray(levels[name]) for name in ("bid_px", "ask_px", "bid_sz", "ask_sz"))
+
+
+def _sampled(records: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Samples of the best prices as mbp-10 of one level; none is a trade, each is a whole state of the book."""
+    fields = np.zeros(records.size, core.PRINTS)
+    for name in ("instrument_id", "ts_event", "price", "ts_recv", "flags"):
+        fields[name] = records[name]
+    fields["flags"] |= core.LAST_OF_EVENT
+    columns = []
+    for name, none in (
+        ("bid_px", core.UNDEFINED_PRICE),
+        ("ask_px", core.UNDEFINED_PRICE),
+        ("bid_sz", 0),
+        ("ask_sz", 0),
+    ):
+        column = np.full((records.size, core.VENUE_LEVELS), none, records["levels"][name].dtype)
+        column[:, 0] = records["levels"][name][:, 0]
+        columns.append(column)
+    return fields, *columns
 
 
 class BarTape:

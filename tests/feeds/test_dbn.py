@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from marketdata.core.tape import MBO, MBP10, PRINTS
-from marketdata.feeds.dbn import OHLCV, SCHEMAS, DbnReader, front_ids, root_of
+from marketdata.feeds.dbn import BBO, OHLCV, SCHEMAS, DbnReader, front_ids, root_of
 from marketdata.feeds.port import FeedError
 from tests.feeds.recordings import ES_ID, NQ_ID, T0, a_session, bar, metadata, trade, write_dbn
 
@@ -22,7 +22,8 @@ def read_all(path: Path, schema: str = "", rows: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(MBO, dbn.MBOMsg), (PRINTS, dbn.TradeMsg), (MBP10, dbn.MBP10Msg), (OHLCV, dbn.OHLCVMsg)]
+    ("ours", "theirs"),
+    [(MBO, dbn.MBOMsg), (PRINTS, dbn.TradeMsg), (MBP10, dbn.MBP10Msg), (OHLCV, dbn.OHLCVMsg), (BBO, dbn.BBOMsg)],
 )
 def test_our_records_lie_as_the_vendors_do(ours, theirs):
     vendor = np.dtype(theirs._dtypes)
@@ -142,21 +143,21 @@ def test_roots_and_the_front_contract():
     assert front_ids({"NQH4": [NQ_ID]}, "ES", first) == []
 
 
-USED = ("mbo", "mbp-10", "trades", "ohlcv-1s", "ohlcv-1m")
+USED = ("mbo", "mbp-10", "trades", "bbo-1s", "ohlcv-1s", "ohlcv-1m")
 
 
 def test_every_recorded_format_file_is_read_or_refused(sample_data):
-    """Files of all schemas and versions: the five schemas decode, the others are refused with one sentence."""
+    """Files of all schemas and versions: the six schemas decode, the others are refused with one sentence."""
     read = refused = 0
     for path in sorted((sample_data / "dbn_format").iterdir()):
         wanted = path.name.removeprefix("test_data.").split(".")[0]
         if wanted in USED:
-            assert read_all(path, wanted).size == 2
+            assert read_all(path, wanted).size == (4 if wanted == "bbo-1s" else 2)
             read += 1
         else:
             with pytest.raises(FeedError) as error:
                 DbnReader(path)
             assert str(path) in str(error.value)
             refused += 1
-    assert read == 21
+    assert read == 24
     assert refused > 40
