@@ -23,7 +23,7 @@ from marketdata.feeds.dbn import BAR_SECONDS, ZSTD_MAGIC, DbnReader, front_ids, 
 from marketdata.feeds.options import FORMATS, ReplayOptions, tape_root
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.rawbars import Layout, RawBars, text_bars, text_rows
-from marketdata.feeds.stored import BARS_FORMAT, is_recorded, manifest_format
+from marketdata.feeds.stored import BARS_FORMAT, DEFINITIONS_FORMAT, is_recorded, manifest_format
 
 DBN_ROWS = 1 << 16
 DEFAULT_ZONES = {"finam": "Europe/Moscow", "lean": "UTC"}
@@ -63,6 +63,8 @@ def detect_format(path: Path) -> str:
     if is_recorded(path):
         return SESSION
     if manifest := manifest_format(path):
+        if manifest == DEFINITIONS_FORMAT:
+            raise FeedError(f"{path} holds definitions of contracts, no market data: give a data set of bars or books")
         return "parquet" if manifest == BARS_FORMAT else BOOKS
     if books := book_format(path):
         return books

@@ -11,15 +11,16 @@ from typing import Any
 
 from marketdata.feeds.port import FeedError
 
-BARS_FORMAT, BOOKS_FORMAT = "scalpdesk-bars", "scalpdesk-books"
+BARS_FORMAT, BOOKS_FORMAT, DEFINITIONS_FORMAT = "scalpdesk-bars", "scalpdesk-books", "scalpdesk-definitions"
+FORMATS = (BARS_FORMAT, BOOKS_FORMAT, DEFINITIONS_FORMAT)
 FEED_FORMAT = "scalpdesk-feed"  # a feed as a session received it, see feeds.books.recorded
 FEED_HEAD = f'{{"format": "{FEED_FORMAT}"'.encode()
 SCHEMA_VERSION = 1
-HEAD = re.compile(rb'\{\s*"format":\s*"(' + b"|".join(name.encode() for name in (BARS_FORMAT, BOOKS_FORMAT)) + b')"')
+HEAD = re.compile(rb'\{\s*"format":\s*"(' + b"|".join(name.encode() for name in FORMATS) + b')"')
 
 
 def manifest_format(path: Path) -> str:
-    """BARS_FORMAT or BOOKS_FORMAT by the file's first bytes; empty for a file that is no manifest."""
+    """One of FORMATS by the file's first bytes; empty for a file that is no manifest."""
     with open(path, "rb") as file:
         found = HEAD.match(file.read(64))
     return found[1].decode() if found is not None else ""

@@ -28,6 +28,8 @@ FEATURES = 56
 FEATURE_ROW_BYTES = FEATURES * 8
 FEATURE_STATE_BYTES = 4 << 20  # windows and accumulators of the streaming engine, whatever the number of rows
 SEQUENCE_ROWS = 60
+LOADED_ROW_BYTES = 88  # a bar in slabs, 56, and the widest column, 32, once more while it is joined
+LOADING_BYTES = 48 << 20  # what is on its way into the slabs; measured, see tests/store/test_peaks.py
 TEXT_SUFFIXES = (".csv", ".txt", ".csv.gz", ".txt.gz")
 
 
@@ -108,6 +110,13 @@ def _first_lines(path: Path) -> tuple[bool, list[bytes]]:
     if len(sample) == SAMPLE_BYTES and len(lines) <= SAMPLE_ROWS:
         lines.pop()  # it goes on
     return packed, lines
+
+
+def peak_bytes(rows: int) -> int:
+    """What a whole load of so many bars takes at its highest, as near as it was measured: within a factor of 1.5.
+
+    `load_bytes` is the one that decides (MES-MEM-01): it knows the file alone and is on the safe side."""
+    return rows * LOADED_ROW_BYTES + LOADING_BYTES
 
 
 def feature_bytes(rows: int) -> int:

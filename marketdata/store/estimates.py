@@ -10,16 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from marketdata.core.records import DEPTH, EVENT
+from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.books.names import BINANCE, BOOK_FORMATS, LOBSTER, SESSION, Lines
 from marketdata.feeds.books.recorded import count_events
-from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
+from marketdata.feeds.dbn import BAR_SECONDS, DbnReader, schema_of
 from marketdata.feeds.options import ReplayOptions
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.sources import detect_format
 from marketdata.feeds.stored import data_set_files
 from marketdata.feeds.tabular import SORTED_ROW_BYTES
 from marketdata.memory.available import available
-from marketdata.memory.estimate import load_bytes
+from marketdata.memory.estimate import load_bytes, peak_bytes
 from marketdata.memory.guard import chunk_rows, judge
 from marketdata.store.importing import BLOCK_BYTES
 from marketdata.store.report import Estimate
@@ -27,6 +28,7 @@ from marketdata.store.report import Estimate
 FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
 BOOK_ROW_BYTES = EVENT.itemsize + DEPTH.itemsize  # of one event and its book in memory
+DEFINITION_BYTES = 360  # of the smallest record of a definition
 BOOK_STORED_BYTES = {LOBSTER: 30, BINANCE: 15, SESSION: 60}  # of one row of the source, stored; measured
 ZSTD_FACTOR, GZIP_FACTOR = 12, 6  # what compressed records and text grow to
 LINE_BYTES = 45
@@ -58,6 +60,7 @@ def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
         fitting,
         judge(blocks, room).as_json(),
         warning,
+        0 if kind in BOOK_FORMATS else peak_bytes(rows),
     )
 
 
@@ -73,6 +76,8 @@ def _guess(path: Path, kind: str) -> tuple[int, int]:
             rows = sum(int(pq.read_metadata(part).num_rows) for part in data_set_files(path))
         except (pa.ArrowException, OSError) as error:
             raise FeedError(f"{path} is cut or no Parquet file: {str(error).splitlines()[0]}; fetch it again") from None
+    elif kind == "dbn" and schema_of(path) == DEFINITION:
+        return (size if head[:3] == b"DBN" else size * ZSTD_FACTOR) // DEFINITION_BYTES, size
     elif kind == "dbn":
         reader = DbnReader(path)
         reader.close()

@@ -1,4 +1,4 @@
-"""History → the store: bars as a data set of months, books as one of parts, the vendor's recordings as they are.
+"""History → the store: bars as data sets of months, books of parts, contracts as rows, recordings as they are.
 
 How a data set appears, whole or not at all, and how a stopped import goes on, is `store.sets.publishing`; here is which
 file becomes what, and the import of bars.  It knows no database.
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.quality import OUTSIDE_SESSION
 from marketdata.core.units import NANOS
+from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.books.names import BOOK_FORMATS
-from marketdata.feeds.dbn import BAR_SECONDS, DbnReader
+from marketdata.feeds.dbn import BAR_SECONDS, DbnReader, schema_of
 from marketdata.feeds.options import ReplayOptions, check_symbols
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.sources import detect_format
@@ -31,6 +32,7 @@ from marketdata.store.mapped import forget
 from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, sync
 from marketdata.store.report import BARS, ImportCancelled, ImportReport
 from marketdata.store.sets.books import BookImport, key_words, read_with
+from marketdata.store.sets.definitions import DefinitionImport
 from marketdata.store.sets.publishing import (
     Cancelled,
     ImportPlace,
@@ -73,10 +75,7 @@ def import_file(
     stamps = {file: stamp_of(file) for file in (path, *(read_with(path, kind) if books else ()))}
     report = ImportReport(folder, BARS, [symbol], source=path.name, source_hash=file_hash(path))
     if kind == "dbn":
-        reader = DbnReader(path, schema)
-        reader.close()
-        if reader.schema not in BAR_SECONDS:
-            report.kind = reader.schema
+        report.kind = _kind_of(path, schema)
     if books and schema:
         raise FeedError(f"{path} is a recording of books, which has no schema {schema}: leave the schema out")
     if not books and (options.tick_nanos or options.lot_nanos):
@@ -87,9 +86,20 @@ def import_file(
         place = ImportPlace(path, report, key, folder, work, stamps)
         if books:
             return BookImport(place, kind, options).run(progress, cancelled)
+        if report.kind == DEFINITION:
+            return DefinitionImport(place).run(progress, cancelled)
         if report.kind != BARS:
             return _store_records(path, report, options, folder, work, progress, cancelled)
         return _BarImport(place, options, schema).run(progress, cancelled)
+
+
+def _kind_of(path: Path, schema: str) -> str:
+    """What a DBN file is kept as.  Raises FeedError for a schema that the store does not take."""
+    if schema in ("", DEFINITION) and schema_of(path) == DEFINITION:
+        return DEFINITION
+    reader = DbnReader(path, schema)
+    reader.close()
+    return BARS if reader.schema in BAR_SECONDS else reader.schema
 
 
 def _key(report: ImportReport, schema: str, options: ReplayOptions, more: str) -> str:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from marketdata.core.records import NO_TIME
+from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.books.names import BOOKS
 from marketdata.feeds.dbn import BAR_SECONDS, SCHEMAS
 
 BARS = "bars"
-KINDS = (BARS, *(schema for schema in SCHEMAS if schema not in BAR_SECONDS), BOOKS)
+STORED_SCHEMAS = (*SCHEMAS, DEFINITION)  # of the vendor, that the store takes
+KINDS = (BARS, *(schema for schema in SCHEMAS if schema not in BAR_SECONDS), BOOKS, DEFINITION)
 
 
 class ImportCancelled(Exception):
@@ -30,6 +32,7 @@ class Estimate:
     chunk_rows: int = 0
     import_verdict: dict[str, object] = field(default_factory=dict)
     disk_warning: str = ""
+    peak_bytes: int = 0  # of a whole load of bars, as near as it was measured; 0: not known
 
 
 @dataclass(slots=True)

@@ -1,19 +1,24 @@
 """When a recorded contract takes exits only: from its roll day until the data set changes to the next (MES-DATA-23).
 
 The roll day lies 8 calendar days before expiry, the third Friday of the contract's month; it begins with its session.
-Contracts are known where the manifest names both sides of a change by name; ids say nothing of an expiry, and the
-simulated market's contract never expires.  Called by the feed loop; only manifests are read.
+Contracts are known where the manifest names both sides of a change: by name, or by the vendor's id where the same store
+holds definitions, whose last day goes before the third Friday.  The simulated market's contract never expires.  Called
+by the feed loop; only manifests and definitions are read.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from marketdata.calendars import cme_sessions, local_date
 from marketdata.core.instruments import INSTRUMENTS
+from marketdata.databento.definitions import Definition
+from marketdata.feeds.columns import LABEL_SEPARATOR
 from marketdata.feeds.port import FeedSpec
 from marketdata.feeds.stored import is_manifest, read_manifest
+from marketdata.store.sets.definitions import beside
 
 ROLL_DAYS = 8  # calendar days before expiry
 NEW_YORK = "America/New_York"
@@ -59,20 +64,34 @@ def roll_start_ns(last_day: date) -> int:
     return cme_sessions(day - timedelta(days=7), day)[-1].open_ns
 
 
-def inactive_spans(rolls: list[tuple[int, str, str]]) -> list[Span]:
-    """Spans of a series by its changes (time, contract before, after), in order of time."""
+def inactive_spans(rolls: list[tuple[int, str, str]], told: Sequence[Definition] = ()) -> list[Span]:
+    """Spans of a series by its changes (time, contract before, after), in order of time.  `told`: what the vendor says
+    of its contracts, in order of receipt."""
     spans: list[Span] = []
     for at_ns, before, _ in rolls:
-        spans += _span(before, at_ns, at_ns)
+        spans += _span(before, at_ns, at_ns, told)
     if rolls:
-        spans += _span(rolls[-1][2], rolls[-1][0], FAR_NS)
+        spans += _span(rolls[-1][2], rolls[-1][0], FAR_NS, told)
     return spans
 
 
-def _span(name: str, near_ns: int, until_ns: int) -> list[Span]:
-    last_day = expiry(name, local_date(near_ns, NEW_YORK))
+def _span(name: str, near_ns: int, until_ns: int, told: Sequence[Definition]) -> list[Span]:
+    symbol = name.partition(LABEL_SEPARATOR)[0]
+    last_day = told_last_day(name, near_ns, told) or expiry(symbol, local_date(near_ns, NEW_YORK))
     begin_ns = until_ns if last_day is None else roll_start_ns(last_day)
     return [(begin_ns, until_ns)] if begin_ns < until_ns else []
+
+
+def told_last_day(name: str, near_ns: int, told: Sequence[Definition]) -> date | None:
+    """The last day that the vendor gives a contract that was traded at `near_ns`; None where it says nothing.  Names
+    come again after ten years, and ids may: the contract is the one whose life holds that time, by what was said of it
+    last."""
+    known = name.split(LABEL_SEPARATOR)
+    for item in reversed(told):
+        mine = item.symbol in known or str(item.instrument_id) in known
+        if mine and item.last_ns is not None and (item.first_ns or 0) <= near_ns <= item.last_ns:
+            return local_date(item.last_ns, NEW_YORK)
+    return None
 
 
 def open_rolls(spec: FeedSpec) -> Rolls | None:
@@ -88,6 +107,6 @@ def open_rolls(spec: FeedSpec) -> Rolls | None:
         if symbol not in symbols or symbol not in INSTRUMENTS or INSTRUMENTS[symbol].venue != "cme":
             continue
         rolls = [(int(at), str(before), str(after)) for at, before, after in manifest.get("rolls", [])]
-        if spans := inactive_spans(rolls):
+        if spans := inactive_spans(rolls, beside(path.parent, symbol)):
             inactive[symbols.index(symbol)] = spans
     return Rolls(inactive) if inactive else None
