@@ -25,6 +25,7 @@ app.conf.update(
     task_default_queue="default",
     task_routes={
         "marketdata.tasks.run_import": {"queue": "batch"},
+        "marketdata.tasks.run_purchase": {"queue": "batch"},
         "trading.tasks.run_loop": {"queue": "loops"},
         "trading.tasks.train": {"queue": "batch"},
         "desk.backtests.tasks.run_backtest": {"queue": "batch"},

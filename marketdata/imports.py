@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
-from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, ImportRun
+from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, BatchRow, ImportRun
 from marketdata.services import (
     cancel_job,
     end_job,
@@ -121,24 +121,33 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
 
 
 class Voice:
-    """What an import at work says and hears: its rows into the row, now and then, and whether somebody ended it.
+    """What an import at work, or another such job, says and hears: its rows into the row, now and then, and whether
+    somebody ended it.
 
     A database that does not answer is no reason to stop: the import goes on unheard, until it answers again.  From
     `with` to its end a thread gives signs of life, too: nothing calls back while a file is hashed, sorted or copied.
     It dies with its process; and its signs end when no block was read for hours, for then the work itself hangs.
     """
 
+    kind: type[BatchRow] = ImportRun  # with the fields done and rate
     beat_s, life_s, silence_s_max = BEAT_S, LIFE_S, SILENCE_S_MAX
 
     def __init__(self, run_id: int) -> None:
         self.run_id = run_id
         self.signs = 0  # that the thread gave
-        self._heard_s = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._live, name=f"import {run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=str(self), daemon=True)
+        self._stop = False
+        self.restart()
+
+    def __str__(self) -> str:
+        return f"{self.kind.__name__} {self.run_id}"
+
+    def restart(self) -> None:
+        """A new piece of work: its rate is measured anew."""
+        self._heard_s = time.monotonic()
         self._began: tuple[int, float] | None = None  # the first rows that were told, and when
         self._said_s = -self.beat_s
-        self._stop = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -156,10 +165,10 @@ class Voice:
                     continue
                 try:
                     leave_dead_connection()
-                    ImportRun.objects.filter(pk=self.run_id, state=RUNNING).update(beat_at=timezone.now())
+                    self._mine().update(beat_at=timezone.now())
                     self.signs += 1
                 except DatabaseFault as error:
-                    log.warning("import %s: no sign of life could be written: %s", self.run_id, error)
+                    log.warning("%s: no sign of life could be written: %s", self, error)
         finally:
             connection.close()
 
@@ -172,13 +181,17 @@ class Voice:
             return
         self._said_s = now
         rate = int((rows - self._began[0]) / max(now - self._began[1], 1e-3))
-        mine = ImportRun.objects.filter(pk=self.run_id, state=RUNNING)
+        mine = self._mine()
         try:
             leave_dead_connection()
             held = mine.update(beat_at=timezone.now(), done=rows, rate=rate)
             self._stop = not held or mine.exclude(cancel_asked_by="").exists()
         except DatabaseFault as error:
-            log.warning("import %s: the database does not answer: %s", self.run_id, error)
+            log.warning("%s: the database does not answer: %s", self, error)
+
+    def _mine(self) -> Any:
+        """The row, while it is at work."""
+        return self.kind._default_manager.filter(pk=self.run_id, state=RUNNING)
 
     def cancelled(self) -> bool:
         """Whether the run was closed, or its end was asked for."""

@@ -1,7 +1,7 @@
-"""What history the store holds, and the imports that a page asked for.
+"""What history the store holds, and the imports and purchases that a page asked for.
 
 A `DataSet` stands for one complete file; a file without a row is not part of the store.  It is written by
-`marketdata.services` alone, an `ImportRun` by `marketdata.imports` alone.
+`marketdata.services` alone, an `ImportRun` by `marketdata.imports`, a `VendorRun` by `marketdata.jobs.purchases` alone.
 """
 
 from datetime import datetime, timedelta
@@ -145,3 +145,53 @@ class ImportRun(BatchRow):
     @property
     def title(self) -> str:
         return f"import {self.pk}, {self.file}"
+
+
+class VendorRun(BatchRow):
+    """A look at a vendor's prices, or a purchase of what was priced and confirmed, as a batch job.
+
+    Written by `marketdata.jobs.purchases`.
+    """
+
+    PRICE, PURCHASE = "price", "purchase"
+    GO_ON = "the months that were bought are kept: go on with it"
+    ENDED = f"{BatchRow.ENDED}; {GO_ON}"
+
+    purpose = models.CharField(max_length=10, choices=[(name, name) for name in (PRICE, PURCHASE)])
+    dataset = models.CharField(max_length=24)
+    schema = models.CharField(max_length=16)
+    symbol = models.CharField(max_length=24)
+    start = models.CharField(max_length=10, blank=True, help_text="first UTC day as asked")
+    end = models.CharField(max_length=10, blank=True, help_text="UTC day after the last as asked")
+    plan = models.JSONField(default=dict, help_text="months that were missing, each with its price")
+    priced = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="purchases")
+    cap_micros = models.BigIntegerField(help_text="most that it may cost, US dollars x 1e6")
+    spent_micros = models.BigIntegerField(default=0, help_text="may have been billed, those before it too")
+    step = models.CharField(max_length=24, blank=True, help_text="what it is at")
+    done = models.BigIntegerField(default=0, help_text="of the present step")
+    total = models.BigIntegerField(default=0, help_text="of the present step")
+    rate = models.BigIntegerField(default=0, help_text="a second")
+    report = models.JSONField(default=dict, help_text="what was verified, a row a file")
+    data_set = models.ForeignKey(DataSet, models.SET_NULL, null=True, blank=True, related_name="purchases")
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=[name for name, _ in STATES]), name="vendor_run_state_known"),
+            models.CheckConstraint(
+                condition=Q(cap_micros__gte=0, spent_micros__gte=0, done__gte=0, total__gte=0, rate__gte=0),
+                name="vendor_run_figures_sane",
+            ),
+            models.CheckConstraint(
+                condition=Q(purpose="price") | Q(priced__isnull=False), name="vendor_run_was_priced"
+            ),
+            models.UniqueConstraint(
+                fields=("asked",), condition=Q(state__in=OPEN), name="vendor_run_one_open_per_request"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of {self.symbol} {self.schema}, {self.state}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.purpose} {self.pk}, {self.symbol} {self.schema}"

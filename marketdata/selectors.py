@@ -9,10 +9,14 @@ from django.db.models import QuerySet
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import NANOS, tick_decimals
+from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.books.names import BOOKS
+from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
 from marketdata.models import DataSet
 from marketdata.store import coverage
+from marketdata.store.days.reading import Part, bars_part, books_part, recording_part
+from marketdata.store.days.span import Span
 from marketdata.store.folders import Listing, listing
 
 PAGE = 50
@@ -30,6 +34,16 @@ def data_sets(kind: str = "") -> QuerySet[DataSet]:
     """Stored data sets, the newest first; all kinds when `kind` is empty."""
     found = DataSet.objects.all()
     return found.filter(kind=kind) if kind else found
+
+
+def market_data_sets() -> QuerySet[DataSet]:
+    """Those that can be replayed, the newest first: definitions of contracts are none."""
+    return DataSet.objects.exclude(kind=DEFINITION)
+
+
+def find_data_set(data_set_id: int) -> DataSet | None:
+    """One stored data set; None when there is no such."""
+    return DataSet.objects.filter(pk=data_set_id).first()
 
 
 def data_set_path(data_set: DataSet) -> Path:
@@ -62,8 +76,9 @@ def data_set_row(row: DataSet) -> dict[str, Any]:
         "schema": schema_words(row),
         "bars": row.bar_ns > 0,
         "books": row.kind == BOOKS,
+        "definitions": row.kind == DEFINITION,
         "venue": INSTRUMENTS[symbol].venue if symbol in INSTRUMENTS else "",
-        "decimals": tick_decimals(INSTRUMENTS[symbol].tick_nanos) if symbol in INSTRUMENTS else 9,
+        "decimals": decimals_of(symbol),
         "rows": row.rows,
         "first_us": row.first_ns // 1000,
         "last_us": row.last_ns // 1000,
@@ -82,6 +97,34 @@ def data_set_row(row: DataSet) -> dict[str, Any]:
         "fault": fault,
         "stored": stored,
     }
+
+
+def decimals_of(symbol: str) -> int:
+    """Decimals of a price of this instrument; 9, those of the store, where it is not known."""
+    return tick_decimals(INSTRUMENTS[symbol].tick_nanos) if symbol in INSTRUMENTS else 9
+
+
+Roll = tuple[int, str, str]
+DayPart = tuple[Part, list[tuple[int, int]] | None, list[Roll]]
+
+
+def day_part(row: DataSet, span: Span) -> DayPart:
+    """What there is to draw of a part of a day; its gaps, cut at its ends, None where they are not known; its rolls.
+
+    Raises FeedError, FileNotFoundError."""
+    path, symbol = data_set_path(row), str(row.symbols[0])
+    stored = coverage.look(path)
+    if row.bar_ns:
+        part = bars_part(path, span, symbol)
+    elif row.kind == BOOKS:
+        part = books_part(path, span)
+    else:
+        part = recording_part(path, row.kind, span, symbol, parse_options(row.request.get("options", {})))
+    gaps = None
+    if stored.gaps is not None:
+        cut = ((max(begin, span.begin_ns), min(end, span.end_ns)) for begin, end in stored.gaps)
+        gaps = [(begin, end) for begin, end in cut if begin < end]
+    return part, gaps, [roll for roll in stored.rolls if span.begin_ns <= roll[0] < span.end_ns]
 
 
 def schema_words(row: DataSet) -> str:

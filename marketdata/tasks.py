@@ -11,3 +11,11 @@ def run_import(*, run_id: int, **_: Any) -> str:
     from marketdata import imports
 
     return imports.run(run_id)
+
+
+@shared_task(name="marketdata.tasks.run_purchase", ignore_result=True, acks_late=False)
+def run_purchase(*, run_id: int, **_: Any) -> str:
+    """Ask a vendor's prices, or buy what a person confirmed."""
+    from marketdata.jobs import purchases
+
+    return purchases.run(run_id)

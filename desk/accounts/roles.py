@@ -22,6 +22,7 @@ RIGHTS = {
     "loosen": "Activate a version that loosens, with step-up",
     "unlock": "Release the kill latch, with step-up",
     "delete": "Delete stored data, with step-up",
+    "spend": "Buy data from a vendor, with step-up",
     "people": "Give roles and close accounts, with step-up",
 }
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
@@ -35,7 +36,7 @@ SENTENCES = {
     OPERATOR: (
         "reduces, starts paper sessions, resumes, lifts holds, writes drafts, tightens, imports history, runs backtests"
     ),
-    ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, and give roles",
+    ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, buy data, and give roles",
 }
 
 Person = AbstractBaseUser | AnonymousUser

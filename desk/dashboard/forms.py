@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as lazy
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.feeds.dbn import SCHEMAS
 from marketdata.models import DataSet
-from marketdata.selectors import data_set_path, data_sets
+from marketdata.selectors import data_set_path, market_data_sets
 from trading import selectors
 from trading.accounts import opening
 from trading.models import Account
@@ -114,7 +114,7 @@ class SessionForm(forms.Form):
         self.fields["profile"].initial = "demo-mes"
         names = [(row["name"], f"{row['name']}, {row['currency']}") for row in selectors.accounts()]
         self.fields["account"].choices = [("", _("the profile's own")), *names]  # type: ignore[attr-defined]
-        kept = [(str(item.pk), str(item)) for item in data_sets()]
+        kept = [(str(item.pk), str(item)) for item in market_data_sets()]
         self.fields["stored"].choices = kept or [("", _("nothing was imported yet"))]  # type: ignore[attr-defined]
 
     def clean_symbol(self) -> list[str]:

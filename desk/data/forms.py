@@ -10,9 +10,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from marketdata.core.instruments import INSTRUMENTS
-from marketdata.feeds.dbn import SCHEMAS
 from marketdata.feeds.options import FORMATS, KNOWN, STAMPS, VOLUME_UNITS
 from marketdata.imports import Request
+from marketdata.store.report import STORED_SCHEMAS
 
 AS_IT_SAYS = _("as the file says")
 TEXT = 120
@@ -37,7 +37,7 @@ class ImportForm(forms.Form):
         label=_("Instrument"),
         help_text=_("Whose prices the file holds"),
     )
-    schema = _choice(_("Schema"), tuple(SCHEMAS))
+    schema = _choice(_("Schema"), STORED_SCHEMAS)
     format = _choice(_("Format"), FORMATS)
     zone = _text(_("Time zone"), "zone")
     stamp = _choice(_("Time of a bar"), STAMPS)

@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from marketdata.databento.definitions import Definition
+from marketdata.feeds.books.reader import plain
 from marketdata.store.coverage import DAY_NS, SLICES, Day, DayBars
 
 WIDTH, HEIGHT, EDGE = 720, 180, 6
@@ -122,3 +124,19 @@ def price_text(nanos: int, decimals: int) -> str:
     """1e-9 points → the venue's decimals, exactly; a price has no more of them."""
     whole, rest = divmod(nanos, NANOS)
     return f"{whole}.{rest:09d}"[: len(str(whole)) + 1 + decimals] if decimals else str(whole)
+
+
+def contract_rows(rows: Sequence[Definition]) -> list[dict[str, Any]]:
+    """Contracts as a table shows them: numbers as plain text, times in µs; None and "": not told."""
+    return [
+        {
+            "symbol": item.symbol,
+            "id": item.instrument_id,
+            "tick": "" if item.tick is None else plain(item.tick),
+            "unit": "" if item.unit is None else f"{plain(item.unit)} {item.currency}".strip(),
+            "first": None if item.first_ns is None else item.first_ns // 1000,
+            "last": None if item.last_ns is None else item.last_ns // 1000,
+            "told": item.ts_ns // 1000,
+        }
+        for item in rows
+    ]

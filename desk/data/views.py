@@ -3,11 +3,7 @@
 A month of a set opens its days, a day its chart; every table is a CSV file, too.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +15,22 @@ from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
 from desk.dashboard.pages.reports import number
+from desk.data.days import Asked, asked_of, form_values
+from desk.data.files import csv_file, iso
 from desk.data.importing import run_values
-from desk.data.looks import chart, months_by_year, neighbours, weeks
+from desk.data.looks import chart, contract_rows, months_by_year, neighbours, weeks
 from marketdata import imports, selectors
 from marketdata.core.units import NANOS
+from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.port import FeedError
+from marketdata.jobs import purchases
 from marketdata.models import DataSet
 from marketdata.store import coverage
+from marketdata.store.sets.definitions import contracts, definitions
 from trading.selectors import sessions_fed_by
 
 PAGE = 50
+CONTRACTS = 200  # shown on the page; the file has all
 ENDED = 8
 MONTH = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])")
 HEADS = {
@@ -38,6 +40,7 @@ HEADS = {
     "examples": ("row", "reason"),
     "verdicts": ("found", "count"),
     "rolls": ("at", "from", "to"),
+    "contracts": ("symbol", "id", "tick", "unit", "first", "last", "told"),
 }
 
 
@@ -53,6 +56,7 @@ def data_sets(request: HttpRequest) -> HttpResponse:
         "total": DataSet.objects.count(),
         "open": [run_values(run) for run in imports.open_runs()],
         "ended": [run_values(run) for run in imports.ended_runs(ENDED)],
+        "purchases": len(purchases.open_runs()),
         "may": may(request.user, "import"),
         "now": timezone.now(),
     }
@@ -62,11 +66,12 @@ def data_sets(request: HttpRequest) -> HttpResponse:
 @require_GET
 @never_cache
 def data_set(request: HttpRequest, data_set_id: int) -> HttpResponse:
-    """One set; `?month=2024-01` its days, `?day=2024-01-02` a chart, `?from=50` further gaps."""
+    """One set; `?month=2024-01` its days, `?day=2024-01-02` a chart, `?after=50` further gaps."""
     row = _find(data_set_id)
+    asked = asked_of(request, row)
     found = selectors.data_set_row(row)
     stored: coverage.Stored | None = found["stored"]
-    first = number(request.GET.get("from")) or 0
+    first = number(request.GET.get("after")) or 0
     tables = _tables(found)
     context: dict[str, Any] = {
         "page": "data",
@@ -81,9 +86,15 @@ def data_set(request: HttpRequest, data_set_id: int) -> HttpResponse:
         "sessions": sessions_fed_by(row.path.rpartition("/")[2]),
         "may_delete": may(request.user, "delete"),
         "now": timezone.now(),
+        "asked": asked,
+        "form_day": form_values(row, asked),
+        "beside": neighbours(asked.day) if asked else (),
+        "query": request.GET.urlencode(),
     }
+    if stored and found["definitions"]:
+        context |= _contracts(row)
     if stored and stored.months:
-        context |= _closer(request, row, found, stored)
+        context |= _closer(request.GET.get("month", ""), asked, row, found, stored)
     return render(request, "data/set.html", context)
 
 
@@ -94,10 +105,21 @@ def _find(data_set_id: int) -> DataSet:
     return row
 
 
-def _closer(request: HttpRequest, row: DataSet, found: dict[str, Any], stored: coverage.Stored) -> dict[str, Any]:
-    """The days of the month that is asked for, and the chart of the day."""
-    day = _day(request.GET.get("day", ""))
-    month = f"{day:%Y-%m}" if day else request.GET.get("month", "")
+def _contracts(row: DataSet) -> dict[str, Any]:
+    """Of definitions: what was last said of each contract."""
+    try:
+        rows = contracts(definitions(selectors.data_set_path(row)))
+    except (FeedError, OSError) as error:
+        return {"contract_fault": str(error), "contract_count": 0}
+    return {"contracts": contract_rows(rows[:CONTRACTS]), "contract_count": len(rows)}
+
+
+def _closer(
+    month: str, asked: Asked | None, row: DataSet, found: dict[str, Any], stored: coverage.Stored
+) -> dict[str, Any]:
+    """The days of the month that is asked for, and the plain picture of the day."""
+    day = asked.day if asked else None
+    month = f"{day:%Y-%m}" if day else month
     if not MONTH.fullmatch(month):
         return {}
     try:
@@ -108,16 +130,7 @@ def _closer(request: HttpRequest, row: DataSet, found: dict[str, Any], stored: c
         return {"day_fault": str(error), "month": month}
     except OSError as error:
         return {"day_fault": str(coverage.unreadable(Path(row.path), error)), "month": month}
-    beside = neighbours(day) if day else ()
-    return {"month": month, "weeks": weeks(days), "day": day, "beside": beside, "chart": shown}
-
-
-def _day(text: str) -> date | None:
-    """A day of an address; anything else counts as absent."""
-    try:
-        return date.fromisoformat(text) if MONTH.match(text) else None
-    except ValueError:
-        return None
+    return {"month": month, "weeks": weeks(days), "chart": shown}
 
 
 # tables and files
@@ -156,20 +169,28 @@ def table_csv(request: HttpRequest, data_set_id: int, name: str) -> HttpResponse
     """One table of one set, whole."""
     if name not in HEADS:
         raise Http404("no such table")
-    found = selectors.data_set_row(_find(data_set_id))
-    rows = ([_cell(head, row[head]) for head in HEADS[name]] for row in _tables(found).get(name, []))
-    return _file(f"data-{data_set_id}-{name}.csv", [HEADS[name], *rows])
+    row = _find(data_set_id)
+    tables = _tables(selectors.data_set_row(row)) | _contract_table(row)
+    rows = ([_cell(head, row[head]) for head in HEADS[name]] for row in tables.get(name, []))
+    return csv_file(f"data-{data_set_id}-{name}.csv", [HEADS[name], *rows])
 
 
-def _iso(us: int) -> str:
-    """µs UTC → ISO 8601 with its offset, exactly."""
-    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us)).isoformat()
+def _contract_table(row: DataSet) -> dict[str, list[dict[str, Any]]]:
+    """Of definitions every contract; of other sets, and of files that are gone, nothing."""
+    if row.kind != DEFINITION:
+        return {}
+    try:
+        return {"contracts": contract_rows(contracts(definitions(selectors.data_set_path(row))))}
+    except (FeedError, OSError):
+        return {}  # the page of the set says what is wrong with its files
 
 
 def _cell(head: str, value: object) -> str:
     """Times as ISO 8601 with their offset; what is not known is empty."""
-    if head in ("first", "last", "at") or (head in ("from", "to") and isinstance(value, int)):
-        return _iso(int(str(value)))
+    if (value is not None and head in ("first", "last", "at", "told")) or (
+        head in ("from", "to") and isinstance(value, int)
+    ):
+        return iso(int(str(value)))
     return "" if value is None else str(value)
 
 
@@ -181,24 +202,16 @@ def all_csv(request: HttpRequest) -> HttpResponse:
         "id", "symbols", "schema", "from", "to", "rows", "bytes", "months", "gaps", "rolls", "dropped", "source",
         "source_sha256", "data_sha256", "path", "imported", "by", "fault",
     )  # fmt: skip
-    return _file("data.csv", [head, *(_line(selectors.data_set_row(row)) for row in DataSet.objects.order_by("-id"))])
+    return csv_file(
+        "data.csv", [head, *(_line(selectors.data_set_row(row)) for row in DataSet.objects.order_by("-id"))]
+    )
 
 
 def _line(row: dict[str, Any]) -> list[str]:
     stored: coverage.Stored | None = row["stored"]
     gaps = "" if stored is None or stored.gaps is None else str(len(stored.gaps))
     figures = [str(stored.bytes), str(len(stored.months)), gaps, str(len(stored.rolls))] if stored else [""] * 4
-    span = [_iso(row["first_us"]), _iso(row["last_us"])]
+    span = [iso(row["first_us"]), iso(row["last_us"])]
     head = [str(row["id"]), " ".join(row["symbols"]), row["schema"], *span, str(row["rows"]), *figures]
     origin = [row["source"], row["source_hash"], stored.data_hash if stored else "", row["path"]]
     return [*head, str(row["dropped_rows"]), *origin, row["at"].isoformat(), row["by"], row["fault"]]
-
-
-def _file(name: str, rows: Iterable[Iterable[str]]) -> HttpResponse:
-    """Rows as a file.  Text that a spreadsheet would run is quoted."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    for row in rows:
-        writer.writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t") else cell for cell in row])
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
-    return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)

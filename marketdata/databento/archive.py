@@ -26,6 +26,7 @@ FORMAT = 1
 LEDGER = "ledger.jsonl"
 
 Progress = Callable[[Span, Quote], None]  # a part that is held now
+Billed = Callable[[int], None]  # micros that a request may cost, before it is sent
 
 
 class Cancelled(DatabentoError):
@@ -69,7 +70,7 @@ def refuse_above(plan: Plan, cap_micros: int) -> None:
     """Raises DatabentoError when the plan costs more than the operator's cap (MES-DBN-05)."""
     if plan.total.micros > cap_micros:
         asked, cap = dollars(plan.total.micros), dollars(cap_micros)
-        raise DatabentoError(f"it costs ${asked}, more than the cap of ${cap}: nothing was bought; --cap sets it")
+        raise DatabentoError(f"it costs ${asked}, more than the cap of ${cap}: nothing was bought")
 
 
 class Archive:
@@ -94,11 +95,25 @@ class Archive:
         """What is held, in order of time.  Raises DatabentoError on a sidecar that cannot be read."""
         return sorted((_read(path, self.series) for path in self.folder.glob("*.json")), key=lambda part: part.span)
 
-    def plan(self, vendor: Vendor, span: Span) -> Plan:
-        """The parts of `span` that are missing, each with what the vendor asks for it.  Buys nothing."""
+    def plan(
+        self,
+        vendor: Vendor,
+        span: Span,
+        progress: Callable[[int, int], None] = lambda done, months: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Plan:
+        """The parts of `span` that are missing, each with what the vendor asks for it.  Buys nothing.  Raises Cancelled
+        between two questions."""
         held = [part.span for part in self.parts()]
         missing = [month for hole in without(span, held) for month in months(hole)]
-        return Plan(self.series, span, [(part, vendor.quote(self.series, part)) for part in missing], len(held))
+        parts: list[tuple[Span, Quote]] = []
+        progress(0, len(missing))
+        for part in missing:
+            if cancelled():
+                raise Cancelled("stopped; nothing was bought")
+            parts.append((part, vendor.quote(self.series, part)))
+            progress(len(parts), len(missing))
+        return Plan(self.series, span, parts, len(held))
 
     def update_span(self, available: Span) -> Span | None:
         """From the end of what is held to the end of what there is (MES-DBN-08); None when nothing is new.
@@ -117,9 +132,11 @@ class Archive:
         by: str,
         progress: Progress = lambda span, quote: None,
         cancelled: Callable[[], bool] = lambda: False,
+        billed: Billed = lambda micros: None,
     ) -> list[Part]:
         """Buy what the plan lists, under the lock.  A damaged part is bought again only while all attempts together
-        stay within `cap_micros`.  Raises DatabentoError, OSError; then the parts before it are held."""
+        stay within `cap_micros`.  `billed` is told what a request may cost before it is sent, and takes it back when
+        the vendor refused it.  Raises DatabentoError, OSError; then the parts before it are held."""
         refuse_above(plan, cap_micros)
         left = cap_micros
         done: list[Part] = []
@@ -127,14 +144,21 @@ class Archive:
             for span, quote in plan.parts:
                 if cancelled():
                     raise Cancelled(f"stopped; {len(done)} parts are held, the same request goes on with the next")
-                part, spent = self._fetch(vendor, span, quote, left, by, cancelled)
+                part, spent = self._fetch(vendor, span, quote, left, by, cancelled, billed)
                 left -= spent
                 done.append(part)
                 progress(span, quote)
         return done
 
     def _fetch(
-        self, vendor: Vendor, span: Span, quote: Quote, left: int, by: str, cancelled: Callable[[], bool]
+        self,
+        vendor: Vendor,
+        span: Span,
+        quote: Quote,
+        left: int,
+        by: str,
+        cancelled: Callable[[], bool],
+        billed: Billed,
     ) -> tuple[Part, int]:
         """One part and the micros that may have been billed for it."""
         path = self.folder / _name(span)
@@ -150,6 +174,7 @@ class Archive:
                 )
             remove(part)
             self._note("asked", span, quote, by)
+            billed(quote.micros)
             try:
                 vendor.fetch(self.series, span, part)
                 found = verify(part, self.series, span, quote.records)
@@ -157,6 +182,8 @@ class Archive:
                 self._note("failed", span, quote, by, why=str(error))
                 refused = isinstance(error, Refused) and error.status >= 400
                 spent += 0 if refused else quote.micros  # what broke off, or is damaged, may have been billed
+                if refused:
+                    billed(-quote.micros)
                 again = not isinstance(error, Refused) or error.again
                 if not again or attempt == RETRIES or cancelled():
                     raise DatabentoError(f"{words(span.start_ns)}: {error}") from None
@@ -250,11 +277,17 @@ def archives(root: Path) -> list[Archive]:
     return [Archive(root, series(f.name, f.parent.name, f.parent.parent.name)) for f in folders]
 
 
+def changed(part: Part) -> str:
+    """Why a held file is not the one that was verified; "" when it is.  Raises OSError."""
+    same = file_hash(part.path) == part.sha256
+    return "" if same else f"{part.path.name} is not the file that was bought: its hash is another"
+
+
 def recheck(part: Part, what: Series) -> str:
-    """Why a held file is no longer what it was; "" when it is."""
+    """Why a held file is no longer what it was, read to its end again; "" when it is."""
     try:
-        if file_hash(part.path) != part.sha256:
-            return f"{part.path.name} is not the file that was bought: its hash is another"
+        if fault := changed(part):
+            return fault
         if verify(part.path, what, part.span) != part.found:
             return f"{part.path.name} does not hold what its sidecar says"
     except (Unsound, OSError) as error:

@@ -7,11 +7,14 @@ before anything could be bought.  Called by the archive, the client and the comm
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-from marketdata.core.units import NANOS
+from marketdata.core.units import MICROS, NANOS
 
 DATASET = "GLBX.MDP3"
+YEARS_BACK = 3  # where no first day is asked for (MES-DBN-07)
+CAP_DOLLARS = "5.00"  # what a purchase may cost where nobody says otherwise (MES-DBN-05)
 SCHEMAS = (
     "trades", "ohlcv-1s", "ohlcv-1m", "ohlcv-1h", "ohlcv-1d", "definition",
     "mbo", "mbp-1", "mbp-10", "bbo-1s", "bbo-1m", "tbbo", "statistics", "status",
@@ -111,3 +114,28 @@ def without(span: Span, held: list[Span]) -> list[Span]:
     if start < span.end_ns:
         missing.append(Span(start, span.end_ns))
     return missing
+
+
+def span_of(start: str, end: str, available: Span, today: date) -> Span:
+    """The days that were asked for, cut at what the vendor has; "" is years back, and all there is.  Raises
+    DatabentoError."""
+    begin_ns = day_ns(start or f"{today.year - YEARS_BACK}-{today.month:02}-01")
+    end_ns = min(day_ns(end), available.end_ns) if end else available.end_ns
+    if begin_ns < available.start_ns:
+        if start:
+            raise DatabentoError(f"the vendor's data begin at {words(available.start_ns)}: ask from there")
+        begin_ns = available.start_ns
+    if begin_ns >= end_ns:
+        raise DatabentoError(f"nothing lies between {words(begin_ns)} and {words(end_ns)}; the end is exclusive")
+    return Span(begin_ns, end_ns)
+
+
+def cap_micros_of(text: str) -> int:
+    """Dollars as typed → micros.  Raises DatabentoError."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0 or amount > 10**6:
+        raise DatabentoError(f"{text!r} is no amount of dollars")
+    return int(amount * MICROS)

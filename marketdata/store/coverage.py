@@ -175,7 +175,7 @@ def day_start(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NANOS
 
 
-def _month_file(path: Path, month: str) -> Path | None:
+def month_file(path: Path, month: str) -> Path | None:
     """The file of a month; None when the data set has none.  Raises FeedError."""
     stored = parsed.of(path)
     found = zip(stored.files, stored.months, strict=False)  # books have no months
@@ -184,8 +184,8 @@ def _month_file(path: Path, month: str) -> Path | None:
 
 def days(path: Path, month: str, gaps: list[tuple[int, int]] | None) -> list[Day]:
     """Every day of a month of a data set of bars.  Raises FeedError."""
-    file = _month_file(path, month)
-    starts = np.zeros(0, np.int64) if file is None else _columns(file, ["timestamp"])[0]
+    file = month_file(path, month)
+    starts = np.zeros(0, np.int64) if file is None else columns(file, ["timestamp"])[0]
     begin, end = month_span(month)
     counts = np.bincount((starts - begin) // DAY_NS, minlength=(end - begin) // DAY_NS).tolist()
     year, number = int(month[:4]), int(month[5:])
@@ -200,12 +200,12 @@ def days(path: Path, month: str, gaps: list[tuple[int, int]] | None) -> list[Day
 def day_bars(path: Path, day: date) -> DayBars:
     """A day's prices for a chart.  Raises FeedError."""
     begin = day_start(day)
-    file = _month_file(path, f"{day:%Y-%m}")
+    file = month_file(path, f"{day:%Y-%m}")
     names = ["timestamp", "low", "high", "close"]
     if file is None:
         starts = low = high = close = np.zeros(0, np.int64)
     else:
-        starts, low, high, close = _columns(file, names, begin, begin + DAY_NS)
+        starts, low, high, close = columns(file, names, begin, begin + DAY_NS)
     slices = (starts - begin) * SLICES // DAY_NS
     at, first = np.unique(slices, return_index=True)
     if not at.size:
@@ -214,7 +214,7 @@ def day_bars(path: Path, day: date) -> DayBars:
     return DayBars(at, np.minimum.reduceat(low, first), np.maximum.reduceat(high, first), close[last], starts.size)
 
 
-def _columns(file: Path, names: list[str], begin_ns: int | None = None, end_ns: int | None = None) -> list[np.ndarray]:
+def columns(file: Path, names: list[str], begin_ns: int | None = None, end_ns: int | None = None) -> list[np.ndarray]:
     """int64 columns of a stored month, between two times where they are given."""
     span: list[tuple[str, str, int]] | None = None
     if begin_ns is not None and end_ns is not None:

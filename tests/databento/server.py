@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 KEY = "db-" + "k" * 29
 SECOND = 10**9
 DAY = 86_400 * SECOND
-HOUR_STEP = 3600 * SECOND
+HOUR_STEP, MINUTE = 3600 * SECOND, 60 * SECOND
 ROLL = date(2024, 2, 15)  # the front month changes inside February
 IDS = (5002, 7113)
 
@@ -69,15 +69,26 @@ def certificate(folder: Path) -> Path:
     return path
 
 
-def times(form: dict[str, str]) -> range:
-    """Hourly records of the span, inclusive and exclusive as the vendor's."""
+def times(form: dict[str, str]) -> list[int]:
+    """Hourly records of the span, inclusive and exclusive as the vendor's; of minutes those of an hour of each weekday,
+    when the exchange is open."""
     first = -(-max(int(form["start"]), START) // HOUR_STEP) * HOUR_STEP
-    return range(first, min(int(form["end"]), END), HOUR_STEP)
+    hours = range(first, min(int(form["end"]), END), HOUR_STEP)
+    if form["schema"] != "ohlcv-1m":
+        return list(hours)
+    last = min(int(form["end"]), END)
+    open_hours = [at for at in hours if datetime.fromtimestamp(at // SECOND, UTC).hour == 15 and is_open(day_of(at))]
+    return [at + k * MINUTE for at in open_hours for k in range(60) if at + k * MINUTE < last]
+
+
+def is_open(day: date) -> bool:
+    """A weekday that is no holiday of the span."""
+    return day.weekday() < 5 and day != date(2024, 1, 1)
 
 
 def body_of(form: dict[str, str], spoil: str = "") -> bytes:
     """The DBN stream of a request.  `spoil`: what is wrong with it."""
-    stamps = list(times(form))
+    stamps = times(form)
     if spoil == "short":
         stamps.pop()
     if spoil == "order":
@@ -102,7 +113,8 @@ def body_of(form: dict[str, str], spoil: str = "") -> bytes:
         mappings=[SimpleNamespace(raw_symbol=form["symbols"], intervals=intervals)],
         version=3,
     )
-    records = [bar(at, stray=spoil == "stray" and at == stamps[-1]) for at in stamps]
+    rtype = {"ohlcv-1s": 32, "ohlcv-1m": 33}.get(form["schema"], 34)
+    records = [bar(at, rtype, stray=spoil == "stray" and at == stamps[-1]) for at in stamps]
     plain = bytes(header) + b"".join(records)
     if spoil == "half a record":
         plain = plain[:-20]
@@ -112,12 +124,12 @@ def body_of(form: dict[str, str], spoil: str = "") -> bytes:
     return packed[: len(packed) // 2] if spoil == "cut frame" else packed
 
 
-def bar(at: int, stray: bool = False) -> bytes:
+def bar(at: int, rtype: int = 34, stray: bool = False) -> bytes:
     close = 5_000_000_000_000 + (at // HOUR_STEP % 97) * 250_000_000
     number = IDS[day_of(at) >= ROLL] + (7 if stray else 0)
     return bytes(
         dbn.OHLCVMsg(
-            rtype=34, publisher_id=1, instrument_id=number, ts_event=at, open=close, high=close, low=close,
+            rtype=rtype, publisher_id=1, instrument_id=number, ts_event=at, open=close, high=close, low=close,
             close=close, volume=1 + at // HOUR_STEP % 11,
         )
     )  # fmt: skip

@@ -14,9 +14,11 @@ from urllib.parse import urlencode
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from tests.data.recordings import minutes
+from tests.data.recordings import books, minutes
+from tests.databento.server import KEY, certificate, serving
 from tests.web.kit import csrf
 from tests.web.pages.ring import Ring, ring, sessions, start, table, until
+from tests.web.seed import PASSWORD
 
 FLAGS = ["--no-sandbox", "--headless=new", "--disable-gpu", "--disable-dev-shm-usage"]
 SIZES = {1600: 900, 1280: 800, 768: 1024, 390: 844}
@@ -57,6 +59,11 @@ def pages(ended: int, running: int, trade: str, imports: Path) -> dict[str, str]
         "drills": "/ops/drills/",
         "data": "/data/",
         "data-set": "/data/1/?day=2024-01-02",
+        "data-vendor": "/data/databento/",
+        "data-price": "/data/databento/1/",
+        "data-purchase": "/data/databento/2/",
+        "data-bought": "/data/3/?day=2024-02-15",
+        "data-books": "/data/2/?day=2024-01-02&from=15:00&to=17:00",
         "data-delete": "/data/1/delete/",
         "data-import": "/data/import/",
         "data-file": f"/data/import/?folder={imports}&file=ES_1min.csv",
@@ -88,9 +95,12 @@ def prepare(desk: Ring) -> dict[str, str]:
     imports.mkdir()
     file = minutes(imports / "ES_1min.csv", hole=range(100, 120), bad=7)
     desk.run("manage", "import_history", str(file), "--symbol", "ES")
+    file = books(imports / "SBER.jsonl", 20_000, hole=9000)
+    desk.run("manage", "import_history", str(file), "--symbol", "SBER")
     with desk.client() as client:
         asked = {"folder": str(imports), "file": "ES_1min.csv", "symbol": "ES", "hours": "any"}
         client.post("/data/import/start/", data=asked, headers=csrf(client))  # nobody takes it: it waits
+        purchase(desk, client)
         backtests(desk, client)
         ended = start(client, speed="10", seed="11")
         trades = until(lambda: (rows := table(client, ended, "trades")) and len(rows) >= TRADES and rows, "trades")
@@ -110,6 +120,19 @@ def backtests(desk: Ring, client: httpx.Client) -> None:
     for number in (1, 2):
         work = f"from desk.backtests import runs; assert runs.run({number}) == 'done'"
         desk.run("manage", "shell", "-v", "0", "-c", work)
+
+
+def purchase(desk: Ring, client: httpx.Client) -> None:
+    """A price, a purchase of it and the data set that it becomes, done here as the batch worker would."""
+    asked = {"symbol": "MES.v.0", "schema": "ohlcv-1m", "start": "2024-01-01", "end": "", "cap": "5.00"}
+    place = client.post("/data/databento/", data=asked, headers=csrf(client)).headers["location"]
+    work = "from marketdata.jobs import purchases; assert purchases.run({}) == 'done'"
+    desk.run("manage", "shell", "-v", "0", "-c", work.format(1))
+    ticket = client.get(place).text.partition('name="ticket" value="')[2].partition('"')[0]
+    form = {"amount": "0.30", "reason": "three months for the walk-forward", "password": PASSWORD, "ticket": ticket}
+    answer = client.post(f"{place}buy/", data=form, headers=csrf(client))
+    assert answer.status_code == 302, answer.text
+    desk.run("manage", "shell", "-v", "0", "-c", work.format(2))
 
 
 def shoot(page: Page, url: str, file: Path, whole: bool) -> Path:
@@ -143,11 +166,18 @@ def take(desk: Ring, folder: Path, chromium: str, wanted: dict[str, str]) -> lis
     return found
 
 
+def account(gateway: str, pem: Path) -> dict[str, str]:
+    """An account at the vendor on a local socket."""
+    return {"DATABENTO_API_KEY": KEY, "DATABENTO_GATEWAY": gateway, "REQUESTS_CA_BUNDLE": str(pem)}
+
+
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "var/screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-    with ring(Path(tempfile.mkdtemp(prefix="desk-shots-"))) as desk:
+    place = Path(tempfile.mkdtemp(prefix="desk-shots-"))
+    pem = certificate(place)
+    with serving(pem) as (_, gateway), ring(place / "desk", **account(gateway, pem)) as desk:
         wanted = prepare(desk)
         if names := sys.argv[2:]:
             wanted = {name: path for name, path in wanted.items() if name in names}

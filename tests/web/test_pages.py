@@ -25,6 +25,7 @@ OTHER_PAGES = {
     "research.css",
     "kill.css",
     "ops.js",
+    "day.js",
     "preflight.js",
     "setup.js",
 }  # files that the Desk does not load

@@ -2,26 +2,28 @@
 
 import getpass
 import json
-import os
 import sys
 from argparse import ArgumentParser
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from marketdata.core.units import MICROS
 from marketdata.databento.archive import Archive, Plan, archives, dollars, recheck, refuse_above
-from marketdata.databento.client import GATEWAY, Vendor, read_key
-from marketdata.databento.request import DATASET, SCHEMAS, DatabentoError, Span, day_ns, series, words
-
-YEARS_BACK = 3
-CAP_DOLLARS = "5.00"  # MES-DBN-05
-GATEWAY_VARIABLE = "DATABENTO_GATEWAY"
+from marketdata.databento.request import (
+    CAP_DOLLARS,
+    DATASET,
+    SCHEMAS,
+    YEARS_BACK,
+    DatabentoError,
+    cap_micros_of,
+    series,
+    span_of,
+    words,
+)
+from marketdata.jobs.purchases import open_vendor, root
 
 
 class Command(BaseCommand):
@@ -29,7 +31,8 @@ class Command(BaseCommand):
         "Buy history from Databento into var/databento, one DBN file a month. The cost is asked first and shown;"
         " nothing is bought without --yes or a typed yes, nothing above --cap, and nothing twice. The key comes from"
         " DATABENTO_API_KEY, or from the file of mode 0600 that DATABENTO_API_KEY_FILE names. Ctrl-C keeps the months"
-        " that are there; the same command goes on with the next. Import a month with import_history."
+        " that are there; the same command goes on with the next. The page /data/databento/ does the same, and puts the"
+        " whole series into the store; import_history takes a month."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -58,12 +61,11 @@ class Command(BaseCommand):
             )
 
     def handle(self, *args: Any, **given: Any) -> None:
-        root = Path(settings.VAR) / "databento"
         try:
             if given["verb"] in ("list", "verify"):
-                self._held(root, given["verb"] == "verify", given["json"])
+                self._held(root(), given["verb"] == "verify", given["json"])
             else:
-                self._buy(root, given)
+                self._buy(root(), given)
         except DatabentoError as error:
             raise CommandError(str(error)) from None
         except OSError as error:
@@ -71,13 +73,16 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("stopped; the same command goes on after the last whole month", returncode=130) from None
 
-    def _buy(self, root: Path, given: dict[str, Any]) -> None:
+    def _buy(self, folder: Path, given: dict[str, Any]) -> None:
         what = series(given["symbol"], given["schema"], given["dataset"])
-        cap = _cap(given["cap"]) if "cap" in given else 0
-        vendor = Vendor(read_key(), os.environ.get(GATEWAY_VARIABLE, GATEWAY))
-        archive = Archive(root, what)
+        cap = cap_micros_of(given["cap"]) if "cap" in given else 0
+        vendor = open_vendor()
+        archive = Archive(folder, what)
         available = vendor.available(what)
-        span = archive.update_span(available) if given["verb"] == "update" else _span(given, available)
+        if given["verb"] == "update":
+            span = archive.update_span(available)
+        else:
+            span = span_of(given["start"], given["end"], available, datetime.now(UTC).date())
         if span is None:
             self._say(given, {"parts": 0, "records": 0}, f"{what.symbol} {what.schema} is up to date")
             return
@@ -131,9 +136,9 @@ class Command(BaseCommand):
     def _say(self, given: dict[str, Any], values: dict[str, Any], text: str) -> None:
         self.stdout.write(json.dumps(values) if given["json"] else text)
 
-    def _held(self, root: Path, check: bool, as_json: bool) -> None:
+    def _held(self, folder: Path, check: bool, as_json: bool) -> None:
         rows, faults = [], []
-        for archive in archives(root):
+        for archive in archives(folder):
             parts = archive.parts()
             wrong = [why for part in parts if (why := recheck(part, archive.series))] if check else []
             faults += wrong
@@ -160,27 +165,3 @@ class Command(BaseCommand):
             self.stdout.write("nothing is held")
         if faults:
             raise DatabentoError("; ".join(faults))
-
-
-def _cap(text: str) -> int:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0 or amount > 10**6:
-        raise DatabentoError(f"--cap {text!r} is no amount of dollars")
-    return int(amount * MICROS)
-
-
-def _span(given: dict[str, Any], available: Span) -> Span:
-    """The span that was asked for, cut at what the vendor has."""
-    today = datetime.now(UTC).date()
-    start = day_ns(given["start"] or f"{today.year - YEARS_BACK}-{today.month:02}-01")
-    end = min(day_ns(given["end"]), available.end_ns) if given["end"] else available.end_ns
-    if start < available.start_ns:
-        if given["start"]:
-            raise DatabentoError(f"the vendor's data begin at {words(available.start_ns)}: ask from there")
-        start = available.start_ns
-    if start >= end:
-        raise DatabentoError(f"nothing lies between {words(start)} and {words(end)}; the end is exclusive")
-    return Span(start, end)

@@ -43,6 +43,7 @@ PAGES = {
     "drills": "/ops/drills/",
     "data": "/data/",
     "data-import": "/data/import/",
+    "data-vendor": "/data/databento/",
     "backtests": "/backtests/",
     "backtest-new": "/backtests/new/",
     "results-compare": "/compare/",

@@ -1,0 +1,104 @@
+"""What happened in each slice of a span: candles from bars, best prices and spread from books.  Pure, bounded by the
+number of slices; blocks come in order of time and are used once.
+
+Called by the readers of the three kinds of stored data.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from marketdata.core.records import NO_TICK
+from marketdata.store.days.span import Span
+
+
+class Candles(NamedTuple):
+    """(n,) each: number of the slice, in order; then ticks (n, 4) open, high, low, close; lots.  Slices without a bar
+    are left out."""
+
+    at: np.ndarray
+    ticks: np.ndarray
+    volume: np.ndarray
+
+
+class Quotes(NamedTuple):
+    """(n,) each, n slices of the span: best prices at the slice's end in ticks (NO_TICK: none, or none that is valid),
+    the widest spread of it in ticks (NO_TICK: none), books, and how many of them were not valid."""
+
+    bid: np.ndarray
+    ask: np.ndarray
+    widest: np.ndarray
+    books: np.ndarray
+    invalid: np.ndarray
+
+
+NO_CANDLES = Candles(np.zeros(0, np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64))
+
+
+def candles(span: Span, start_ns: np.ndarray, ticks: np.ndarray, volume: np.ndarray) -> Candles:
+    """Bars in order, (n,), (n, 4), (n,), of which those inside the span count → candles."""
+    inside = slice(*np.searchsorted(start_ns, [span.begin_ns, span.end_ns]).tolist())
+    start_ns, ticks, volume = start_ns[inside], ticks[inside], volume[inside]
+    if not start_ns.size:
+        return NO_CANDLES
+    at, first = np.unique((start_ns - span.begin_ns) // span.step_ns, return_index=True)
+    last = np.append(first[1:], start_ns.size) - 1
+    columns = (
+        ticks[first, 0],
+        np.maximum.reduceat(ticks[:, 1], first),
+        np.minimum.reduceat(ticks[:, 2], first),
+        ticks[last, 3],
+    )
+    return Candles(at, np.stack(columns, axis=1), np.add.reduceat(volume, first))
+
+
+class QuoteSlices:
+    """Takes books in order of time.  What stood before the span stands at its begin; a slice without a book has the one
+    before, up to the last event of the data."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        n = span.count
+        self._bid, self._ask = np.full(n, NO_TICK, np.int64), np.full(n, NO_TICK, np.int64)
+        self._widest = np.full(n, NO_TICK, np.int64)
+        self._books, self._invalid = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self._before = NO_TICK, NO_TICK
+        self._until = 0  # slices that the data reach into
+
+    def see(self, ts_ns: np.ndarray, bid: np.ndarray, ask: np.ndarray, valid: np.ndarray) -> None:
+        """(n,) each: times in order, best ticks or NO_TICK, and whether the book is valid."""
+        bid, ask = np.where(valid, bid, NO_TICK), np.where(valid, ask, NO_TICK)
+        first, end = np.searchsorted(ts_ns, [self._span.begin_ns, self._span.end_ns]).tolist()
+        if first:
+            self._before = int(bid[first - 1]), int(ask[first - 1])
+        if first == end:
+            return
+        bid, ask, valid = bid[first:end], ask[first:end], valid[first:end]
+        at = (ts_ns[first:end] - self._span.begin_ns) // self._span.step_ns
+        begins = np.flatnonzero(np.diff(at, prepend=-1))
+        ends = np.append(begins[1:], at.size) - 1
+        here = at[begins]
+        self._bid[here], self._ask[here] = bid[ends], ask[ends]
+        both = (bid != NO_TICK) & (ask != NO_TICK)
+        spread = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
+        self._widest[here] = np.maximum(self._widest[here], np.maximum.reduceat(spread, begins))
+        self._books += np.bincount(at, minlength=self._span.count)
+        self._invalid += np.bincount(at[~valid], minlength=self._span.count)
+
+    def passed(self, ts_ns: int) -> None:
+        """The data reach to this time, whatever happened there."""
+        reached = (ts_ns - self._span.begin_ns) // self._span.step_ns + 1
+        self._until = min(max(self._until, reached), self._span.count)
+
+    def end(self) -> Quotes:
+        """All slices, those without a book filled with what stood before them."""
+        places = np.arange(self._span.count)
+        last = np.maximum.accumulate(np.where(self._books > 0, places, -1))
+        known = places < self._until
+        bid, ask = (
+            np.where(known, np.where(last >= 0, column[last], before), NO_TICK)
+            for column, before in zip((self._bid, self._ask), self._before, strict=True)
+        )
+        both = (bid != NO_TICK) & (ask != NO_TICK)
+        standing = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
+        return Quotes(bid, ask, np.maximum(self._widest, standing), self._books, self._invalid)
