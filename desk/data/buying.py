@@ -41,7 +41,8 @@ def _queue(run_id: int) -> str:
 @never_cache
 def vendor(request: HttpRequest) -> HttpResponse:
     """The form, what is held, the last runs; on POST ask for the price."""
-    require(request, "import")
+    if request.method == "POST":
+        require(request, "import")
     form = PriceForm(filled(request), initial=_given(request))
     if request.method == "POST" and form.is_valid():
         name = request.user.get_username()
@@ -54,6 +55,7 @@ def vendor(request: HttpRequest) -> HttpResponse:
         "page": "data",
         "form": form,
         "key_fault": purchases.key_fault(),
+        "may": may(request.user, "import"),
         "held": held,
         "held_fault": fault,
         "runs": [run_values(row) for row in purchases.runs(SHOWN)],

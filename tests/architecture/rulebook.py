@@ -99,7 +99,7 @@ MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
 MES-HOLD-SPREAD | a wide spread, for 60 s | {MARKET}
 MES-HOLD-NEWS | inside a window of the event list | {CLOCK} | a window that was told is never taken back; where the kernel's 16 places are taken the far ones are told as others end, at the latest 15 minutes before they begin
-MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data sets whose manifest names the contracts of a change alone: a single recorded contract and vendor's ids say nothing of an expiry
+MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data sets whose manifest names the contracts of a change alone: a single recorded contract says nothing of an expiry, a vendor's id only beside definitions of it in the store
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}

@@ -88,9 +88,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{path}: {size.format}, about {size.rows} rows, {size.disk_bytes / 2**20:.1f} MiB on disk")
         verdict = size.verdict
         self.stdout.write(
-            f"  loaded whole it would take about {size.load_bytes / 2**20:.1f} MiB of {verdict['available_mb']:.1f} MiB"
+            f"  loaded whole it would take up to {size.load_bytes / 2**20:.1f} MiB of {verdict['available_mb']:.1f} MiB"
             f" available ({verdict['limited_by']}): {verdict['reason'] or verdict['warning'] or 'it fits'}"
         )
+        if size.peak_bytes:
+            self.stdout.write(f"  as it was measured, about {size.peak_bytes / 2**20:.1f} MiB")
         self.stdout.write(f"  in chunks: {size.chunk_rows} rows at a time")
         if note := size.import_verdict["reason"] or size.import_verdict["warning"] or size.disk_warning:
             self.stdout.write(f"  the import: {note}")
