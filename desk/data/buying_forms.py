@@ -1,5 +1,6 @@
 """Forms of a purchase: which series and days, and the amount that a person types to agree."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -20,7 +21,7 @@ from marketdata.store.report import STORED_SCHEMAS
 DATE = forms.DateInput(attrs={"type": "date"})
 
 
-def _schemas() -> list[tuple[str, Any]]:
+def _schemas() -> list[tuple[Any, list[tuple[str, str]]]]:
     """Those that the store takes first."""
     held = [name for name in SCHEMAS if name not in STORED_SCHEMAS]
     taken = [name for name in SCHEMAS if name in STORED_SCHEMAS]
@@ -63,7 +64,7 @@ class PriceForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        checks = {
+        checks: dict[str, Callable[[], object]] = {
             "symbol": lambda: series(data["symbol"], data.get("schema") or "trades"),
             "start": lambda: data["start"] and day_ns(data["start"]),
             "end": lambda: data["end"] and day_ns(data["end"]),

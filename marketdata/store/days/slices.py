@@ -58,7 +58,7 @@ class QuoteSlices:
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        n = span.count
+        n = span.slices
         self._bid, self._ask = np.full(n, NO_TICK, np.int64), np.full(n, NO_TICK, np.int64)
         self._widest = np.full(n, NO_TICK, np.int64)
         self._books, self._invalid = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -82,17 +82,17 @@ class QuoteSlices:
         both = (bid != NO_TICK) & (ask != NO_TICK)
         spread = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
         self._widest[here] = np.maximum(self._widest[here], np.maximum.reduceat(spread, begins))
-        self._books += np.bincount(at, minlength=self._span.count)
-        self._invalid += np.bincount(at[~valid], minlength=self._span.count)
+        self._books += np.bincount(at, minlength=self._span.slices)
+        self._invalid += np.bincount(at[~valid], minlength=self._span.slices)
 
     def passed(self, ts_ns: int) -> None:
         """The data reach to this time, whatever happened there."""
         reached = (ts_ns - self._span.begin_ns) // self._span.step_ns + 1
-        self._until = min(max(self._until, reached), self._span.count)
+        self._until = min(max(self._until, reached), self._span.slices)
 
     def end(self) -> Quotes:
         """All slices, those without a book filled with what stood before them."""
-        places = np.arange(self._span.count)
+        places = np.arange(self._span.slices)
         last = np.maximum.accumulate(np.where(self._books > 0, places, -1))
         known = places < self._until
         bid, ask = (

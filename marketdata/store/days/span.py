@@ -23,13 +23,13 @@ class Span(NamedTuple):
     step_ns: int
 
     @property
-    def count(self) -> int:
+    def slices(self) -> int:
         """How many slices."""
         return -(-(self.end_ns - self.begin_ns) // self.step_ns)
 
-    def time_s(self, slices: int) -> int:
-        """Where a slice begins, s UTC."""
-        return (self.begin_ns + slices * self.step_ns) // NANOS
+    def time_s(self, at: int) -> int:
+        """Where the slice of this number begins, s UTC."""
+        return (self.begin_ns + at * self.step_ns) // NANOS
 
 
 def span_of(day: date, first: int = 0, last: int = DAY_MINUTES, bar_ns: int = 0) -> Span:

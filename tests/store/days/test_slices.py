@@ -33,7 +33,7 @@ def test_a_slice_holds_whole_bars_and_a_picture_few_points(first, last, bar_s, s
     if bar_s == 7:  # no step of the list holds whole bars of 7 s
         assert span.step_ns == 7 * NANOS
     else:
-        assert span.step_ns == step_s * NANOS and span.count <= POINTS_MAX
+        assert span.step_ns == step_s * NANOS and span.slices <= POINTS_MAX
     assert span.end_ns - span.begin_ns == (last - first) * MINUTE
 
 
@@ -41,7 +41,7 @@ def test_every_part_of_a_day_has_few_points():
     for first in range(0, DAY_MINUTES, 37):
         for last in range(first + 1, DAY_MINUTES + 1, 101):
             span = span_of(DAY, first, last)
-            assert 1 <= span.count <= POINTS_MAX and span.step_ns // NANOS in STEPS_S
+            assert 1 <= span.slices <= POINTS_MAX and span.step_ns // NANOS in STEPS_S
     assert span_of(DAY, 5, 5).end_ns - span_of(DAY, 5, 5).begin_ns == MINUTE, "never nothing"
 
 
@@ -74,7 +74,7 @@ def plain_quotes(span, rows, until) -> list[list[int]]:
     standing = [NO_TICK, NO_TICK]
     rows = list(rows)
     found = []
-    for k in range(span.count):
+    for k in range(span.slices):
         begin, end = span.begin_ns + k * span.step_ns, min(span.begin_ns + (k + 1) * span.step_ns, span.end_ns)
         widest, books, invalid = NO_TICK, 0, 0
         while rows and rows[0][0] < end:
