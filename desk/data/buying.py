@@ -118,7 +118,8 @@ def _page(request: HttpRequest, row: VendorRun, form: BuyForm | None = None, fau
     shown = None
     priced = row.purpose == VendorRun.PRICE and row.state == DONE
     why = purchases.why_not(row) if priced else ""
-    if priced and not why and may(request.user, "spend"):
+    bought = row.purchases.order_by("-id").first() if priced else None
+    if priced and not why and bought is None and may(request.user, "spend"):
         typed = {name: form.data.get(name, "") for name in ("amount", "reason")} if form is not None else {}
         shown = BuyForm(initial=typed, fresh=stepup.is_fresh(request))
         shown.initial["ticket"] = stepup.make_ticket(request, _about(row))
@@ -130,7 +131,6 @@ def _page(request: HttpRequest, row: VendorRun, form: BuyForm | None = None, fau
         "end": row.end,
         "cap": dollars(row.cap_micros),
     }
-    bought = row.purchases.order_by("-id").first() if priced else None
     context: dict[str, Any] = {
         "page": "data",
         "run": run_values(row),

@@ -36,7 +36,7 @@ function draw(data) {
   const unit = tickSize(data);
   const texts = timeTexts(data.zone);
   const base = options(look);
-  chart = createChart(box, { ...base, localization: { timeFormatter: texts.crosshair }, timeScale: { ...base.timeScale, rightOffset: 0, minBarSpacing: 0.01, tickMarkFormatter: texts.tick } });
+  chart = createChart(box, { ...base, layout: { ...base.layout, panes: { separatorColor: look.line, separatorHoverColor: look.control, enableResize: false } }, localization: { timeFormatter: texts.crosshair }, timeScale: { ...base.timeScale, rightOffset: 0, minBarSpacing: 0.01, tickMarkFormatter: texts.tick } });
   const hatch = chart.addSeries(HistogramSeries, { priceScaleId: "gaps", color: `${look.attention}33`, lastValueVisible: false, priceLineVisible: false, ...WHOLE });
   hatch.priceScale().applyOptions({ scaleMargins: { top: 0, bottom: 0 } });
   hatch.setData(grid(data, (time) => (inGap(data, time) ? { value: 1 } : {})));
@@ -71,9 +71,12 @@ function quotes(data, look, unit) {
   const shared = { lineWidth: 1, lineType: LineType.WithSteps, lastValueVisible: false, priceLineVisible: false, priceFormat: candleOptions(look, data).priceFormat };
   const line = (color, more, value) => {
     const series = chart.addSeries(LineSeries, { ...shared, color, ...more });
+    let last = null; // the library draws over a hole: there the line has no colour
     series.setData(grid(data, (time) => {
       const found = value(rows.get(time));
-      return found === null ? {} : { value: found * unit };
+      if (found !== null) last = found * unit;
+      else if (last !== null) return { value: last, color: "transparent" };
+      return found === null ? {} : { value: last };
     }));
     return series;
   };
