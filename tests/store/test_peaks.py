@@ -23,7 +23,7 @@ from marketdata.store.estimates import estimate
 from tests.store.imports import ANY_HOURS, START
 
 LONG = os.environ.get("DESK_LONG_TESTS") == "1"
-ROWS = 4_000_000 if LONG else 2_000_000
+ROWS = 4_000_000 if LONG else 1_400_000
 SHAPES = ("names as codes", "plain names", "float points", "many row groups", "text")
 NEAR = 1.5  # the estimate and the peak, whichever is larger
 
