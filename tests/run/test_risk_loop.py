@@ -214,7 +214,10 @@ def test_the_loop_makes_a_timer_every_session_second(tmp_path, server):
     assert (np.diff(times) > 0).all()
 
 
-SHARES = {"rules": MOEX, "quote_age_ns_max": 3600 * NANOS, "naked_ns_max": 1_000 * NANOS}
+def shares(tmp_path, server, speed: float = 1.0) -> Desk:
+    """A desk under the shares' rulebook, whose quotes do not grow stale."""
+    hour = 3600 * NANOS
+    return Desk(tmp_path, server, speed, rules=MOEX, quote_age_ns_max=hour, naked_ns_max=hour)
 
 
 def held(desk: Desk, code: str) -> bool:
@@ -223,7 +226,7 @@ def held(desk: Desk, code: str) -> bool:
 
 def test_books_that_stay_away_are_told_and_a_takeover_knows_of_it_moex_mon_05(tmp_path, server):
     """HEARTBEAT by the risk loop's own clock, in its journal, so that a replay is exact; books end it."""
-    desk = Desk(tmp_path, server, speed=1_000.0, **SHARES)
+    desk = shares(tmp_path, server, 1_000.0)
     desk.give(quote(desk.now()))
     deadline = boot_ns() + 60 * NANOS
     while not held(desk, "HEARTBEAT"):
@@ -244,11 +247,13 @@ def test_books_that_stay_away_are_told_and_a_takeover_knows_of_it_moex_mon_05(tm
 @pytest.mark.parametrize("damage", [True, False])
 def test_checkpoints_that_cannot_be_used_leave_the_state_to_a_person_moex_store_09(tmp_path, server, damage):
     """STATE_LOST once, though the journal alone gave every byte of the state again; a sound snapshot says nothing."""
-    desk = Desk(tmp_path, server, **SHARES)
+    desk = shares(tmp_path, server)
     desk.make_ready()
     before = desk.loop.kernel.snapshot()
     desk.loop._snapshot(boot_ns())
-    desk.loop._snapshot_thread.join()
+    thread = desk.loop._snapshot_thread
+    assert thread is not None
+    thread.join()
     (path,) = desk.folder.glob("snapshot-*.bin")
     if damage:
         data = bytearray(path.read_bytes())

@@ -106,8 +106,7 @@ def _raised(ring: Ring, code: str, kind: int = HOLD_RAISED) -> list[int]:
 
 def _restricted(ring: Ring) -> None:
     """P-25: a list that grows reaches a running session; its instrument is left and not entered."""
-    events = restrictions(ring.spec, ["SBER"])
-    events["ts_ns"] = load_clock(ring.folder).now()
+    events = restrictions(ring.spec, ["SBER"], load_clock(ring.folder).now())
     Stream(ring.redis.client(), ring.spec.key, INBOX).append(events, fence=0, loop="desk")
     ring.until(lambda: _raised(ring, "RESTRICTED") == [0], "the restriction")
     refused = codes.HOLD_BASE + BIT["RESTRICTED"]

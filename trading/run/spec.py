@@ -238,19 +238,19 @@ def setup_events(spec: SessionSpec, ts_ns: int = 0) -> np.ndarray:
         instrument, phase, start_ns, end_ns, trading_day = window
         row["kind"], row["instrument"], row["code"] = WINDOW_SET, instrument, phase
         row["value"], row["until_ns"], row["ref"] = start_ns, end_ns, trading_day
-    barred = restrictions(spec, spec.restricted)
+    barred = restrictions(spec, spec.restricted, ts_ns)
     barred = barred[barred["value"] == 1]
-    barred["ts_ns"] = barred["ts_venue_ns"] = ts_ns
     before = [] if spec.past is None else [past_events(spec.past, ts_ns)]
     return np.concatenate([*before, events, barred]) if before or len(barred) > 0 else events
 
 
-def restrictions(spec: SessionSpec, symbols: Collection[str]) -> np.ndarray:
+def restrictions(spec: SessionSpec, symbols: Collection[str], ts_ns: int = 0) -> np.ndarray:
     """CONDITION EVENTs, one an instrument of the session: whether it is restricted (P-25): by its symbol."""
     events = new_events(len(spec.instruments))
     events["kind"], events["code"] = CONDITION, BIT["RESTRICTED"]
     events["instrument"] = np.arange(len(events))
     events["value"] = [item.symbol in symbols for item in spec.instruments]
+    events["ts_ns"] = events["ts_venue_ns"] = ts_ns
     return events
 
 

@@ -54,7 +54,8 @@ def test_futures_are_told_of_no_hold_that_they_lack() -> None:
 
 @pytest.mark.parametrize("fault", [StreamAway("away"), StreamFull("full")])
 def test_what_cannot_be_sent_waits(fault: Exception) -> None:
-    conditions, took = Conditions(MOEX), []
+    conditions = Conditions(MOEX)
+    took: list[np.ndarray] = []
 
     def refuse(events: np.ndarray) -> None:
         raise fault

@@ -1,5 +1,7 @@
 """The execution loop against the real venue process under the shares' rulebook: probes, times of acknowledgements."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -48,6 +50,10 @@ def test_the_venue_is_probed_and_its_acknowledgements_are_timed_moex_risk_05_moe
     desk.put(*(desk.order(number) for number in (1, 2, 3)))
     desk.step_until(lambda: (1, "broker") in conditions(desk), "three acknowledgements above 1 ns")
     assert len(desk.got(ACK)) == 3
+    shown: dict[str, object] = {}
+    desk.loop.context = replace(desk.loop.context, beat=shown.update)
+    desk.loop.step()
+    assert (shown["unknown"], shown["slow_acks"]) == (0, 3), "its figures take no other's name"
     before = len(desk.got(PROBE))
     desk.venue.kill()
     desk.step_until(lambda: PROBE_LOST in desk.got(PROBE)["code"][before:], "a lost one")

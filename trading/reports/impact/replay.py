@@ -196,9 +196,8 @@ class Life:
                 sent = self._note(kinds[at], seqs[at], self.kernel.out[:count].copy())
             else:
                 self._hear(count, 0)
-            if len(sent) > 0 or (
-                kinds[at] <= STATUS and self._busy()
-            ):  # the market reaches the kernel before its fills
+            # the market reaches the kernel before its fills
+            if len(sent) > 0 or (kinds[at] <= STATUS and self._busy()):
                 self._market(told, until)
                 self._advance(times[at])
                 self._send(sent, times[at])
@@ -260,11 +259,10 @@ class Life:
 
     def _restrict(self, ts_ns: int) -> None:
         """The version's list in the place of those that the session had (P-25)."""
-        barred = None if self.version is None else self.version.restricted
-        rows = restrictions(self._spec, barred or ())
-        rows["ts_ns"] = rows["ts_venue_ns"] = ts_ns
-        for at in range(0 if barred is None else len(rows)):
-            self._send(self._apply(rows[at : at + 1]), ts_ns)
+        if self.version is not None and self.version.restricted is not None:
+            rows = restrictions(self._spec, self.version.restricted, ts_ns)
+            for at in range(len(rows)):
+                self._send(self._apply(rows[at : at + 1]), ts_ns)
 
     # the venue
 

@@ -56,5 +56,7 @@ class VenueWatch:
         """Figures for the loop's beat."""
         if not self._watched:
             return {}
-        probe = {} if self._probes.last_ns < 0 else {"probe_us": self._probes.last_ns // 1000}
-        return self._stages.counts | probe
+        shown: dict[str, object] = {"slow_acks": self._stages.counts["breaches"]}
+        if self._probes.last_ns >= 0:
+            shown["probe_us"] = self._probes.last_ns // 1000
+        return shown
