@@ -9,11 +9,7 @@ Baseline (docs/scoring.md; no edge is claimed):
     M = clip(momentum_fast / (momentum_full x max(rv_30, rv_floor)))
     score = (w_imbalance I + w_trades T + w_momentum M) / (w_imbalance + w_trades + w_momentum), clip to -1 .. 1
     without a book: score = M.   confidence = min(1, |score| x confidence_scale).
-    side = sign(score) when |score| >= threshold, else 0.
-
-Heuristic, on book features (the formula of MOEX-ML-06; its quota, alert and audit belong to an ensemble's fallback):
-    side = sign(imbalance) when |imbalance| > 0.7 and volatility > 0.01 a year, else 0.
-    confidence = 0.7, score = side x 0.7.
+    side = sign(score) when |score| >= threshold, else 0.   Heuristic, on book features: see `HeuristicScorer`.
 """
 
 from collections.abc import Mapping
@@ -128,7 +124,11 @@ class BaselineScorer:
 
 
 class HeuristicScorer:
-    """Imbalance of a book that moves; see the head of this file."""
+    """Imbalance of a book that moves (the formula of MOEX-ML-06; quota, alert and audit belong to an ensemble's fallback).
+
+    side = sign(imbalance) when |imbalance| > 0.7 and volatility > 0.01 a year, else 0.
+    confidence = 0.7, score = side x 0.7.
+    """
 
     name = "heuristic"
     schema = BOOK_SCHEMA

@@ -80,8 +80,7 @@ def plan_session(
     limits = bar_limits(profile.limits()) if bars else profile.limits()
     if mode == "paper":  # attended operation is demanded of live trading alone (MES-HOLD-PRESENCE)
         limits["presence_ns_max"] = 0
-    if capital_micros is not None:
-        limits["capital_micros"] = capital_micros
+    limits |= {} if capital_micros is None else {"capital_micros": capital_micros}
     _check_tape(profile, limits, traded, bars)
     _check_index(profile, limits, feed)
     _check_restricted(profile, traded)

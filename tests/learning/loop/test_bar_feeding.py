@@ -30,7 +30,7 @@ from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from tests.core.barfeatures.tapes import as_bars, tape
 from tests.learning.barsets import as_events, printed, ten_days
-from tests.learning.test_inference_loop import desk, drain, scores, spec_for  # noqa: F401 - `desk` is a fixture
+from tests.learning.loop.test_inference_loop import drain, scores, spec_for
 from trading.learning.artifacts import load
 from trading.learning.bars.rows import BarRows
 from trading.learning.feeding import NO_DEPTHS, BarFeeding, StreamFeeding, open_feeding
@@ -284,7 +284,7 @@ def run(
     return loop, recorder.seen[1:]  # the first is the rehearsal's, before any event
 
 
-def test_a_session_scores_the_rows_of_the_batch_over_its_recording(desk, bars_network, monkeypatch):  # noqa: F811
+def test_a_session_scores_the_rows_of_the_batch_over_its_recording(desk, bars_network, monkeypatch):
     """Slice 3 of issue 5: what the loop computed is the batch over the session's bars, bit for bit, once a second."""
     context, market, inbox = desk
     session = Session(context, market, bars_network)
@@ -297,7 +297,7 @@ def test_a_session_scores_the_rows_of_the_batch_over_its_recording(desk, bars_ne
     assert (found["ts_venue_ns"] > session.start_ns).all()
 
 
-def test_a_takeover_goes_on_from_the_journal_bit_for_bit(desk, bars_network, monkeypatch):  # noqa: F811
+def test_a_takeover_goes_on_from_the_journal_bit_for_bit(desk, bars_network, monkeypatch):
     """MES-FEAT-06: the stream has forgotten the segment's beginning, the journal has not."""
     context, market, _ = desk
     session = Session(context, market, bars_network)
@@ -313,7 +313,7 @@ def test_a_takeover_goes_on_from_the_journal_bit_for_bit(desk, bars_network, mon
     assert loop.counts["history"] >= len(first) - 1
 
 
-def test_without_its_history_a_new_holder_waits_until_it_is_warm(desk, bars_network, monkeypatch):  # noqa: F811
+def test_without_its_history_a_new_holder_waits_until_it_is_warm(desk, bars_network, monkeypatch):
     """Never a score from a half-warm state: what it has is the beginning of a segment."""
     context, market, inbox = desk
     session = Session(context, market, bars_network)
@@ -328,7 +328,7 @@ def test_without_its_history_a_new_holder_waits_until_it_is_warm(desk, bars_netw
     assert loop._feeding.warm() == 0 and loop._feeding._lines[0].newest != NO_TIME  # type: ignore[attr-defined]
 
 
-def test_a_lost_bar_makes_the_loop_cold_and_a_lost_quote_does_not(desk, bars_network, monkeypatch):  # noqa: F811
+def test_a_lost_bar_makes_the_loop_cold_and_a_lost_quote_does_not(desk, bars_network, monkeypatch):
     context, market, _ = desk
     session = Session(context, market, bars_network)
     kinds = [(part.events["kind"] == BAR).any() for part, _ in session.parts]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.learning.test_bar_feeding import in_batch
+from tests.learning.loop.test_bar_feeding import in_batch
 from tests.simulation.ring import Ring
 from trading.core.records import SCORE
 from trading.learning.artifacts import load

@@ -1,8 +1,6 @@
 """The inference loop on a real Redis: scores, warm-up, throttle, takeover, back-pressure.  MES-FEAT-06, MES-ML-15."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import cast
 
 import msgspec
 import numpy as np
@@ -12,19 +10,15 @@ from marketdata.core.records import BOOK, EVENT, FLAG_BACKFILL, FLAG_INVALID, ME
 from marketdata.core.universe.records import ACTIVE, MONITORED
 from marketdata.engine.telling import METRIC_INSTRUMENT
 from marketdata.feeds.port import Batch
-from risk.core.holds import BIT
 from tests.learning.tapes import SECOND, START, bar_tape, book_tape
-from tests.simulation.kit import make_spec
-from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
+from trading.core.records import SCORE
 from trading.learning.artifacts import ArtifactError
-from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, Scorer, ScorerError
-from trading.run.bodies.errors import ERRORS_MAX
-from trading.run.clock import TAPE, SessionClock, save_clock
-from trading.run.context import LOOPS, CannotOpen, Fenced, LoopContext
+from trading.learning.scoring import NEUTRAL_NS, THROTTLE_NS, ScorerError
+from trading.run.clock import SessionClock, save_clock
+from trading.run.context import CannotOpen, Fenced, LoopContext
 from trading.run.inference_loop import InferenceLoop
-from trading.run.replica import Kernel
-from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, UniverseSpec, VenueSpec, setup_events
-from trading.run.streams import CAPS, INBOX, MARKET, ZERO_ID, Stream, make_client
+from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, UniverseSpec, VenueSpec
+from trading.run.streams import CAPS, INBOX, ZERO_ID, Stream
 
 KEY = "s1"
 
@@ -49,24 +43,6 @@ def spec_for(symbols: list[str], scorer: ScorerSpec) -> SessionSpec:
         venue_socket="",
         redis_url="",
     )
-
-
-@pytest.fixture
-def desk(redis_server, redis_client, tmp_path):
-    """(context, market stream, inbox): both streams open, a tape clock stamped."""
-    save_clock(tmp_path, SessionClock(START, 0, TAPE))
-    context = LoopContext(
-        folder=tmp_path,
-        spec=spec_for(["MES"], ScorerSpec()),
-        loop="inference",
-        fence=1,
-        connect=lambda: make_client(redis_server),
-        guard=Path(tmp_path),
-    )
-    market, inbox = Stream(redis_client, KEY, MARKET), Stream(redis_client, KEY, INBOX)
-    market.open(ZERO_ID)
-    inbox.open(ZERO_ID)
-    return context, market, inbox
 
 
 def publish(
@@ -317,78 +293,6 @@ def test_a_scorer_that_cannot_run_is_refused_at_the_start(desk, scorer, error, w
         loop.open(replace(context, spec=spec))
     assert isinstance(refused.value.__cause__, error)
     loop.close()  # as the runner does before its next try
-
-
-def test_the_kernel_is_told_of_a_network_that_cannot_run_and_of_its_end_once_each_mes_ml_15(desk, trained):
-    """MODEL_BLOCKED, however often it is tried; a network that loads clears it."""
-    context, _, inbox = desk
-    good = ScorerSpec("network", str(trained[0]), {"edge_min": 0.0})
-    for artifact in ("/nowhere", "/nowhere", str(trained[0]), str(trained[0])):
-        spec = spec_for(["MES"], msgspec.structs.replace(good, artifact=artifact))
-        loop = InferenceLoop()
-        if artifact == "/nowhere":
-            with pytest.raises(CannotOpen, match="no complete artifact"):
-                loop.open(replace(context, spec=spec))
-        else:
-            loop.open(replace(context, spec=spec))
-        loop.close()
-    told = scores(inbox)
-    assert told["kind"].tolist() == [MODEL, MODEL]
-    assert told["code"].tolist() == [MODEL_BLOCKED, MODEL_READY]
-    kernel = Kernel()
-    kernel.apply(setup_events(make_spec()))
-    for event, stands in zip(told, (1, 0), strict=True):
-        kernel.apply(event.reshape(1))
-        assert int(kernel.state.account[0].holds) >> BIT["MODEL_BLOCKED"] & 1 == stands
-
-
-def test_a_scorer_that_fails_is_told_of_t10(desk):
-    """A network that answers with no number: no score, and errors that the kernel counts, once a second at most."""
-    context, market, inbox = desk
-    loop = InferenceLoop()
-    loop.open(context)
-
-    class Broken:
-        name, step_ns = "network", 0
-
-        def score(self, vector: np.ndarray) -> None:
-            raise ScorerError("not a number")
-
-    loop._scorer = cast(Scorer, Broken())
-    publish(market, book_tape(2_000, 7))
-    drain(loop)
-    loop.close()
-    told = scores(inbox)
-    assert loop.counts["scores"] == 0 and loop.counts["errors"] > 1
-    assert (told["kind"] == ERROR).all() and 0 < told["value"].sum() <= loop.counts["errors"]
-    assert (told["value"] <= ERRORS_MAX).all() and (told["code"] == LOOPS.index("inference") + 1).all()
-
-
-def test_cold_features_are_told_once_a_second_until_a_row_counts_mes_hold_features_cold(desk):
-    """The kernel sees FEATURES_COLD from the first event on, and its end by the first score."""
-    context, market, inbox = desk
-    publish(market, book_tape(2_000, 7))
-    loop = run(context)
-    rows = said(inbox)
-    cold = rows["flags"] & FLAG_INVALID != 0
-    first = int(np.flatnonzero(~cold)[0])
-    assert cold[:first].all() and not cold[first:].any() and first == loop.counts["cold"] > 5
-    assert (rows["side"][cold] == 0).all() and (rows["kind"][cold] == SCORE).all()
-    assert np.diff(rows["ts_venue_ns"][cold]).min() >= SECOND
-    assert loop.counts["scores"] == (~cold).sum()
-    kernel = Kernel()
-    kernel.apply(setup_events(make_spec()))
-    for at, stands in ((0, 1), (first - 1, 1), (first, 0)):
-        kernel.apply(rows[at : at + 1])
-        assert int(kernel.state.account[0].holds) >> BIT["FEATURES_COLD"] & 1 == stands
-
-
-def test_back_fill_and_what_another_holder_has_done_is_never_cold(desk):
-    context, market, inbox = desk
-    tape = book_tape(400, 7)
-    tape.events["flags"] |= FLAG_BACKFILL
-    publish(market, tape)
-    assert run(context).counts["cold"] == 0 and len(said(inbox)) == 0
 
 
 def metric(market: Stream, which: int, state: int, ts_ns: int) -> None:
