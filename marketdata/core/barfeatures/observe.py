@@ -7,7 +7,8 @@ per second is bounded and nothing is allocated.  Called by `stream` alone, for p
 import math
 from typing import Any
 
-from marketdata.core.barfeatures.records import BUCKETS, CLOSES, OBVS, RETURNS, SHORT, VOLUMES
+from marketdata.core.barfeatures.records import BUCKETS, CLOSES, OBVS, RETURNS, SHORT, STRIDES, VOLUMES
+from marketdata.core.barfeatures.spread import note_stride
 from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
@@ -76,6 +77,8 @@ def _clear_rings(state: Record) -> None:
         state.vwap_ring[i] = 0.0
     for i in range(2 * RETURNS):
         state.returns[i] = 0.0
+    for i in range(2 * STRIDES):
+        state.stride_sums[i] = 0.0
     for i in range(BUCKETS):
         state.minute_ring[i] = 0
         state.five_ring[i] = 0
@@ -216,6 +219,7 @@ def observe(
         back = close_tick / before - 1.0
         state.returns[row & (RETURNS - 1)] = back
         state.returns[(row & (RETURNS - 1)) + RETURNS] = back
+        note_stride(state)
     left = state.close_ring[(row - 20) & (CLOSES - 1)]
     state.close_20 += close_tick - left
     state.square_20 += close_tick * close_tick - left * left

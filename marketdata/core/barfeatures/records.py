@@ -28,7 +28,7 @@ BAR_DAY = np.dtype(
 )
 
 # a power of two above the longest look-back of each ring
-CLOSES, VOLUMES, SHORT, OBVS, RETURNS, BUCKETS = 64, 64, 16, 32, 512, 8
+CLOSES, VOLUMES, SHORT, OBVS, RETURNS, BUCKETS, STRIDES = 64, 64, 16, 32, 512, 8, 128
 LANES = 20  # side-by-side sums over the longest window of returns
 
 BAR_STATE = np.dtype(
@@ -85,7 +85,7 @@ BAR_STATE = np.dtype(
             ("vol_1m", "<f8"),
             ("trend_5m", "<f8"),
             ("momentum_5m", "<f8"),
-            # rings, by row & (length - 1); `returns` holds each value twice, so that a window is one piece of memory
+            # rings, by row & (length - 1); two hold each value twice: a window is one piece of memory
             ("minute_ring", "<i8", (BUCKETS,)),
             ("five_ring", "<i8", (BUCKETS,)),
             ("close_ring", "<i8", (CLOSES,)),
@@ -99,6 +99,7 @@ BAR_STATE = np.dtype(
             ("vwap_ring", "<f8", (SHORT,)),
             ("obv_ring", "<i8", (OBVS,)),
             ("returns", "<f8", (2 * RETURNS,)),
+            ("stride_sums", "<f8", (2 * STRIDES,)),  # sums of twelve returns LANES apart, by the row of the newest
             ("lanes", "<f8", (LANES,)),  # scratch of `spread`
         ],
     )

@@ -2,7 +2,8 @@
 
 Without `fastmath` a plain sum is one long chain of additions.  Here the order is written so that the compiler can add
 side by side: 20 lanes for the long window, five chains for the short ones.  The order is fixed, so batch, streaming
-and the plain interpreter give the same bits.  Called by `vector` alone.
+and the plain interpreter give the same bits.  The sums of returns 20 apart are the same numbers in twenty windows: they
+are made once, when their newest return comes.  Called by `observe` and `vector`.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from marketdata.core.barfeatures import schema as f
-from marketdata.core.barfeatures.records import LANES, RETURNS
+from marketdata.core.barfeatures.records import LANES, RETURNS, STRIDES
 from marketdata.core.compiled import inlined
 
 Record = Any  # one record of BAR_STATE: the type checker cannot know its fields
@@ -51,12 +52,15 @@ def _deviation(values: np.ndarray, start: int, total: float) -> float:
 
 
 @inlined
-def _lane_sums(values: np.ndarray, lanes: np.ndarray) -> None:
-    """lanes[j] = sum of values[j], values[j + 20], ..., values[j + 220]."""
-    for j in range(LANES):
-        first = (values[j] + values[j + 20]) + (values[j + 40] + values[j + 60])
-        second = (values[j + 80] + values[j + 100]) + (values[j + 120] + values[j + 140])
-        lanes[j] = (first + second) + ((values[j + 160] + values[j + 180]) + (values[j + 200] + values[j + 220]))
+def note_stride(state: Record) -> None:
+    """Keep the sum of the newest return and of those 20, 40, ..., 220 rows before it."""
+    start = (state.row & (RETURNS - 1)) + RETURNS - 11 * LANES
+    r = state.returns
+    first = (r[start] + r[start + 20]) + (r[start + 40] + r[start + 60])
+    second = (r[start + 80] + r[start + 100]) + (r[start + 120] + r[start + 140])
+    total = (first + second) + ((r[start + 160] + r[start + 180]) + (r[start + 200] + r[start + 220]))
+    state.stride_sums[state.row & (STRIDES - 1)] = total
+    state.stride_sums[(state.row & (STRIDES - 1)) + STRIDES] = total
 
 
 @inlined
@@ -77,11 +81,12 @@ def write_volatility(state: Record, out: np.ndarray, at: int) -> None:
     stop = (state.row & (RETURNS - 1)) + RETURNS + 1  # the ring holds each value twice: the window is one piece
     values = state.returns[stop - 300 : stop]
     lanes = state.lanes
-    _lane_sums(values, lanes)
     sum_10 = _sum(values, 290, 300)
     sum_30 = sum_10 + _sum(values, 270, 290)
     sum_60 = sum_30 + _sum(values, 240, 270)
-    mean = (sum_60 + _sum(lanes, 0, LANES)) / 300
+    # the first 240 of the window: strides that end 79 to 60 rows ago
+    oldest = (state.row & (STRIDES - 1)) + STRIDES - 79
+    mean = (sum_60 + _sum(state.stride_sums, oldest, oldest + LANES)) / 300
     _lane_squares(values, mean, lanes)
     out[at, f.VOLATILITY_10S] = _deviation(values, 290, sum_10)
     out[at, f.VOLATILITY_30S] = _deviation(values, 270, sum_30)
