@@ -116,7 +116,7 @@ def ride(desk: Desk, columns: Columns, first: int) -> int:
     p = desk.state.positions[0]
     g = desk.state.grids[0]
     limits = desk.params.limits[0]
-    if not _is_steady(account, p, limits) or not _is_bracketed(desk.venue, p):
+    if not is_steady(account, p, limits) or not is_bracketed(desk.venue, p):
         return first
     tick_value = desk.params.specs[0].tick_value_micros
     high_from, low_from = ring.reach(desk.venue)
@@ -139,7 +139,7 @@ def ride(desk: Desk, columns: Columns, first: int) -> int:
             break
         equity = account.balance_micros + ledger.open_micros(qty, cost_ticks, close, tick_value)
         is_near = _is_near(limits.move_ticks_max, close, p.move_low_tick, p.move_high_tick)
-        if not is_near or _breaches(account, limits, equity):
+        if not is_near or breaches(account, limits, equity):
             break
         _tell(p, limits, close, start_ns + bar_ns)
         if silence_ns >= bar_ns:  # lived through at the mark before
@@ -177,7 +177,7 @@ def _until(run: np.record, account: np.record, p: np.record, g: np.record) -> in
 
 
 @inner
-def _is_steady(account: np.record, p: np.record, limits: np.record) -> bool:
+def is_steady(account: np.record, p: np.record, limits: np.record) -> bool:
     """Nothing is under way that another mark or another second would carry on."""
     for which in (ON_TOTAL, ON_DAY, ON_DAY_DRAWDOWN):
         if account.open_since_ns[which] != NO_TIME:
@@ -187,7 +187,7 @@ def _is_steady(account: np.record, p: np.record, limits: np.record) -> bool:
 
 
 @inner
-def _is_bracketed(venue: Venue, p: np.record) -> bool:
+def is_bracketed(venue: Venue, p: np.record) -> bool:
     """Stop and target work as planned for all that is held, and nothing else does: there is nothing to converge to."""
     wanted = 1 if p.target_tick == NO_TICK else 2
     if venue.account[0].working_count != wanted:
@@ -203,7 +203,7 @@ def _is_bracketed(venue: Venue, p: np.record) -> bool:
 
 
 @inner
-def _breaches(account: np.record, limits: np.record, equity: int) -> bool:
+def breaches(account: np.record, limits: np.record, equity: int) -> bool:
     """Whether a limit that open money takes part in would be reached at this equity."""
     for which in (ON_TOTAL, ON_DAY, ON_DAY_DRAWDOWN):
         if lost(account, limits, which, equity) >= limit_of(account, limits, which):

@@ -63,6 +63,14 @@ ROUND = np.dtype(
 )
 
 
+class Told(NamedTuple):
+    """A chunk of inputs in order of `ts_ns`: the market, scores, windows, commands."""
+
+    events: np.ndarray  # (n,) EVENT
+    depths: np.ndarray  # (m,) DEPTH, at least one row
+    depth_of: np.ndarray  # (n,) int32, index in `depths`, −1 for none
+
+
 class Rounds(NamedTuple):
     """What a run over a tape keeps beside RUN."""
 

@@ -2,13 +2,11 @@
 
 Everything happens at its own moment: a request arrives after its latency, between two events of the tape if that is
 when; a timer of the second comes before the events of its second; events of the very instant come before an arrival.
-The kernel hears a market event, then what it did to our orders.  `told` are inputs alone: what the venue answers is
-made here.  Called by `trading.run.tapes.engine`.
+The kernel hears a market event, then what it did to our orders; events that reach nobody are passed by (`calm`), with
+the same bytes left.  `told` are inputs alone: what the venue answers is made here.  Called by
+`trading.run.tapes.engine`.
 """
 
-from typing import NamedTuple
-
-import numpy as np
 from numba import njit
 
 from marketdata.core.compiled import borrowed, compact, inner
@@ -17,7 +15,7 @@ from marketdata.core.units import NANOS
 from risk.core.codes import APPROVED
 from risk.core.holds import FLATTEN_MASK, strongest
 from trading.core import orders as life
-from trading.core.history import books, ring, rounds
+from trading.core.history import books, calm, ring, rounds
 from trading.core.history.records import (
     BY_DATA_END,
     BY_SESSION_END,
@@ -28,9 +26,9 @@ from trading.core.history.records import (
     Room,
     Tables,
 )
-from trading.core.history.rounds import FILLS_ROOM, Rounds
+from trading.core.history.rounds import FILLS_ROOM, Rounds, Told
 from trading.core.kernel import finish, step
-from trading.core.market import follow_market, note_market
+from trading.core.market import HELD, MARKED, follow_market, note_market
 from trading.core.protect import BY_HOLD
 from trading.core.records import (
     ACK,
@@ -59,14 +57,6 @@ TRADES_ROOM = 64  # most round trips that end between two events, and at one
 NOTHING, AT_VENUE, AT_SECOND, AT_CLOSE = range(4)
 
 
-class Told(NamedTuple):
-    """A chunk of inputs in order of `ts_ns`: the market, scores, windows, commands."""
-
-    events: np.ndarray  # (n,) EVENT
-    depths: np.ndarray  # (m,) DEPTH, at least one row
-    depth_of: np.ndarray  # (n,) int32, index in `depths`, −1 for none
-
-
 @njit(cache=True)
 def drive_tape(
     desk: Desk, room: Room, tables: Tables, kept: Rounds, told: Told, first: int, last: int, ends: bool
@@ -78,12 +68,19 @@ def drive_tape(
     r = kept.round[0]
     trades_max, points_max = room.trades.shape[0] - TRADES_ROOM, room.points.shape[0] - POINTS_ROOM
     fills_max = kept.fills.shape[0] - FILLS_ROOM
+    fine = False
     i = first
     while i < last and run.trades < trades_max and run.points < points_max and r.fills < fills_max:
-        ts_ns = told.events[i].ts_ns
-        _pass_time(desk, room, tables, kept, ts_ns)
-        _take(desk, room, kept, told, i, ts_ns)
-        i += 1
+        i, wants = calm.pass_by(desk, room, tables, kept, told, i, last, fine)
+        fine = False
+        if wants != 0:
+            fine = _follow(desk, room, kept, told, i, wants)
+            i += 1
+        elif i < last:
+            ts_ns = told.events[i].ts_ns
+            _pass_time(desk, room, tables, kept, ts_ns)
+            _take(desk, room, kept, told, i, ts_ns)
+            i += 1
     if ends and i == last:
         _conclude(desk, room, tables, kept)
     return i
@@ -108,8 +105,15 @@ def _take(desk: Desk, room: Room, kept: Rounds, told: Told, i: int, ts_ns: int) 
             _agree(desk, room, kept, ts_ns)
         room.line[run.waiting] = told.events[i]
         run.waiting += 1
+    _behind(desk, room, kept, ts_ns, kind == TIMER)
+
+
+@compact  # it calls settle
+def _behind(desk: Desk, room: Room, kept: Rounds, ts_ns: int, is_timer: bool) -> None:
+    """What one input leaves to be done."""
+    run = desk.run[0]
     settle(desk, room, kept)
-    if kind == TIMER:
+    if is_timer:
         _point(desk, room, ts_ns)
     venue = desk.venue.account[0]
     due = venue.request_count > 0 and desk.venue.requests[0].arrive_ns <= ts_ns
@@ -149,15 +153,37 @@ def _market(desk: Desk, room: Room, kept: Rounds, told: Told, i: int) -> None:
     )
     e.seq = account.seq + 1
     account.now_ns = now_ns
-    held, said, at = account.holds, 0, e.instrument
+    at = e.instrument
     wants = note_market(account, desk.state.positions[at], desk.state.grids[at], desk.params.limits[0], e)
     account.seq = e.seq
+    _ask(desk, room, kept, wants)
+
+
+@inner
+def _ask(desk: Desk, room: Room, kept: Rounds, wants: int) -> int:
+    """What must follow the market event in `room.bar`, which the kernel has noted.  Returns how much it said."""
+    run = desk.run[0]
+    e = room.bar[0]
+    held, said = desk.state.account[0].holds, 0
     if wants != 0:
         said = follow_market(desk.state, desk.params, e, room.out, 0, wants)
         said = finish(desk.state, desk.params, room.out, said, held, e.seq)
     ring.keep_tape(run, room.tape, e, room.out, said)
     if said > 0:
         _heard(desk, room, kept, said)
+    return said
+
+
+@compact  # it calls settle
+def _follow(desk: Desk, room: Room, kept: Rounds, told: Told, i: int, wants: int) -> bool:
+    """What must follow an event that was passed by but for this.  True: the kernel only looked at what is held, and had
+    nothing to say."""
+    e = room.bar[0]
+    room.bar[0] = told.events[i]
+    e.seq = desk.state.account[0].seq
+    said = _ask(desk, room, kept, wants)
+    _behind(desk, room, kept, e.ts_ns, False)
+    return said == 0 and (wants == MARKED or wants == HELD)
 
 
 @inner

@@ -14,8 +14,8 @@ from marketdata.core.units import NANOS
 from risk.core.records import LIMIT_FIELDS
 from trading.config.schema import Profile, profile_hash
 from trading.core.history.records import AHEAD_NS
-from trading.core.history.rounds import FILLS_KEPT, TAPE_FILL, new_rounds
-from trading.core.history.tape import Told, drive_tape
+from trading.core.history.rounds import FILLS_KEPT, TAPE_FILL, Told, new_rounds
+from trading.core.history.tape import drive_tape
 from trading.core.records import WINDOW_SET
 from trading.run.backtest.engine import Result, Run
 from trading.run.backtest.plan import SAMPLES_NS, BacktestError, Calendar, Plan
