@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import FLAG_BACKFILL
+from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID
 from risk.core.holds import BIT
 from tests.learning.loop.test_inference_loop import drain, publish, run, said, scores, spec_for
 from tests.learning.tapes import SECOND, book_tape
 from tests.simulation.kit import make_spec
-from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY
+from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.scoring import Scorer, ScorerError
 from trading.run.bodies.errors import ERRORS_MAX
 from trading.run.context import LOOPS, CannotOpen
