@@ -46,6 +46,9 @@ NEEDED = (
     ("probe_slow_ns", "probe_good_ns", "a slow connection would never be good again"),
     ("streak_soft", "streak_soft_pause_ns", "the pause after losses would end at once"),
     ("streak_hard", "streak_hard_pause_ns", "the pause after losses would end at once"),
+    ("hedge_every_ns", "hedge_min_net_ppm", "any net exposure at all would be hedged"),
+    ("hedge_every_ns", "hedge_max_cost_ppm", "no hedge could ever be paid for"),
+    ("hedge_every_ns", "hedge_beta_ppm", "every hedge would be of no lots"),
 )
 CAPS = ("gross_ppm_max", "instrument_ppm_max", "loss_stop_ppm_max", "participation_ppm_max")
 RULES_OF = {"cme": MES, "moex": MOEX}
@@ -91,6 +94,9 @@ def contradictions(limits: dict[str, int], currency: str, market: Market) -> lis
         faults += _mes_faults(limits, currency)
     elif limits["sizing"] == SIZE_TIERS:
         faults.append("risk.sizing: tiers are the futures' own (MES-SIZE); rules moex sizes by caps or a fixed size")
+    on_books = (limits["rules"], limits["stop_method"], limits["bar_mode"]) == (MOEX, STOP_SHARES, 0)
+    if limits["hedge_every_ns"] > 0 and not on_books:
+        faults.append("risk.hedge_every: only shares with their document's stops, on books, are hedged (MOEX-HEDGE)")
     if limits["sizing"] == SIZE_CAPS:
         faults += [
             f"{_key(name)} (0 %) with risk.sizing caps: every size would be 0 (MOEX-SIZE-01)"

@@ -180,6 +180,16 @@ FIELDS = (
     _row("probe_slow_ns", TIME, 0, HOUR, "round trip that is slow; 0 = not watched (NET_SLOW)"),
     _row("probe_good_ns", TIME, 0, HOUR, "round trip that is good again"),
     _row("probe_lost_ns", TIME, 0, HOUR, "round trip that counts as lost (NET_FAILOVER)"),
+    _row("hedge_every_ns", TIME, 0, 24 * HOUR, "period of the hedging task; 0 = no hedging (MOEX-HEDGE-01)"),
+    _row(
+        "hedge_min_net_ppm",
+        SHARE,
+        0,
+        100 * PPM,
+        "net exposure above it is hedged, share of the capital (MOEX-HEDGE-01)",
+    ),
+    _row("hedge_max_cost_ppm", SHARE, 0, PPM, "dearest round trip of a hedge, share of its price (MOEX-HEDGE-03)"),
+    _row("hedge_beta_ppm", RATIO, 0, 10 * PPM, "how much of the net exposure is hedged; 1 = all of it (MOEX-HEDGE-02)"),
 )
 assert tuple(row.name for row in FIELDS) == LIMIT_FIELDS, "FIELDS follows LIMIT_FIELDS, name by name"
 BY_KEY = {row.key: row for row in FIELDS}

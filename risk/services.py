@@ -9,7 +9,12 @@ from marketdata.core.units import text_from_micros
 
 
 def contract_fault(limits: dict[str, int], instrument: Instrument) -> str:
-    """Why one entry in this instrument cannot fit the limits; empty when it fits (P-13, P-14)."""
+    """Why one entry in this instrument cannot fit the limits; empty when it fits (P-13, P-14).
+
+    What hedges is never entered: its size follows what it hedges (MOEX-HEDGE-02).
+    """
+    if instrument.hedge:
+        return ""
     qty = limits["qty_entry"]
     ticks = limits["stop_ticks"] + limits["slip_ticks_assumed"]
     risk = qty * (ticks * instrument.tick_value_micros + 2 * instrument.fee_micros)

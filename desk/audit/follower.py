@@ -9,7 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from desk.audit.services import Entry, append_many
+from risk.core.codes import APPROVED
+from risk.core.gate import code_name
 from risk.core.holds import LABELS, hold_of
+from risk.core.shares import hedging
 from trading.core import records as kinds
 from trading.core.past import PAST_SOURCE
 from trading.core.states import REFUSALS
@@ -33,6 +36,8 @@ KEPT = (
     kinds.CONFIG_ACTIVE,
     kinds.LINK,
     kinds.PAST,
+    kinds.ADJUSTMENT,
+    kinds.ROUTE_FAILOVER,
 )
 
 
@@ -78,7 +83,12 @@ class AuditFollower:
                 hold = hold_of(self.rules, int(e["code"]))
                 base |= {"label": LABELS[hold.label], "value": int(e["value"]), "limit": int(e["volume"])}
                 action = "raised" if kind == kinds.HOLD_RAISED else "cleared"
-                yield Entry("hold", action, "desk", f"{self.key} {hold.code}", base)
+                whose = f"{self.symbols[int(e['instrument'])]} " if int(e["instrument"]) >= 0 else ""
+                yield Entry("hold", action, "desk", f"{self.key} {whose}{hold.code}", base)
+            elif kind == kinds.ADJUSTMENT:
+                yield self._adjustment(e, base)
+            elif kind == kinds.ROUTE_FAILOVER:
+                yield Entry("recovery", "route_failover", "desk", self.key, base | {"episode": int(e["ref"])})
             elif kind == kinds.CONFIG_ACTIVE:
                 base |= {"version": int(e["ref"]), "waits_for_flat": int(e["value"])}
                 yield Entry("config", "in_force", "desk", self.key, base)
@@ -108,6 +118,16 @@ class AuditFollower:
             base |= {"why": REFUSALS.get(int(e["qty"]), "")}
         category = "session" if done and int(e["value"]) in (kinds.START, kinds.STOP_SESSION, kinds.KILL) else "command"
         return Entry(category, f"{name}_done" if done else f"{name}_refused", by, about, base)
+
+    def _adjustment(self, e: np.record, base: dict[str, object]) -> Entry:
+        """What the hedging task did, why, and what refused a hedge (MOEX-HEDGE-05)."""
+        base |= {"side": int(e["side"]), "qty": int(e["qty"]), "task_ns": int(e["until_ns"])}
+        base |= {"reason": hedging.reason_text(int(e["ref"]), int(e["value"]), int(e["volume"]))}
+        base |= {"size_micros": int(e["value"]), "of_micros": int(e["volume"])}
+        if e["score_ppm"] != APPROVED:
+            base |= {"refused": code_name(self.rules, int(e["score_ppm"]))}
+        action = hedging.ACTIONS[int(e["code"])].lower()
+        return Entry("order", action, "desk", f"{self.key} {self.symbols[int(e['instrument'])]}", base)
 
     def _order(self, e: np.record, base: dict[str, object]) -> Entry:
         base |= {

@@ -1,7 +1,7 @@
 """What the desk knows of each instrument: tick, lot, tick value, currency, fees.  The one place for these numbers.
 
 MES-INST-01: the values stand here only; a live or paper start compares them with the broker's own record.
-Futures of CME carry a fee per contract and side, MOEX shares a fee in parts per million of the value.
+Futures carry a fee per contract and side, MOEX shares a fee in parts per million of the value.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ class Instrument:
     fee_ppm: int  # of the traded value, per side
     margin_micros: int  # assumed intraday margin per contract (MES-INST); 0 for shares
     calendar: str  # name in marketdata.calendars
+    hedge: int = 0  # 1: an index future that hedges shares and is never entered (MOEX-HEDGE-03)
 
 
 def _future(symbol: str, tick_value_micros: int, fee_micros: int, margin: int) -> Instrument:
@@ -55,6 +56,23 @@ def _share(symbol: str, tick_nanos: int, lot: int) -> Instrument:
     )
 
 
+def _index_future(symbol: str, tick_nanos: int, tick_value_micros: int, fee_micros: int, margin: int) -> Instrument:
+    """Of the Moscow Exchange.  Its document names no commission, and 5 bps a side never pass MOEX-HEDGE-03's 8."""
+    return Instrument(
+        symbol=symbol,
+        venue="moex",
+        currency="RUB",
+        tick_nanos=tick_nanos,
+        lot=1,
+        tick_value_micros=tick_value_micros,
+        fee_micros=fee_micros,
+        fee_ppm=0,
+        margin_micros=margin * MICROS,
+        calendar="moex",
+        hedge=1,
+    )
+
+
 INSTRUMENTS: dict[str, Instrument] = {
     i.symbol: i
     for i in (
@@ -68,6 +86,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         _share("ROSN", 50_000_000, 1),
         _share("GMKN", 20_000_000, 10),
         _share("VTBR", 5_000_000, 1),
+        _index_future("MXI", 50_000_000, 500_000, 4_000_000, 5_000),
     )
 }
 

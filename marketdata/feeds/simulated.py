@@ -41,7 +41,7 @@ START_NS = {
 # starting price in ticks, near what these instruments cost, and units per size step
 START_TICKS = {
     "MES": 20_000, "ES": 20_000, "MNQ": 70_000, "NQ": 70_000,
-    "SBER": 30_000, "GAZP": 16_000, "LKOH": 14_000, "ROSN": 11_000, "GMKN": 7_500, "VTBR": 16_000,
+    "SBER": 30_000, "GAZP": 16_000, "LKOH": 14_000, "ROSN": 11_000, "GMKN": 7_500, "VTBR": 16_000, "MXI": 54_000,
 }  # fmt: skip
 SCALES = {"cme": 1, "moex": 12}
 OPTIONS = {

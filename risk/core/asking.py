@@ -85,6 +85,7 @@ BOUNDS = (
     ("slices", (0, QTY_MAX)),  # of this order
     ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
     ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
+    ("hedging", _FLAG),  # 1: no score asks, the hedging task does: it passes the rules for hedges alone (MOEX-HEDGE-05)
 )
 ASK_FIELDS = tuple(name for name, _ in BOUNDS)
 # `bad_field` is the gate's own: the first field outside its bounds, -1 when there is none

@@ -21,7 +21,10 @@ from risk.core.records import MES, MOEX, RULEBOOKS, UNSET
 
 
 class Rule(NamedTuple):
-    """One rule.  `codes`: the reasons it can give.  `mes`, `moex`: its row in that document's gate table, 0 = none."""
+    """One rule.  `codes`: the reasons it can give.  `mes`, `moex`: its row in that document's gate table, 0 = none.
+
+    `hedges`: a hedge must pass it, too (MOEX-HEDGE-05).
+    """
 
     function: Callable[..., int]
     codes: tuple[int, ...]
@@ -29,6 +32,7 @@ class Rule(NamedTuple):
     text: str
     mes: int = 0
     moex: int = 0
+    hedges: bool = False
 
 
 _PHASE = (HOLD_BASE + BIT["AFTER_HOURS"], HOLD_BASE + BIT["EOD"])
@@ -39,15 +43,23 @@ _SIZES = (c.BALANCE_TIER, c.RISK_TIER, c.SIZE_HALF_SKIPPED, c.VENUE_LIMIT, c.SIZ
 _CAPS = (c.CAP_INSTRUMENT, c.CAP_STOP, c.CAP_EXPOSURE, c.CAP_POSITION, c.CAP_DEPTH, c.CAP_BROKER)
 
 RULES = (
-    Rule(r.trading, (c.NOT_TRADING,), "P-01 P-02", "session started", mes=1, moex=2),
-    Rule(r.latched, (c.LATCHED,), "K-05", "the kill latch is open", mes=1, moex=2),
-    Rule(r.limits_exist, (c.LIMITS_UNKNOWN,), "P-07", "every limit is set by an active version", mes=2, moex=1),
-    Rule(r.fields_valid, _FIELDS, "P-06", "every input is known and representable", mes=2, moex=1),
+    Rule(r.trading, (c.NOT_TRADING,), "P-01 P-02", "session started", mes=1, moex=2, hedges=True),
+    Rule(r.latched, (c.LATCHED,), "K-05", "the kill latch is open", mes=1, moex=2, hedges=True),
+    Rule(
+        r.limits_exist,
+        (c.LIMITS_UNKNOWN,),
+        "P-07",
+        "every limit is set by an active version",
+        mes=2,
+        moex=1,
+        hedges=True,
+    ),
+    Rule(r.fields_valid, _FIELDS, "P-06", "every input is known and representable", mes=2, moex=1, hedges=True),
     Rule(r.open_risk_known, (c.LIMITS_UNKNOWN,), "P-14 MES-RISK-06", "open risk is known", mes=2),
-    Rule(r.tradable, (c.NOT_TRADING,), "P-25", "the instrument may be traded", mes=1, moex=4),
-    Rule(r.reconciled, (c.NOT_RECONCILED,), "P-05", "desk and broker agree, no unknown outcome", mes=3),
-    Rule(r.held, _HELD, "P-02", "no hold with NO_ENTRY or FLATTEN stands or is due", mes=4, moex=3),
-    Rule(r.fresh, (c.FEED_STALE,), "P-04", "feed and quote are fresh, the book is usable", mes=5, moex=5),
+    Rule(r.tradable, (c.NOT_TRADING,), "P-25", "the instrument may be traded", mes=1, moex=4, hedges=True),
+    Rule(r.reconciled, (c.NOT_RECONCILED,), "P-05", "desk and broker agree, no unknown outcome", mes=3, hedges=True),
+    Rule(r.held, _HELD, "P-02", "no hold with NO_ENTRY or FLATTEN stands or is due", mes=4, moex=3, hedges=True),
+    Rule(r.fresh, (c.FEED_STALE,), "P-04", "feed and quote are fresh, the book is usable", mes=5, moex=5, hedges=True),
     Rule(r.score_fresh, (c.SCORE_STALE,), "P-04 P-23", "the score is fresh", mes=5, moex=5),
     Rule(r.phase_admits, _PHASE, "P-03 MES-EOD", "the phase admits entries", mes=6),
     Rule(r.model_ready, _MODEL, "P-23", "an approved network, a valid row of features", mes=7),
@@ -58,21 +70,24 @@ RULES = (
     Rule(r.short_allowed, (c.SHORT_NOT_ALLOWED,), "MOEX-RISK-08", "short sales are permitted", moex=10),
     Rule(r.stop_planned, (c.BAD_STOP,), "P-21", "a stop on the right side, within its bounds", mes=11, moex=11),
     Rule(r.sized, _SIZES + _CAPS + (c.MARGIN,), "MES-SIZE MOEX-SIZE-01", "size is at least 1", mes=12, moex=12),
-    Rule(r.status_open, (c.CLOSED,), "P-03 P-25", "the venue trades the instrument", moex=4),
+    Rule(r.status_open, (c.CLOSED,), "P-03 P-25", "the venue trades the instrument", moex=4, hedges=True),
     Rule(r.qty_limit, (c.QTY_LIMIT,), "P-08", "order quantity"),
     Rule(r.value_limit, (c.VALUE_LIMIT,), "P-09", "order value"),
-    Rule(r.collar, (c.COLLAR,), "P-10", "price collar around mid or a recent trade", moex=14),
-    Rule(r.moved, (c.PRICE_MOVE,), "P-11", "price has not run away in the window"),
-    Rule(r.gross_limit, (c.LIMIT_EXPOSURE, c.LIMIT_INSTRUMENT), "P-13 MOEX-RISK-04", "exposure", moex=13),
+    Rule(r.collar, (c.COLLAR,), "P-10", "price collar around mid or a recent trade", moex=14, hedges=True),
+    Rule(r.moved, (c.PRICE_MOVE,), "P-11", "price has not run away in the window", hedges=True),
+    Rule(r.gross_limit, (c.LIMIT_EXPOSURE, c.LIMIT_INSTRUMENT), "P-13 MOEX-RISK-04", "exposure", moex=13, hedges=True),
     Rule(r.position_limit, (c.POSITION_LIMIT,), "P-12", "position with working orders", moex=13),
-    Rule(r.margin, (c.MARGIN,), "P-13", "margin of all positions and working orders"),
+    Rule(r.margin, (c.MARGIN,), "P-13", "margin of all positions and working orders", hedges=True),
     Rule(r.trade_risk, (c.RISK_PER_TRADE,), "P-14", "loss to the stop of this order"),
     Rule(r.day_risk, (c.RISK_DAILY,), "P-14 P-15", "loss budget of the day and in all"),
     Rule(r.not_duplicate, (c.DUPLICATE,), "P-16", "not the same order again"),
-    Rule(r.message_rate, (c.MESSAGE_RATE,), "P-17", "message budget, reserve untouched", moex=16),
-    Rule(r.bucket, (c.RATE,), "P-17 MOEX-RISK-10", "the bucket of entry slices", moex=15),
-    Rule(r.open_orders, (c.OPEN_ORDERS,), "P-20", "open orders"),
-    Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7),
+    Rule(r.message_rate, (c.MESSAGE_RATE,), "P-17", "message budget, reserve untouched", moex=16, hedges=True),
+    Rule(r.bucket, (c.RATE,), "P-17 MOEX-RISK-10", "the bucket of entry slices", moex=15, hedges=True),
+    Rule(r.open_orders, (c.OPEN_ORDERS,), "P-20", "open orders", hedges=True),
+    Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7, hedges=True),
+    Rule(
+        r.hedge_fits, (c.FEED_STALE, c.HEDGE_COST), "MOEX-HEDGE-03", "a hedge is tight and cheap", moex=7, hedges=True
+    ),
 )
 
 _OWN = {number: name for name, number in vars(c).items() if isinstance(number, int) and number < HOLD_BASE}
@@ -151,7 +166,10 @@ def _dispatch(functions: tuple[Callable[..., int], ...], first: int = 0) -> Call
 
 
 _ask = _dispatch(tuple(rule.function for rule in RULES))
-ORDER = np.array([[RULES.index(rule) for rule in order_of(rules)] for rules in (MES, MOEX)], np.int64)
+_BOTH = [[RULES.index(rule) for rule in order_of(rules)] for rules in (MES, MOEX)]
+_OF_HEDGES = [number for number in _BOTH[MOEX] if RULES[number].hedges]
+HEDGES = len(_BOTH)  # the row of ORDER behind the rulebooks: what a hedge of shares is asked (MOEX-HEDGE-05), then −1
+ORDER = np.array([*_BOTH, _OF_HEDGES + [-1] * (len(RULES) - len(_OF_HEDGES))], np.int64)
 
 
 @njit(cache=True)
@@ -175,9 +193,12 @@ def approve(x: np.record, values: np.ndarray, limits: np.record) -> int:
     if rules != MES and rules != MOEX:
         return REFUSED
     x.bad_field = first_bad(values)
+    row = HEDGES if x.hedging == 1 and rules == MOEX else rules
     code = REFUSED
     for at in range(ORDER.shape[1]):
-        code = _ask(ORDER[rules, at], x, limits)
+        if ORDER[row, at] < 0:
+            break
+        code = _ask(ORDER[row, at], x, limits)
         if code != APPROVED:
             return code
     return code

@@ -112,6 +112,11 @@ LIMIT_FIELDS = (
     "probe_slow_ns",  # round trip that is slow; 0 = not watched
     "probe_good_ns",
     "probe_lost_ns",
+    # hedging of net exposure (MOEX-HEDGE)
+    "hedge_every_ns",  # period of the task; 0 = off
+    "hedge_min_net_ppm",  # of the capital: net exposure above it is hedged
+    "hedge_max_cost_ppm",  # of the price: spread and both commissions of a hedge
+    "hedge_beta_ppm",  # of the net exposure that is hedged, 1 = all of it
 )
 LIMITS = np.dtype((np.record, [(name, "<i8") for name in LIMIT_FIELDS]))
 LIMIT_INDEX = {name: i for i, name in enumerate(LIMIT_FIELDS)}
@@ -124,6 +129,7 @@ SPEC_FIELDS = (
     "tick_nanos",
     "lot",
     "tradable",  # 0: marks and features only
+    "hedge",  # 1: an index future that hedges shares and is never entered by a score (MOEX-HEDGE-03)
 )
 SPEC = np.dtype((np.record, [(name, "<i8") for name in SPEC_FIELDS]))
 SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
@@ -134,7 +140,7 @@ SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 _NEITHER = (
     "capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
     " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
-    " reverse_confidence_ppm_min"
+    " reverse_confidence_ppm_min hedge_beta_ppm"
 ).split()
 _SMALLER_ADMITS = (
     "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns"
@@ -142,7 +148,7 @@ _SMALLER_ADMITS = (
 ).split()
 _ZERO_IS_OFF = (
     "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
-    " bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns"
+    " bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns hedge_every_ns"
 ).split()
 assert set(_NEITHER) | set(_SMALLER_ADMITS) | set(_ZERO_IS_OFF) <= set(LIMIT_FIELDS)
 

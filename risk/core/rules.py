@@ -13,6 +13,7 @@ from risk.core.codes import APPROVED, FIELD_BASE, HOLD_BASE
 from risk.core.exact import share_floor
 from risk.core.holds import BIT, ENTRY_MASK, strongest
 from risk.core.records import MES, MOEX, SIZE_FIXED, SIZE_TIERS, UNKNOWN
+from risk.core.shares import hedging
 
 _EOD, _AFTER_HOURS = BIT["EOD"], BIT["AFTER_HOURS"]
 _MODEL_BLOCKED, _FEATURES_COLD = BIT["MODEL_BLOCKED"], BIT["FEATURES_COLD"]
@@ -66,7 +67,7 @@ def held(x, limits):
     standing = x.holds & mask
     if standing == 0:
         standing = x.instrument_holds & mask
-    if standing == 0 and rules == MOEX:
+    if standing == 0 and rules == MOEX and x.hedging == 0:
         standing = x.holds & 1 << _ML_FALLBACK
     return APPROVED if standing == 0 else HOLD_BASE + strongest(rules, standing)
 
@@ -187,6 +188,24 @@ def spread(x, limits):
     if limits.spread_ppm_max > 0 and 2 * wide * PPM > limits.spread_ppm_max * (x.ask_tick + x.bid_tick):
         return codes.SPREAD
     return APPROVED
+
+
+@inner
+def hedge_fits(x, limits):
+    """MOEX-HEDGE-03: a hedge is priced by a book of the last second, tight, and cheap there and back."""
+    if x.hedging == 0:
+        return APPROVED
+    if x.now_ns - x.quote_ts_ns > hedging.BOOK_AGE_NS_MAX:
+        return codes.FEED_STALE
+    cheap = hedging.is_cheap(
+        x.bid_tick,
+        x.ask_tick,
+        x.tick_value_micros,
+        x.fee_per_unit_micros,
+        hedging.SPREAD_PPM_MAX,
+        limits.hedge_max_cost_ppm,
+    )
+    return APPROVED if cheap else codes.HEDGE_COST
 
 
 @inner

@@ -125,17 +125,17 @@ MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
 MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with the first network of a new session, for none is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
-MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first; a changed end of a standing pause leaves no row
-MOEX-RISK-07 | one fail-over request an episode | - no route request leaves the outbox yet
+MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
+MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
-MOEX-RISK-11 | schedule of tasks | - the kernel has no tasks for drift and hedge yet
+MOEX-RISK-11 | schedule of tasks | trading/core/watch/tasks.py | positions are checked every second, not every ten; metrics, rotation, drift and checkpoints are other loops', by their own clocks
 MOEX-RISK-12 | snapshot and restore are the identity | trading/run/replica.py
 MOEX-RISK-13 | broker positions replace restored ones | - a difference is held (RECON_MISMATCH), not adopted
 MOEX-RISK-14 | distances to every limit | trading/run/bodies/snapshot.py
 MOEX-SIZE-01 | lots as the least of caps, halved in a high regime | {SIZING} | DEPTH counts the best level alone; no network names a regime yet
-MOEX-ROUTE-01 | routing into one or two children | trading/core/entry/children.py | hedges are not sent; on bars, or without the document's stops, an entry goes to market
+MOEX-ROUTE-01 | routing into one or two children | trading/core/entry/children.py | on bars, or without the document's stops, an entry goes to market
 MOEX-ROUTE-02 | expected cost of a plan, in its decision | trading/core/entry/children.py | strategy, aggressiveness and model set are not in the row: the orders that leave show the slices
 MOEX-ROUTE-03 | limits of entry children and the ladder of exits | trading/core/watch/routes.py | no adapter of a real broker maps the types yet
 MOEX-ROUTE-04 | gap, window, price and end of the passive child | trading/core/venue/held.py | the paper venue alone serves it; volume is counted by whole seconds, of 59 to 60 s
@@ -145,12 +145,12 @@ MOEX-STOP-03 | trailing, only ever tighter | trading/core/watch/shares.py | anch
 MOEX-STOP-04 | what triggers a stop | trading/core/watch/shares.py
 MOEX-STOP-05 | the first true exit | trading/core/watch/shares.py | TAKE_PROFIT is the target order of a version, not a fraction of the price
 MOEX-STOP-06 | the venue's own stop, wider than ours | trading/core/watch/shares.py | a close leaves it until its exit is filled, and the share of widening is no setting
-MOEX-HEDGE-01 | when a hedge is on: the function | risk/core/shares/hedging.py | no task of the kernel calls it
-MOEX-HEDGE-02 | how large a hedge is: the functions | risk/core/shares/hedging.py | no task of the kernel calls it
-MOEX-HEDGE-03 | a hedge must be tight and cheap, else positions are reduced: the functions | risk/core/shares/hedging.py | no task of the kernel calls it
-MOEX-HEDGE-04 | what exceeds its cap is reduced: the function | risk/core/shares/hedging.py | no task of the kernel calls it
-MOEX-HEDGE-05 | the record of hedges | - no hedge is sent, so none is recorded
-MOEX-LIQ-01 | liquidity forecast | - not computed
+MOEX-HEDGE-01 | when a hedge is on, every 300 s | trading/core/hedge/task.py
+MOEX-HEDGE-02 | how large a hedge is; nothing while one works | trading/core/hedge/task.py
+MOEX-HEDGE-03 | a hedge must be tight, cheap and approved, else positions are reduced | trading/core/hedge/task.py | margin is a number of the instrument, no permission of the broker; the future is any of the session whose instrument hedges, no feed brings its history
+MOEX-HEDGE-04 | what exceeds its cap by a twentieth is reduced to it | trading/core/hedge/task.py
+MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py | rows of the journal and the audit log; no page of their own
+MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set; no page draws it
 MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
 MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | p50, p95 and p99 of a minute are kept for scores alone; a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py

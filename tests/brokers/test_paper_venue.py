@@ -14,16 +14,17 @@ import pytest
 from marketdata.core.records import new_depths
 from tests.bootstrap import ROOT
 from tests.brokers.conftest import ASKS, BIDS
-from tests.brokers.desk import START_NS, Order, PaperBench, VenueProcess, answers, paper_terms, send
+from tests.brokers.desk import START_NS, WAIT_S, Order, PaperBench, VenueProcess, answers, paper_terms, send
 from trading.brokers.paper import PaperBroker, PaperMarket
 from trading.brokers.paper_link import VenueLink
 from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.brokers.wire import Call, Frames, Reply, Terms, WireError, frame
-from trading.core.records import LIMIT
-from trading.run.clock import SessionClock, boot_ns
+from trading.core.records import ACK, CANCELLED_ON_REQUEST, CANCELLED_UNSENT, FILL_AND_KILL, LIMIT, PASSIVE
+from trading.run.clock import TAPE, SessionClock, boot_ns
 
 pytestmark = pytest.mark.processes
 _numbers = itertools.count(1)
+UNSENT = [("CANCELLED", 2, 1, CANCELLED_UNSENT)]
 
 
 def name() -> str:
@@ -206,4 +207,89 @@ def test_paper_broker_has_no_client_token_or_route(venue: VenueProcess) -> None:
         if isinstance(thing, list | tuple | set | dict) or type(thing).__module__ in ("collections",):
             stack.extend(gc.get_referents(thing))
     assert sockets == [socket.AF_UNIX]
+    bench.close()
+
+
+def child(bench: PaperBench, number: int, order_type: int, qty: int, starts_s: float = 0.0) -> None:
+    """An entry's first child (fill and kill), or its passive one, kept for `starts_s`."""
+    row = Order(number, +1, qty).row(bench.time_ns)
+    row["order_type"], row["price_tick"] = order_type, 101
+    if order_type == PASSIVE:
+        row["ts_venue_ns"] = bench.time_ns + round(starts_s * 1e9)
+        row["until_ns"] = row["ts_venue_ns"] + 500_000_000
+    bench.broker.submit(row)
+
+
+def with_kept(venue: VenueProcess, speed: float = 1.0, starts_s: float = 3_600.0) -> PaperBench:
+    """Child 1 has filled, child 2 waits for its time: an hour, unless said otherwise."""
+    bench = PaperBench(venue, name(), speed=speed)
+    bench.book(BIDS, ASKS)
+    child(bench, 1, FILL_AND_KILL, 1)
+    child(bench, 2, PASSIVE, 1, starts_s)
+    assert [a[0] for a in answers(bench, 2)] == ["ACK", "FILL"]
+    return bench
+
+
+def heard_by(bench: PaperBench, broker: PaperBroker) -> list[tuple[str, int, int, int]]:
+    """What the successor hears at once; nothing is left to come."""
+    found = answers(bench, 1, broker)
+    assert len(broker.events(0.2)) == 0
+    assert len(broker.snapshot().orders) == 0
+    broker.close()
+    bench.close()
+    return found
+
+
+def test_a_kept_child_ends_with_its_connection_moex_route_04(venue: VenueProcess) -> None:
+    """Execution dies in mid-slice: with a real broker nobody would send it either, and nobody covers it."""
+    bench = with_kept(venue)
+    last = bench.broker.snapshot().last_ref
+    bench.broker.close()
+    eyes = PaperBroker(venue.socket, bench.account, role="reconcile")
+    eyes.connect(1, 0)
+    deadline = time.monotonic() + WAIT_S
+    while eyes.snapshot().last_ref == last:  # before anybody comes back
+        assert time.monotonic() < deadline
+    assert len(eyes.snapshot().orders) == 0
+    eyes.close()
+    broker = bench.new_broker()
+    broker.connect(1, last)
+    assert heard_by(bench, broker) == UNSENT
+
+
+def test_a_successor_with_a_newer_fence_drops_what_the_one_before_kept_moex_route_04(venue: VenueProcess) -> None:
+    bench = with_kept(venue)
+    broker = bench.new_broker()
+    broker.connect(2, bench.broker.snapshot().last_ref)
+    assert heard_by(bench, broker) == UNSENT
+
+
+def test_a_venue_that_starts_again_sends_no_child_of_before_moex_route_04(tmp_path) -> None:
+    venue = VenueProcess(tmp_path / "venue")
+    venue.start()
+    bench = with_kept(venue)
+    last = bench.broker.snapshot().last_ref
+    bench.kill_venue()
+    bench.start_venue()
+    broker = bench.new_broker()
+    broker.connect(1, last)
+    assert heard_by(bench, broker) == UNSENT
+    venue.stop()
+
+
+def test_a_kept_child_is_reported_and_listed_moex_route_04(venue: VenueProcess) -> None:
+    """So a lost reply leaves no order that nobody can take back."""
+    bench = with_kept(venue)
+    (row,) = bench.broker.query(2)
+    assert (int(row["kind"]), int(row["ref"]), int(row["order_number"])) == (ACK, 0, 2)
+    truth = bench.broker.snapshot()
+    assert truth.orders["order_number"].tolist() == [2] and truth.pending == 0
+    bench.broker.cancel(Order(2).row(bench.time_ns))
+    assert answers(bench, 1) == [("CANCELLED", 2, 1, CANCELLED_ON_REQUEST)]
+    bench.close()
+
+
+def test_a_silent_tape_lets_a_lone_kept_child_go_moex_route_04(venue: VenueProcess) -> None:
+    bench = with_kept(venue, speed=TAPE, starts_s=0.5)
+    assert answers(bench, 1)[0][:2] == ("ACK", 2), "a second of silence lets its time come"
     bench.close()

@@ -179,7 +179,8 @@ def test_every_reason_is_reachable(rules: int) -> None:
         "LIMIT_EXPOSURE",
         "LIMIT_INSTRUMENT",
         "RATE",
-    }  # tests above
+        "HEDGE_COST",
+    }  # the tests of this file
     for code, name in names.items():
         if code >= codes.FIELD_BASE or code in _SIZE_CODES or name in named:
             continue
@@ -214,3 +215,33 @@ def test_a_reason_is_named_by_its_own_rulebook() -> None:
     assert gate.code_name(MES, away) == "DATABASE_AWAY" and gate.code_name(MOEX, away) == "RECORD_DOWN"
     only_moex = codes.HOLD_BASE + BIT["RVI_HIGH"]
     assert gate.code_name(MOEX, only_moex) == "RVI_HIGH" and gate.code_name(MES, only_moex) == str(only_moex)
+
+
+def test_a_hedge_is_asked_the_rules_for_hedges_alone_in_the_documents_order_moex_hedge_05() -> None:
+    """Rules 1–5 without the score's, 7, 13 without the instrument's cap, 14–16, and what no order escapes."""
+    rules = limits(rules=MOEX, gross_ppm_max=500_000, bucket_capacity=20, hedge_max_cost_ppm=800)
+    hedge = {"hedging": 1, "bucket_tokens": 20, "slices": 1, "fee_per_unit_micros": 0}
+    assert ask(rules, **hedge) == codes.APPROVED
+    none_of_its = {"side": SELL, "score_ppm": 0, "confidence_ppm": 0, "score_ts_ns": T0 - 60 * 10**9, "stop_ticks": 0}
+    none_of_its |= {"position": -3, "qty": 90, "price_tick": 20_000, "score_used": 1, "size_code": 0}
+    assert ask(rules, **hedge | none_of_its) == codes.APPROVED, "no score, no stop, no size, no lots cap"
+    faults = [
+        ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
+        ({"trading": 0}, codes.NOT_TRADING),
+        ({"holds": 1 << BIT["RECON_MISMATCH"]}, codes.HOLD_BASE + BIT["RECON_MISMATCH"]),
+        ({"instrument_holds": 1 << BIT["OUTCOME_UNKNOWN"]}, codes.HOLD_BASE + BIT["OUTCOME_UNKNOWN"]),
+        ({"tradable": 0}, codes.NOT_TRADING),
+        ({"status": STATUS_HALTED}, codes.CLOSED),
+        ({"book_ok": 0}, codes.FEED_STALE),
+        ({"bid_tick": 19_995}, codes.SPREAD),
+        ({"fee_per_unit_micros": 10_000_000}, codes.HEDGE_COST),
+        ({"gross_micros": 9_000_000_000}, codes.LIMIT_EXPOSURE),
+        ({"price_tick": 20_050}, codes.COLLAR),
+        ({"bucket_tokens": 0}, codes.RATE),
+        ({"messages_60s": 200}, codes.MESSAGE_RATE),
+    ]
+    for k, (fault, code) in enumerate(faults):
+        assert ask(rules, **hedge | fault) == code
+        for other, _ in faults[k + 1 :]:
+            assert ask(rules, **hedge | other | fault) == code, (fault, other)
+    assert ask(limits(rules=MES), hedging=1, confidence_ppm=1) == codes.LOW_CONFIDENCE, "futures are never hedged"

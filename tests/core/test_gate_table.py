@@ -64,6 +64,7 @@ GOOD = dict(
     size_code=0,
     row_valid=1,
     reversing=0,
+    hedging=0,
     capital_micros=10_000_000_000,
     gross_micros=0,
     instrument_micros=0,

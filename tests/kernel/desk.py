@@ -96,6 +96,10 @@ LIMITS = {
     "probe_slow_ns": 0,
     "probe_good_ns": 0,
     "probe_lost_ns": 0,
+    "hedge_every_ns": 0,
+    "hedge_min_net_ppm": 100_000,
+    "hedge_max_cost_ppm": 800,
+    "hedge_beta_ppm": 1_000_000,
 }
 SPEC = {
     "tick_value_micros": 1_250_000,
@@ -105,6 +109,7 @@ SPEC = {
     "tick_nanos": 250_000_000,
     "lot": 1,
     "tradable": 1,
+    "hedge": 0,
 }
 
 

@@ -252,3 +252,73 @@ def test_a_refusal_of_an_earlier_move_gives_up_no_later_one() -> None:
     assert modified(desk) == [(int(desk.live(r.TARGET)[0].number), 20_024)]
     receipts = sent(refused(desk), r.RECEIPT)
     assert len(receipts) == 1 and int(desk.position().target_tick) == 20_017
+
+
+# --- a stop that the venue refuses to move ---------------------------------------------------------------------------
+def stop_refused(desk: Desk) -> list:
+    """What follows when the venue refuses what was asked about the stop, which works on."""
+    return desk.answer(r.REJECT, int(desk.live(r.STOP_LOSS)[0].number), code=r.REJECTED_BY_VENUE)
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_stops_move_that_the_venue_refuses_is_given_up_and_its_receipt_says_so_ui_15(side: int) -> None:
+    desk = Desk()
+    desk.enter(side)
+    before = int(desk.position().stop_tick)
+    assert move(desk, r.MOVE_STOP, before + 3 * side)
+    receipts = sent(stop_refused(desk), r.RECEIPT)
+    assert [(int(o.ref), int(o.value), int(o.code), int(o.qty)) for o in receipts] == [
+        (9, r.MOVE_STOP, r.RECEIPT_REFUSED, why.VENUE_REFUSED)
+    ]
+    assert int(desk.position().stop_tick) == before == int(desk.live(r.STOP_LOSS)[0].stop_tick)
+    assert desk.position().closing == 0, "the old one protects as before"
+    desk.sent.clear()
+    for _ in range(40):
+        desk.quote(*QUOTE, wait_ns=S - 1)
+        desk.event(r.TIMER)
+    assert modified(desk) == []
+    assert move(desk, r.MOVE_STOP, before + 3 * side), "a person may try again, at once"
+    assert modified(desk) == [(int(desk.live(r.STOP_LOSS)[0].number), before + 3 * side)]
+    desk.ack(int(desk.live(r.STOP_LOSS)[0].number))
+    assert int(desk.live(r.STOP_LOSS)[0].stop_tick) == before + 3 * side
+
+
+def test_a_trailed_stop_that_is_refused_waits_twice_as_long_each_time_and_another_price_does_not_wait() -> None:
+    desk = Desk()
+    desk.enter()
+    before = int(desk.position().stop_tick)
+    desk.position().stop_tick = before + 2  # trailed: nobody's command
+    found, second = [], 0
+    for second in range(1, 70):
+        out = desk.quote(*QUOTE, wait_ns=S - 1) + desk.event(r.TIMER)
+        if [o for o in out if o.kind == r.MODIFY]:
+            found.append(second)
+            assert not sent(stop_refused(desk), r.RECEIPT)
+    first = found[0]
+    assert [at - first for at in found] == [0, 1, 3, 7, 15, 31, 63]
+    desk.position().stop_tick = before + 3
+    desk.sent.clear()
+    desk.quote(*QUOTE, wait_ns=2 * S)
+    assert modified(desk) == [(int(desk.live(r.STOP_LOSS)[0].number), before + 3)]
+
+
+def test_a_stop_whose_move_is_refused_still_grows_with_the_position_n1() -> None:
+    """The price waits, the size does not: what the second part adds is covered at the old price."""
+    desk = Desk({"qty_entry": 2, "loss_trade_micros_max": 100_000_000})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    desk.fill(number, 20_001, qty=1)
+    stop = desk.live(r.STOP_LOSS)[0]
+    desk.ack(int(stop.number))
+    before = int(stop.stop_tick)
+    desk.position().stop_tick = before + 2
+    desk.quote(*QUOTE)
+    for _ in range(2):  # refused twice: the price waits for another second
+        stop_refused(desk)
+        desk.quote(*QUOTE, wait_ns=S)
+    desk.sent.clear()
+    desk.fill(number, 20_001, qty=1)
+    asked = [o for o in desk.sent if o.kind == r.MODIFY]
+    desk.quote(*QUOTE, wait_ns=S)
+    asked += [o for o in desk.sent if o.kind == r.MODIFY]
+    assert [(int(o.qty), int(o.stop_tick)) for o in asked][:1] == [(2, before)]

@@ -19,12 +19,16 @@ from trading.core.records import (
     ACK,
     CANCEL,
     CANCELLED,
+    CANCELLED_ON_REQUEST,
+    CANCELLED_UNSENT,
     ENTRY,
     EXIT,
     FILL,
+    FILL_AND_KILL,
     LINK,
     LINK_EXECUTION,
     MARKET,
+    PASSIVE,
     QUERY,
     RECON,
     RECON_BEGIN,
@@ -36,6 +40,7 @@ from trading.core.records import (
     REJECTED_EXPIRED,
     REJECTED_LATCHED,
     REJECTED_UNKNOWN_ORDER,
+    ROUTE_FAILOVER,
     STOP,
     STOP_LOSS,
     SUBMIT,
@@ -361,3 +366,35 @@ def test_a_fenced_owner_cannot_send(desk):
     assert desk.truth().positions == {0: 1}
     assert NO_TICK not in desk.got(FILL)["price_tick"]
     old.close()
+
+
+def child(desk: Desk, number: int, order_type: int, starts_s: float = 0.0) -> np.ndarray:
+    """An entry of shares: its first child, or the passive one that the venue keeps for so long."""
+    at_ns = desk.clock.now() + round(starts_s * NANOS)
+    until_ns = at_ns + 60 * NANOS
+    return desk.order(number, order_type=order_type, price_tick=20_011, ts_venue_ns=at_ns, until_ns=until_ns)
+
+
+def test_a_cancel_of_what_the_venue_knows_is_never_swallowed_moex_risk_09(desk):
+    """The outbox shows SUBMIT and CANCEL of a kept child as new although the venue has it: the CANCEL goes there."""
+    desk.start()
+    desk.put(child(desk, 1, FILL_AND_KILL), child(desk, 2, PASSIVE, starts_s=3_600))
+    desk.step_until(lambda: 2 in desk.truth().orders["order_number"] and len(desk.got(FILL)) == 1, "one is kept")
+    desk.put(child(desk, 2, PASSIVE, starts_s=3_600), desk.order(2, kind=CANCEL))
+    desk.step_until(lambda: len(desk.got(CANCELLED)) > 0, "cancelled")
+    assert [(int(e["order_number"]), int(e["code"])) for e in desk.got(CANCELLED)] == [(2, CANCELLED_ON_REQUEST)]
+    assert int(desk.got(CANCELLED)["ref"][0]) > 0, "by the venue, not by our own edge"
+    assert len(desk.truth().orders) == 0
+    desk.put(child(desk, 3, FILL_AND_KILL), desk.order(3, kind=CANCEL))
+    desk.step_until(lambda: len(desk.got(CANCELLED)) == 2, "the venue never heard of this one: dropped here")
+    last = desk.got(CANCELLED)[-1]
+    assert (int(last["order_number"]), int(last["code"]), int(last["ref"])) == (3, CANCELLED_UNSENT, 0)
+    assert desk.truth().positions == {0: 1}
+
+
+def test_a_request_for_a_route_reaches_the_broker_moex_risk_07(desk):
+    desk.start()
+    desk.put(desk.order(0, kind=ROUTE_FAILOVER, role=0, ref=1))
+    desk.step_until(lambda: desk.loop.counts["failovers"] == 1, "asked for")
+    desk.step_until(lambda: desk.outbox.length() == 0, "served and trimmed")
+    assert desk.loop.counts["failovers"] == 1, "once"

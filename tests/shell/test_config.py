@@ -14,6 +14,7 @@ from desk.audit.models import AuditRecord
 from risk.core.records import LIMIT_FIELDS
 from risk.schema import BY_KEY, FIELDS, MONEY, SWITCH, parse, text
 from trading import configs
+from trading.config.schema import LATER
 from trading.core import states
 from trading.models import ConfigVersion
 from trading.run.spec import WATCH
@@ -341,3 +342,18 @@ def test_the_shares_profile_watches_by_its_documents_numbers_moex_mon_04_moex_mo
     assert ms == stages | {"heartbeat": 5_000, "fallback": 10_000} and profile.watch.limits() == WATCH
     other = configs.parse_profile(changed("watch.ml_max", "19 ms", "moex-tinvest"))
     assert other.watch.limits() == WATCH | {"ml": 19_000_000}
+
+
+def test_a_version_of_before_the_later_keys_is_read_and_keeps_its_hash():
+    """What was stored without them has them off; a value that says something is part of the hash."""
+    values = changed("title", "as it was")
+    whole = configs.profile_hash(configs.parse_profile(values))
+    for key in LATER:
+        del values["risk"][key]
+    old = configs.parse_profile(values)
+    assert configs.profile_hash(old) == whole
+    assert old.limits()["hedge_every_ns"] == 0
+    hedged = configs.load_file(configs.FOLDER / "moex-tinvest.yaml")
+    off = configs.parse_profile(hedged.to_values() | {"risk": hedged.to_values()["risk"] | {"hedge_every": "0 s"}})
+    assert configs.profile_hash(off) != configs.profile_hash(hedged)
+    assert (hedged.limits()["hedge_every_ns"], hedged.limits()["hedge_max_cost_ppm"]) == (300 * SECOND, 800)

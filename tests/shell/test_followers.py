@@ -11,7 +11,10 @@ from django.db.models import Sum
 from desk.audit import services as audit
 from desk.audit.follower import AuditFollower
 from desk.audit.models import AuditChanged, AuditRecord
+from risk.core import codes
 from risk.core.holds import BIT
+from risk.core.records import MOEX
+from risk.core.shares import hedging
 from tests.shell.frames import Tape, context_of, make_session, round_trip
 from trading import selectors
 from trading.control import ref_of
@@ -203,3 +206,43 @@ def test_refs_are_positive_and_the_same_for_the_same_key():
     keys = [uuid.uuid4() for _ in range(200)]
     refs = {ref_of(key) for key in keys}
     assert len(refs) == 200 and all(0 < ref < 2**63 for ref in refs) and ref_of(keys[0]) in refs
+
+
+def test_a_hold_of_one_instrument_is_no_status_of_the_account_and_is_audited_by_its_symbol():
+    """MOEX-TERM-04: INSTRUMENT_CAP of one share pauses that share."""
+    session = make_session()
+    session.spec["limits"]["rules"] = MOEX
+    session.save()
+    tape = Tape().add(kinds.HOLD_RAISED, code=BIT["INSTRUMENT_CAP"], instrument=0, value=2, volume=1)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    shown = selectors.desk_snapshot(session.id)
+    assert [hold["code"] for hold in shown["holds"]] == ["INSTRUMENT_CAP"]
+    assert shown["account"]["label"] == selectors.strip_values(session.id)["label"] == "ACTIVE"
+    tape.add(kinds.HOLD_RAISED, code=BIT["LOSS_STREAK"], instrument=-1)
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    assert selectors.strip_values(session.id)["label"] == "PAUSED"
+    before = AuditRecord.objects.count()
+    follower = AuditFollower(context_of(session))
+    follower.rules = MOEX  # of the spec, which frames make for futures
+    follower.apply(tape.frames())
+    rows = AuditRecord.objects.filter(seq__gt=before).order_by("seq")
+    assert [row.object for row in rows] == [f"{session.key} MES INSTRUMENT_CAP", f"{session.key} LOSS_STREAK"]
+
+
+def test_adjustments_of_the_hedging_task_and_routes_are_audited_moex_hedge_05_moex_risk_07():
+    session = make_session()
+    session.spec["limits"]["rules"] = MOEX
+    session.save()
+    rub = 1_000_000
+    imbalance = {"side": -1, "qty": 3, "value": 90_000 * rub, "volume": 110_000 * rub, "ref": hedging.FOR_IMBALANCE}
+    tape = Tape().add(kinds.ADJUSTMENT, code=hedging.HEDGE, score_ppm=codes.SPREAD, **imbalance)
+    cap = {"side": 1, "qty": 2, "value": 60_000 * rub, "volume": 57_000 * rub, "ref": hedging.FOR_CAP}
+    tape.add(kinds.ADJUSTMENT, code=hedging.REDUCE, **cap).add(kinds.ROUTE_FAILOVER, instrument=-1, ref=1)
+    before = AuditRecord.objects.count()
+    AuditFollower(context_of(session)).apply(tape.frames())
+    rows = list(AuditRecord.objects.filter(seq__gt=before).order_by("seq"))
+    assert [(row.category, row.action) for row in rows] == [
+        ("order", "hedge"), ("order", "reduce"), ("recovery", "route_failover"),
+    ]  # fmt: skip
+    assert (rows[0].detail["reason"], rows[0].detail["refused"]) == ("exposure_imbalance_0.818_long", "SPREAD")
+    assert rows[1].detail["reason"] == "notional_over_cap" and "refused" not in rows[1].detail

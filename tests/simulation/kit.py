@@ -76,6 +76,7 @@ def make_spec(redis_url: str = "", socket: str = "", speed: float = 1.0, **limit
         "tick_nanos": mes.tick_nanos,
         "lot": mes.lot,
         "tradable": 1,
+        "hedge": 0,
     }
     return SessionSpec(
         id=7,

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as lazy
 
 from marketdata.calendars import DAY_NS, CalendarError, windows
-from marketdata.core.records import NO_TIME
 from marketdata.core.sessions import NORMAL, REDUCED
 from marketdata.core.units import MICROS, NANOS
 from marketdata.feeds.simulated import START_NS
@@ -207,12 +206,13 @@ def hold_words(rules: int, code: str, until_ns: int) -> dict[str, Any]:
     """One inherited hold: its code and what ends it."""
     hold = next((row for row in HOLDS[rules] if row.code == code), None)
     clearing = None if hold is None else BY_BIT[rules][hold.bit].clearing
-    until_us = None if until_ns == NO_TIME or clearing != BY_TIME else until_ns // 1000
+    timed = until_ns > 0 and (clearing == BY_TIME or code == "OPERATOR_PAUSE")  # a pause may have an end (MOEX-RISK-06)
+    until_us = until_ns // 1000 if timed else None
     ends = {
         BY_TIME: _("ends by the session's clock"),
         BY_TRADING_DAY: _("ends when the trading day rolls"),
         BY_MODEL_RELOAD: _("ends when a verified network is loaded"),
-    }.get(clearing or 0, _("ends when a person lifts it"))
+    }.get(BY_TIME if timed else clearing or 0, _("ends when a person lifts it"))
     return {"code": code, "ends": ends, "until_us": until_us, "day": clearing == BY_TRADING_DAY}
 
 

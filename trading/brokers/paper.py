@@ -132,6 +132,9 @@ class PaperBroker:
         """One round trip; see the port."""
         self._link.call("ping")
 
+    def change_route(self, episode: int) -> None:
+        """The local socket is the only way there is; see the port."""
+
     def events_since(self, ref: int) -> np.ndarray:
         """All answers after `ref`, whether delivered or not (for a gap that the kernel found)."""
         return events_of(self._link.call("events_since", after_ref=ref).events)

@@ -23,6 +23,7 @@ from trading.core.records import (
 )
 from trading.core.venue import engine
 from trading.core.venue.answers import slot_of
+from trading.core.venue.held import is_held, open_slots
 from trading.core.venue.requests import is_known
 from trading.core.venue.state import new_venue
 from trading.run.clock import ClockRecord, SessionClock, boot_id
@@ -99,6 +100,12 @@ class Account:
             return 0.0 if due <= self.now_ns() else None
         return self.clock.wait_s(due)
 
+    @property
+    def waits(self) -> bool:
+        """A request is on its way, or a passive child waits for its time."""
+        account = self.venue.account[0]
+        return bool(account.request_count > 0 or account.held_count > 0)
+
     def delay_s(self) -> float:
         """The venue's latency in real seconds, for the guard's requests."""
         if self.clock is None or self.clock.tape:
@@ -171,6 +178,10 @@ class Account:
             self._touched = True
             self.meta.fences[role] = fence
 
+    def drop_kept(self) -> None:
+        """Whoever sent the passive children that wait here is gone: they are answered CANCELLED (MOEX-ROUTE-04)."""
+        self._keep(engine.drop_kept(self.venue, self._out))
+
     def cancel_all(self) -> int:
         """Returns how many orders were cancelled."""
         return self._counted(engine.cancel_all(self.venue, self._out), CANCELLED)
@@ -207,7 +218,7 @@ class Account:
     def query(self, number: int) -> bytes:
         """See Broker.query."""
         slot = int(slot_of(self.venue, number))
-        if slot >= 0 and self.venue.orders[slot].status == life.WORKING:
+        if slot >= 0 and (self.venue.orders[slot].status == life.WORKING or is_held(self.venue, slot)):
             return self._order_row(slot, ACK, 0).tobytes()
         history = np.frombuffer(bytes(self.store.history), EVENT)
         own = history[history["order_number"] == number]
@@ -230,16 +241,16 @@ class Account:
         return row
 
     def snapshot(self) -> Reply:
-        """Positions, working orders, counters: the venue's own evidence."""
+        """Positions, working orders with those that wait for their time, counters: the venue's own evidence."""
         account = self.venue.account[0]
-        slots = self.venue.working[: account.working_count]
+        slots = open_slots(self.venue)
         held = {int(i): int(self.venue.markets[i].qty) for i in np.flatnonzero(self.venue.markets["qty"])}
         return Reply(
             events=b"".join(self._order_row(int(slot), RECON, RECON_ORDER).tobytes() for slot in slots),
             positions=held,
             ref=self.last_ref,
             position=int(account.market_position),
-            pending=int(account.request_count + account.held_count),
+            pending=int(account.request_count),
             blocked=bool(account.blocked == 1),
         )
 

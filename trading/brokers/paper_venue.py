@@ -78,6 +78,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connections.discard(self)
+        if self.role == "execution" and self.cursor >= 0:  # −1: another took over, and has dropped them
+            self.server.drop_kept(self.account)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -112,6 +114,7 @@ class Server:
         self._moved: dict[str, float] = {}  # when market data last came, loop time
         self._dirty: set[str] = set()
         self._flushing = False
+        self._closed = False
 
     # accounts
 
@@ -125,6 +128,7 @@ class Server:
                 raise Refused(UNKNOWN_ACCOUNT, f"account {name!r} was never opened here")
             try:
                 self.accounts[name] = Account.open(self.path(name))
+                self.accounts[name].drop_kept()  # its connections ended with the process before this one
             except StoreError as error:
                 raise Refused(REJECTED, str(error)) from None
             self._schedule(name)
@@ -189,11 +193,21 @@ class Server:
         if connection.role in ("guard", "reconcile"):
             return
         account.take_fence(connection.role, connection.fence)
+        if connection.role == "execution":
+            account.drop_kept()
         for other in list(self.connections):
             same = (other.account, other.role) == (connection.account, connection.role)
             if other is not connection and same and other.transport is not None:
                 other.cursor = -1
                 other.transport.close()
+
+    def drop_kept(self, name: str) -> None:
+        """The execution loop that kept these children is gone: with a real broker nobody would send them either."""
+        if name in self.accounts and not self._closed:
+            self.accounts[name].drop_kept()
+            self._dirty.add(name)
+            self._schedule(name)
+            self.flush_soon()
 
     def _check_fence(self, connection: Connection, account: Account) -> None:
         highest = account.meta.fences.get(connection.role, connection.fence)
@@ -259,7 +273,7 @@ class Server:
         wait_s = account.wait_s()
         if wait_s is not None:
             self._timers[name] = self.loop.call_later(wait_s, self._tick, name)
-        elif account.on_tape and account.venue.account[0].request_count > 0:
+        elif account.on_tape and account.waits:
             self._timers[name] = self.loop.call_later(TAPE_SILENCE_S, self._tick_tape, name)
 
     def _tick(self, name: str) -> None:
@@ -300,6 +314,7 @@ class Server:
 
     def close(self) -> None:
         """Commit everything and end."""
+        self._closed = True
         for account in self.accounts.values():
             account.commit()
             account.store.close()

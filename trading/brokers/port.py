@@ -92,6 +92,13 @@ class Broker(Protocol):
         """One round trip on the connection that orders take; it changes nothing.  Errors as `submit`."""
         ...
 
+    def change_route(self, episode: int) -> None:
+        """Reach the venue by another way, once an episode: asked again about the same one, nothing happens.
+
+        A broker with a single way stays on it; entries are held until that one is good (MOEX-RISK-07).
+        """
+        ...
+
     def events(self, timeout_s: float) -> np.ndarray:
         """Answers not yet delivered, in order; waits at most `timeout_s` for the first.  Empty: none came.
 

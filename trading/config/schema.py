@@ -23,6 +23,9 @@ from risk.schema import BY_KEY, CURRENCIES, RiskSection
 from trading.config.watching import TIME_UNITS, Section, WatchSection, time_ns
 
 SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
+# keys of `risk` that came later, each with the value at which nothing changes: what was stored before them stays as it
+# is, and keeps its hash
+LATER = {"hedge_every": "0 s", "hedge_min_net": "10 %", "hedge_max_cost": "0.08 %", "hedge_beta": "1"}
 
 
 class Fault(NamedTuple):
@@ -155,6 +158,8 @@ def parse_profile(values: object) -> Profile:
     """Values → a checked profile.  Raises ConfigError with every fault."""
     if not isinstance(values, dict):
         raise ConfigError(["a profile is a list of keys and values; this file holds something else"])
+    if isinstance(risk := values.get("risk"), dict):
+        values = values | {"risk": LATER | risk}
     market = values.get("market")
     currency = market.get("currency") if isinstance(market, dict) else None
     context = {"currency": currency if currency in CURRENCIES else ""}
@@ -257,6 +262,8 @@ def profile_hash(profile: Profile) -> str:
 def _unusual(name: str, value: object) -> object:
     if not isinstance(value, dict):
         return value
+    if name == "risk":
+        return {key: inner for key, inner in value.items() if LATER.get(key) != inner}
     fields = SECTIONS[name].model_fields
     return {key: inner for key, inner in value.items() if fields[key].is_required() or inner != fields[key].default}
 

@@ -16,7 +16,7 @@ from risk.core.shares.routing import BESTPRICE_ONLY, LIMIT_ONLY
 from risk.core.stops import target_ticks
 from trading.core import ledger
 from trading.core import orders as life
-from trading.core.bracket import forget_target, target_refused, target_works
+from trading.core.bracket import forget_legs, stop_refused, stop_works, target_refused, target_works
 from trading.core.effects import (
     ask_cancel,
     ask_missed_answers,
@@ -26,13 +26,14 @@ from trading.core.effects import (
     raise_hold,
     slot_of,
 )
-from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, BY_TARGET, BY_TRAIL, RETRY_NS, close, left, pace_exit
+from trading.core.protect import BY_EXCESS, BY_REVERSAL, BY_STOP, RETRY_NS, close, left, name_reason, pace_exit
 from trading.core.records import (
     ACK,
     CANCELLED,
     ENTRY,
     EXIT,
     FILL,
+    HEDGE,
     INSTRUMENT_CAPACITY,
     ORDER_STATE,
     PASSIVE,
@@ -52,7 +53,7 @@ from trading.core.records import (
     State,
 )
 from trading.core.watch.limits import note_loss
-from trading.core.watch.routes import routed
+from trading.core.watch.routes import is_hedge, routed
 from trading.core.watch.shares import by_formula, on_entry_fill
 
 _MISMATCH = BIT["MISMATCH"]
@@ -106,10 +107,12 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
             order.stop_tick = order.asked_tick
         else:
             order.price_tick = order.asked_tick
-    if e.kind == ACK and order.order_type == PASSIVE and asked == life.SUBMITTING and e.price_tick != NO_TICK:
+    if e.kind == ACK and order.order_type == PASSIVE and e.price_tick != NO_TICK:
         order.price_tick = e.price_tick  # the server of the outbox named it when it sent the order (MOEX-ROUTE-04)
     if e.kind == ACK and order.role == TARGET:
         target_works(position, order)
+    elif e.kind == ACK and order.role == STOP_LOSS:
+        stop_works(position, order)
     if e.kind == REJECT and life.is_open(order.status):  # a request about it was refused: each retry costs a message
         if asked != life.CANCELLING:
             order.modify_retry_ns = account.now_ns + RETRY_NS
@@ -117,6 +120,8 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
             order.cancel_retry_ns = account.now_ns + RETRY_NS
         if asked == life.MODIFYING and order.role == TARGET:
             n = target_refused(state, position, order, asked, out, n)
+        elif asked == life.MODIFYING and order.role == STOP_LOSS:
+            n = stop_refused(state, position, order, out, n)
     if was_open and not life.is_open(order.status):
         if order.role == EXIT:
             pace_exit(params, position, order)
@@ -166,11 +171,7 @@ def _fill(state: State, params: Params, e: np.record, slot: int, out: np.ndarray
         if not life.advance(order, life.ON_FULL_FILL if full else life.ON_PART_FILL):
             account.stale_answers += 1
         n = order_effect(state, out, n, ORDER_STATE, slot)
-        position = state.positions[e.instrument]
-        if position.closing == 0 and order.role == STOP_LOSS:
-            position.close_reason = BY_TRAIL if position.trailed == 1 else BY_STOP
-        elif position.closing == 0 and order.role == TARGET:
-            position.close_reason = BY_TARGET
+        name_reason(state.positions[e.instrument], order)
     n = _book(state, params, e, priced, out, n)
     if slot >= 0 and state.orders[slot].role == ENTRY:
         _plan_bracket(state, params, e)
@@ -257,7 +258,7 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.exit_allowed = 0
     p.stop_tick = NO_TICK
     p.net_tick = NO_TICK
-    forget_target(p)
+    forget_legs(p)
     p.trailed = 0
 
 
@@ -267,17 +268,20 @@ def _trade_closed(
 ) -> int:
     """Classify the round trip by its net result; exactly 0 is neither and changes no streak (MES-RISK-08, -09).
 
-    Neither is a result that nobody knows.
+    Neither is a result that nobody knows, nor a hedge's: it counts as money alone (MOEX-HEDGE-05).
     """
     account = state.account[0]
     net = p.trade_gross_micros - p.trade_fee_micros
+    hedge = is_hedge(params.specs[instrument], params.limits[0])
     account.trades += 1
-    account.day_trades += 1
-    if p.unpriced == 0 and net > 0:
+    account.day_trades += 0 if hedge else 1
+    if p.unpriced == 1 or hedge:
+        pass
+    elif net > 0:
         account.wins += 1
         account.day_wins += 1
         account.streak = 0
-    elif p.unpriced == 0 and net < 0:
+    elif net < 0:
         note_loss(account, params.limits[0])
     if p.close_reason == BY_REVERSAL:
         p.rev_exit_ns = account.now_ns
@@ -297,6 +301,7 @@ def _trade_closed(
     o.until_ns = p.opened_ns
     o.ref = account.trades
     o.volume = p.trade_gross_micros
+    o.role = HEDGE if hedge else 0
     p.opened_ns = NO_TIME
     return n + 1
 
@@ -308,7 +313,7 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
     Later fills of one entry may only tighten the stop.  A fill that nobody planned gets the fixed distances.
     """
     p = state.positions[e.instrument]
-    if p.qty == 0 or p.trade_entry_qty == 0:
+    if p.qty == 0 or p.trade_entry_qty == 0 or is_hedge(params.specs[e.instrument], params.limits[0]):
         return
     p.entry_fill_ns = state.account[0].now_ns
     limits, spec = params.limits[0], params.specs[e.instrument]

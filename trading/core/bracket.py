@@ -1,5 +1,5 @@
 """A person moves the stop or the target of what is held: `move_stop`, `move_target` (UI-15, MOEX-ACC-103); and what
-becomes of a target that the venue refuses.
+becomes of a leg that the venue refuses.
 
 A stop only comes closer, and stays on its side of the market: a stop that would fire at once is a close, and has a
 command of its own.  A target may go either way on its own side, once the entry is filled: until then it follows the
@@ -16,7 +16,7 @@ from trading.core import states as why
 from trading.core.effects import receipt
 from trading.core.records import ENTRY, MOVE_STOP, MOVE_TARGET, Params, State
 
-AGAIN_NS = 1 * NANOS  # a refused target is not asked for again sooner, and each time twice as late …
+AGAIN_NS = 1 * NANOS  # a refused price is not asked for again sooner, and each time twice as late …
 AGAIN_DOUBLED_MOST = 5  # … up to 32 s
 
 
@@ -46,6 +46,8 @@ def move_leg(state: State, params: Params, e: np.record) -> int:
             return why.THROUGH_MARKET
         p.stop_tick = e.value
         p.trailed = 1
+        p.stop_ref = e.ref if p.net_tick == NO_TICK else 0  # behind a wider stop at the venue ours is tested here
+        p.stop_refused_tick = NO_TICK
         return 0
     if e.value == p.target_tick:
         return why.NOT_MOVED
@@ -83,8 +85,11 @@ def _entry_works(state: State, instrument: int) -> bool:
 
 
 @inner
-def forget_target(p: np.record) -> None:
-    """Nothing is held, or something else: no target was asked for or refused."""
+def forget_legs(p: np.record) -> None:
+    """Nothing is held, or something else: no target was asked for, no leg refused."""
+    p.stop_ref = 0
+    p.stop_refused_tick = NO_TICK
+    p.stop_refused_times = 0
     p.target_tick = NO_TICK
     p.target_before_tick = NO_TICK
     p.target_ref = 0
@@ -131,4 +136,41 @@ def target_refused(state: State, p: np.record, order: np.record, asked: int, out
     n = receipt(state, out, n, MOVE_TARGET, p.target_ref, why.VENUE_REFUSED)
     p.target_tick = order.price_tick if changing else p.target_before_tick
     p.target_ref = 0
+    return n
+
+
+@inner
+def stop_withheld(p: np.record, tick: int, now_ns: int) -> bool:
+    """Whether the venue refused to move the stop to this price too lately to be asked again."""
+    return tick == p.stop_refused_tick and now_ns < p.stop_retry_ns
+
+
+@inner
+def stop_works(p: np.record, order: np.record) -> None:
+    """The venue works a stop at its price: a person's move that asked for it is done."""
+    if order.stop_tick == p.stop_tick:
+        p.stop_ref = 0
+        p.stop_refused_tick = NO_TICK
+
+
+@inner
+def stop_refused(state: State, p: np.record, order: np.record, out: np.ndarray, n: int) -> int:
+    """The venue refused to move a stop: the old one works on.  Returns the output count.
+
+    The same price is not asked for again before `stop_retry_ns`; another one is, and so is another size at the old
+    price.  What a person asked for is given up: the stop belongs where it works, and the command gets a second receipt.
+    """
+    tick = order.asked_tick
+    if tick == order.stop_tick:
+        return n  # the size alone: it must cover what is held, asked for again as soon as any change
+    if tick != p.stop_refused_tick:
+        p.stop_refused_times = 0
+    p.stop_refused_tick = tick
+    p.stop_retry_ns = state.account[0].now_ns + (AGAIN_NS << p.stop_refused_times)
+    p.stop_refused_times = min(p.stop_refused_times + 1, AGAIN_DOUBLED_MOST)
+    if p.stop_ref == 0 or tick != p.stop_tick:
+        return n
+    n = receipt(state, out, n, MOVE_STOP, p.stop_ref, why.VENUE_REFUSED)
+    p.stop_tick = order.stop_tick
+    p.stop_ref = 0
     return n

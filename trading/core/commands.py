@@ -14,7 +14,7 @@ from risk.core.records import MES, MOEX, UNSET, loosens
 from trading.core import orders as life
 from trading.core import states as why
 from trading.core.bracket import move_leg
-from trading.core.effects import blank, clear_hold, raise_hold, receipt
+from trading.core.effects import blank, clear_hold, raise_hold, receipt, renew_hold
 from trading.core.past import open_account, raise_past
 from trading.core.protect import BY_OPERATOR, cancel_entries, close
 from trading.core.records import (
@@ -155,9 +155,9 @@ def _pause(state: State, until_ns: int, out: np.ndarray, n: int) -> int:
     if account.holds >> _PAUSE & 1 == 0:
         n = raise_hold(state, out, n, _PAUSE, until_ns if timed else NO_TIME, 0, 0)
     elif account.rules == MOEX and not timed:
-        hold.until_ns = NO_TIME
+        n = renew_hold(state, out, n, _PAUSE, NO_TIME)
     elif timed and hold.until_ns > 0:
-        hold.until_ns = max(hold.until_ns, until_ns)
+        n = renew_hold(state, out, n, _PAUSE, max(hold.until_ns, until_ns))
     if timed and hold.until_ns > 0:
         account.clock_ns = min(account.clock_ns, hold.until_ns)
     return n

@@ -311,6 +311,17 @@ def clear_hold(state: State, out: np.ndarray, n: int, bit: int) -> int:
 
 
 @inner
+def renew_hold(state: State, out: np.ndarray, n: int, bit: int, until_ns: int) -> int:
+    """A standing hold gets another end: the old one is over, the same stands anew, in rows.  It never came down."""
+    hold = state.holds[bit]
+    if hold.until_ns == until_ns:
+        return n
+    n = _hold_row(state, out, n, HOLD_CLEARED, bit)
+    hold.until_ns = until_ns
+    return _hold_row(state, out, n, HOLD_RAISED, bit)
+
+
+@inner
 def _hold_row(state: State, out: np.ndarray, n: int, kind: int, bit: int) -> int:
     hold = state.holds[bit]
     blank(out, n, kind, ACCOUNT_SCOPE, state.account[0].now_ns)

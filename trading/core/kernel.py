@@ -43,6 +43,7 @@ from trading.core.records import (
 from trading.core.watch.clock import is_idle, on_timer, watch_clock, watch_links, watch_position
 from trading.core.watch.limits import check_limits
 from trading.core.watch.notices import on_notice
+from trading.core.watch.tasks import run_tasks
 
 _CONTRACT_ROLL = BIT["CONTRACT_ROLL"]
 NOT_IDLE = 1 << 20
@@ -138,6 +139,8 @@ def _on_timer(state: State, params: Params, out: np.ndarray, n: int) -> int:
     if timer_is_idle(account, params.limits[0]):
         return n
     n = on_timer(state, params, out, n)
+    if params.limits[0].hedge_every_ns > 0:
+        n = run_tasks(state, params, out, n)
     n = _settle(state, params, out, n)
     account.idle = 1 if is_idle(state, params) else 0
     return n

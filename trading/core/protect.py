@@ -13,13 +13,14 @@ from marketdata.core.units import NANOS
 from risk.core.holds import BIT, ENTRY_MASK, FLATTEN_MASK
 from risk.core.records import MOEX, STOP_SHARES
 from trading.core import orders as life
-from trading.core.bracket import forget_target, withheld
+from trading.core.bracket import forget_legs, stop_withheld, withheld
 from trading.core.effects import ask_cancel, ask_modify, hold_on, raise_hold, submit
 from trading.core.records import ENTRY, EXIT, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
-from trading.core.watch.routes import LADDER, next_exit, routed
+from trading.core.watch.routes import LADDER, is_hedge, next_exit, routed
 
 # why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
 BY_STOP, BY_TARGET, BY_HOLD, BY_OPERATOR, BY_TIME, BY_SIGNAL, BY_NAKED, BY_EXCESS, BY_TRAIL, BY_REVERSAL = range(1, 11)
+BY_HEDGE, BY_REDUCTION = 11, 12  # taken down, not left: the hedging task (MOEX-HEDGE)
 CLOSE_REASONS = {
     BY_STOP: "stop",
     BY_TARGET: "target",
@@ -31,6 +32,8 @@ CLOSE_REASONS = {
     BY_EXCESS: "excess",
     BY_TRAIL: "trailing stop",
     BY_REVERSAL: "reversal",
+    BY_HEDGE: "hedge",
+    BY_REDUCTION: "reduction",
 }
 RETRY_NS = 1 * NANOS  # a refused modification or cancel is not sent again sooner
 EXIT_ATTEMPTS = 3  # to leave a position, before a person is called (MES-EOD-06)
@@ -47,6 +50,19 @@ def close(position: np.record, reason: int) -> None:
     if position.closing == 0:
         position.closing = 1
         position.close_reason = reason
+
+
+@inner
+def name_reason(position: np.record, order: np.record) -> None:
+    """An order that is no entry fills: should it end the round trip, this is why."""
+    if position.closing == 1:
+        return
+    if order.role == STOP_LOSS:
+        position.close_reason = BY_TRAIL if position.trailed == 1 else BY_STOP
+    elif order.role == TARGET:
+        position.close_reason = BY_TARGET
+    elif order.reason >= BY_HEDGE:
+        position.close_reason = order.reason  # taken down, not left
 
 
 @inner
@@ -89,6 +105,8 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     if held == 0:
         return _clean_up(state, out, n, instrument)
     if position.closing == 0 and not _well_formed(position):
+        if is_hedge(params.specs[instrument], params.limits[0]):
+            return n  # it has no stop by rule (MOEX-HEDGE-05)
         close(position, BY_EXCESS)
     if position.closing == 1:
         return _exit(state, params, out, n, instrument)
@@ -131,7 +149,7 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
         position.close_reason = 0
         position.stop_tick = NO_TICK
         position.net_tick = NO_TICK
-        forget_target(position)
+        forget_legs(position)
     return n
 
 
@@ -211,6 +229,8 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
         return submit(state, out, n, instrument, side, order_type, role, held, tick, NO_TIME, 0)
     order = state.orders[kept]
     at = order.stop_tick if order_type == STOP else order.price_tick
+    if at != tick and order_type == STOP and stop_withheld(position, tick, state.account[0].now_ns):
+        tick = at  # the old one works on, for all that is held
     if order.qty - order.filled != held or at != tick:
         n = ask_modify(state, out, n, kept, order.filled + held, tick)
     return n
@@ -220,7 +240,8 @@ def _leg(state: State, out: np.ndarray, n: int, instrument: int, role: int, orde
 def covered(state: State, params: Params, instrument: int) -> bool:
     """True when working stops cover the whole position, by the venue's own word (N1, W-03).
 
-    An exit protects nothing while it works; only with bars, which fill it at the next one, does it count.
+    An exit protects nothing while it works; only with bars, which fill it at the next one, does it count.  A hedge
+    needs no cover.
     """
     position = state.positions[instrument]
     cover = 0
@@ -232,7 +253,7 @@ def covered(state: State, params: Params, instrument: int) -> bool:
         counts = order.role == STOP_LOSS or (order.role == EXIT and params.limits[0].bar_mode == 1)
         if counts and order.side * position.qty < 0:
             cover += order.qty - order.filled
-    return cover >= abs(position.qty)
+    return cover >= abs(position.qty) or is_hedge(params.specs[instrument], params.limits[0])
 
 
 @inner

@@ -20,7 +20,7 @@ INSTRUMENT_CAPACITY = 32
 ORDER_CAPACITY = 256  # orders that are not terminal, plus the latest terminal ones
 MOVE_PARTS = 8  # of the P-11 window; one more is kept, so that it never spans less than the window
 RANGES_KEPT = 5  # candles, or pairs of books, of an average true range (MOEX-FEAT-05)
-OUT_CAPACITY = 1024  # outputs of one step
+OUT_CAPACITY, KEEP_ALL = 1024, -1  # outputs of one step; POSITION.keep_qty: nothing is to be taken off
 
 # kinds 10..19: set-up of a session
 WINDOW_SET = 10  # one session window: instrument, code = phase, value = start, until_ns = end, ref = trading day
@@ -59,22 +59,24 @@ TRADE_CLOSED = 47  # flat to flat: side, qty, price_tick = exit, value = net mic
 RECEIPT = 48  # a command was accepted or refused: ref = command id, code = RECEIPT_*
 CONFIG_ACTIVE = 49  # ref = version id
 QUERY = 50  # ask the venue what became of order_number (W-01)
+ROUTE_FAILOVER = 51  # ask for another route to the venue, once an episode: ref = its number (MOEX-RISK-07)
+ADJUSTMENT = 52  # what the hedging task does, as `trading.core.hedge.task` writes it (MOEX-HEDGE-05)
 
 _MARKET = "BAR QUOTE TRADE BOOK STATUS FEED METRIC"
 _OWN = """WINDOW_SET CONFIG CONFIG_COMMIT SCORE TIMER COMMAND ACK FILL REJECT CANCELLED UNKNOWN_OUTCOME RECON LINK MODEL
 ERROR NEWS PROBE INDEX DRIFT JOB PAST CONDITION TRANSFER SUBMIT CANCEL MODIFY DECISION HOLD_RAISED HOLD_CLEARED
-ORDER_STATE TRADE_CLOSED RECEIPT CONFIG_ACTIVE QUERY"""
+ORDER_STATE TRADE_CLOSED RECEIPT CONFIG_ACTIVE QUERY ROUTE_FAILOVER ADJUSTMENT"""
 KIND_NAMES: dict[int, str] = {getattr(market, name): name for name in _MARKET.split()}
 KIND_NAMES |= {globals()[name]: name for name in _OWN.split()}
 FIRST_OUTPUT_KIND = 40
-SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY)  # what the execution loop serves; durable before it is sent
+SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY, ROUTE_FAILOVER)  # served by execution; durable before they are sent
 
 # EVENT.order_type
 MARKET, LIMIT, STOP, FILL_AND_KILL, BEST_PRICE, PASSIVE = range(1, 7)  # the last three: shares (MOEX-ROUTE-03, -04)
 ORDER_TYPES = {MARKET: "market", LIMIT: "limit", STOP: "stop"}
 ORDER_TYPES |= {FILL_AND_KILL: "fill and kill", BEST_PRICE: "best price", PASSIVE: "passive"}
 # EVENT.role
-ENTRY, STOP_LOSS, TARGET, EXIT = 1, 2, 3, 4
+ENTRY, STOP_LOSS, TARGET, EXIT, HEDGE = range(1, 6)  # the last: of TRADE_CLOSED alone, a round trip of the hedge
 ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 
 # EVENT.code of COMMAND
@@ -226,6 +228,11 @@ POSITION = np.dtype(
             ("exit_allowed", "<i8"),  # what the venue left open for the next one
             ("traded", "<i8", (60,)),  # lots of each of the last 60 s, a ring by second (MOEX-ROUTE-04)
             ("traded_at_s", "<i8"),
+            ("keep_qty", "<i8"),  # lots beyond it leave, KEEP_ALL = none do (MOEX-HEDGE-03, -04)
+            ("stop_refused_tick", "<i8"),  # of both rulebooks again: as of the target above
+            ("stop_refused_times", "<i8"),
+            ("stop_retry_ns", "<i8"),
+            ("stop_ref", "<i8"),
         ],
     )
 )
@@ -303,6 +310,8 @@ ACCOUNT = np.dtype(
             ("bucket_full_ns", "<i8"),  # when the bucket of entry slices is full again (MOEX-RISK-10)
             ("past", "<i8"),  # number of the session that this one continues, 0 = none
             ("past_holds", "<i8"),  # its holds, told before the first limits and raised with them
+            ("timer_ns", "<i8"),  # last TIMER, while tasks run by the schedule (MOEX-RISK-11)
+            ("hedge_on", "<i8"),  # 1: net exposure is being hedged (MOEX-HEDGE-01)
             ("told", "<i8"),  # before the limits: figures that were told, a bit each; later 1: a person stated them
             ("open_count", "<i8"),
             ("open_slots", "<i8", (ORDER_CAPACITY,)),  # of `orders`: every open one, ascending (`effects.list_open`)
@@ -350,14 +359,15 @@ def new_state() -> State:
     state.account["next_order"] = 1
     for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates", "clock_ns", "presence_ns", "errors_ns"):
         state.account[name] = NO_TIME
-    for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns"):
+    for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns", "timer_ns"):
         state.account[name] = NO_TIME
     state.grids["end_ns"] = state.grids["print_ns"] = NO_TIME
     state.grids["close_tick"] = NO_TICK
+    state.positions["keep_qty"] = KEEP_ALL
     times = "entry_fill exit_fill naked_since quote_ts last_ts move_ts opened target_retry exit_retry exit_since"
-    for name in f"{times} rev_score rev_exit asked candle book valid net".split():
+    for name in f"{times} rev_score rev_exit asked candle book valid net stop_retry".split():
         state.positions[f"{name}_ns"] = NO_TIME
-    ticks = "bid ask last mark move stop target target_before refused plan net book_twice"
+    ticks = "bid ask last mark move stop target target_before refused plan net book_twice stop_refused"
     for name in ticks.split():
         state.positions[f"{name}_tick"] = NO_TICK
     return state

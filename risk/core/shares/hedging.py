@@ -13,6 +13,7 @@ from risk.core.exact import share_floor
 # HEDGE-05: what an adjustment is
 NOTHING, HEDGE, UNHEDGE, REDUCE = 0, 1, 2, 3
 ACTIONS = {NOTHING: "NOTHING", HEDGE: "HEDGE", UNHEDGE: "UNHEDGE", REDUCE: "REDUCE"}
+FOR_CAP, FOR_IMBALANCE = 1, 2  # and why
 
 RATIO_PPM_MIN, RATIO_PPM_MAX = 50_000, 250_000
 NET_PPM = 100_000  # of C, `hedge_min_net`
@@ -155,7 +156,10 @@ def plan_reductions(
     return reduced
 
 
-def reason_text(net_micros: int, gross_micros: int) -> str:
-    """`exposure_imbalance_<ratio>_<long|short>`, the ratio to the nearest thousandth (MOEX-HEDGE-05)."""
+def reason_text(why: int, net_micros: int, gross_micros: int) -> str:
+    """`notional_over_cap`, or `exposure_imbalance_<ratio>_<long|short>` with the ratio to the nearest thousandth
+    (MOEX-HEDGE-05)."""
+    if why == FOR_CAP:
+        return "notional_over_cap"
     thousandths = (2_000 * abs(net_micros) + gross_micros) // (2 * gross_micros)
     return f"exposure_imbalance_{thousandths // 1000}.{thousandths % 1000:03d}_{'long' if net_micros > 0 else 'short'}"

@@ -33,8 +33,9 @@ def test_the_published_story_moex_acc_111() -> None:
         story.append((hedging.ACTIONS[action], lots))
     assert story == [("HEDGE", -3), ("NOTHING", 0), ("UNHEDGE", 2), ("UNHEDGE", 1)]
     assert held == 0 and not state
-    assert hedging.reason_text(90_000 * RUB, 110_000 * RUB) == "exposure_imbalance_0.818_long"
-    assert hedging.reason_text(-110_000 * RUB, 110_000 * RUB) == "exposure_imbalance_1.000_short"
+    assert hedging.reason_text(hedging.FOR_IMBALANCE, 90_000 * RUB, 110_000 * RUB) == "exposure_imbalance_0.818_long"
+    assert hedging.reason_text(hedging.FOR_IMBALANCE, -110_000 * RUB, 110_000 * RUB) == "exposure_imbalance_1.000_short"
+    assert hedging.reason_text(hedging.FOR_CAP, 60_000 * RUB, 57_000 * RUB) == "notional_over_cap"
 
 
 def test_the_ratio_threshold_is_clamped_moex_hedge_01() -> None:

@@ -1,5 +1,6 @@
 """Words for tests of the simulated venue: market events in, requests in, answers as plain tuples out."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,6 +141,10 @@ class Floor:
 
     def cancel_all(self) -> list[Said]:
         return self._said(engine.cancel_all(self.venue, self.out))
+
+    def said_by(self, call: Callable[[Venue, np.ndarray], int]) -> list[Said]:
+        """What another entry point of the venue answers."""
+        return self._said(call(self.venue, self.out))
 
     def held(self, instrument: int = 0) -> int:
         return int(self.venue.markets[instrument].qty)

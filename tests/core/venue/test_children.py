@@ -18,9 +18,11 @@ from trading.core.records import (
     FILL_AND_KILL,
     PASSIVE,
     REJECTED_BY_VENUE,
+    STOP_LOSS,
     SUBMIT,
 )
 from trading.core.venue import engine
+from trading.core.venue.held import open_slots
 
 BIDS = [(10_001, 4), (10_000, 12), (9_999, 20)]
 ASKS = [(10_002, 9), (10_003, 5), (10_005, 20)]  # book B of 12.5
@@ -223,3 +225,24 @@ def test_two_children_leave_in_the_order_of_their_times_moex_route_04() -> None:
     passive(floor, 10.5, 4, 11.1)
     floor.book(10.6, BIDS, ASKS)
     assert floor.advance(11.5) == [Said("ACK", 4), Said("ACK", 2)]
+
+
+def test_kept_children_end_with_whoever_kept_them_moex_route_04() -> None:
+    """Nobody would cover what they fill; what is on its way or rests is the venue's already."""
+    floor = with_child()
+    assert floor.said_by(engine.drop_kept) == [Said("CANCELLED", 2, code=CANCELLED_UNSENT)]
+    assert floor.advance(30) == [] and int(floor.venue.account[0].held_count) == 0
+    sent = with_child(**LATENCY)
+    sent.advance(11.05)
+    assert sent.said_by(engine.drop_kept) == []
+    assert [s.kind for s in sent.advance(11.2)] == ["ACK"]
+
+
+def test_what_is_open_includes_what_is_kept_moex_route_04() -> None:
+    floor = with_child()
+    floor.stop(10.7, 3, -1, 9_990, qty=4, role=STOP_LOSS)
+    floor.advance(10.9)
+    assert [int(floor.venue.orders[slot].number) for slot in open_slots(floor.venue)] == [3, 2]
+    floor.advance(11)
+    assert [int(floor.venue.orders[slot].number) for slot in open_slots(floor.venue)] == [3, 2], "now it rests"
+    assert floor.working() == [3, 2]

@@ -1,5 +1,6 @@
 """What the shares' rulebook does otherwise: loss, streak, index, connection, drift, bucket, exposure (MOEX-RISK)."""
 
+import numpy as np
 import pytest
 
 from marketdata.core import records as m
@@ -13,6 +14,7 @@ from tests.kernel.test_clock import at, phased
 from tests.kernel.test_limits import USD, clean, lose
 from trading.core import protect
 from trading.core import records as r
+from trading.run.journal.recovery import Outstanding
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_pause_ns": 300 * S, "streak_restarts": 1}
 
@@ -292,3 +294,44 @@ def test_ten_shares_together_stay_below_half_of_the_capital_moex_acc_109_moex_ri
                 desk.fill(int(order.order_number), 201)
         assert gross <= half
     assert gross > half * 9 // 10, "and most of it was used"
+
+
+def test_one_route_is_asked_for_an_episode_moex_risk_07_moex_acc_113() -> None:
+    ms = 1_000_000
+    desk = Desk(SHARES | {"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms})
+    for _ in range(3):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=101 * ms)
+    for _ in range(3):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=101 * ms)
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert [int(o.ref) for o in sent(desk.sent, r.ROUTE_FAILOVER)] == [1]
+    for _ in range(30):
+        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=10 * ms)
+    assert standing(desk) == set()
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert [int(o.ref) for o in sent(desk.sent, r.ROUTE_FAILOVER)] == [1, 2], "the next episode"
+    assert standing(desk) == {"NET_FAILOVER"}
+    futures = Desk({"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms})
+    futures.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert not sent(futures.sent, r.ROUTE_FAILOVER), "a hold that the rulebook lacks asks for nothing"
+
+
+def test_a_request_for_a_route_is_owed_until_its_episode_ends_moex_risk_07() -> None:
+    """An outbox that is filled again after a crash has it while the hold stands, and not afterwards."""
+    ms = 1_000_000
+    desk = Desk(SHARES | {"probe_slow_ns": 50 * ms, "probe_good_ns": 40 * ms, "probe_lost_ns": 100 * ms})
+    owed = Outstanding()
+    rows = desk.kernel.apply(probe(desk, r.PROBE_LOST, -1))
+    owed.note(rows)
+    assert owed.rows()["kind"].tolist() == [r.ROUTE_FAILOVER]
+    for _ in range(30):
+        owed.note(desk.kernel.apply(probe(desk, 0, 10 * ms)))
+    assert len(owed.rows()) == 0
+
+
+def probe(desk: Desk, code: int, value: int) -> np.ndarray:
+    desk.now_ns += S
+    event = m.new_events(1)
+    event["kind"], event["code"], event["value"], event["instrument"] = r.PROBE, code, value, ACCOUNT_SCOPE
+    event["ts_ns"] = event["ts_venue_ns"] = desk.now_ns
+    return event

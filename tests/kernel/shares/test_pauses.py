@@ -1,6 +1,6 @@
 """What a person may end of the shares' holds: a pause with an end, and a day's loss by an admin (MOEX-RISK-05, -06)."""
 
-from marketdata.core.records import ACCOUNT_SCOPE
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core import codes
 from risk.core.holds import BIT
 from risk.core.records import MOEX
@@ -44,6 +44,26 @@ def test_a_pause_without_an_end_replaces_a_timed_one_never_the_reverse_moex_risk
     assert standing(desk) == {"OPERATOR_PAUSE"}
     desk.command(r.RESUME)
     assert standing(desk) == set()
+
+
+def test_a_changed_end_of_a_standing_pause_is_told_moex_risk_06() -> None:
+    """The ledger and the page show the end that counts; the pause itself never came down."""
+    desk = Desk(SHARES)
+    end = desk.now_ns + 60 * S
+    rows = [(r.HOLD_CLEARED, end), (r.HOLD_RAISED, end + 30 * S)]
+    desk.command(r.PAUSE, value=end)
+    since = int(desk.kernel.state.holds[PAUSE].since_ns)
+    assert told(desk.command(r.PAUSE, value=end + 30 * S)) == rows
+    assert told(desk.command(r.PAUSE, value=end)) == [], "a shorter one changes nothing"
+    assert told(desk.command(r.CANCEL_ALL)) == [(r.HOLD_CLEARED, end + 30 * S), (r.HOLD_RAISED, NO_TIME)]
+    assert told(desk.command(r.PAUSE)) == []
+    assert int(desk.kernel.state.holds[PAUSE].since_ns) == since and standing(desk) == {"OPERATOR_PAUSE"}
+
+
+def told(out: list) -> list[tuple[int, int]]:
+    """(kind, end) of the rows about the pause."""
+    kinds = (r.HOLD_RAISED, r.HOLD_CLEARED)
+    return [(int(o.kind), int(o.until_ns)) for o in out if o.kind in kinds and o.code == PAUSE]
 
 
 def test_cancel_all_makes_a_timed_pause_one_without_an_end_moex_acc_112() -> None:

@@ -279,3 +279,31 @@ def test_lots_on_their_way_count_at_the_higher_of_mid_and_limit_moex_risk_04() -
     desk.kernel.params.limits[0].gross_ppm_max = 12_500_400
     desk.event(r.TIMER)
     assert standing(desk) == set(), "a sale's limit lies below the mid: 125 003.125 of 125 004"
+
+
+def test_a_kept_child_of_unknown_outcome_is_known_again_and_can_be_taken_back_moex_route_04() -> None:
+    """The reply to its SUBMIT was lost; the venue says that it has it: an exit cancels it like any other."""
+    desk = shares(10)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.ack(first)
+    desk.fill(first, 20_001)
+    desk.event(r.UNKNOWN_OUTCOME, order_number=second)
+    assert desk.order(second).status == 5 and desk.position().holds != 0, "OUTCOME_UNKNOWN stands"
+    desk.event(r.ACK, order_number=second, price_tick=20_011)  # a report has no number
+    assert desk.position().holds == 0
+    out = desk.quote(19_000, 19_001)
+    assert second in [int(o.order_number) for o in sent(out, r.CANCEL)]
+
+
+def test_a_reconciliation_names_kept_children_and_ends_none_moex_route_04() -> None:
+    desk = shares(10)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.ack(first)
+    desk.fill(first, 20_001)
+    stop = int(desk.live(r.STOP_LOSS)[0].number)
+    desk.ack(stop)
+    for _ in range(2):
+        desk.reconcile([(0, 8)], [stop, second])
+        assert desk.order(second).status == 1 and standing(desk) == set()
+    desk.answer(r.ACK, second, price_tick=20_000)
+    assert desk.order(second).price_tick == 20_000, "sent, at the price of that moment"

@@ -104,6 +104,10 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "probe_slow_ns": (0, ()),
     "probe_good_ns": (0, ()),
     "probe_lost_ns": (0, ()),
+    "hedge_every_ns": (0, ()),
+    "hedge_min_net_ppm": (0, ()),
+    "hedge_max_cost_ppm": (0, ()),
+    "hedge_beta_ppm": (0, ()),
 }
 # what a desk must be like for one reason or hold to be met again and again; a calm life has one of these
 BUSY = {"qty_entry": 3, "stop_ticks": 4, "slip_ticks_assumed": 0, "cooldown_entry_ns": S, "cooldown_exit_ns": S}

@@ -35,7 +35,7 @@ from tests.oracle.rules.facts import (
     average,
 )
 from tests.oracle.rules.limits import note_loss
-from tests.oracle.rules.protect import attempt_failed, close, forget_target
+from tests.oracle.rules.protect import attempt_failed, close, forget_legs
 from trading.core import records as r
 from trading.core import states
 
@@ -75,6 +75,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
             o.qty, o.price = o.asked_qty, o.asked_price
         if o.role == TARGET and o.price == i.target:  # where it was asked for: a move of it is done
             i.mover, i.refused = 0, None
+        if o.role == STOP_LOSS and o.price == i.stop:
+            i.stop_mover, i.stop_refused = 0, None
         # a cancel that is in flight stays in flight: the venue acknowledged the submit
         o.request = CANCELLING if o.request == CANCELLING else NOTHING
         o.status = WORKING
@@ -92,6 +94,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
                 o.cancel_retry = d.now + S
         if o.role == TARGET and (asked == MODIFYING or o.status not in OPEN):
             target_refused(d, i, o, asked, asked_qty - o.filled, asked_price)
+        if o.role == STOP_LOSS and asked == MODIFYING and o.status in OPEN:
+            stop_refused(d, i, o)
     elif not (o.status == UNKNOWN or o.request == NOTHING):
         o.status = UNKNOWN if o.status == NEW else o.status
         o.request = QUERYING
@@ -116,6 +120,21 @@ def target_refused(d: "Desk", i: Instrument, o: Order, asked: int, qty: int, pri
             qty=states.VENUE_REFUSED,
         )  # fmt: skip
         i.target, i.mover = i.before if asked == SUBMITTING else o.price, 0
+
+
+def stop_refused(d: "Desk", i: Instrument, o: Order) -> None:
+    """A price is asked for again after 1, 2, 4 … 32 s, a size alone as soon as ever; what a person moved goes back."""
+    price = o.asked_price
+    if price == o.price:
+        return
+    i.stop_refusals = i.stop_refusals + 1 if i.stop_refused == price else 1
+    i.stop_refused, i.stop_retry = price, d.now + 2 ** (min(i.stop_refusals, 6) - 1) * S
+    if i.stop_mover != 0 and price == i.stop:
+        d.say(
+            r.RECEIPT, ACCOUNT_SCOPE, code=r.RECEIPT_REFUSED, value=r.MOVE_STOP, number=i.stop_mover,
+            qty=states.VENUE_REFUSED,
+        )  # fmt: skip
+        i.stop, i.stop_mover = o.price, 0
 
 
 def rejected(o: Order, absent: bool) -> None:
@@ -252,7 +271,7 @@ def trip_begins(d: "Desk", i: Instrument) -> None:
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
     i.stop = None
-    forget_target(i)
+    forget_legs(i)
     i.trailed = False
 
 

@@ -135,6 +135,7 @@ def move(d: "Desk", e: Event) -> int:
         if e.value >= out if i.qty > 0 else e.value <= out:
             return why.THROUGH_MARKET
         i.stop, i.trailed = e.value, True
+        i.stop_mover, i.stop_refused = e.ref, None
         return 0
     if e.value == i.target:
         return why.NOT_MOVED

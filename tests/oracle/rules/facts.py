@@ -111,6 +111,9 @@ class Instrument:
         self.refused_times = self.target_retry = 0  # how often in a row, and until when it is not asked for again
         self.mover = 0  # the command that moved the target and waits for the venue,
         self.before: int | None = None  # and where the target was before
+        self.stop_refused: int | None = None  # the price to which the venue refused to move the stop last,
+        self.stop_refusals = self.stop_retry = 0  # how often in a row, and until when it is not asked again
+        self.stop_mover = 0  # the command that moved the stop and waits for the venue
         self.unpriced = False  # a fill of the round trip in progress came without a price
         self.leaving_since: int | None = None  # the first attempt to leave what is held
         self.stop: int | None = None

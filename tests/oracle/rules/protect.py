@@ -27,7 +27,7 @@ from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
 
-__all__ = ["BY_REVERSAL", "BY_SIGNAL", "attempt_failed", "close", "converge", "forget_target", "look_after"]
+__all__ = ["BY_REVERSAL", "BY_SIGNAL", "attempt_failed", "close", "converge", "forget_legs", "look_after"]
 
 
 def close(i: Instrument, reason: int) -> None:
@@ -64,7 +64,7 @@ def converge(d: "Desk", i: Instrument) -> None:
         i.exit_retry = 0
         if not live:
             i.closing, i.reason, i.stop = False, 0, None
-            forget_target(i)
+            forget_legs(i)
         return
     planned = i.stop is not None and i.qty * i.trip_side > 0
     if not i.closing and not planned:
@@ -77,8 +77,10 @@ def converge(d: "Desk", i: Instrument) -> None:
         leg(d, i, TARGET, LIMIT, i.target)
 
 
-def forget_target(i: Instrument) -> None:
+def forget_legs(i: Instrument) -> None:
     """Nothing is held, or something else."""
+    i.stop_refused = None
+    i.stop_mover = i.stop_refusals = 0
     i.target = i.before = i.refused = None
     i.mover = i.refused_times = 0
 
@@ -141,6 +143,9 @@ def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
             d.submit(i, out, kind, role, abs(i.qty), price)
     elif withheld:
         pass
+    elif role == STOP_LOSS and kept.price != price and i.stop_refused == price and d.now < i.stop_retry:
+        if kept.left != abs(i.qty):  # the old price for all that is held
+            d.ask_modify(kept, kept.filled + abs(i.qty), kept.price)
     elif kept.left != abs(i.qty) or kept.price != price:
         d.ask_modify(kept, kept.filled + abs(i.qty), price)
 

@@ -1,9 +1,5 @@
 """Entries of shares that never leave the execution loop (MOEX-RISK-09, MOEX-ROUTE-04)."""
 
-from typing import NamedTuple
-
-import numpy as np
-
 from marketdata.core.records import new_events
 from trading.core.records import (
     CANCEL,
@@ -16,17 +12,14 @@ from trading.core.records import (
     PASSIVE,
     SUBMIT,
 )
-from trading.run.bodies.children import Unsent
-
-
-class Output(NamedTuple):
-    event: np.ndarray
+from trading.run.bodies.children import Output, Unsent
+from trading.run.streams import ZERO_ID
 
 
 def output(kind: int, number: int, order_type: int = FILL_AND_KILL, role: int = ENTRY) -> Output:
     event = new_events(1)
     event["kind"], event["order_number"], event["order_type"], event["role"] = kind, number, order_type, role
-    return Output(event)
+    return Output(ZERO_ID, event, False)
 
 
 def test_an_intent_of_an_older_epoch_stays_and_is_answered_cancelled_moex_risk_09() -> None:

@@ -40,7 +40,7 @@ def made(feed: FeedSpec = SIMULATED, profile: str = "demo-mes", account: Account
         currency="USD",
         capital_micros=limits["capital_micros"],
         limits=limits,
-        instruments=[InstrumentSpec("MES", dict.fromkeys(SPEC_FIELDS, 1))],
+        instruments=[InstrumentSpec("MES", dict.fromkeys(SPEC_FIELDS, 1) | {"hedge": 0})],
         feed=feed,
         venue=VenueSpec(),
         scorer=ScorerSpec("none"),

@@ -29,7 +29,7 @@ from trading.core.watch.limits import (
     remaining_day_risk,
 )
 from trading.core.watch.moves import price_move
-from trading.core.watch.routes import entry_tick, routed, simplified
+from trading.core.watch.routes import entry_tick, is_hedge, routed, simplified
 from trading.core.watch.shares import by_formula, planned_distance
 
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
@@ -165,6 +165,7 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.size_code = plan.size_code
     x.row_valid = asked.row_valid
     x.reversing = asked.reversing
+    x.hedging = 0
     x.open_risk_micros = plan.open_risk_micros
     x.fee_per_unit_micros = plan.fee_micros
     x.slices = plan.slices
@@ -183,7 +184,7 @@ def _market(x: np.record, state: State, params: Params, instrument: int) -> None
     p = state.positions[instrument]
     spec = params.specs[instrument]
     bars = params.limits[0].bar_mode == 1
-    x.tradable = 1 if spec.tradable == 1 else 0
+    x.tradable = 1 if spec.tradable == 1 and not is_hedge(spec, params.limits[0]) else 0
     x.tick_value_micros = spec.tick_value_micros
     x.margin_per_unit_micros = spec.margin_micros
     x.feed_ts_ns = a.feed_ts_ns

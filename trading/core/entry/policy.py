@@ -19,7 +19,7 @@ from trading.core.entry.children import expected_cost, send_children
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, MARKET, Params, State
-from trading.core.watch.routes import routed
+from trading.core.watch.routes import is_hedge, routed
 from trading.core.watch.shares import by_formula, check, keep_plan
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
@@ -70,6 +70,8 @@ def _exit_wanted(state: State, params: Params, asked: Asked) -> int:
     limits = params.limits[0]
     if p.qty * asked.side >= 0 or p.closing == 1 or asked.row_valid != 1:
         return 0
+    if is_hedge(params.specs[asked.instrument], limits):
+        return 0  # its target, the session's end or a flatten end it (MOEX-HEDGE-05)
     if state.account[0].rules == MOEX:  # of any age and strength, never a reversal (MOEX-STOP-05)
         sure = reverses(1 if p.qty > 0 else -1, asked.side, asked.confidence_ppm, limits.exit_confidence_ppm_min)
         return BY_SIGNAL if sure and asked.confidence_ppm <= PPM else 0

@@ -38,6 +38,7 @@ from trading.core.records import (
 )
 from trading.core.venue.answers import cancel, fill
 from trading.core.venue.engine import request
+from trading.core.venue.held import is_held
 from trading.core.venue.requests import free_slot, place
 from trading.core.venue.state import Venue
 
@@ -169,9 +170,21 @@ def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
         e = say(desk, room, RECON, 0, ts_ns)
         e.code = RECON_ORDER
         e.order_number = venue.orders[venue.working[i]].number
+    if venue.account[0].held_count > 0:
+        _tell_kept(desk, room, ts_ns)
     e = say(desk, room, RECON, ACCOUNT_SCOPE, ts_ns)
     e.code = RECON_END
     e.ref = venue.account[0].ref
+
+
+@inner
+def _tell_kept(desk: Desk, room: Room, ts_ns: int) -> None:
+    """Passive children that wait for their time: the server that keeps them knows them (MOEX-ROUTE-04)."""
+    for slot in range(desk.venue.account[0].orders_used):
+        if is_held(desk.venue, slot):
+            e = say(desk, room, RECON, 0, ts_ns)
+            e.code = RECON_ORDER
+            e.order_number = desk.venue.orders[slot].number
 
 
 @inner

@@ -27,6 +27,7 @@ from trading.core.records import (
     CANCEL,
     CANCELLED_EXPIRED,
     CANCELLED_ON_REQUEST,
+    CANCELLED_UNSENT,
     EXIT,
     INSTRUMENT_CAPACITY,
     MARKET,
@@ -219,11 +220,17 @@ def next_due_ns(venue: Venue) -> int:
 
 
 @njit(cache=True)
+def drop_kept(venue: Venue, out: np.ndarray) -> int:
+    """The server that kept the passive children is gone: nobody would cover what they fill (MOEX-ROUTE-04)."""
+    return held.drop_all(venue, out, 0, CANCELLED_UNSENT)
+
+
+@njit(cache=True)
 def cancel_all(venue: Venue, out: np.ndarray) -> int:
     """Everything that works or is on its way ends (K-02, step 3); where trading is not open, protective stops stay."""
     venue, out = borrowed((venue, out))
     account = venue.account[0]
-    n = held.drop_all(venue, out, recall(venue, out, 0))
+    n = held.drop_all(venue, out, recall(venue, out, 0), CANCELLED_ON_REQUEST)
     i = 0
     while i < account.working_count:
         slot = venue.working[i]

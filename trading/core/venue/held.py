@@ -13,7 +13,7 @@ from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME, STATUS_OPEN
 from marketdata.core.units import NANOS
 from risk.core.shares.routing import PASSIVE_TTL_NS, passive_tick
 from trading.core import orders as life
-from trading.core.records import CANCELLED_ON_REQUEST, CANCELLED_UNSENT, LIMIT, PASSIVE, REJECT, REJECTED_RATE, SUBMIT
+from trading.core.records import CANCELLED_UNSENT, LIMIT, PASSIVE, REJECT, REJECTED_RATE, SUBMIT
 from trading.core.venue.answers import answer, bare_answer, cancel, leave_line, slot_of
 from trading.core.venue.requests import free_slot, is_known, place, refusal
 from trading.core.venue.state import BY_BOOK, Venue
@@ -55,6 +55,20 @@ def is_held(venue: Venue, slot: int) -> bool:
 
 
 @njit(cache=True)
+def open_slots(venue: Venue) -> np.ndarray:
+    """Slots of all that is open: working orders in time priority, then the kept children; (n,) int64."""
+    account = venue.account[0]
+    found = np.empty(account.working_count + account.held_count, np.int64)
+    found[: account.working_count] = venue.working[: account.working_count]
+    n = account.working_count
+    for slot in range(account.orders_used):
+        if is_held(venue, slot):
+            found[n] = slot
+            n += 1
+    return found
+
+
+@njit(cache=True)
 def drop(venue: Venue, out: np.ndarray, n: int, slot: int, code: int) -> int:
     """A kept child ends unsent."""
     account = venue.account[0]
@@ -63,11 +77,11 @@ def drop(venue: Venue, out: np.ndarray, n: int, slot: int, code: int) -> int:
 
 
 @njit(cache=True)
-def drop_all(venue: Venue, out: np.ndarray, n: int) -> int:
-    """Every kept child ends (K-02)."""
+def drop_all(venue: Venue, out: np.ndarray, n: int, code: int) -> int:
+    """Every kept child ends (K-02), or because whoever kept it is gone."""
     for slot in range(venue.account[0].orders_used):
         if is_held(venue, slot):
-            n = drop(venue, out, n, slot, CANCELLED_ON_REQUEST)
+            n = drop(venue, out, n, slot, code)
     return n
 
 

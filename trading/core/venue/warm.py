@@ -39,6 +39,7 @@ def warm() -> Venue:
         engine.next_due_ns(venue)
         slot_of(venue, 1)
         is_known(venue, 1)
+        engine.drop_kept(venue, out)
         engine.cancel_all(venue, out)
         engine.flatten(venue, out)
     return venue

@@ -22,10 +22,12 @@ from risk.core.holds import BIT, HOLD_CAPACITY, TIME_MASK, TRADING_DAY_MASK
 from risk.core.records import MES, MOEX
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_query, clear_hold, hold_on, raise_hold, set_condition
+from trading.core.hedge.cut import cut
 from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
 from trading.core.watch.limits import check_limits, mark_equity
 from trading.core.watch.moves import price_move
+from trading.core.watch.routes import is_hedge
 from trading.core.watch.shares import by_formula, check
 
 _FEED_STALE = BIT["FEED_STALE"]
@@ -251,8 +253,8 @@ def watch_orders(state: State, params: Params, out: np.ndarray, n: int) -> int:
 def watch_position(state: State, params: Params, out: np.ndarray, n: int, instrument: int) -> int:
     """After an event about this instrument: time exit, protection, cover.
 
-    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it; with stops by formula their own check is
-    the first to look (MOEX-STOP-05).
+    Futures leave at `hold_ns_max` (MES-STOP-06), shares after more than it, a hedge never; with stops by formula their
+    own check is the first to look (MOEX-STOP-05).
     """
     p = state.positions[instrument]
     limits = params.limits[0]
@@ -260,11 +262,13 @@ def watch_position(state: State, params: Params, out: np.ndarray, n: int, instru
         check(state.account[0], p, params.specs[instrument], limits)
     if p.qty != 0 and limits.hold_ns_max > 0:
         held_ns = state.account[0].now_ns - p.opened_ns
-        if held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX):
+        late = held_ns > limits.hold_ns_max or (held_ns == limits.hold_ns_max and state.account[0].rules != MOEX)
+        if late and not is_hedge(params.specs[instrument], limits):
             p.rev_side = 0  # a time exit ends a reversal that waits for its exit's fill (MES-REV-02)
             close(p, BY_TIME)
     if state.account[0].rules == MOEX:
         n = _outcomes(state, out, n, instrument)
+        n = cut(state, params, out, n, instrument)
     n = converge(state, params, out, n, instrument)
     return watch_cover(state, params, out, n, instrument)
 
@@ -288,6 +292,8 @@ def is_idle(state: State, params: Params) -> bool:
     a = state.account[0]
     if a.version == 0 or a.config_pending != 0 or a.holds & WATCHED_MASK != 0 or params.limits[0].rvi_max > 0:
         return False
+    if params.limits[0].hedge_every_ns > 0:
+        return False  # tasks run by the schedule
     if a.reconciled != 1 or a.execution_up != 1 or a.database_up != 1 or a.stream_ok != 1 or a.feed_gap == 1:
         return False
     for k in range(a.open_since_ns.shape[0]):

@@ -18,6 +18,7 @@ from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import clear_hold, hold_on, raise_hold, set_condition
 from trading.core.records import ENTRY, Params, State
+from trading.core.watch.routes import is_hedge
 
 _TOTAL_LOSS = BIT["EQUITY_KILL"]
 _DRAWDOWN = BIT["ACCOUNT_DRAWDOWN"]
@@ -187,7 +188,10 @@ def note_loss(a: np.record, limits: np.record) -> None:
 
 @inner
 def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """EXPOSURE follows the gross exposure, down to its lower mark, INSTRUMENT_CAP that of each; 0 is no limit."""
+    """EXPOSURE follows the gross exposure, down to its lower mark, INSTRUMENT_CAP that of each; 0 is no limit.
+
+    A hedge counts in gross and has no cap (MOEX-HEDGE-03).
+    """
     a = state.account[0]
     limits = params.limits[0]
     capital = max(0, a.capital_micros)
@@ -196,7 +200,8 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
     for i in range(a.instruments):
         term = exposure_of(state, params, i, 0, 0, NO_TICK)
         gross += term
-        n = hold_on(state, out, n, i, _INSTRUMENT_CAP, limits.instrument_ppm_max > 0 and term > cap, term, cap)
+        over = limits.instrument_ppm_max > 0 and term > cap and not is_hedge(params.specs[i], limits)
+        n = hold_on(state, out, n, i, _INSTRUMENT_CAP, over, term, cap)
     if limits.gross_ppm_max <= 0:
         return clear_hold(state, out, n, _EXPOSURE)
     limit = share(capital, limits.gross_ppm_max)
@@ -287,7 +292,10 @@ def margin_elsewhere(state: State, params: Params, instrument: int) -> int:
 
 @inner
 def open_risk(state: State, params: Params) -> int:
-    """MES-RISK-06: loss to the stops of positions and working entries, with fees; UNKNOWN without a stop."""
+    """MES-RISK-06: loss to the stops of positions and working entries, with fees; UNKNOWN without a stop.
+
+    A hedge has none and adds none: what it loses, the shares that it hedges gain.
+    """
     a = state.account[0]
     limits = params.limits[0]
     total = 0
@@ -296,6 +304,8 @@ def open_risk(state: State, params: Params) -> int:
         if p.qty == 0:
             continue
         if p.stop_tick == NO_TICK:
+            if is_hedge(params.specs[i], limits):
+                continue
             return UNKNOWN
         spec = params.specs[i]
         fee = ledger.fee_per_unit(p.stop_tick, spec.tick_value_micros, spec.fee_micros, spec.fee_ppm)
@@ -306,6 +316,8 @@ def open_risk(state: State, params: Params) -> int:
         if order.number == 0 or order.role != ENTRY or not life.is_open(order.status):
             continue
         spec = params.specs[order.instrument]
+        if is_hedge(spec, limits):
+            continue
         p = state.positions[order.instrument]
         if p.mark_tick == NO_TICK or p.stop_ticks <= 0:
             return UNKNOWN

@@ -8,10 +8,10 @@ there is no venue in here.  Called by the kernel.
 import numpy as np
 
 from marketdata.core.compiled import inner
-from marketdata.core.records import NO_TIME
+from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT, HOLD_CAPACITY, MODEL_RELOAD_MASK
-from trading.core.effects import clear_hold, raise_hold, set_condition
+from trading.core.effects import blank, clear_hold, raise_hold, set_condition
 from trading.core.records import (
     CONDITION,
     DRIFT,
@@ -26,6 +26,7 @@ from trading.core.records import (
     NEWS,
     PROBE,
     PROBE_LOST,
+    ROUTE_FAILOVER,
     TRANSFER,
     Params,
     State,
@@ -156,12 +157,23 @@ def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) 
     if a.probe_slow >= PROBES_BAD:
         n = raise_hold(state, out, n, _NET_SLOW, NO_TIME, e.value, limits.probe_slow_ns)
     if lost or a.probe_lost >= PROBES_BAD:
+        begins = a.holds >> _NET_FAILOVER & 1 == 0
         n = raise_hold(state, out, n, _NET_FAILOVER, NO_TIME, e.value, limits.probe_lost_ns)
+        if begins and a.holds >> _NET_FAILOVER & 1:
+            n = _ask_route(state, out, n)
     if a.probe_good >= PROBES_GOOD:
         n = clear_hold(state, out, n, _NET_SLOW)
         if a.reconciled == 1 and a.holds >> _INTEGRITY & 1 == 0:
             n = clear_hold(state, out, n, _NET_FAILOVER)
     return n
+
+
+@inner
+def _ask_route(state: State, out: np.ndarray, n: int) -> int:
+    """One request for another route, for this episode alone: it ends when the hold clears (MOEX-RISK-07)."""
+    blank(out, n, ROUTE_FAILOVER, ACCOUNT_SCOPE, state.account[0].now_ns)
+    out[n].ref = state.holds[_NET_FAILOVER].raised
+    return n + 1
 
 
 @inner

@@ -34,6 +34,12 @@ def routed(limits: np.record) -> bool:
 
 
 @inner
+def is_hedge(spec: np.record, limits: np.record) -> bool:
+    """Whether an instrument hedges shares: entered by no score, without a stop, in no streak (MOEX-HEDGE-05)."""
+    return spec.hedge == 1 and limits.rules == MOEX
+
+
+@inner
 def simplified(account: np.record) -> bool:
     """SIMPLIFIED: an entry is a single child while the connection is slow or the risk step failed (MOEX-RISK-06)."""
     return account.holds & _SIMPLE_MASK != 0

@@ -32,6 +32,7 @@ from trading.core.records import (
     RECON,
     RECON_END,
     RECON_ORDER,
+    ROUTE_FAILOVER,
     SCORE,
     SUBMIT,
     TRADE_CLOSED,
@@ -40,6 +41,7 @@ from trading.core.records import (
     State,
 )
 from trading.core.venue import engine
+from trading.core.venue.held import open_slots
 from trading.core.venue.state import Venue, new_venue
 from trading.run.bodies.reconcile import recon_events
 from trading.run.journal.recovery import is_sent
@@ -289,6 +291,8 @@ class Life:
             if not waiting:
                 return
             row = waiting.pop(0)
+            if row["kind"][0] == ROUTE_FAILOVER:
+                continue  # the record's venue alone has routes
             if row["kind"][0] == QUERY:
                 self.questions += 1  # no answer is ever lost here: it asks because time jumped
                 continue
@@ -323,10 +327,10 @@ class Life:
             self._send(self._apply(one), now_ns)
 
     def _working(self) -> np.ndarray:
-        """One RECON_ORDER row for each working order of the venue."""
-        account = self.venue.account[0]
-        rows = new_events(int(account.working_count))
-        for row, slot in zip(rows, self.venue.working[: account.working_count], strict=True):
+        """One RECON_ORDER row for each order that is open at the venue."""
+        slots = open_slots(self.venue)
+        rows = new_events(len(slots))
+        for row, slot in zip(rows, slots, strict=True):
             order = self.venue.orders[slot]
             row["kind"], row["code"], row["order_number"] = RECON, RECON_ORDER, order.number
             row["instrument"], row["side"], row["qty"], row["volume"] = (

@@ -255,6 +255,7 @@ PHRASES: dict[str, Phrase] = {  # the rule's function → what it saw
     "qty_limit": _sized,
     "value_limit": lambda form, about: f"{form['qty']} × {price(form['price_tick'], about)}",
     "spread": _spread,
+    "hedge_fits": lambda form, about: _spread(form, about) if form["hedging"] == 1 else _("no hedge is asked for"),
     "collar": _collar,
     "moved": _moved,
     "gross_limit": lambda form, about: (

@@ -2,18 +2,31 @@
 
 A hold that stops entries cancels them in the step that raises it: an intent whose CANCEL lies behind it in the outbox
 was made under an older epoch of holds (MOEX-RISK-09); it is answered CANCELLED here, its CANCEL by nothing.  A passive
-child whose first child was refused at our own edge is dropped likewise (MOEX-ROUTE-04).  Used by the execution loop.
+child whose first child was refused at our own edge is dropped likewise (MOEX-ROUTE-04).  What the venue knows is none
+of these: the execution loop, which uses this, looks it up first.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from marketdata.core.records import new_events
-from trading.core.records import CANCEL, CANCELLED, CANCELLED_UNSENT, ENTRY, FILL_AND_KILL, PASSIVE, SUBMIT
+from marketdata.core.records import NO_TIME, new_events
+from trading.core.records import (
+    CANCEL,
+    CANCELLED,
+    CANCELLED_UNSENT,
+    ENTRY,
+    FILL_AND_KILL,
+    PASSIVE,
+    REJECTED_EXPIRED,
+    REJECTED_LATCHED,
+    SUBMIT,
+)
 from trading.run.bodies.reconcile import own_answer
+from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.streams import StreamId
 
 REMEMBERED = 256  # latest entries that never left
@@ -28,6 +41,15 @@ class Output(NamedTuple):
     id: StreamId
     event: np.ndarray  # (1,) EVENT
     again: bool  # may have been sent before: look it up
+
+
+def refusal_of(row: np.void, guard: Path, now_ns: int) -> int:
+    """Why an entry's SUBMIT may not leave now: the latch stands or it is too old; 0: it may, as may everything else."""
+    if row["kind"] != SUBMIT or row["role"] != ENTRY:
+        return 0
+    if latch_identity(guard) is not None:
+        return REJECTED_LATCHED
+    return REJECTED_EXPIRED if row["until_ns"] != NO_TIME and row["until_ns"] < now_ns else 0
 
 
 def is_child(row: np.void) -> bool:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from marketdata.core.records import NO_TIME, new_events
+from marketdata.core.records import new_events
 from marketdata.core.units import NANOS
 from trading.brokers.port import Broker, OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.core.records import (
@@ -29,14 +29,13 @@ from trading.core.records import (
     REJECT,
     REJECTED_BY_VENUE,
     REJECTED_EXPIRED,
-    REJECTED_LATCHED,
     REJECTED_RATE,
+    ROUTE_FAILOVER,
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
-from trading.run.bodies.children import Output, Unsent
+from trading.run.bodies.children import Output, Unsent, refusal_of
 from trading.run.bodies.reconcile import Answers, own_answer, raise_if_fenced
-from trading.run.bodies.risk_inputs import latch_identity
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, LoopContext
 from trading.run.journal.recovery import account_event, last_answer_ref
@@ -90,7 +89,7 @@ class ExecutionLoop:
         self._not_before_ns = 0
         self._back_off_s = BACK_OFF_S[0]
         self._said_down = False
-        self.counts = {"sent": 0, "refused": 0, "unknown": 0, "connects": 0, "limited": 0}
+        self.counts = {"sent": 0, "refused": 0, "unknown": 0, "connects": 0, "limited": 0, "failovers": 0}
         self._fault: Exception | None = None
         self._ended.clear()
         self._collector = threading.Thread(target=self._collect, name="answers", daemon=True)
@@ -255,7 +254,7 @@ class ExecutionLoop:
             self._observe(row)
             if row["role"] == EXIT and self._waited(output):
                 break
-            if self._unsent.stays(row, self._pending) or (kind == SUBMIT and self._refusal(row) != 0):
+            if self._ours(row):
                 break
             found[number] = output
         return list(found.values())
@@ -288,13 +287,16 @@ class ExecutionLoop:
             self._again_from = min(self._again_from, int(row["ref"]))
         elif kind == QUERY:
             self._report(number)
-        elif kind == SUBMIT and output.again and self._known(number):
-            pass  # it was sent before the crash: its answers come by themselves
+        elif kind == ROUTE_FAILOVER:
+            self._broker.change_route(int(row["ref"]))
+            self.counts["failovers"] += 1
+        elif kind == SUBMIT and (output.again or self._ours(row)) and self._known(number):
+            pass  # it was sent before a crash: its answers come by themselves, and its CANCEL goes to the venue
         elif kind == SUBMIT and row["role"] == EXIT and self._waited(output) and not self._reduces(row):
             self._refuse(event, REJECTED_EXPIRED)  # what it was to close is closed: it would open the other side
         elif self._unsent.stays(row, self._pending):
             self._answers.tell(self._unsent.answer(event, self._clock.now()))
-        elif kind == SUBMIT and (refusal := self._refusal(row)) != 0:
+        elif refusal := self._refusal(row):
             self._refuse(event, refusal)
         else:
             self._request(kind, event)
@@ -327,23 +329,20 @@ class ExecutionLoop:
                 self._ask(number)
         return True
 
+    def _refusal(self, row: np.void) -> int:
+        assert self._clock is not None
+        return refusal_of(row, self.context.guard, self._clock.now())
+
+    def _ours(self, row: np.void) -> bool:
+        """Whether our own edge would answer this output: never one that the venue knows."""
+        return self._unsent.stays(row, self._pending) or self._refusal(row) != 0
+
     def _request(self, kind: int, event: np.ndarray) -> None:
         if kind not in REQUESTS:
             raise ValueError(f"kind {kind} does not belong into an outbox")
         (outcome,) = self._broker.request_all([event])
         if outcome is not None:
             raise outcome
-
-    def _refusal(self, row: np.void) -> int:
-        """Why this submit may not leave: too old or latched, entries only.  0: it may."""
-        assert self._clock is not None
-        if row["role"] != ENTRY:
-            return 0
-        if latch_identity(self.context.guard) is not None:
-            return REJECTED_LATCHED
-        if row["until_ns"] != NO_TIME and row["until_ns"] < self._clock.now():
-            return REJECTED_EXPIRED
-        return 0
 
     def _waited(self, output: Output) -> bool:
         """Whether the position may have changed since this was decided, unseen by who decided it."""

@@ -15,7 +15,8 @@ from marketdata.core import records as market
 from marketdata.core.records import DEPTH, NO_TICK, NO_TIME
 from marketdata.core.sessions import PHASES
 from risk.core.holds import BIT, CLEARINGS, EFFECTS, HOLDS, LABELS, Hold, label
-from risk.core.records import MES
+from risk.core.records import MES, MOEX
+from risk.core.shares.liquidity import NO_FORECAST
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.records import (
@@ -34,6 +35,7 @@ from trading.core.records import (
     TRADE_CLOSED,
 )
 from trading.core.states import REFUSALS
+from trading.core.watch.liquidity import forecasts
 from trading.core.watch.told import stages_of
 from trading.run.replica import Kernel
 from trading.run.spec import SessionSpec
@@ -238,6 +240,21 @@ def quote_value(kernel: Kernel, i: int) -> dict[str, Any]:
     return value | {"ts_us": us(p.quote_ts_ns), "trade_us": us(p.last_ts_ns), "status": int(p.status)}
 
 
+def liquidity_values(kernel: Kernel, count: int) -> tuple[list[int | None], int | None]:
+    """(forecasts of `count` instruments, their mean), ppm (MOEX-LIQ-01); None: not known, or of futures."""
+    a = kernel.state.account[0]
+    found = np.full(count, NO_FORECAST, np.int64)
+    mean = NO_FORECAST
+    if a.rules == MOEX:
+        mean = int(forecasts(kernel.state.positions, kernel.params.specs, int(a.now_ns), found))
+    return [forecast_value(one) for one in found], forecast_value(mean)
+
+
+def forecast_value(ppm: Any) -> int | None:
+    """A forecast; NO_FORECAST → None."""
+    return None if int(ppm) == NO_FORECAST else int(ppm)
+
+
 def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
     """How far each limit is.  A limit that nobody set has max null: entries are refused (P-07)."""
     a, limits = kernel.state.account[0], kernel.params.limits[0]
@@ -294,9 +311,11 @@ def build(
     values |= {"seq": {"seq": kernel.seq, "epoch": epoch, "session": spec.key}}
     loops = [(name.removesuffix(".run"), msgspec.json.decode(text)) for name, text in sorted(health.items())]
     values["loops"] = [{"id": name, **shown} for name, shown in loops]
+    each, mean = liquidity_values(kernel, len(spec.instruments))
+    values["account"]["liquidity_ppm"] = mean
     for i, item in enumerate(spec.instruments):
         values[f"pos:{i}"] = position_value(kernel, i, item.symbol)
-        values[f"quote:{i}"] = quote_value(kernel, i)
+        values[f"quote:{i}"] = quote_value(kernel, i) | {"liquidity_ppm": each[i]}
         if i in rows.scores:
             values[f"score:{i}"] = rows.scores[i]
         if i in rows.bars:

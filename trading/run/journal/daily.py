@@ -15,7 +15,16 @@ import numpy as np
 from risk.core.codes import APPROVED
 from risk.core.gate import code_name
 from risk.core.holds import hold_of
-from trading.core.records import DECISION, FIRST_OUTPUT_KIND, HOLD_CLEARED, HOLD_RAISED, PAST, TRADE_CLOSED, TRANSFER
+from trading.core.records import (
+    DECISION,
+    FIRST_OUTPUT_KIND,
+    HEDGE,
+    HOLD_CLEARED,
+    HOLD_RAISED,
+    PAST,
+    TRADE_CLOSED,
+    TRANSFER,
+)
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.replica import Kernel
@@ -125,7 +134,7 @@ class _Book:
     def output(self, event: np.void, rules: int) -> None:
         """One output of the kernel."""
         kind, ts_ns = int(event["kind"]), int(event["ts_ns"])
-        if kind == TRADE_CLOSED:
+        if kind == TRADE_CLOSED and event["role"] != HEDGE:  # a hedge is money, no trade (MOEX-HEDGE-05)
             self._trade(int(event["value"]))
         elif kind == DECISION and event["code"] != APPROVED:
             self._refused[code_name(rules, int(event["code"]))] += 1

@@ -15,16 +15,19 @@ import msgspec
 import numpy as np
 
 from marketdata.core.records import ACCOUNT_SCOPE, EVENT, NO_TIME, new_events
+from risk.core.holds import BIT
 from trading.core import orders as life
 from trading.core.records import (
     ACK,
     CANCEL,
     FIRST_OUTPUT_KIND,
+    HOLD_CLEARED,
     MODIFY,
     ORDER_STATE,
     QUERY,
     RECON,
     RECON_END,
+    ROUTE_FAILOVER,
     SUBMIT,
     TIMER,
     UNKNOWN_OUTCOME,
@@ -38,6 +41,7 @@ SNAPSHOTS_KEPT = 3
 UNCHECKED_MAX = 60_000  # frames: a journal so long has had a snapshot
 _NAME = re.compile(r"^snapshot-(\d+)\.bin$")
 _REQUEST_OF = {CANCEL: life.CANCELLING, MODIFY: life.MODIFYING, QUERY: life.QUERYING}
+_FAILOVER = BIT["NET_FAILOVER"]
 
 
 class ReplayDiffers(RuntimeError):
@@ -46,7 +50,7 @@ class ReplayDiffers(RuntimeError):
 
 def is_sent(kinds: Any) -> Any:
     """Which kinds (array or int) the execution loop serves: SENT_KINDS, without the cost of `np.isin`."""
-    return ((kinds >= SUBMIT) & (kinds <= MODIFY)) | (kinds == QUERY)
+    return ((kinds >= SUBMIT) & (kinds <= MODIFY)) | (kinds == QUERY) | (kinds == ROUTE_FAILOVER)
 
 
 class Difference(NamedTuple):
@@ -101,6 +105,8 @@ class Outstanding:
                 self._open[(number, kind)] = events[i : i + 1].copy()
             elif kind == ORDER_STATE:
                 self._settle(number, int(events["code"][i]), int(events["value"][i]))
+            elif kind == HOLD_CLEARED and events["code"][i] == _FAILOVER:
+                self._open.pop((0, ROUTE_FAILOVER), None)  # the episode is over
             elif kind == RECON and events["code"][i] == RECON_END:
                 self._open.pop((0, QUERY), None)  # the missed answers were asked for and have come
 
