@@ -124,7 +124,7 @@ class BaselineScorer:
 
 
 class HeuristicScorer:
-    """Imbalance of a book that moves (the formula of MOEX-ML-06; quota, alert and audit belong to an ensemble's fallback).
+    """Imbalance of a book that moves: the formula of MOEX-ML-06, whose quota, alert and audit an ensemble has.
 
     side = sign(imbalance) when |imbalance| > 0.7 and volatility > 0.01 a year, else 0.
     confidence = 0.7, score = side x 0.7.

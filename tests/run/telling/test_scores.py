@@ -13,8 +13,8 @@ import pytest
 from marketdata.core.records import NO_TIME
 from risk.core.holds import BIT
 from risk.core.records import MOEX
-from tests.learning.tapes import SECOND, START, book_tape
 from tests.learning.loop.test_inference_loop import KEY, publish, run, said, spec_for
+from tests.learning.tapes import SECOND, START, book_tape
 from trading.core.records import CONDITION, MODEL, MODEL_READY
 from trading.core.watch.told import STAGES
 from trading.learning.scoring import Scorer, ScorerError
