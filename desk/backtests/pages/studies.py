@@ -86,7 +86,7 @@ def study(request: HttpRequest, name: str) -> HttpResponse:
         "over": job is not None and job.state == DONE,
         "fault": found.fault,
         "files": found.files,
-        "identity": [(key.replace("_", " "), value) for key, value in identity.items() if key != "space"],
+        "identity": [(key.replace("_", " "), _told(value)) for key, value in identity.items() if key != "space"],
         "space": [{"path": item["path"], "values": item["values"]} for item in identity.get("space", [])],
         "values": found.values,
         "may": may(request.user, "research"),
@@ -157,7 +157,7 @@ def _walk(values: dict[str, Any]) -> dict[str, Any]:
     blocked = [row["name"] for row in gate if row["weight"] == "required" and row["state"] not in PASSING]
     return {
         "kind": values["study"]["purpose"],
-        "folds": values["folds"],
+        "folds": [fold | {"net": _plain(fold["test"]["net"])} for fold in values["folds"]],
         "walk": values["walk"],
         "efficiency": _plain(values["efficiency"]),
         "outside": {
@@ -177,8 +177,17 @@ PASSING = ("passed", "not_applicable")
 
 
 def _plain(value: object) -> object:
-    """A figure of a file; an undefined one is its reason."""
-    return value.get("why") if isinstance(value, dict) else value
+    """A figure of a file, as long as it can be read; an undefined one is its reason."""
+    if isinstance(value, dict):
+        return value.get("why")
+    return _short(str(value)) if isinstance(value, float | str) else value
+
+
+def _told(value: object) -> object:
+    """What was searched: a group of words each by its name."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items()) or None
+    return value
 
 
 @require_GET

@@ -93,7 +93,7 @@ def _money(values: dict[str, Any]) -> list[dict[str, Any]]:
     for key in (*COUNTS, *MONEY):
         again = None if made is None else made[key]
         row = {"name": NAMES[key], "session": told[key], "backtest": again, "money": key in MONEY}
-        rows.append(row | {"differs": made is not None and again != told[key]})
+        rows.append(row | {"plain": key == "fee_micros", "differs": made is not None and again != told[key]})
     return rows
 
 
