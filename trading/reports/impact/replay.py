@@ -83,20 +83,9 @@ ENDED, BEFORE, MADE, AFTER, ASIDE = range(5)  # why `_go` came back
 
 @njit(cache=True)
 def _go(
-    state: State,
-    params: Params,
-    venue: Venue,
-    events: np.ndarray,
-    i: int,
-    told: np.ndarray,
-    depths: np.ndarray,
-    depth_of: np.ndarray,
-    known: np.ndarray,
-    said: np.ndarray,
-    given: int,
-    out: np.ndarray,
-    answers: np.ndarray,
-) -> tuple[int, int, int, int]:
+    state: State, params: Params, venue: Venue, events: np.ndarray, i: int, told: np.ndarray, depths: np.ndarray,
+    depth_of: np.ndarray, known: np.ndarray, said: np.ndarray, given: int, out: np.ndarray, answers: np.ndarray,
+) -> tuple[int, int, int, int]:  # fmt: skip
     """Kernel and venue through events[i:], until one of them says something or an event is not the record's to say.
 
     Returns (index of the next event, market events that the venue has, outputs or answers, why).  A score that was
