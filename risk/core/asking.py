@@ -86,6 +86,7 @@ BOUNDS = (
     ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
     ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
     ("hedging", _FLAG),  # 1: no score asks, the hedging task does: it passes the rules for hedges alone (MOEX-HEDGE-05)
+    ("held_first", (0, 62)),  # 1 + bit of the account hold that the gate names; 0: the one that the table says
 )
 ASK_FIELDS = tuple(name for name, _ in BOUNDS)
 # `bad_field` is the gate's own: the first field outside its bounds, -1 when there is none

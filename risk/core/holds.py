@@ -174,11 +174,13 @@ _ORDER = {
 BY_STRENGTH = np.full((len(RULEBOOKS), HOLD_CAPACITY), -1, np.int64)
 _LABEL_OF = np.full((len(RULEBOOKS), HOLD_CAPACITY), ACTIVE, np.int64)
 _SCALE_OF = np.full((len(RULEBOOKS), HOLD_CAPACITY), PPM, np.int64)
+RANK = np.full((len(RULEBOOKS), HOLD_CAPACITY), -1, np.int64)  # equal where the table leaves a tie (MOEX-TERM-04)
 for _rules, _rows in _ORDER.items():
     for _at, _hold in enumerate(_rows):
         BY_STRENGTH[_rules, _at] = _hold.bit
         _LABEL_OF[_rules, _hold.bit] = _hold.label
         _SCALE_OF[_rules, _hold.bit] = _hold.scale_ppm
+        RANK[_rules, _hold.bit] = 3 * _hold.label + _STRENGTH[_hold.effect]
 
 HOLD = np.dtype(
     (np.record, [("since_ns", "<i8"), ("until_ns", "<i8"), ("value", "<i8"), ("limit", "<i8"), ("raised", "<i8")])

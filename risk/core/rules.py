@@ -65,6 +65,8 @@ def held(x, limits):
     rules = MOEX if limits.rules == MOEX else MES
     mask = _MOEX_HELD if rules == MOEX else _MES_HELD
     standing = x.holds & mask
+    if standing != 0 and rules == MOEX and x.held_first > 0:
+        return HOLD_BASE + x.held_first - 1
     if standing == 0:
         standing = x.instrument_holds & mask
     if standing == 0 and rules == MOEX and x.hedging == 0:

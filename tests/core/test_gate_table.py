@@ -59,6 +59,7 @@ GOOD = dict(
     reference_micros=10_000_000_000,
     same_order_ts_ns=NO_TIME,
     score_used=0,
+    held_first=0,
     messages_1s=0,
     messages_60s=0,
     size_code=0,

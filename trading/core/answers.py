@@ -11,7 +11,7 @@ from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import MUST_BE_FLAT
 from marketdata.core.units import QTY_MAX, TICK_MAX
 from risk.core.holds import BIT
-from risk.core.records import ANCHOR_SIGNAL
+from risk.core.records import ANCHOR_SIGNAL, MOEX
 from risk.core.shares.routing import BESTPRICE_ONLY, LIMIT_ONLY
 from risk.core.stops import target_ticks
 from trading.core import ledger
@@ -393,4 +393,6 @@ def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     if agreed:
         account.reconciled = 1
         account.recon_ts_ns = account.now_ns
+        if account.rules == MOEX:
+            account.clock_ns = account.now_ns  # the next event looks when this one is too old
     return n

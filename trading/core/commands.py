@@ -36,6 +36,7 @@ from trading.core.records import (
     Params,
     State,
 )
+from trading.core.watch.clock import index_is_stale
 from trading.core.watch.limits import ON_DAY
 
 _PAUSE = BIT["OPERATOR_PAUSE"]
@@ -208,15 +209,14 @@ def _reset_halt(state: State, e: np.record, out: np.ndarray, n: int) -> int:
 
 @inner
 def _index_is_calm(account: np.record, params: Params, mask: int) -> bool:
-    """RVI_HIGH is not cleared while the index is high or its last value is old (MOEX-RISK-05).
+    """RVI_HIGH is not cleared while the index is high or stale (MOEX-RISK-05).
 
     A reset that leaves it standing asks nothing of the index, nor does one while nobody watches it.
     """
     limits = params.limits[0]
     if account.holds & mask & 1 << _RVI_HIGH == 0 or limits.rvi_max <= 0:
         return True
-    old = account.index_ts_ns == NO_TIME or account.now_ns - account.index_ts_ns > limits.rvi_age_ns_max
-    return not old and account.index_value <= limits.rvi_clear_max
+    return not index_is_stale(account, limits) and account.index_value <= limits.rvi_clear_max
 
 
 @inner

@@ -44,7 +44,8 @@ def note_market(a: np.record, p: np.record, g: np.record, limits: np.record, e: 
     if e.kind == market.FEED:
         return FEED_SAYS
     wants = STALE if a.holds >> _FEED_STALE & 1 else 0
-    is_mark = _remember(p, e, a.rules == MOEX)
+    by_mid = a.rules == MOEX
+    is_mark = _remember(p, e, by_mid, not by_mid or limits.bar_mode == 1)
     if e.kind == market.BAR:
         if _grid(g, e):
             wants |= SHOCKED
@@ -139,11 +140,12 @@ def _trail(p: np.record, limits: np.record, e: np.record) -> None:
 
 
 @inner
-def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
+def _remember(p: np.record, e: np.record, by_mid: bool, bars_print: bool) -> bool:
     """What the market said last about one instrument.  Returns True when that was a mark.
 
     The mark is the last print, before the first one the mid (MES-RISK-02); `by_mid`: the mid of the last valid book,
-    before the first one the last print (MOEX-RISK-01).
+    before the first one the last print (MOEX-RISK-01).  `bars_print`: a bar closes with a print of now; where there are
+    books its close is up to a minute old and says nothing of the present (MOEX-STOP-04).
     """
     if e.kind == market.STATUS:
         p.status = e.code
@@ -173,6 +175,8 @@ def _remember(p: np.record, e: np.record, by_mid: bool) -> bool:
         p.mark_bad = 1
         return False
     p.mark_bad = 0
+    if e.kind == market.BAR and not bars_print:
+        return False
     p.last_tick = price
     p.last_ts_ns = e.ts_ns
     if by_mid and p.mid_seen == 1:

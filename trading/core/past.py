@@ -166,7 +166,8 @@ def raise_past(state: State, out: np.ndarray, n: int) -> int:
             continue
         hold = state.holds[bit]
         since_ns, before = hold.since_ns, n
-        if TIME_MASK[a.rules] >> bit & 1 and hold.until_ns <= a.now_ns:
+        ends = TIME_MASK[a.rules] >> bit & 1 == 1 or hold.until_ns > 0  # so may a pause of shares
+        if ends and hold.until_ns <= a.now_ns:
             continue
         n = raise_hold(state, out, n, bit, hold.until_ns, hold.value, hold.limit)
         if n > before:

@@ -12,7 +12,7 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import BUY, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS, PPM
 from risk.core import breakers, codes, gate, sizing, stops
-from risk.core.holds import HALF_PPM, scale_ppm
+from risk.core.holds import BY_STRENGTH, ENTRY_MASK, HALF_PPM, HOLD_CAPACITY, RANK, scale_ppm
 from risk.core.records import MOEX, SIZE_CAPS, SIZE_FIXED, STOP_STRUCTURE, UNKNOWN
 from risk.core.shares.routing import route
 from trading.core import ledger
@@ -32,6 +32,7 @@ from trading.core.watch.moves import price_move
 from trading.core.watch.routes import entry_tick, is_hedge, routed, simplified
 from trading.core.watch.shares import by_formula, planned_distance
 
+NEVER_NS = 2**62
 COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
 
 
@@ -245,11 +246,32 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
         x.holds |= breached(state, params)
         x.day_net_micros = -lost(a, params.limits[0], ON_DAY, a.equity_micros)  # what DAILY_LOSS counts
         x.bucket_tokens = tokens(a, params.limits[0])
+    x.held_first = 0
     if a.rules == MOEX:
+        x.held_first = longest_of_the_strongest(state, x.holds & ENTRY_MASK[MOEX]) + 1
         buys, sells = qty * (asked.side > 0), qty * (asked.side < 0)
         limit_tick = x.price_tick if routed(params.limits[0]) else NO_TICK
         x.gross_micros, x.instrument_micros = exposure(state, params, asked.instrument, buys, sells, limit_tick)
         x.capital_micros = a.capital_micros
+
+
+@inner
+def longest_of_the_strongest(state: State, standing: int) -> int:
+    """The strongest of these holds, of one label and effect the one that stands longest (MOEX-TERM-04); −1: none.
+
+    What is due and does not stand yet comes last; of one moment the earlier row.
+    """
+    found, since_ns = -1, NEVER_NS
+    for at in range(HOLD_CAPACITY):
+        bit = BY_STRENGTH[MOEX, at]
+        if bit < 0 or (found >= 0 and RANK[MOEX, bit] != RANK[MOEX, found]):
+            break
+        if standing >> bit & 1 == 0:
+            continue
+        stands_ns = state.holds[bit].since_ns if state.account[0].holds >> bit & 1 else NEVER_NS
+        if found < 0 or stands_ns < since_ns:
+            found, since_ns = bit, stands_ns
+    return found
 
 
 @inner

@@ -97,15 +97,29 @@ def watch_links(state: State, params: Params, out: np.ndarray, n: int) -> int:
     """Holds that follow the desk's own links, its reconciliation and its limits."""
     a = state.account[0]
     n = set_condition(state, out, n, _NO_LIMITS, a.version == 0, 0, 0)
-    n = set_condition(state, out, n, _NOT_RECONCILED, a.reconciled != 1, a.recon_ts_ns, 0)
+    n = _reconciled(state, params, out, n)
     n = set_condition(state, out, n, _EXECUTION_AWAY, a.execution_up != 1, 0, 0)
     n = set_condition(state, out, n, _DATABASE_AWAY, a.database_up != 1, 0, 0)
     return set_condition(state, out, n, _STREAM_FULL, a.stream_ok != 1, 0, 0)
 
 
 @inner
+def _reconciled(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """NOT_RECONCILED follows the last reconciliation; of shares one that is too old is none (MOEX-RISK-05, RECON).
+
+    Futures ask for its age at the gate (MES-RISK-20, row 3).
+    """
+    a = state.account[0]
+    away = a.reconciled != 1
+    if a.rules == MOEX and a.recon_ts_ns != NO_TIME:
+        away = away or a.now_ns - a.recon_ts_ns > params.limits[0].recon_age_ns_max
+    return set_condition(state, out, n, _NOT_RECONCILED, away, a.recon_ts_ns, 0)
+
+
+@inner
 def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """Everything that the event's clock decides, in this order: roll, ends of TIME holds, phase, news, presence."""
+    """Everything that the event's clock decides, in this order: roll, ends of TIME holds, phase, news, presence, the
+    age of the last reconciliation."""
     account = state.account[0]
     n = _roll(state, params, out, n)
     next_ns = NEVER_NS
@@ -131,6 +145,12 @@ def watch_clock(state: State, params: Params, out: np.ndarray, n: int) -> int:
     limit = params.limits[0].presence_ns_max
     if limit > 0 and account.presence_ns != NO_TIME and account.now_ns < account.presence_ns + limit:
         next_ns = min(next_ns, account.presence_ns + limit)
+    if account.rules == MOEX and account.recon_ts_ns != NO_TIME:
+        old_ns = account.recon_ts_ns + params.limits[0].recon_age_ns_max + 1
+        if account.now_ns >= old_ns:
+            n = raise_hold(state, out, n, _NOT_RECONCILED, NO_TIME, account.recon_ts_ns, 0)
+        else:
+            next_ns = min(next_ns, old_ns)
     account.clock_ns = next_ns
     return n
 
@@ -211,16 +231,22 @@ def _presence(state: State, params: Params, out: np.ndarray, n: int) -> int:
 
 @inner
 def watch_index(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """RVI_STALE: no value of the index within its age while entries are possible, none for days, or never."""
+    """RVI_STALE follows the age of the index."""
     account = state.account[0]
     limits = params.limits[0]
     if limits.rvi_max <= 0:
         return clear_hold(state, out, n, _RVI_STALE)  # nobody watches it any more
-    stale = account.index_ts_ns == NO_TIME
-    if not stale:
-        age = account.now_ns - account.index_ts_ns
-        stale = age > RVI_DEAD_NS or (account.phase == NORMAL and age > limits.rvi_age_ns_max)
+    stale = index_is_stale(account, limits)
     return set_condition(state, out, n, _RVI_STALE, stale, account.index_ts_ns, limits.rvi_age_ns_max)
+
+
+@inner
+def index_is_stale(account: np.record, limits: np.record) -> bool:
+    """No value within its age while entries are possible, none for days, or never (MOEX-RISK-05)."""
+    if account.index_ts_ns == NO_TIME:
+        return True
+    age = account.now_ns - account.index_ts_ns
+    return age > RVI_DEAD_NS or (account.phase == NORMAL and age > limits.rvi_age_ns_max)
 
 
 @inner

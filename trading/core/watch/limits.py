@@ -17,6 +17,7 @@ from risk.core.sizing import share
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import clear_hold, hold_on, raise_hold, set_condition
+from trading.core.protect import cancel_entries
 from trading.core.records import ENTRY, Params, State
 from trading.core.watch.routes import is_hedge
 
@@ -201,7 +202,10 @@ def _check_exposure(state: State, params: Params, out: np.ndarray, n: int) -> in
         term = exposure_of(state, params, i, 0, 0, NO_TICK)
         gross += term
         over = limits.instrument_ppm_max > 0 and term > cap and not is_hedge(params.specs[i], limits)
+        stood = state.positions[i].holds
         n = hold_on(state, out, n, i, _INSTRUMENT_CAP, over, term, cap)
+        if state.positions[i].holds & ~stood:  # whichever instrument the event is of (MOEX-RISK-09)
+            n = cancel_entries(state, out, n, i)
     if limits.gross_ppm_max <= 0:
         return clear_hold(state, out, n, _EXPOSURE)
     limit = share(capital, limits.gross_ppm_max)

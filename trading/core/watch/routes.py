@@ -75,7 +75,7 @@ def next_exit(account: np.record, p: np.record, limits: np.record) -> tuple[int,
 @inner
 def note_traded(p: np.record, e: np.record) -> None:
     """One print of the market; what came as history or without a price says nothing of the present pace."""
-    if e["flags"] & (FLAG_BACKFILL | FLAG_INVALID) or e.qty <= 0:
+    if e["flags"] & (FLAG_BACKFILL | FLAG_INVALID) or e.qty <= 0 or not 0 < e.price_tick <= TICK_MAX:
         return
     second = e.ts_ns // NANOS
     passed = min(second - p.traded_at_s, TRADED_S)
