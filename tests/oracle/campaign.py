@@ -1,39 +1,70 @@
-"""Many lives: one slice of seeds through oracle and kernel, for the test, the long run and its processes."""
+"""Many lives: one slice of seeds through oracle and kernel, for the test, the long run and its processes.
 
+A slice is a line of a ledger, so that a long run can be shared out, stopped, gone on with and summed up.
+"""
+
+import json
+import time
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.oracle.compare import Batch
-from tests.oracle.play import Life, fault, heirs_fault, live, sessions, shrink
+from tests.oracle.play import FUTURES, Life, Profile, fault, heirs_fault, live, sessions, shrink
+from tests.oracle.shares.profile import SHARES
 
 HEIRS_EVERY = 10  # one account in ten lives through two or three sessions
+PROFILES = {profile.name: profile for profile in (FUTURES, SHARES)}
+
+
+class Slice(NamedTuple):
+    """Lives of the seeds `first` … under one rulebook, each of so many events after its set-up."""
+
+    rules: str
+    first: int
+    sequences: int
+    events: int
+    code: str = ""  # of the kernel that lived them
 
 
 class Result(NamedTuple):
-    """What one slice of seeds gave."""
+    """What one slice of seeds gave.  `seeds`: the first of its seeds that reached a thing."""
 
+    slice: Slice
     sequences: int
     events: int
     reached: Counter[str]
+    seeds: dict[str, int]
     faults: list[str]
+    seconds: float
 
 
-def run(first: int, sequences: int, events: int, batch: Batch, stop_after: int = 3) -> Result:
-    """Lives of the seeds `first` … ; at most `stop_after` faults, each made small."""
+def run(asked: Slice, batch: Batch, stop_after: int = 3) -> Result:
+    """All its lives; at most `stop_after` faults, each made small."""
+    profile = PROFILES[asked.rules]
     reached: Counter[str] = Counter()
+    seeds: dict[str, int] = {}
     faults: list[str] = []
     done = total = 0
-    for seed in range(first, first + sequences):
-        lives = sessions(seed, events) if seed % HEIRS_EVERY == 0 else [live(seed, events)]
+    began = time.monotonic()
+    for seed in range(asked.first, asked.first + asked.sequences):
+        lives = _lives(seed, asked.events, profile)
         done, total = done + 1, total + sum(len(life.events) for life in lives)
-        reached["heirs"] += len(lives) - 1
+        own: Counter[str] = Counter({"heirs": len(lives) - 1})
         for life in lives:
-            life.count(reached)
+            life.count(own)
+        for name in own:
+            seeds.setdefault(name, seed)
+        reached += own
         if text := heirs_fault(lives, batch):
-            faults.append(f"seed {seed}, {events} events: {text}{_small(lives, batch)}")
+            faults.append(f"{asked.rules} seed {seed}, {asked.events} events: {text}{_small(lives, batch)}")
             if len(faults) >= stop_after:
                 break
-    return Result(done, total, reached, faults)
+    return Result(asked, done, total, reached, seeds, faults, time.monotonic() - began)
+
+
+def _lives(seed: int, events: int, profile: Profile) -> list[Life]:
+    return sessions(seed, events, profile) if seed % HEIRS_EVERY == 0 else [live(seed, events, profile=profile)]
 
 
 def _small(lives: list[Life], batch: Batch) -> str:
@@ -46,6 +77,34 @@ def _small(lives: list[Life], batch: Batch) -> str:
     return f"\n  made small, {len(small) - wrong.prologue} events after its set-up: {text}\n{listing}"
 
 
-def slice_of(job: tuple[int, int, int]) -> Result:
-    first, sequences, events = job
-    return run(first, sequences, events, Batch(events + 512))
+def batch_for(rules: str, events: int) -> Batch:
+    """Buffers for lives of so many events."""
+    return Batch(events + 512, PROFILES[rules].desk)
+
+
+def slice_until(until: float | None, asked: Slice) -> Result | None:
+    """One slice with buffers of its own; None when it is later than `until` by the machine's steady clock."""
+    if until is not None and time.monotonic() > until:
+        return None
+    return run(asked, batch_for(asked.rules, asked.events))
+
+
+# --- the ledger of a long run -----------------------------------------------------------------------------------------
+def append(ledger: Path, result: Result) -> None:
+    """One slice more; a line that was cut off by a stop is followed by a whole one."""
+    row = result._asdict() | {"slice": result.slice._asdict()}
+    with ledger.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read(ledger: Path) -> list[Result]:
+    """Every whole line of it, each slice once; none when there is no file."""
+    found: dict[Slice, Result] = {}
+    for line in ledger.read_text().splitlines() if ledger.exists() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the stop came within this line: its slice is lived again
+        asked = Slice(**row.pop("slice"))
+        found[asked] = Result(asked, **(row | {"reached": Counter(row["reached"])}))
+    return list(found.values())

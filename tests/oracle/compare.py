@@ -15,10 +15,11 @@ from marketdata.core.records import EVENT, NO_TICK, NO_TIME
 from risk.core import gate
 from risk.core.codes import FIELD_BASE, HOLD_BASE
 from risk.core.holds import label
-from risk.core.records import MES
-from tests.oracle.rules.desk import Desk, Output
-from tests.oracle.rules.facts import OPEN, Event
-from tests.oracle.rules.holds import BITS, LABELS, TABLE, strongest_label
+from risk.core.records import MES, MOEX
+from tests.oracle.rules.desk import Desk
+from tests.oracle.rules.facts import OPEN, PASSIVE, Event
+from tests.oracle.rules.holds import BITS, LABELS, Rulebook
+from tests.oracle.rules.sending import Output
 from trading.core import records as r
 from trading.core.kernel import run, step
 from trading.core.past import PAST_HOLD, PAST_SOURCE
@@ -28,20 +29,28 @@ from trading.run.replica import Kernel
 from trading.run.spec import past_events
 
 PACK = Struct("<3q6hi20q")
-CODE_NAMES = gate.CODE_NAMES[MES]
-CODES = {name if code < HOLD_BASE or code >= FIELD_BASE else f"HOLD:{name}": code for code, name in CODE_NAMES.items()}
+# the number of a reason, as the oracle calls it, by rulebook
+CODES = {
+    rules: {
+        name if code < HOLD_BASE or code >= FIELD_BASE else f"HOLD:{name}": code
+        for code, name in gate.CODE_NAMES[rules].items()
+    }
+    for rules in (MES, MOEX)
+}
 COMPARED = (
     r.SUBMIT, r.CANCEL, r.MODIFY, r.QUERY, r.DECISION, r.HOLD_RAISED, r.HOLD_CLEARED, r.TRADE_CLOSED, r.RECEIPT,
     r.CONFIG_ACTIVE,
 )  # fmt: skip
-INSTRUMENTS = 2  # the sequences use this many
 ACCOUNT_COLUMNS = (
     "holds", "label", "phase", "trading_day", "trading", "latched", "reconciled", "version", "balance", "realised",
     "fees", "day_net", "reference", "equity", "trades", "wins", "losses", "streak", "next_order", "venue_ref", "orders",
-    "peak", "day_peak",
+    "peak", "day_peak", "day_base", "capital",
 )  # fmt: skip
-POSITION_COLUMNS = ("qty", "cost", "mark", "stop", "target", "closing", "naked_since", "entry_fill", "exit_fill")
-COLUMNS = ACCOUNT_COLUMNS + tuple(f"{name}[{k}]" for k in range(INSTRUMENTS) for name in POSITION_COLUMNS)
+POSITION_COLUMNS = (
+    "qty", "cost", "mark", "stop", "target", "closing", "naked_since", "entry_fill", "exit_fill", "holds", "net",
+    "tries",
+)  # fmt: skip
+OF_ACCOUNT, OF_POSITION = len(ACCOUNT_COLUMNS), len(POSITION_COLUMNS)
 NOTHING = NO_TICK  # the sentinel of "no price" and "never"
 
 assert PACK.size == EVENT.itemsize and NO_TICK == NO_TIME
@@ -56,8 +65,8 @@ def encode(events: Sequence[Event]) -> np.ndarray:
         )
         PACK.pack_into(
             buffer, k * PACK.size, 0, e.ts, e.venue_ts, e.kind, e.instrument, e.side, e.code, 0, 0, e.flags, e.number,
-            e.ref, e.qty, price, bid, ask, 5, 5, NOTHING, high, low, close, e.volume, e.score, e.confidence, e.fee,
-            e.until, e.value, NOTHING, NOTHING,
+            e.ref, e.qty, price, bid, ask, e.bid_qty, e.ask_qty, NOTHING, high, low, close, e.volume,
+            e.score, e.confidence, e.fee, e.until, e.value, NOTHING, NOTHING,
         )  # fmt: skip
     return np.frombuffer(buffer, EVENT)
 
@@ -79,7 +88,7 @@ def figures(state: State, row: np.ndarray) -> None:
     a = state.account[0]
     row[0], row[1], row[2], row[3], row[4], row[5] = (
         a.holds,
-        label(MES, a.holds),
+        label(a.rules, a.holds),
         a.phase,
         a.trading_day,
         a.trading,
@@ -95,12 +104,13 @@ def figures(state: State, row: np.ndarray) -> None:
     row[11], row[12], row[13], row[14] = a.day_net_micros, a.reference_micros, a.equity_micros, a.trades
     row[15], row[16], row[17], row[18], row[19] = a.wins, a.losses, a.streak, a.next_order, a.venue_ref
     row[20] = digest(state.orders, a.orders_used)
-    row[21], row[22] = a.peak_micros, a.day_peak_micros
-    for k in range(INSTRUMENTS):
-        p, at = state.positions[k], 23 + 9 * k
+    row[21], row[22], row[23], row[24] = a.peak_micros, a.day_peak_micros, a.day_base_micros, a.capital_micros
+    for k in range((row.shape[0] - OF_ACCOUNT) // OF_POSITION):
+        p, at = state.positions[k], OF_ACCOUNT + OF_POSITION * k
         row[at], row[at + 1], row[at + 2], row[at + 3] = p.qty, p.cost_ticks, p.mark_tick, p.stop_tick
         row[at + 4], row[at + 5], row[at + 6] = p.target_tick, p.closing, p.naked_since_ns
         row[at + 7], row[at + 8] = p.entry_fill_ns, p.exit_fill_ns
+        row[at + 9], row[at + 10], row[at + 11] = p.holds, p.net_tick, p.exit_tries
 
 
 @njit(cache=True)
@@ -149,23 +159,24 @@ def oracle_row(d: Desk) -> tuple[int, ...]:
         if o is not None and o.status in OPEN:
             orders += o.number * 1_000_003 * (o.status * 5 + o.request + 1) + o.filled * 1_009 + o.qty * 31
     row = [
-        holds, LABELS.index(strongest_label(d.holds)) if holds else 6, d.phase, d.trading_day, d.trading, d.latched,
+        holds, LABELS.index(d.book.label(d.holds)), d.phase, d.trading_day, d.trading, d.latched,
         d.reconciled, d.version, d.balance, d.realised, d.fees, d.day_net, d.reference, d.equity(), d.trades, d.wins,
         d.losses, d.streak, d.next_order, d.venue_ref, orders, d.peak,
-        d.day_peak,
+        d.day_peak, d.day_base, d.capital,
     ]  # fmt: skip
     for i in d.instruments:
         row += [i.qty, i.cost, i.mark, i.stop, i.target, i.closing, i.naked_since, i.entry_fill, i.exit_fill]  # type: ignore[list-item]
+        row += [sum(1 << BITS[code] for code in d.of_instrument(i)), i.net, i.tries]  # type: ignore[list-item]
     return tuple(NOTHING if value is None else value for value in row)
 
 
-def oracle_numbers(output: Output) -> tuple[int, ...]:
+def oracle_numbers(output: Output, rules: int) -> tuple[int, ...]:
     """An output of the oracle in the kernel's numbers."""
     kind, instrument, side, code, kind_of_order, role, number, qty, price, until, value = output
     if kind in (r.HOLD_RAISED, r.HOLD_CLEARED):
         code, value = BITS[code], 0
     elif kind == r.DECISION:
-        code = CODES[code]
+        code = CODES[rules][code]
     return (
         kind, instrument, side, code, kind_of_order, role, number, qty, NOTHING if price is None else price,
         NOTHING if until is None else until, value,
@@ -192,17 +203,20 @@ def kernel_numbers(sent: np.ndarray) -> np.ndarray:
     said_price = np.where(decision, sent["stop_tick"], np.where(closed, sent["price_tick"], NOTHING))
     n[:, 8] = np.where(about_order, price, said_price)
     n[:, 9] = np.where(about_order | hold | closed, sent["until_ns"], NOTHING)
-    n[:, 10] = np.where(closed | version | receipt, sent["value"], 0)
+    kept_back = (kind == r.SUBMIT) & (sent["order_type"] == PASSIVE)  # not before (MOEX-ROUTE-04)
+    said_value = np.where(decision, sent["fee_micros"], np.where(kept_back, sent["ts_venue_ns"], 0))
+    n[:, 10] = np.where(closed | version | receipt, sent["value"], said_value)
     return n
 
 
 class Batch:
-    """Buffers of one comparing process, used for every sequence."""
+    """Buffers of one comparing process, used for every sequence; of one rulebook, that of `desk`."""
 
-    def __init__(self, events_max: int = 4096) -> None:
+    def __init__(self, events_max: int = 4096, desk: type[Desk] = Desk) -> None:
+        self.desk = desk
         self.sent = np.zeros(events_max * 16, EVENT)
         self.counts = np.zeros(events_max, np.int64)
-        self.rows = np.zeros((events_max, len(COLUMNS)), np.int64)
+        self.rows = np.zeros((events_max, OF_ACCOUNT + OF_POSITION * desk.count), np.int64)
         self.last = Kernel()  # as the last comparison left it
 
     def kernel(self, records: np.ndarray, crashes: Sequence[tuple[int, int]]) -> tuple[int, Kernel]:
@@ -238,15 +252,19 @@ def compare(
     numbers = kernel_numbers(sent)
     compared = np.isin(numbers[:, 0], COMPARED)
     of_event = np.repeat(np.arange(len(events)), counts)[compared]
-    numbers = numbers[compared]
-    expected = [(k, *oracle_numbers(output)) for k, outputs in enumerate(said) for output in outputs]
-    wanted = np.array(expected, np.int64).reshape(-1, 12)
+    got = in_order(np.column_stack((of_event, numbers[compared])))
+    rules = batch.desk.book.rules
+    expected = [(k, *oracle_numbers(output, rules)) for k, outputs in enumerate(said) for output in outputs]
+    wanted = in_order(np.array(expected, np.int64).reshape(-1, 12))
     figures_of_oracle = np.array(rows, np.int64)
-    same_figures = np.array_equal(batch.rows[: len(events)], figures_of_oracle)
-    same_outputs = len(wanted) == len(numbers) and np.array_equal(wanted[:, 0], of_event)
-    if same_figures and same_outputs and np.array_equal(wanted[:, 1:], numbers):
+    if np.array_equal(batch.rows[: len(events)], figures_of_oracle) and np.array_equal(wanted, got):
         return _batch_loop(records, last, events)
-    return _first(events, wanted, np.column_stack((of_event, numbers)), batch.rows[: len(events)], figures_of_oracle)
+    return _first(batch, events, wanted, got, figures_of_oracle)
+
+
+def in_order(rows: np.ndarray) -> np.ndarray:
+    """Outputs of one event are a set: sorted, so that two lists of them can be compared."""
+    return rows[np.lexsort(rows.T[::-1])]
 
 
 def told(rows: Sequence[Event]) -> list[tuple[int, int, int]]:
@@ -255,9 +273,9 @@ def told(rows: Sequence[Event]) -> list[tuple[int, int, int]]:
     return sorted([(PAST_SOURCE, 0, rows[0].ref), *said])
 
 
-def heritage(kernel: Kernel, session: int, at: int) -> list[tuple[int, int, int]]:
+def heritage(kernel: Kernel, session: int, at: int, rules: int = MES) -> list[tuple[int, int, int]]:
     """The same rows by the product: what this kernel leaves to a session whose clock begins at `at`."""
-    rows = past_events(past_of(closing_of(kernel, session, bytes(32)), MES, at), at)
+    rows = past_events(past_of(closing_of(kernel, session, bytes(32)), rules, at), at)
     said = [
         (int(e["code"]), int(e["order_number"]), int(e["until_ns"] if e["code"] == PAST_HOLD else e["value"]))
         for e in rows[1:]
@@ -276,27 +294,39 @@ def _batch_loop(records: np.ndarray, last: Kernel, events: Sequence[Event]) -> D
 
 
 def _first(
-    events: Sequence[Event], wanted: np.ndarray, got: np.ndarray, rows: np.ndarray, expected: np.ndarray
+    batch: Batch, events: Sequence[Event], wanted: np.ndarray, got: np.ndarray, expected: np.ndarray
 ) -> Difference | None:
     """The first event whose outputs differ as a set, or whose figures differ."""
+    rows = batch.rows[: len(events)]
     for k, event in enumerate(events):
-        theirs = sorted(tuple(row) for row in got[got[:, 0] == k, 1:].tolist())
-        ours = sorted(tuple(row) for row in wanted[wanted[:, 0] == k, 1:].tolist())
+        theirs, ours = ([tuple(row) for row in side[side[:, 0] == k, 1:].tolist()] for side in (got, wanted))
         if theirs != ours:
             only = [row for row in theirs if row not in ours], [row for row in ours if row not in theirs]
-            return Difference(k, "outputs", event, *([named(row) for row in side] for side in only))
+            return Difference(k, "outputs", event, *([named(row, batch.desk.book) for row in side] for side in only))
         if not np.array_equal(rows[k], expected[k]):
             at = np.flatnonzero(rows[k] != expected[k])
-            figure = [{COLUMNS[c]: int(values[k][c]) for c in at} for values in (rows, expected)]
+            columns = names_of(batch.desk.count)
+            figure = [{columns[c]: int(values[k][c]) for c in at} for values in (rows, expected)]
             return Difference(k, "figures", event, *figure)
     return None
 
 
-def named(row: tuple[int, ...]) -> str:
+def names_of(instruments: int) -> tuple[str, ...]:
+    """The names of all figures."""
+    return ACCOUNT_COLUMNS + tuple(f"{name}[{k}]" for k in range(instruments) for name in POSITION_COLUMNS)
+
+
+def named(row: tuple[int, ...], book: Rulebook) -> str:
     """An output in words."""
     kind, instrument, side, code, kind_of_order, role, number, qty, price, until, value = row
-    names = {bit: name for name, bit in BITS.items() if name in TABLE}
-    what = CODE_NAMES[code] if kind == r.DECISION else names[code] if kind in (r.HOLD_RAISED, r.HOLD_CLEARED) else code
+    names = {BITS[code]: code for code in book.table}
+    what = (
+        gate.code_name(book.rules, code)
+        if kind == r.DECISION
+        else names[code]
+        if kind in (r.HOLD_RAISED, r.HOLD_CLEARED)
+        else code
+    )
     words = f"{r.KIND_NAMES[kind]} i={instrument} side={side} {what} {r.ROLES.get(role, '')} #{number} qty={qty}"
     words += "" if price == NOTHING else f" at {price}"
     return words + ("" if until == NOTHING else f" until {until}") + f" value={value} type={kind_of_order}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from marketdata.core.records import NO_TIME
 from tests.oracle.rules.facts import Event
-from tests.oracle.rules.holds import BITS, BY_CLOCK, TABLE
+from tests.oracle.rules.holds import BITS
 from trading.core import records as r
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ FIGURES = (
     "day_wins", "day_losses", "streak",
 )  # fmt: skip
 MOST = 2**61
-NAMES = {bit: code for code, bit in BITS.items() if code in TABLE}
 
 
 def on_past(d: "Desk", e: Event) -> None:
@@ -32,7 +31,8 @@ def on_past(d: "Desk", e: Event) -> None:
             d.told[FIGURES[e.number]] = e.value
             setattr(d, FIGURES[e.number], e.value)
         elif e.code == HOLD:
-            d.past_holds[NAMES[e.number]] = None if e.until == NO_TIME else e.until
+            names = {BITS[code]: code for code in d.book.table}
+            d.past_holds[names[e.number]] = None if e.until == NO_TIME else e.until
         return
     hears = "STATE_UNREADABLE" in d.holds and all(i.qty == 0 for i in d.instruments)
     balance, peak, reference, of_day = e.value, e.volume, e.qty, e.fee
@@ -64,7 +64,8 @@ def open_account(d: "Desk") -> None:
 def raise_past(d: "Desk") -> None:
     """What stood and is not over, with its own end."""
     for code, until in d.past_holds.items():
-        if code not in BY_CLOCK or (until is not None and until > d.now):
+        endless = until is None and code not in d.book.by_clock
+        if endless or (until is not None and until > d.now):
             d.raise_hold(code, until)
     d.past_holds = {}
 
@@ -80,7 +81,7 @@ def left(d: "Desk", session: int, start: int) -> list[Event]:
     for at, name in enumerate(FIGURES):
         rows.append(Event(r.PAST, start, instrument=-1, code=FIGURE, ref=session, number=at, value=getattr(d, name)))
     for code, until in d.holds.items():
-        if TABLE[code][1] == "CONDITION" or code in ("SESSION_STOPPED", "KILL_SWITCH"):
+        if d.book.table[code][1] == "CONDITION" or code in ("SESSION_STOPPED", "KILL_SWITCH"):
             continue
         if until is not None and code not in ("OPERATOR_LOCK", "NEWS"):
             until -= back

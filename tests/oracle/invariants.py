@@ -7,9 +7,10 @@ speaks of the past it needs by itself: nothing here is a rule of the gate.
 from typing import NamedTuple
 
 from marketdata.core import records as m
-from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import ENTRY, EXIT, NOTHING, OPEN, STOP_LOSS, WORKING, Event, S
-from tests.oracle.rules.holds import BY_RESET, BY_RESUME, FLATTENS, LABELS, STOPS_ENTRY, TABLE, strongest_label
+from tests.oracle.rules.holds import LABELS
+from tests.oracle.rules.sending import Output
 from trading.core import records as r
 
 MARKET_KINDS = (m.QUOTE, m.TRADE, m.BAR, m.BOOK)
@@ -23,7 +24,8 @@ class Before(NamedTuple):
     """What is needed from before the event."""
 
     holds: dict[str, int | None]
-    qty: tuple[int, int]
+    qty: tuple[int, ...]
+    of_instruments: tuple[frozenset[str], ...]
     day: int
     trading: bool
 
@@ -34,20 +36,22 @@ class Watch:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.seen: Before
-        self.naked: list[int | None] = [None, None]
+        self.naked: list[int | None] = [None] * desk.count
         # of what is held now: the first and the latest exit that was sent; nothing else keeps the next one waiting
-        self.first_exit: list[int | None] = [None, None]
-        self.latest_exit = [0, 0]
+        self.first_exit: list[int | None] = [None] * desk.count
+        self.latest_exit, self.exits = [0] * desk.count, [0] * desk.count
 
     def before(self) -> None:
         d = self.desk
-        self.seen = Before(dict(d.holds), (d.instruments[0].qty, d.instruments[1].qty), d.trading_day, d.trading)
+        qty = tuple(i.qty for i in d.instruments)
+        holds = tuple(frozenset(i.holds) for i in d.instruments)
+        self.seen = Before(dict(d.holds), qty, holds, d.trading_day, d.trading)
 
     def after(self, e: Event, outputs: list[Output]) -> None:
         d = self.desk
-        for k, i in enumerate(d.instruments[:2]):
+        for k, i in enumerate(d.instruments):
             if i.qty == 0 or i.qty * self.seen.qty[k] < 0:
-                self.first_exit[k] = None
+                self.first_exit[k], self.exits[k] = None, 0
         for output in outputs:
             if output[0] == r.SUBMIT:
                 self._sent(output)
@@ -56,7 +60,7 @@ class Watch:
         if e.kind in (r.FILL, r.COMMAND, r.TIMER):
             if d.version and d.balance != d.balance_at_start + d.realised - d.fees:
                 raise Broken("balance = capital + realised − fees")
-            for i in d.instruments[:2]:
+            for i in d.instruments:
                 if i.qty * i.cost < 0 or (i.qty == 0 and i.cost != 0):
                     raise Broken("the cost of nothing is nothing")
         if d.version:
@@ -72,11 +76,19 @@ class Watch:
                 raise Broken(f"a reducing order of {side * qty} against {held}, {leaving} leaving")
             if role == EXIT:
                 self.latest_exit[instrument] = d.now
+                self.exits[instrument] += 1
                 if self.first_exit[instrument] is None:
                     self.first_exit[instrument] = d.now
             return
-        if any(code in STOPS_ENTRY and code in d.holds for code in self.seen.holds):
+        stands = [code for code in self.seen.holds if code in d.holds]
+        stands += [code for code in self.seen.of_instruments[instrument] if code in d.instruments[instrument].holds]
+        if any(code in d.book.stops_entry for code in stands):
             raise Broken("an entry under a hold")
+        self._entered(instrument, qty)
+
+    def _entered(self, instrument: int, qty: int) -> None:
+        """An entry within the limits of futures."""
+        d, held = self.desk, self.desk.instruments[instrument].qty
         limits = d.limits
         if limits.sizing == 1 and qty > 10:
             raise Broken("more contracts than any tier has")
@@ -95,24 +107,31 @@ class Watch:
         d = self.desk
         for code, until in self.seen.holds.items():
             if code in d.holds:
-                if until is not None and (d.holds[code] or 0) < until:
+                ends = d.holds[code]  # None: never by itself
+                if until is not None and ends is not None and ends < until:
                     raise Broken(f"{code} got shorter")
                 continue
-            clearing = TABLE[code][1]
-            asked = {r.RESUME: BY_RESUME, r.RESET_HALT: BY_RESET}.get(e.code, ()) if e.kind == r.COMMAND else ()
-            loaded = e.kind == r.MODEL and e.code == r.MODEL_READY
-            fine = (
-                clearing == "CONDITION"
-                or (clearing == "OPERATOR" and code in asked)
-                or (clearing == "MODEL_RELOAD" and loaded)
-                or (clearing == "TRADING_DAY" and d.trading_day != self.seen.day)
-                or (clearing == "TIME" and until is not None and d.now >= until)
-            )
-            if not fine:
+            if not self._may_clear(code, until, e):
                 raise Broken(f"{code} came down by itself")
-        now, then = (LABELS.index(strongest_label(holds)) for holds in (d.holds, self.seen.holds))
+        now, then = (LABELS.index(d.book.label(holds)) for holds in (d.holds, self.seen.holds))
         if now > then and not self.seen.holds.keys() - d.holds.keys():
             raise Broken("a weaker label although no hold came down")
+
+    def _may_clear(self, code: str, until: int | None, e: Event) -> bool:
+        """Whether this event may take that hold down."""
+        d = self.desk
+        clearing = d.book.table[code][1]
+        asked: tuple[str, ...] = ()
+        if e.kind == r.COMMAND:
+            asked = {r.RESUME: d.book.by_resume, r.RESET_HALT: d.book.by_reset}.get(e.code, ())
+        loaded = e.kind == r.MODEL and e.code == r.MODEL_READY
+        return (
+            clearing == "CONDITION"
+            or (clearing == "OPERATOR" and code in asked)
+            or (clearing == "MODEL_RELOAD" and loaded)
+            or (clearing == "TRADING_DAY" and d.trading_day != self.seen.day)
+            or (clearing == "TIME" and until is not None and d.now >= until)
+        )
 
     def _covered(self, e: Event) -> None:
         """N1: what is uncovered for longer than allowed is on its way out, and for twice as long it is a hold.
@@ -120,7 +139,7 @@ class Watch:
         Looked at when the desk looks: on a timer, or on a price of that instrument.
         """
         d = self.desk
-        for k, i in enumerate(d.instruments[:2]):
+        for k, i in enumerate(d.instruments):
             looks = e.kind == r.TIMER or (e.kind in MARKET_KINDS and e.instrument == k and not e.flags)
             if i.qty != 0 and i.tradable == 1 and looks:
                 self._leaving(k)
@@ -146,14 +165,14 @@ class Watch:
         d, i, first = self.desk, self.desk.instruments[k], self.first_exit[k]
         attempt = 2 * d.limits.naked_ns_max // 3
         if not i.closing:
-            if any(code in FLATTENS for code in d.holds):
+            if any(code in d.book.flattens for code in d.holds):
                 raise Broken("a FLATTEN hold stands and nothing closes the position")
             if self._cover(k, (STOP_LOSS,), None) == 0:
                 raise Broken("neither on its way out nor a stop on its way")
             return
         if first is None:
             raise Broken("it must leave, and no exit was ever sent")
-        apart = attempt if self.latest_exit[k] - first < 2 * attempt else max(attempt, 5 * S)
+        apart = self._apart(k, first)
         if self._cover(k, (EXIT,), None) < abs(i.qty) and d.now >= self.latest_exit[k] + apart:
             raise Broken("it must leave, and the next attempt is late")
         if d.limits.bar_mode:
@@ -164,6 +183,11 @@ class Watch:
                 raise Broken("an exit that does not fill is waited for")
         if d.now - first >= 3 * attempt and "NAKED_POSITION" not in d.holds:
             raise Broken("the attempts to leave are used up and nobody was told")
+
+    def _apart(self, k: int, first: int) -> int:
+        """The longest that the next attempt of futures may wait after the latest one."""
+        attempt = 2 * self.desk.limits.naked_ns_max // 3
+        return attempt if self.latest_exit[k] - first < 2 * attempt else max(attempt, 5 * S)
 
     def _cover(self, instrument: int, roles: tuple[int, ...], status: int | None) -> int:
         held = self.desk.instruments[instrument].qty

@@ -4,23 +4,38 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tests.oracle.around import setup
 from tests.oracle.around.life import World
 from tests.oracle.compare import Batch, Difference, compare, heritage, oracle_row, told
 from tests.oracle.heritage import FIGURES, left
 from tests.oracle.invariants import Broken, Watch
-from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
+from tests.oracle.rules.sending import Output
 from trading.core import records as r
 
 Crashes = Sequence[tuple[int, int]]
 
 
+class Profile(NamedTuple):
+    """Whose rules a life is lived under: the desk, the world around it, and who watches it."""
+
+    name: str
+    desk: type[Desk]
+    world: type[World]
+    watch: type[Watch]
+
+
+FUTURES = Profile("mes", Desk, World, Watch)
+
+
 class Life:
     """What happened, what the oracle said after each event, and its figures then."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: Profile = FUTURES) -> None:
+        self.profile = profile
         self.events: list[Event] = []
         self.said: list[list[Output]] = []
         self.rows: list[tuple[int, ...]] = []
@@ -29,7 +44,7 @@ class Life:
         self.prologue = 0
         self.brought: list[Event] = []  # what its account came with
         self.began = 0
-        self.desk = Desk()
+        self.desk = profile.desk()
 
     def count(self, reached: Counter[str]) -> None:
         """What this life reached: refusals, holds, orders, outcomes."""
@@ -46,12 +61,15 @@ class Life:
                     reached[f"{r.KIND_NAMES[kind].lower()} {r.ROLES.get(role, '')}".strip()] += 1
 
 
-def live(seed: int, events: int, brought: Sequence[Event] = (), at: int = setup.T0, day: int = setup.DAY) -> Life:
+def live(
+    seed: int, events: int, brought: Sequence[Event] = (), at: int = setup.T0, day: int = setup.DAY,
+    profile: Profile = FUTURES,
+) -> Life:  # fmt: skip
     """A random life of `events` events after its set-up, on the oracle alone, its invariants watched."""
-    life = Life()
+    life = Life(profile)
     desk, life.brought, life.began = life.desk, list(brought), at
-    world = World(seed, desk, brought, at, day)
-    watch = Watch(desk)
+    world = profile.world(seed, desk, brought, at, day)
+    watch = profile.watch(desk)
     life.prologue = world.prologue
     for _ in range(world.prologue + events):
         e = world.next()
@@ -70,13 +88,13 @@ def live(seed: int, events: int, brought: Sequence[Event] = (), at: int = setup.
     return life
 
 
-def sessions(seed: int, events: int) -> list[Life]:
+def sessions(seed: int, events: int, profile: Profile = FUTURES) -> list[Life]:
     """One account in two or three sessions: each opens with what the one before left, now and then not all of it.
 
     The next clock goes on, begins again at the same time, on another day, or on an earlier one.
     """
     rng = random.Random(seed ^ 0xACC7)
-    found = [live(seed, events)]
+    found = [live(seed, events, profile=profile)]
     for number in range(1, rng.choice((2, 3))):
         before = found[-1].desk
         today = max(setup.DAY, before.trading_day)
@@ -92,15 +110,15 @@ def sessions(seed: int, events: int) -> list[Life]:
         brought = left(before, number, at)
         if rng.random() < 0.1:
             brought.pop(rng.randrange(1, 1 + len(FIGURES)))
-        found.append(live(seed + 1_000_003 * number, events, brought, at, day))
+        found.append(live(seed + 1_000_003 * number, events, brought, at, day, profile))
     return found
 
 
-def again(events: Sequence[Event]) -> Life:
+def again(events: Sequence[Event], profile: Profile = FUTURES) -> Life:
     """The same events on a fresh oracle."""
-    life = Life()
+    life = Life(profile)
     desk = life.desk
-    watch = Watch(desk)
+    watch = profile.watch(desk)
     for k, e in enumerate(events):
         watch.before()
         outputs = desk.apply(e)
@@ -135,7 +153,10 @@ def heirs_fault(lives: Sequence[Life], batch: Batch) -> str:
         if text := fault(life, batch):
             return text if len(lives) == 1 else f"session {number} of {len(lives)}: {text}"
         if number < len(lives) and len(lives[number].brought) == len(left(life.desk, number, lives[number].began)):
-            ours, theirs = heritage(batch.last, number, lives[number].began), told(lives[number].brought)
+            ours, theirs = (
+                heritage(batch.last, number, lives[number].began, batch.desk.book.rules),
+                told(lives[number].brought),
+            )
             if ours != theirs:
                 return f"heritage of session {number}:\n  product: {ours}\n  oracle: {theirs}"
     return ""
@@ -160,7 +181,7 @@ def shrink(life: Life, batch: Batch, seconds: float = 20.0) -> tuple[list[Event]
         at, removed = life.prologue, False
         while at < len(events) and time.monotonic() < until:
             fewer = events[:at] + events[at + size :]
-            found = fault(again(fewer), batch)
+            found = fault(again(fewer, life.profile), batch)
             if found and kind_of(found) == wanted:
                 events, text, removed = fewer, found, True
             else:

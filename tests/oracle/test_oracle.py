@@ -5,13 +5,16 @@ import pytest
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import holds as kernel_holds
-from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_OFF
+from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_OFF, MES, MOEX
 from tests.oracle.around import setup
 from tests.oracle.compare import Batch
 from tests.oracle.play import Life, again, draw_crashes, fault, live, shrink
 from tests.oracle.rules import commands, holds
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
+from tests.oracle.rules.holds import MES_BOOK
+from tests.oracle.shares import setup as shares_setup
+from tests.oracle.shares.holds import MOEX_BOOK
 from trading.core import records as r
 
 
@@ -20,18 +23,23 @@ def batch() -> Batch:
     return Batch(1024)
 
 
-def test_both_tables_of_holds_say_the_same_mes_risk_16() -> None:
-    """Typed twice, from the same text: effect, clearing rule, label and the order of rows inside a label."""
+@pytest.mark.parametrize("book", [MES_BOOK, MOEX_BOOK], ids=["mes", "moex"])
+def test_both_tables_of_holds_say_the_same_mes_risk_16_moex_risk_05(book: holds.Rulebook) -> None:
+    """Typed twice, from the same text: effect, clearing rule and label."""
     theirs = {
         h.code: (kernel_holds.EFFECTS[h.effect], kernel_holds.CLEARINGS[h.clearing], kernel_holds.LABELS[h.label])
-        for h in kernel_holds.MES_HOLDS
+        for h in kernel_holds.HOLDS[book.rules]
     }
-    assert theirs == holds.TABLE
-    by_label = {
-        label: [c for c, row in table.items() if row[2] == label] for table in (theirs,) for label in holds.LABELS
-    }
-    assert by_label == {label: [c for c, row in holds.TABLE.items() if row[2] == label] for label in holds.LABELS}
+    assert theirs == book.table
     assert kernel_holds.LABELS == holds.LABELS
+    assert {MES: MES_BOOK, MOEX: MOEX_BOOK}[book.rules] is book
+
+
+def test_a_tie_of_labels_goes_to_the_earlier_row_mes_risk_16() -> None:
+    theirs = {}
+    for h in kernel_holds.MES_HOLDS:
+        theirs.setdefault(kernel_holds.LABELS[h.label], []).append(h.code)
+    assert theirs == {label: [c for c, row in holds.TABLE.items() if row[2] == label] for label in theirs}
 
 
 @pytest.mark.parametrize("name", LIMIT_FIELDS)
@@ -45,7 +53,7 @@ def test_both_know_which_way_a_limit_loosens(name: str) -> None:
 
 
 def test_every_limit_is_drawn() -> None:
-    assert set(setup.LIMITS) == set(LIMIT_FIELDS)
+    assert set(setup.LIMITS) == set(LIMIT_FIELDS) == set(shares_setup.LIMITS)
 
 
 def test_a_life_is_a_function_of_its_seed() -> None:

@@ -13,9 +13,10 @@ from marketdata.core.records import ACCOUNT_SCOPE
 from tests.oracle import heritage
 from tests.oracle.around import setup
 from tests.oracle.around.venue import Venue
-from tests.oracle.rules.desk import Desk, Output
+from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
-from tests.oracle.rules.holds import BITS, BY_RESET, BY_RESUME, BY_ROLL
+from tests.oracle.rules.holds import BITS
+from tests.oracle.rules.sending import Output
 from trading.core import records as r
 
 MINUTE, HOUR = 60 * S, 3600 * S
@@ -33,15 +34,14 @@ class World:
         self.desk = desk
         self.now = at
         self.calm = self.rng.random() < 0.5  # little happens but the market, scores and the clock
-        self.limits = setup.draw_theme(self.rng) if self.calm else setup.draw_limits(self.rng)
-        self.prices = [20_000, 30_000] if self.rng.random() < 0.95 else [12, 9]
-        self.agenda: deque[Event] = deque(setup.prologue(self.rng, self.limits, self.prices, at, day, brought))
+        self.limits, self.prices = self.draw_limits(), self.draw_prices()
+        self.agenda: deque[Event] = deque(self.opening(at, day, brought))
         self.later: list[Event] = []  # what ends by itself after a while: a gap, a halt, a lost link
         self.prologue = len(self.agenda)
-        self.venue = Venue(self.rng)
+        self.venue = self.new_venue()
         self.bars = self.rng.choice((0.0, 0.0, 0.1, 0.5))  # share of bars among the prices
         first = at - at % MINUTE
-        self.bar_end = [first, first + 7 * S]
+        self.bar_end = [first + k * 7 * S for k in range(desk.count)]
         self.version = 1
         self.scored = self.now
         self.repeated = Event(r.SCORE, self.now)
@@ -49,6 +49,21 @@ class World:
         self.repeats = 0.6 if repeating else 0.12  # how often a score comes again
         if repeating:
             self.venue.refuses = 0.6  # so that it finds the desk flat
+
+    def draw_limits(self) -> dict[str, int]:
+        return setup.draw_theme(self.rng) if self.calm else setup.draw_limits(self.rng)
+
+    def draw_prices(self) -> list[int]:
+        return [20_000, 30_000] if self.rng.random() < 0.95 else [12, 9]
+
+    def draw_change(self) -> dict[str, int]:
+        return setup.draw_change(self.rng, self.limits)
+
+    def opening(self, at: int, day: int, brought: Sequence[Event]) -> list[Event]:
+        return setup.prologue(self.rng, self.limits, self.prices, at, day, brought)
+
+    def new_venue(self) -> Venue:
+        return Venue(self.rng, self.desk.count)
 
     def next(self) -> Event:
         """The next thing that happens."""
@@ -171,7 +186,7 @@ class World:
 
     def _timer(self) -> Event:
         dice = self.rng.random()
-        if not self.desk.holds.keys().isdisjoint(BY_ROLL) and dice < 0.2:
+        if not self.desk.holds.keys().isdisjoint(self.desk.book.by_roll) and dice < 0.2:
             self._wait(30 * HOUR)
         elif dice < 0.03:
             self._wait(20 * S)
@@ -186,7 +201,7 @@ class World:
     # --- people and plumbing ----------------------------------------------------------------------------------------
     def _is_held(self) -> bool:
         holds = self.desk.holds
-        return self.desk.latched or any(code in holds for code in BY_RESUME + BY_RESET)
+        return self.desk.latched or any(code in holds for code in self.desk.book.by_resume + self.desk.book.by_reset)
 
     def _move(self) -> Event:
         """A person moves a leg of what is held, often to where it may not go."""
@@ -196,22 +211,22 @@ class World:
         return self._event(r.COMMAND, instrument=i.index, code=rng.choice(LEGS), value=value, ref=1)
 
     def _person(self) -> Event:
-        rng, holds = self.rng, self.desk.holds
+        rng, holds, book = self.rng, self.desk.holds, self.desk.book
         if rng.random() < 0.5 and any(i.qty != 0 for i in self.desk.instruments):
             return self._move()
         code, value = rng.choice(PERSON), 0
         if rng.random() < 0.01:
             code = r.STOP_SESSION
-        if rng.random() < 0.8 and any(c in holds for c in BY_RESUME):
+        if rng.random() < 0.8 and any(c in holds for c in book.by_resume):
             code = r.RESUME
-        elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in BY_RESET)):
+        elif rng.random() < 0.8 and (self.desk.latched or any(c in holds for c in book.by_reset)):
             code = r.RESET_HALT
         if code == r.KILL and rng.random() < 0.5:  # the latch on disk goes before the desk is told
             self._ends(self._event(r.LINK, wait=S // 2, instrument=ACCOUNT_SCOPE, code=r.LINK_LATCH))
         if code == r.LOCK:
             value = self.now + rng.choice((-S, S, 2 * S, 5 * S))
         if code in (r.RESUME, r.RESET_HALT) and rng.random() < 0.2:
-            value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(BY_RESUME + BY_RESET)]
+            value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(book.by_resume + book.by_reset)]
         ref = int(rng.random() < 0.9)  # 0: no person gave it
         return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value, ref=ref)
 
@@ -293,7 +308,7 @@ class World:
     def _configuration(self) -> Event:
         rng = self.rng
         self.version += 1
-        changed = setup.draw_change(rng, self.limits)
+        changed = self.draw_change()
         self.limits |= changed
         rows = setup.staged(self.now, changed)
         if rng.random() < 0.1:  # a specification that comes while the session trades is ignored

@@ -8,8 +8,8 @@ import random
 from typing import NamedTuple
 
 from marketdata.core.records import ACCOUNT_SCOPE
-from tests.oracle.rules.desk import Output
 from tests.oracle.rules.facts import ENTRY, EXIT, Event
+from tests.oracle.rules.sending import Output
 from trading.core import records as r
 
 
@@ -33,25 +33,27 @@ class Message(NamedTuple):
     role: int
     qty: int
     price: int | None
+    order_type: int = 0
+    starts: int = 0  # not before
 
 
 class Venue:
     """Orders, a numbered log of answers, and how far the log was delivered."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, instruments: int = 2) -> None:
         self.rng = rng
         self.refuses = 0.04  # share of the entries that it refuses at the door
         self.wire: list[Message] = []
         self.orders: dict[int, Resting] = {}
         self.log: list[dict[str, int]] = []
         self.delivered = 0
-        self.qty = [0, 0]
+        self.qty = [0] * instruments
 
     def hear(self, outputs: list[Output]) -> None:
         """Messages of the desk go onto the wire."""
-        for kind, instrument, side, _, _, role, number, qty, price, _, _ in outputs:
+        for kind, instrument, side, _, order_type, role, number, qty, price, _, starts in outputs:
             if kind in (r.SUBMIT, r.CANCEL, r.MODIFY, r.QUERY):
-                self.wire.append(Message(kind, number, instrument, side, role, qty, price))
+                self.wire.append(Message(kind, number, instrument, side, role, qty, price, order_type, starts))
 
     def undelivered(self) -> bool:
         return self.delivered < len(self.log)

@@ -19,6 +19,7 @@ from tests.oracle.rules.facts import (
     NEW,
     NOTHING,
     OPEN,
+    PASSIVE,
     PPM,
     PRICE_MOST,
     QUERYING,
@@ -73,6 +74,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
     if e.kind == r.ACK:
         if o.request == MODIFYING:
             o.qty, o.price = o.asked_qty, o.asked_price
+        if o.kind == PASSIVE and e.price is not None:
+            o.price = e.price  # where its server sent it (MOEX-ROUTE-04)
         if o.role == TARGET and o.price == i.target:  # where it was asked for: a move of it is done
             i.mover, i.refused = 0, None
         if o.role == STOP_LOSS and o.price == i.stop:
@@ -101,6 +104,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
         o.request = QUERYING
     if o.role == EXIT and o.status not in OPEN:
         attempt_failed(d, i, o)
+        if e.kind == r.REJECT and e.code in (r.REJECTED_LIMIT_ONLY, r.REJECTED_BEST_ONLY):
+            i.allowed = e.code  # the one type that the venue takes now (MOEX-ROUTE-03)
     if e.kind == r.REJECT and o.status not in OPEN and o.role == STOP_LOSS and i.qty != 0:
         close(i, BY_STOP)  # a refused stop means out at once (MES-LIVE-08)
         i.exit_retry = 0
@@ -176,6 +181,8 @@ def fill(d: "Desk", e: Event, o: Order | None) -> None:
     book(d, i, e, priced)
     if o is not None and o.role == ENTRY:
         bracket(d, i)
+    elif o is not None:
+        d.left(i)
     if not priced and i.qty != 0:  # no stop can be measured from it
         close(i, BY_EXCESS)
 
@@ -266,11 +273,11 @@ def trip_over(d: "Desk", i: Instrument, price: int) -> None:
 
 def trip_begins(d: "Desk", i: Instrument) -> None:
     i.opened = i.naked_since = d.now
-    i.leaving_since, i.exit_retry = None, 0
+    i.leaving_since, i.exit_retry, i.tries, i.allowed = None, 0, 0, 0
     i.trip_side = 1 if i.qty > 0 else -1
     i.trip_qty = abs(i.qty)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
-    i.stop = None
+    i.stop = i.net = None
     forget_legs(i)
     i.trailed = False
 
@@ -286,9 +293,7 @@ def bracket(d: "Desk", i: Instrument) -> None:
     anchor, side = average(i.trip_entry_ticks, i.trip_entry_qty), i.trip_side
     if d.limits.bracket_anchor == 1 and i.plan_price is not None:
         anchor = i.plan_price
-    stop = max(1, anchor - side * i.plan_stop)  # no venue takes a price of nothing or less
-    if i.stop is None or (stop - i.stop) * side > 0:
-        i.stop = stop
+    d.stop_from_fill(i, anchor)
     target = anchor + side * i.plan_target
     i.target = target if i.plan_target > 0 and target > 0 else None
 

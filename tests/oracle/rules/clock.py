@@ -5,7 +5,6 @@ Time is the event's own; all of this happens before the event does, whatever the
 
 from typing import TYPE_CHECKING
 
-from tests.oracle.rules import limits
 from tests.oracle.rules.facts import (
     AFTER_HOURS,
     AGGRESSIVE_EXIT,
@@ -15,7 +14,6 @@ from tests.oracle.rules.facts import (
     NOTHING,
     REDUCED,
 )
-from tests.oracle.rules.holds import BY_CLOCK, BY_ROLL
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -27,8 +25,8 @@ def clock(d: "Desk", looks: bool) -> None:
     `looks`: the desk looks at its positions although nothing changed (a timer, a new window).
     """
     roll(d)
-    for code in BY_CLOCK:
-        if code in d.holds and d.now >= d.holds[code]:
+    for code, until in d.ending():
+        if d.now >= until:
             d.clear_hold(code)
     d.phase = next((w[2] for w in d.windows if w[0] <= d.now < w[1]), AFTER_HOURS)
     d.follow("AFTER_HOURS", d.phase == AFTER_HOURS)
@@ -39,6 +37,7 @@ def clock(d: "Desk", looks: bool) -> None:
         if start <= d.now < end:
             d.raise_hold("NEWS", end)
     presence(d)
+    d.look_at_clock()
     if looks or d.now >= d.next_look:
         if d.phase == MUST_BE_FLAT and any(i.qty != 0 for i in d.instruments):
             d.raise_hold("NOT_FLAT_AT_CUTOFF")
@@ -47,7 +46,7 @@ def clock(d: "Desk", looks: bool) -> None:
 
 def next_moment(d: "Desk") -> int:
     """When time alone next changes something: the end of a hold, a phase, news, presence."""
-    moments = [until for code, until in d.holds.items() if code in BY_CLOCK and until is not None]
+    moments = [until for _, until in d.ending()]
     moments += [edge for window in d.windows for edge in window[:2]] + [edge for span in d.news for edge in span]
     if d.present is not None and d.limits.presence_ns_max:
         moments.append(d.present + d.limits.presence_ns_max)
@@ -59,13 +58,14 @@ def roll(d: "Desk") -> None:
     day = next((w[3] for w in reversed(d.windows) if w[0] <= d.now), 0)
     if day <= d.trading_day:
         return
-    d.trading_day, d.day_net, d.streak = day, 0, 0
+    d.trading_day, d.day_net = day, 0
+    d.streak = d.streak if d.book.rules else 0  # of shares the roll ends no streak (MOEX-RISK-03)
     d.day_trades = d.day_wins = d.day_losses = 0
     d.day_peak = d.day_base = d.equity()
     if d.version != 0:
         d.capital = min(d.equity(), d.limits.capital_micros)
     d.breaches.clear()
-    for code in BY_ROLL:
+    for code in d.book.by_roll:
         d.clear_hold(code)
 
 
@@ -87,7 +87,7 @@ def feed(d: "Desk") -> None:
 def links(d: "Desk") -> None:
     """The desk's own links, its reconciliation and its limits."""
     d.follow("NO_LIMITS", d.version == 0)
-    d.follow("NOT_RECONCILED", not d.reconciled)
+    d.follow("NOT_RECONCILED", d.unreconciled())
     d.follow("EXECUTION_AWAY", not d.links["execution"])
     d.follow("DATABASE_AWAY", not d.links["database"])
     d.follow("STREAM_FULL", not d.links["stream"])
@@ -98,9 +98,10 @@ def on_timer(d: "Desk") -> None:
     clock(d, True)
     feed(d)
     links(d)
-    limits.check(d, False)
+    d.check(False)
     if d.version == 0:
         return
+    d.watch()
     for o in d.live():
         if o.role == ENTRY and o.until is not None and d.now >= o.until:
             d.ask_cancel(o)

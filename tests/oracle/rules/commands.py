@@ -8,7 +8,7 @@ from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle.heritage import open_account, raise_past
 from tests.oracle.rules.clock import clock
 from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, PRICE_MOST, Event, S
-from tests.oracle.rules.holds import BITS, BY_MODEL, BY_RESET, BY_RESUME
+from tests.oracle.rules.holds import BITS
 from tests.oracle.rules.protect import cancel_entries, close
 from trading.core import records as r
 from trading.core import states as why
@@ -57,7 +57,7 @@ def on_command(d: "Desk", e: Event) -> None:
         refusal = why_no_start(d)
         d.trading = d.trading or refusal == 0
     elif e.code in (r.PAUSE, r.CANCEL_ALL, r.FLATTEN_ALL):
-        d.raise_hold("OPERATOR_PAUSE")
+        d.pause(e.value if e.code == r.PAUSE else 0)
         if e.code != r.PAUSE:
             cancel_all(d)
         if e.code == r.FLATTEN_ALL:
@@ -81,19 +81,20 @@ def on_command(d: "Desk", e: Event) -> None:
     elif e.code in (r.MOVE_STOP, r.MOVE_TARGET):
         refusal = move(d, e)
     elif e.code == r.RESUME:
-        refusal = why_none_named(BY_RESUME, e.value)
-        clear(d, BY_RESUME, e.value)
+        refusal = d.resume(e.value)
     elif e.code == r.RESET_HALT:
         asked = e.value == 0 or e.value >> BITS["STATE_UNREADABLE"] & 1
         stated = d.stated or not asked or "STATE_UNREADABLE" not in d.holds
-        refusal = why_none_named(BY_RESET, e.value)
-        refusal = refusal or (why.NOT_FLAT if not d.is_flat() else 0 if stated else why.NOT_STATED)
+        refusal = why_none_named(d.book.by_reset, e.value)
+        refusal = refusal or (why.NOT_FLAT if not d.is_flat() else 0)
+        refusal = refusal or d.why_no_reset(e.value)
+        refusal = refusal or (0 if stated else why.NOT_STATED)
         if refusal == 0:
-            named = [c for c in BY_RESET if e.value == 0 or e.value >> BITS[c] & 1]
+            named = [c for c in d.book.by_reset if e.value == 0 or e.value >> BITS[c] & 1]
             if any(c in d.holds for c in named) or ("KILL_SWITCH" in named and d.latched):
-                d.raise_hold("OPERATOR_PAUSE")  # nobody trades on by himself (K-05)
+                d.pause(0)  # nobody trades on by himself (K-05)
             d.stated = d.stated and not asked
-            clear(d, BY_RESET, e.value)
+            clear(d, d.book.by_reset, e.value)
     else:
         refusal = why.NO_SUCH_COMMAND
     code = r.RECEIPT_REFUSED if refusal else r.RECEIPT_DONE
@@ -167,7 +168,7 @@ def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
             continue
         if code == "KILL_SWITCH":
             d.latched = False
-        if code in d.holds and code == "EQUITY_KILL":
+        if code in d.holds and code == d.book.name("EQUITY_KILL"):
             d.reference = d.equity()
         if code in d.holds and code == "ACCOUNT_DRAWDOWN":
             d.peak = d.balance
@@ -180,9 +181,10 @@ def on_notice(d: "Desk", e: Event) -> None:
         if e.code == r.MODEL_BLOCKED:
             d.raise_hold("MODEL_BLOCKED")
         elif e.code == r.MODEL_READY:
-            for code in BY_MODEL:
+            for code in d.book.by_model:
                 d.clear_hold(code)
     elif e.kind == r.ERROR:
+        d.on_error(e)
         d.errors += [d.now] * max(1, e.value)
         d.errors = [at for at in d.errors if d.now - at <= MINUTE]
         if d.version != 0 and 0 < d.limits.errors_60s_max <= len(d.errors):
@@ -202,6 +204,8 @@ def on_notice(d: "Desk", e: Event) -> None:
         d.peak += e.value
         d.day_peak += e.value
         d.day_base += e.value
+    else:
+        d.on_other(e)
 
 
 def on_link(d: "Desk", e: Event) -> None:

@@ -12,17 +12,9 @@ from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle import heritage
 from tests.oracle.rules import answers, clock, commands, limits, market, protect
 from tests.oracle.rules.facts import (
-    CANCELLING,
     ENTRY,
     MARKET,
-    MODIFYING,
-    NEW,
-    NOTHING,
     OPEN,
-    QUERYING,
-    SUBMITTING,
-    UNKNOWN,
-    WORKING,
     Event,
     Instrument,
     Limits,
@@ -31,31 +23,32 @@ from tests.oracle.rules.facts import (
     fee_of_one,
 )
 from tests.oracle.rules.gate import Ask, refusal
-from tests.oracle.rules.holds import BY_CLOCK
+from tests.oracle.rules.plan import Plan
+from tests.oracle.rules.sending import Output, Sending
 from trading.core import records as r
 
-Output = tuple[Any, ...]
-INSTRUMENTS = 2  # that the sequences use
-SLOTS_KEPT = 64  # terminal orders that the desk remembers before it forgets the oldest
 STORM = 60 * S
 SPEC_NAMES = {"tick_value_micros": "tick_value", "fee_micros": "fee", "fee_ppm": "fee_ppm", "margin_micros": "margin"}
 
 
-class Desk:
-    """A desk that knows nothing yet: not trading, not reconciled, no feed, no limits."""
+class Desk(Sending):
+    """A desk that knows nothing yet: not trading, not reconciled, no feed, no limits.
+
+    Of futures; what another rulebook does in its own way it overrides (`tests.oracle.shares.desk`).
+    """
+
+    count = 2  # instruments that the sequences use
+    marks_by_mid = False  # MES-RISK-02: by prints
 
     def __init__(self) -> None:
-        self.now: Any = None
-        self.instruments = [Instrument(k) for k in range(INSTRUMENTS)]
+        super().__init__()
+        self.instruments = [Instrument(k) for k in range(self.count)]
         self.limits: Any = Limits(LIMIT_FIELDS)
         self.staged: dict[str, int] = {}
         self.pending: dict[str, int] = {}
         self.waits_for_flat = False
         self.pending_version = 0
         self.windows: list[tuple[int, int, int, int]] = []  # start, end, phase, trading day
-        self.orders: list[Order | None] = []
-        self.next_order = 1
-        self.holds: dict[str, int | None] = {}  # code → until
         self.trading = self.latched = self.reconciled = self.gap = False
         self.links = {"execution": False, "database": False, "stream": False}
         self.version = self.trading_day = self.phase = self.venue_ref = 0
@@ -70,16 +63,13 @@ class Desk:
         self.present: int | None = None
         self.errors: list[int] = []
         self.inactive: frozenset[int] = frozenset()  # instruments whose contract is past its roll or inactive
-        self.next_look = 0  # when time alone next changes something
         self.news: list[tuple[int, int]] = []
         self.trades = self.wins = self.losses = self.streak = 0
         self.past = 0  # the session that this one continues
         self.told: dict[str, int] = {}  # figures that were told and have not counted yet
         self.stated = False  # a person said what nobody could read
         self.past_holds: dict[str, int | None] = {}
-        self.sent: list[int] = []  # the second of every message to the venue
         self.duplicates: list[int] = []
-        self.out: list[Output] = []
 
     # --- one event ----------------------------------------------------------------------------------------------------
     def apply(self, e: Event) -> list[Output]:
@@ -113,10 +103,10 @@ class Desk:
             clock.on_timer(self)
         elif r.ACK <= e.kind <= r.UNKNOWN_OUTCOME:
             answers.on_answer(self, e)
-            limits.check(self, False)
+            self.check(False)
         elif e.kind == r.COMMAND:
             commands.on_command(self, e)
-            limits.check(self, False)
+            self.check(False)
         elif e.kind == r.RECON:
             answers.on_recon(self, e)
             clock.links(self)
@@ -125,14 +115,14 @@ class Desk:
             clock.links(self)
         elif e.kind == r.PAST:
             heritage.on_past(self, e)
-            limits.check(self, False)
+            self.check(False)
         elif e.kind == r.CONFIG_COMMIT:
             commands.on_commit(self, e)
             clock.links(self)
-            limits.check(self, False)
+            self.check(False)
         else:
             commands.on_notice(self, e)
-            limits.check(self, False)
+            self.check(False)
 
     def settle(self) -> None:
         """After what may concern anything: protection everywhere, reversals, a loosening that waited for flat."""
@@ -149,23 +139,27 @@ class Desk:
 
         An exit needs no approval but the score's own freshness and strength: no hold may stop it.
         """
-        i, lim = self.instruments[e.instrument], self.limits
+        i = self.instruments[e.instrument]
         self.follow("FEATURES_COLD", bool(e.flags & m.FLAG_INVALID))
-        wanted = ""
-        fresh = 0 <= self.now - e.venue_ts <= (lim.score_age_ns_max or 0)
-        asks = e.score * e.side >= (lim.score_ppm_min or 0)
-        if i.qty * e.side < 0 and not i.closing and not e.flags & m.FLAG_INVALID and fresh and asks:
-            if 0 < lim.reverse_confidence_ppm_min < e.confidence:
-                rested = i.rev_exit is None or self.now - i.rev_exit >= lim.reverse_wait_ns
-                wanted = "reverse" if rested and i.rev_count < lim.reversals_max else "limit"
-            elif e.confidence >= lim.exit_confidence_ppm_min:
-                wanted = "exit"
+        wanted = self.exit_wanted(i, e)
         self.decide(e, over_limit=wanted == "limit")
         if wanted == "reverse":
             i.rev_side, i.rev_score, i.rev_confidence, i.rev_ts = e.side, e.score, e.confidence, e.venue_ts
             protect.close(i, protect.BY_REVERSAL)
         elif wanted:
             protect.close(i, protect.BY_SIGNAL)
+
+    def exit_wanted(self, i: Instrument, e: Event) -> str:
+        """What a score asks of a position: exit, reverse, limit (of reversals), or nothing."""
+        lim = self.limits
+        fresh = 0 <= self.now - e.venue_ts <= (lim.score_age_ns_max or 0)
+        asks = e.score * e.side >= (lim.score_ppm_min or 0)
+        if i.qty * e.side >= 0 or i.closing or e.flags & m.FLAG_INVALID or not fresh or not asks:
+            return ""
+        if 0 < lim.reverse_confidence_ppm_min < e.confidence:
+            rested = i.rev_exit is None or self.now - i.rev_exit >= lim.reverse_wait_ns
+            return "reverse" if rested and i.rev_count < lim.reversals_max else "limit"
+        return "exit" if e.confidence >= lim.exit_confidence_ppm_min else ""
 
     def go_on_reversing(self, i: Instrument) -> None:
         """MES-REV-02: once the exit is filled and nothing works any more, a new approval of a new entry."""
@@ -180,22 +174,37 @@ class Desk:
 
     def decide(self, e: Event, over_limit: bool = False, reversing: bool = False) -> str:
         """One DECISION, and the entry when nothing objects."""
-        ask = Ask(self, e, reversing)
-        code = refusal(self, ask)
+        ask = self.ask(e, reversing)
+        code = self.refusal(ask)
         if over_limit and code == "IN_POSITION":
             code = "REVERSAL_LIMIT"
         number = self.next_order if code == "APPROVED" else 0
-        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, qty=ask.qty, price=ask.stop)
+        said = {"qty": ask.qty, "price": ask.stop, "value": ask.cost}
+        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, **said)
         i = ask.i
         if code == "APPROVED":
             i.plan_stop, i.plan_target, i.asked = ask.stop, ask.plan.target, e.venue_ts
             i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price
-            self.submit(i, e.side, MARKET, ENTRY, ask.qty, None, self.now + self.limits.entry_ttl_ns)
+            self.enter(ask)
         elif code == "DUPLICATE":
             self.duplicates = [*self.duplicates, self.now][-3:]
             if len(self.duplicates) == 3 and self.now - self.duplicates[0] <= STORM:
                 self.raise_hold("DUPLICATE_STORM")
         return code
+
+    def plan(self, i: Instrument, e: Event) -> Plan:
+        return Plan(self, i, e)
+
+    def ask(self, e: Event, reversing: bool) -> Ask:
+        return Ask(self, e, reversing)
+
+    def refusal(self, ask: Ask) -> str:
+        return refusal(self, ask)
+
+    def enter(self, ask: Ask) -> None:
+        """Send what was approved."""
+        until = self.now + self.limits.entry_ttl_ns
+        self.submit(ask.i, ask.e.side, MARKET, ENTRY, ask.qty, None, until)
 
     # --- figures ------------------------------------------------------------------------------------------------------
     def equity(self) -> int:
@@ -242,88 +251,78 @@ class Desk:
     def is_flat(self) -> bool:
         return not self.live() and all(i.qty == 0 for i in self.instruments)
 
-    # --- saying and sending -------------------------------------------------------------------------------------------
-    def say(self, kind: int, instrument: int, **fields: Any) -> None:
-        """One output: (kind, instrument, side, code, type, role, number, qty, price, until, value)."""
-        names = ("side", "code", "type", "role", "number", "qty", "price", "until", "value")
-        empty = (0, 0, 0, 0, 0, 0, None, None, 0)
-        self.out.append(
-            (kind, instrument, *(fields.get(name, nothing) for name, nothing in zip(names, empty, strict=True)))
-        )
-
-    def send(self, kind: int, o: Order) -> None:
-        """One message to the venue about an order."""
-        o.sent = self.now
-        self.sent.append(self.now // S)
-        qty, price = (o.asked_qty, o.asked_price) if kind == r.MODIFY else (o.qty, o.price)
-        self.say(
-            kind, o.instrument, side=o.side, type=o.kind, role=o.role, number=o.number, qty=qty, price=price,
-            until=o.until,
-        )  # fmt: skip
-
-    def submit(
-        self, i: Instrument, side: int, kind: int, role: int, qty: int, price: int | None, until: int | None = None
-    ) -> None:
-        order = Order(self.next_order, i.index, side, kind, role, qty, price, until, self.now)
-        self.next_order += 1
-        self._remember(order)
-        self.send(r.SUBMIT, order)
-
-    def _remember(self, order: Order) -> None:
-        """The desk remembers 64 orders, more only while they are open; the oldest ended one makes room."""
-        ended = [k for k, o in enumerate(self.orders) if o is not None and o.status not in OPEN]
-        if len(self.orders) < SLOTS_KEPT or not ended:
-            self.orders.append(order)
-        else:
-            self.orders[min(ended, key=lambda k: self.orders[k].number)] = order  # type: ignore[union-attr]
-
-    def ask_cancel(self, o: Order) -> None:
-        """Not again while a cancel is in flight, not while the outcome is unknown."""
-        if o.status in OPEN and o.status != UNKNOWN and o.request != CANCELLING and self.now >= o.cancel_retry:
-            o.request = CANCELLING
-            self.send(r.CANCEL, o)
-
-    def ask_modify(self, o: Order, qty: int, price: int) -> None:
-        """Only while nothing else is in flight."""
-        if o.status == WORKING and o.request == NOTHING and self.now >= o.modify_retry:
-            o.request, o.asked_qty, o.asked_price = MODIFYING, qty, price
-            self.send(r.MODIFY, o)
-
-    def ask_query(self, o: Order) -> None:
-        """W-01: what became of it?  An order that never was acknowledged is unknown from now on, never "rejected"."""
-        if o.status == NEW and o.request in (SUBMITTING, CANCELLING):
-            o.status = UNKNOWN
-        o.request = QUERYING
-        self.send(r.QUERY, o)
-
-    def ask_missed(self) -> None:
-        """The venue's numbers have a gap: ask for everything after the last one applied."""
-        self.sent.append(self.now // S)
-        self.say(r.QUERY, m.ACCOUNT_SCOPE)
-
-    def raise_hold(self, code: str, until: int | None = None) -> None:
-        """Up; a TIME hold that stands may get longer, never shorter."""
-        if code in BY_CLOCK and until is not None:
-            self.next_look = min(self.next_look, until)
-        if code in self.holds:
-            if code in BY_CLOCK and until is not None and until > self.holds[code]:  # type: ignore[operator]
-                self.holds[code] = until
-            return
-        self.holds[code] = until
-        self.say(r.HOLD_RAISED, m.ACCOUNT_SCOPE, code=code, until=until)
-
-    def clear_hold(self, code: str) -> None:
-        """This one down; every other stays."""
-        if code in self.holds:
-            self.say(r.HOLD_CLEARED, m.ACCOUNT_SCOPE, code=code, until=self.holds.pop(code))
-
-    def follow(self, code: str, on: bool) -> None:
-        """A CONDITION hold follows its condition."""
-        if on:
-            self.raise_hold(code)
-        else:
-            self.clear_hold(code)
-
     def set_spec(self, index: int, field: int, value: int) -> None:
         name = SPEC_FIELDS[field]
         setattr(self.instruments[index], SPEC_NAMES.get(name, name), value)
+
+    # --- what another rulebook does in its own way --------------------------------------------------------------------
+    def measure(self, e: Event) -> None:
+        """What a market event measures, before marks and grid take it."""
+
+    def check(self, is_mark: bool) -> None:
+        limits.check(self, is_mark)
+
+    def watch(self) -> None:
+        """What else a timer looks at."""
+
+    def of_instrument(self, i: Instrument) -> list[str]:
+        """Holds of one instrument; a contract past its roll holds all, and is remembered by instrument."""
+        return [*i.holds, *(["CONTRACT_ROLL"] if i.index in self.inactive else [])]
+
+    def ending(self) -> list[tuple[str, int]]:
+        """Holds that end by themselves, and when."""
+        held = ((code, self.holds.get(code)) for code in self.book.by_clock)
+        return [(code, until) for code, until in held if until is not None]
+
+    def hold_on(self, i: Instrument, code: str, on: bool) -> None:
+        """A hold of one instrument follows its condition; futures have none."""
+
+    def unreconciled(self) -> bool:
+        return not self.reconciled
+
+    def look_at_clock(self) -> None:
+        """What else time alone changes."""
+
+    def check_position(self, i: Instrument) -> None:
+        """Whether what is held must be left, by rules that look at prices."""
+
+    def held_too_long(self, i: Instrument) -> bool:
+        """MES-STOP-06: at the very moment."""
+        most = self.limits.hold_ns_max
+        return most is not None and most > 0 and self.now - i.opened >= most
+
+    def next_exit(self, i: Instrument) -> tuple[int, int | None]:
+        """Type and price of the next order that leaves."""
+        return MARKET, None
+
+    def pause_after(self, i: Instrument, o: Order) -> int:
+        """How long after a failed attempt to leave the next one goes."""
+        return protect.pause_after(self, i, o)
+
+    def left(self, i: Instrument) -> None:
+        """An order that closes was filled."""
+
+    def stop_from_fill(self, i: Instrument, anchor: int) -> None:
+        """MES-STOP-04: a later fill may only tighten the stop; no venue takes a price of nothing or less."""
+        stop = max(1, anchor - i.trip_side * i.plan_stop)
+        if i.stop is None or (stop - i.stop) * i.trip_side > 0:
+            i.stop = stop
+
+    def pause(self, until: int) -> None:
+        """OPERATOR_PAUSE; futures know no end of it."""
+        self.raise_hold("OPERATOR_PAUSE")
+
+    def resume(self, narrowed: int) -> int:
+        """A RESUME that names these holds, 0 = all; 0, or why it is refused."""
+        commands.clear(self, self.book.by_resume, narrowed)
+        return commands.why_none_named(self.book.by_resume, narrowed)
+
+    def why_no_reset(self, narrowed: int) -> int:
+        """What else forbids a RESET_HALT that names these; 0: nothing."""
+        return 0
+
+    def on_error(self, e: Event) -> None:
+        """One error of a component."""
+
+    def on_other(self, e: Event) -> None:
+        """A notice that futures do not hear."""

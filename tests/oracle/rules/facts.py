@@ -7,7 +7,7 @@ stand in the files beside this one, each re-stated from the rulebook's text, slo
 from fractions import Fraction
 from typing import Any
 
-from tests.oracle.rules.grid import Grid
+from tests.oracle.measures.grid import Grid
 
 S = 1_000_000_000
 PPM = 1_000_000
@@ -19,7 +19,7 @@ NOTHING, SUBMITTING, CANCELLING, MODIFYING, QUERYING = range(5)
 OPEN = (NEW, WORKING, UNKNOWN)
 # roles and types of orders, as the journal numbers them
 ENTRY, STOP_LOSS, TARGET, EXIT = 1, 2, 3, 4
-MARKET, LIMIT, STOP = 1, 2, 3
+MARKET, LIMIT, STOP, FILL_AND_KILL, BEST_PRICE, PASSIVE = range(1, 7)  # the last three: shares (MOEX-ROUTE-03)
 # phases of a trading day
 AFTER_HOURS, NORMAL, REDUCED, CLOSE_ONLY, AGGRESSIVE_EXIT, MUST_BE_FLAT = range(6)
 # why a position is closed
@@ -30,8 +30,8 @@ class Event:
     """One input.  Only the fields that its kind uses are set; the others say "nothing"."""
 
     __slots__ = (
-        "ask", "bid", "close", "code", "confidence", "fee", "flags", "high", "instrument", "kind", "low", "number",
-        "price", "qty", "ref", "score", "side", "ts", "until", "value", "venue_ts", "volume",
+        "ask", "ask_qty", "bid", "bid_qty", "close", "code", "confidence", "fee", "flags", "high", "instrument", "kind",
+        "low", "number", "price", "qty", "ref", "score", "side", "ts", "until", "value", "venue_ts", "volume",
     )  # fmt: skip
 
     def __init__(self, kind: int, ts: int, **fields: Any) -> None:
@@ -39,6 +39,7 @@ class Event:
         self.ts = self.venue_ts = ts
         self.instrument = self.side = self.code = self.flags = self.number = self.ref = self.qty = 0
         self.score = self.confidence = self.fee = self.until = self.value = self.volume = 0
+        self.bid_qty = self.ask_qty = 5
         self.price = self.bid = self.ask = self.close = self.high = self.low = None
         for name, value in fields.items():
             setattr(self, name, value)
@@ -46,7 +47,9 @@ class Event:
     def __repr__(self) -> str:
         said = {name: getattr(self, name) for name in self.__slots__ if name not in ("kind", "ts")}
         kept = ", ".join(
-            f"{k}={v}" for k, v in said.items() if v not in (0, None) and (k != "venue_ts" or v != self.ts)
+            f"{k}={v}"
+            for k, v in said.items()
+            if v not in (0, None) and (k != "venue_ts" or v != self.ts) and (not k.endswith("_qty") or v != 5)
         )
         return f"Event({self.kind}, {self.ts}, {kept})"
 
@@ -86,11 +89,14 @@ class Instrument:
         self.fee_ppm: int | None = None
         self.margin: int | None = None
         self.tradable: int | None = None
+        self.tick_nanos: int | None = None
+        self.lot: int | None = None
         # the market
         self.bid: int | None = None
         self.ask: int | None = None
         self.quote_ts: int | None = None
-        self.book_ok = False
+        self.bid_qty = self.ask_qty = 0
+        self.book_ok = self.mid_seen = False
         self.last: int | None = None
         self.last_ts: int | None = None
         self.mark: int | None = None
@@ -121,6 +127,10 @@ class Instrument:
         self.closing = False
         self.reason = 0
         self.broker_qty = 0
+        # of shares alone: its own holds and since when, the stop at the venue, the ladder of its exits
+        self.holds: dict[str, int] = {}
+        self.net: int | None = None
+        self.tries = self.allowed = 0
         # the plan of the entry that made it, and its stop's own moves
         self.plan_stop = self.plan_target = 0
         self.plan_price: int | None = None

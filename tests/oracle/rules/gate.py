@@ -23,9 +23,7 @@ from tests.oracle.rules.facts import (
     Event,
     Instrument,
 )
-from tests.oracle.rules.holds import STOPS_ENTRY, strongest
 from tests.oracle.rules.market import farthest
-from tests.oracle.rules.plan import Plan
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -40,11 +38,13 @@ LATER = {"NOT_RECONCILED", "FEED_STALE", "EOD", "CLOSE_ONLY", "AFTER_HOURS", "MO
 class Ask:
     """What one score asks for, with the plan that the version's methods make of it."""
 
+    cost = 0  # what it is expected to cost, where somebody computes it
+
     def __init__(self, desk: "Desk", e: Event, reversing: bool = False) -> None:
         i = desk.instruments[e.instrument]
         self.i, self.e, self.limits, self.reversing = i, e, desk.limits, reversing
         self.bars = desk.limits.bar_mode == 1
-        self.plan = Plan(desk, i, e)
+        self.plan = desk.plan(i, e)
         self.price, self.qty, self.stop = self.plan.price, self.plan.qty, self.plan.stop
         self.open = [o for o in desk.orders if o is not None and o.status in OPEN]
         self.entries = [o for o in self.open if o.role == ENTRY and o.instrument == e.instrument]
@@ -56,7 +56,7 @@ class Ask:
         return self.qty * ((self.stop + self.limits.slip_ticks_assumed) * self.i.tick_value + 2 * self.plan.fee)
 
 
-def _ready(d: "Desk", a: Ask) -> str | None:  # row 1
+def asks_ready(d: "Desk", a: Ask) -> str | None:  # row 1
     if not d.trading:
         return "NOT_TRADING"
     if d.latched:
@@ -64,11 +64,11 @@ def _ready(d: "Desk", a: Ask) -> str | None:  # row 1
     return None if a.i.tradable == 1 else "NOT_TRADING"
 
 
-def _limits(d: "Desk", a: Ask) -> str | None:  # row 2
+def asks_limits(d: "Desk", a: Ask) -> str | None:  # row 2
     return None if d.version != 0 and all(v is not None for v in vars(d.limits).values()) else "LIMITS_UNKNOWN"
 
 
-def _fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its bounds, in the form's order
+def asks_fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its bounds, in the form's order
     e, i = a.e, a.i
     money = MONEY_MOST - 1
     bounds = (
@@ -96,24 +96,24 @@ def _fields(d: "Desk", a: Ask) -> str | None:  # row 2, P-06: every field in its
     return None
 
 
-def _risk_known(d: "Desk", a: Ask) -> str | None:  # row 2
+def asks_risk_known(d: "Desk", a: Ask) -> str | None:  # row 2
     return None if d.open_risk() is not None else "LIMITS_UNKNOWN"
 
 
-def _reconciled(d: "Desk", a: Ask) -> str | None:  # row 3
+def asks_reconciled(d: "Desk", a: Ask) -> str | None:  # row 3
     unsure = any(o.status == UNKNOWN or o.request == QUERYING for o in a.open)
     if not d.reconciled or unsure or d.recon_ts is None or d.now - d.recon_ts > a.limits.recon_age_ns_max:
         return "NOT_RECONCILED"
     return None
 
 
-def _held(d: "Desk", a: Ask) -> str | None:  # row 4: active or due, strongest label first
-    standing = {code for code in d.holds if code in STOPS_ENTRY}
-    code = strongest((standing | account.due(d)) - LATER)
+def asks_held(d: "Desk", a: Ask) -> str | None:  # row 4: active or due, strongest label first
+    standing = {code for code in d.holds if code in d.book.stops_entry}
+    code = d.book.strongest((standing | account.due(d)) - LATER, d.since)
     return f"HOLD:{code}" if code else None
 
 
-def _fresh(d: "Desk", a: Ask) -> str | None:  # row 5
+def asks_fresh(d: "Desk", a: Ask) -> str | None:  # row 5
     i, most = a.i, a.limits.quote_age_ns_max
     priced = i.last_ts if a.bars else i.quote_ts
     usable = (a.bars or i.book_ok) and not i.bad_mark
@@ -124,64 +124,69 @@ def _fresh(d: "Desk", a: Ask) -> str | None:  # row 5
     return None if 0 <= d.now - a.e.venue_ts <= a.limits.score_age_ns_max else "SCORE_STALE"
 
 
-def _phase(d: "Desk", a: Ask) -> str | None:  # row 6
+def asks_phase(d: "Desk", a: Ask) -> str | None:  # row 6
     if d.phase in (NORMAL, REDUCED):
         return None
     return "HOLD:AFTER_HOURS" if d.phase == AFTER_HOURS else "HOLD:EOD"
 
 
-def _model(d: "Desk", a: Ask) -> str | None:  # row 7
+def asks_model(d: "Desk", a: Ask) -> str | None:  # row 7
     if "MODEL_BLOCKED" in d.holds:
         return "HOLD:MODEL_BLOCKED"
     return "HOLD:FEATURES_COLD" if a.e.flags & FLAG_INVALID or "FEATURES_COLD" in d.holds else None
 
 
-def _signal(d: "Desk", a: Ask) -> str | None:  # rows 8, 9
+def asks_signal(d: "Desk", a: Ask) -> str | None:  # rows 8, 9
     if a.e.side == 0 or a.e.score * a.e.side < a.limits.score_ppm_min:
         return "NO_SIGNAL"
     return None if a.e.confidence >= a.limits.confidence_ppm_min else "LOW_CONFIDENCE"
 
 
-def _flat(d: "Desk", a: Ask) -> str | None:  # row 10
+def asks_flat(d: "Desk", a: Ask) -> str | None:  # row 10
     i = a.i
     if i.qty != 0:
         return "IN_POSITION"
     if any(o.instrument == a.e.instrument for o in a.open):
         return "ENTRY_WORKING"
+    return None
+
+
+def asks_cooled(d: "Desk", a: Ask) -> str | None:  # row 10, P-26
+    i = a.i
     if i.entry_fill is not None and d.now - i.entry_fill < a.limits.cooldown_entry_ns:
         return "COOLDOWN"
     waits = i.exit_fill is not None and d.now - i.exit_fill < a.limits.cooldown_exit_ns
     return "COOLDOWN" if waits and not a.reversing else None
 
 
-def _stop(d: "Desk", a: Ask) -> str | None:  # row 11
+def asks_stop(d: "Desk", a: Ask) -> str | None:  # row 11
     below = a.e.side == 1 and a.price - a.stop <= 0  # type: ignore[operator]
     within = a.stop > 0 and a.limits.stop_ticks_min <= a.stop <= a.limits.stop_ticks_max
     return None if within and not below else "BAD_STOP"
 
 
-def _size(d: "Desk", a: Ask) -> str | None:  # rows 12, 13
+def asks_size(d: "Desk", a: Ask) -> str | None:  # rows 12, 13
     return (a.plan.why or "SIZE_ZERO") if a.qty < 1 else None
 
 
-def _short(d: "Desk", a: Ask) -> str | None:  # a permission of the account, asked with the entry's side
+def asks_short(d: "Desk", a: Ask) -> str | None:  # a permission of the account, asked with the entry's side
     return "SHORT_NOT_ALLOWED" if a.e.side == -1 and a.limits.allow_short != 1 else None
 
 
-def _status(d: "Desk", a: Ask) -> str | None:  # P-03
+def asks_status(d: "Desk", a: Ask) -> str | None:  # P-03
     return None if a.i.status == 0 else "CLOSED"
 
 
-def _qty(d: "Desk", a: Ask) -> str | None:  # P-08
+def asks_qty(d: "Desk", a: Ask) -> str | None:  # P-08
     return None if a.qty <= a.limits.qty_max else "QTY_LIMIT"
 
 
-def _value(d: "Desk", a: Ask) -> str | None:  # P-09
+def asks_value(d: "Desk", a: Ask) -> str | None:  # P-09
     value = a.qty * a.price * a.i.tick_value  # type: ignore[operator]
     return None if value <= a.limits.value_micros_max else "VALUE_LIMIT"
 
 
-def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
+def asks_collar(d: "Desk", a: Ask) -> str | None:  # P-10
     i, limits = a.i, a.limits
     if not a.bars and i.ask - i.bid <= limits.spread_ticks_max:  # type: ignore[operator]
         twice = i.bid + i.ask  # type: ignore[operator]
@@ -194,17 +199,17 @@ def _collar(d: "Desk", a: Ask) -> str | None:  # P-10
     return None if fine else "COLLAR"
 
 
-def _moved(d: "Desk", a: Ask) -> str | None:  # P-11
+def asks_moved(d: "Desk", a: Ask) -> str | None:  # P-11
     i = a.i
     return None if i.parts and farthest(i) <= a.limits.move_ticks_max else "PRICE_MOVE"
 
 
-def _position(d: "Desk", a: Ask) -> str | None:  # P-12
+def asks_position(d: "Desk", a: Ask) -> str | None:  # P-12
     reached = a.i.qty + a.buys + a.qty if a.e.side == 1 else -(a.i.qty - a.sells - a.qty)
     return None if reached <= a.limits.position_max else "POSITION_LIMIT"
 
 
-def _margin(d: "Desk", a: Ask) -> str | None:  # P-13
+def asks_margin(d: "Desk", a: Ask) -> str | None:  # P-13
     buys = a.buys + (a.qty if a.e.side == 1 else 0)
     sells = a.sells + (0 if a.e.side == 1 else a.qty)
     worst = max(abs(a.i.qty + buys), abs(a.i.qty - sells))
@@ -225,7 +230,7 @@ def margin_elsewhere(d: "Desk", own: Instrument) -> int | None:
     return total
 
 
-def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a size by tiers has both inside it
+def asks_loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a size by tiers has both inside it
     if a.limits.sizing == 1:
         return None
     if a.limits.sizing == 0 and a.risk() > a.limits.loss_trade_micros_max:
@@ -236,31 +241,33 @@ def _loss(d: "Desk", a: Ask) -> str | None:  # P-14, P-15; a size by tiers has b
     return None if left > 0 and a.risk() <= left else "RISK_DAILY"
 
 
-def _duplicate(d: "Desk", a: Ask) -> str | None:  # P-16
+def asks_duplicate(d: "Desk", a: Ask) -> str | None:  # P-16
     if not a.reversing and a.i.asked is not None and a.e.venue_ts <= a.i.asked:  # one score, one order
         return "DUPLICATE"
     same = [o.sent for o in a.entries if (o.side, o.qty, o.kind) == (a.e.side, a.qty, MARKET)]
     return "DUPLICATE" if same and d.now - max(same) <= a.limits.duplicate_ns else None
 
 
-def _rate(d: "Desk", a: Ask) -> str | None:  # P-17
+def asks_rate(d: "Desk", a: Ask) -> str | None:  # P-17
     in_second, in_minute = d.messages()
     limits = a.limits
     left = limits.messages_60s_max - limits.messages_reserved
     return None if in_second + 3 <= limits.messages_1s_max and in_minute + 3 <= left else "MESSAGE_RATE"
 
 
-def _orders(d: "Desk", a: Ask) -> str | None:  # P-20
+def asks_orders(d: "Desk", a: Ask) -> str | None:  # P-20
     return None if len(a.open) + 3 <= a.limits.orders_open_max else "OPEN_ORDERS"
 
 
-def _spread(d: "Desk", a: Ask) -> str | None:  # P-24
+def asks_spread(d: "Desk", a: Ask) -> str | None:  # P-24
     return None if a.bars or a.i.ask - a.i.bid <= a.limits.spread_ticks_max else "SPREAD"  # type: ignore[operator]
 
 
 QUESTIONS: tuple[Callable[["Desk", Any], str | None], ...] = (
-    _ready, _limits, _fields, _risk_known, _reconciled, _held, _fresh, _phase, _model, _signal, _flat, _stop, _size,
-    _short, _status, _qty, _value, _collar, _moved, _position, _margin, _loss, _duplicate, _rate, _orders, _spread,
+    asks_ready, asks_limits, asks_fields, asks_risk_known, asks_reconciled, asks_held, asks_fresh, asks_phase,
+    asks_model, asks_signal, asks_flat, asks_cooled, asks_stop, asks_size, asks_short, asks_status, asks_qty,
+    asks_value, asks_collar, asks_moved, asks_position, asks_margin, asks_loss, asks_duplicate, asks_rate, asks_orders,
+    asks_spread,
 )  # fmt: skip
 
 

@@ -1,8 +1,11 @@
-"""The table of holds of the futures rulebook, typed from its text: code → effect, clearing rule, label (MES-HOLD-…).
+"""The table of holds of the futures rulebook, typed from its text: code → effect, clearing rule, label (MES-HOLD-…),
+and what follows from such a table for any rulebook.
 
 A hold goes up by itself and comes down only by its own rule.  Rows in the order of the document's table, then those of
 the general controls; a tie of labels goes to the earlier row (MES-RISK-16).
 """
+
+from collections.abc import Iterable, Mapping
 
 from risk.core.holds import BIT as BITS  # the journal's numbers of the codes: vocabulary, not rules
 
@@ -49,24 +52,49 @@ TABLE = {
     "VOLUME": ("SCALE", "CONDITION", "REDUCED"),
     "EOD_REDUCED": ("SCALE", "CONDITION", "REDUCED"),
 }
-ORDER = {code: at for at, code in enumerate(TABLE)}
-HALF = 500_000  # every SCALE hold of this rulebook halves
-FLATTENS = frozenset(code for code, row in TABLE.items() if row[0] == "FLATTEN")
-STOPS_ENTRY = frozenset(code for code, row in TABLE.items() if row[0] in ("FLATTEN", "NO_ENTRY"))
-SCALES = frozenset(code for code, row in TABLE.items() if row[0] == "SCALE")
-# what the two commands may clear (MES-RISK-13)
-BY_RESUME = tuple(c for c, row in TABLE.items() if row[1] == "OPERATOR" and row[2] in ("MANUAL_REVIEW", "PAUSED"))
-BY_RESET = tuple(c for c, row in TABLE.items() if row[1] == "OPERATOR" and row[2] == "HALTED")
-BY_ROLL = tuple(code for code, row in TABLE.items() if row[1] == "TRADING_DAY")
-BY_CLOCK = tuple(code for code, row in TABLE.items() if row[1] == "TIME")
-BY_MODEL = tuple(code for code, row in TABLE.items() if row[1] == "MODEL_RELOAD")
+HALF = 500_000  # every SCALE hold of both rulebooks halves
+
+Row = tuple[str, str, str]
 
 
-def strongest(codes: "set[str] | dict[str, int | None]") -> str:
-    """The strongest of some holds: label first, then the table's order; "" of none."""
-    return min(codes, key=lambda code: (LABELS.index(TABLE[code][2]), ORDER[code]), default="")
+class Rulebook:
+    """A table of holds and what follows from it.  A hold that it does not have is never raised under it."""
+
+    def __init__(
+        self, rules: int, table: dict[str, tuple[str, str, str]], called: dict[str, str] | None = None
+    ) -> None:
+        self.rules = rules  # the journal's number of this rulebook
+        self.table = table
+        self.called = called or {}  # what the other rulebook calls it → what this one does
+        self.order = {code: at for at, code in enumerate(table)}
+        self.flattens = frozenset(self._codes(effect="FLATTEN"))
+        self.stops_entry = self.flattens.union(self._codes(effect="NO_ENTRY"))
+        self.scales = frozenset(self._codes(effect="SCALE"))
+        self.by_roll = self._codes(clearing="TRADING_DAY")
+        self.by_clock = self._codes(clearing="TIME")
+        self.by_model = self._codes(clearing="MODEL_RELOAD")
+        # what the two commands may clear (MES-RISK-13, MOEX-RISK-06)
+        by_person = self._codes(clearing="OPERATOR")
+        self.by_resume = tuple(c for c in table if c in by_person and table[c][2] in RESUMED)
+        self.by_reset = tuple(c for c in table if c in by_person and table[c][2] == "HALTED")
+
+    def _codes(self, effect: str = "", clearing: str = "") -> tuple[str, ...]:
+        rows = self.table.items()
+        return tuple(code for code, row in rows if effect in ("", row[0]) and clearing in ("", row[1]))
+
+    def name(self, code: str) -> str:
+        """This rulebook's name of a hold that both have; "" when it has none."""
+        code = self.called.get(code, code)
+        return code if code in self.table else ""
+
+    def strongest(self, codes: Iterable[str], since: Mapping[str, int]) -> str:
+        """The strongest of some holds: label first, then the table's order (MES-RISK-16); "" of none."""
+        return min(codes, key=lambda code: (LABELS.index(self.table[code][2]), self.order[code]), default="")
+
+    def label(self, standing: Iterable[str]) -> str:
+        """The label that the account shows."""
+        return min((self.table[code][2] for code in standing), key=LABELS.index, default="ACTIVE")
 
 
-def strongest_label(standing: dict[str, int | None]) -> str:
-    """The label that the account shows."""
-    return min((TABLE[code][2] for code in standing), key=LABELS.index, default="ACTIVE")
+RESUMED = ("MANUAL_REVIEW", "PAUSED", "REDUCED")
+MES_BOOK = Rulebook(0, TABLE)

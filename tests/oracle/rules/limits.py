@@ -36,29 +36,43 @@ def check(d: "Desk", is_mark: bool) -> None:
     if d.version == 0:
         return
     d.day_peak = max(d.day_peak, d.equity())
-    if abs(d.equity()) >= REPRESENTABLE:
-        d.raise_hold("STATE_UNREADABLE")
+    readable(d)
     breached = due(d)
     booked = losses(d, d.balance)
     for code, (loss, limit) in losses(d, d.equity()).items():
-        if loss < limit:
-            d.breaches.pop(code, None)
-            continue
-        since, marks = d.breaches.get(code, (d.now, 0))
-        d.breaches[code] = since, marks + is_mark
         sure = booked[code][0] >= limit
         if code == "DAILY_DRAWDOWN":  # its peak holds open money itself: it is booked once nothing is open any more
             sure = all(i.qty == 0 for i in d.instruments)
-        sure = sure or d.limits.bar_mode == 1
-        if sure or marks + is_mark >= CONFIRM_MARKS or d.now - since >= S:
-            d.raise_hold(code)
+        confirm(d, code, loss, limit, sure, is_mark)
     for code in ("ACCOUNT_DRAWDOWN", "DAILY_LOSS"):
         if code in breached:
             d.raise_hold(code)
     d.follow("MIN_BALANCE", "MIN_BALANCE" in breached)
+    pause_after_losses(d)
+
+
+def readable(d: "Desk") -> None:
+    if abs(d.equity()) >= REPRESENTABLE:
+        d.raise_hold("STATE_UNREADABLE")
+
+
+def confirm(d: "Desk", code: str, loss: int, limit: int, sure: bool, is_mark: bool) -> None:
+    """A breach by open money alone counts once it lasts a second or three marks in a row show it (MES-RISK-11)."""
+    if loss < limit:
+        d.breaches.pop(code, None)
+        return
+    since, marks = d.breaches.get(code, (d.now, 0))
+    d.breaches[code] = since, marks + is_mark
+    if sure or d.limits.bar_mode == 1 or marks + is_mark >= CONFIRM_MARKS or d.now - since >= S:
+        d.raise_hold(code)
+
+
+def pause_after_losses(d: "Desk") -> None:
+    """What the last loss asked for; of shares the streak begins anew then (MOEX-RISK-06)."""
     if d.streak_until is not None:
         d.raise_hold("LOSS_STREAK", d.streak_until)
         d.streak_until = None
+        d.streak = 0 if d.limits.streak_restarts == 1 else d.streak
 
 
 def note_loss(d: "Desk") -> None:

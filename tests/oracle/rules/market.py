@@ -5,7 +5,7 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from marketdata.core import records as m
-from tests.oracle.rules import limits, protect
+from tests.oracle.rules import protect
 from tests.oracle.rules.clock import feed
 from tests.oracle.rules.facts import PRICE_MOST, Event, Instrument, average
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def on_market(d: "Desk", e: Event) -> None:
     """History primes the grid and decides nothing.  Any message shows that the feed lives."""
+    d.measure(e)
     if e.flags & m.FLAG_BACKFILL:
         if e.kind == m.BAR:
             grid(d, e)
@@ -39,7 +40,7 @@ def on_market(d: "Desk", e: Event) -> None:
         spread(d, i)
     moved(d, i)
     if i.qty != 0:
-        limits.check(d, is_mark)
+        d.check(is_mark)
         protect.look_after(d, i)
 
 
@@ -64,7 +65,9 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
         two_sided = e.bid is not None and e.ask is not None and 0 < e.bid < e.ask <= PRICE_MOST
         i.book_ok = two_sided and not e.flags & m.FLAG_INVALID
         i.bid, i.ask, i.quote_ts = e.bid, e.ask, e.ts
-        if i.book_ok and i.last is None:
+        i.bid_qty, i.ask_qty = e.bid_qty, e.ask_qty
+        if i.book_ok and (d.marks_by_mid or i.last is None):
+            i.mid_seen = True
             i.exact = Fraction(e.bid + e.ask, 2)  # type: ignore[operator]
             i.mark = floor(i.exact)
             return True
@@ -75,10 +78,15 @@ def remember(d: "Desk", i: Instrument, e: Event) -> bool:
     if e.kind == m.BAR and price is None:  # nothing traded in it
         return False
     i.bad_mark = price is None or not 0 < price <= PRICE_MOST
-    if price is not None and not i.bad_mark:
-        i.last = i.mark = i.exact = price
-        i.last_ts = e.ts
-    return not i.bad_mark
+    if price is None or i.bad_mark:
+        return False
+    if e.kind == m.BAR and d.marks_by_mid and d.limits.bar_mode != 1:
+        return False  # a candle closes with a price of up to a minute ago: no trade of now (MOEX-STOP-04)
+    i.last, i.last_ts = price, e.ts
+    if d.marks_by_mid and i.mid_seen:
+        return False
+    i.mark = i.exact = price
+    return True
 
 
 def spread(d: "Desk", i: Instrument) -> None:

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from tests.oracle.rules.facts import PPM, REDUCED, Event, Instrument, fee_of_one
-from tests.oracle.rules.holds import HALF, SCALES
+from tests.oracle.rules.holds import HALF
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -25,7 +25,7 @@ class Plan:
         if self.price is None or self.price <= 0 or not i.tick_value or i.tick_value <= 0:
             return
         self.fee = fee_of_one(i, self.price)
-        scale = HALF if any(code in SCALES for code in d.holds) else PPM
+        scale = HALF if any(code in d.book.scales for code in d.holds) else PPM
         if limits.sizing == 0:
             self.qty, self.why = fixed(limits, e.qty, scale)
         else:

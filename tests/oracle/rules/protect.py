@@ -13,7 +13,6 @@ from tests.oracle.rules.facts import (
     ENTRY,
     EXIT,
     LIMIT,
-    MARKET,
     STOP,
     STOP_LOSS,
     TARGET,
@@ -22,7 +21,6 @@ from tests.oracle.rules.facts import (
     Order,
     S,
 )
-from tests.oracle.rules.holds import FLATTENS, STOPS_ENTRY
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -38,9 +36,8 @@ def close(i: Instrument, reason: int) -> None:
 
 def look_after(d: "Desk", i: Instrument) -> None:
     """Time exit, protection, cover, in this order."""
-    limits = d.limits
-    timed = limits.hold_ns_max is not None and limits.hold_ns_max > 0
-    if i.qty != 0 and timed and d.now - i.opened >= limits.hold_ns_max:
+    d.check_position(i)
+    if i.qty != 0 and d.held_too_long(i):
         close(i, BY_TIME)
         give_up_reversing(d, i)
     converge(d, i)
@@ -49,21 +46,21 @@ def look_after(d: "Desk", i: Instrument) -> None:
 
 def converge(d: "Desk", i: Instrument) -> None:
     """Bring the working orders to what the position needs."""
-    flatten = any(code in FLATTENS for code in d.holds)
+    flatten = any(code in d.book.flattens for code in d.holds)
     if i.qty != 0 and flatten:
         close(i, BY_HOLD)
         give_up_reversing(d, i)
     live = d.live(i.index)
-    if i.closing or any(code in STOPS_ENTRY for code in d.holds):
+    if i.closing or any(code in d.book.stops_entry for code in (*d.holds, *i.holds)):
         cancel_entries(d, i)
     if i.qty == 0:
         for o in live:
             if o.role != ENTRY:
                 d.ask_cancel(o)
         i.naked_since = i.leaving_since = None
-        i.exit_retry = 0
+        i.exit_retry = i.tries = i.allowed = 0
         if not live:
-            i.closing, i.reason, i.stop = False, 0, None
+            i.closing, i.reason, i.stop, i.net = False, 0, None, None
             forget_legs(i)
         return
     planned = i.stop is not None and i.qty * i.trip_side > 0
@@ -72,7 +69,7 @@ def converge(d: "Desk", i: Instrument) -> None:
     if i.closing:
         leave(d, i)
         return
-    leg(d, i, STOP_LOSS, STOP, i.stop)  # type: ignore[arg-type]
+    leg(d, i, STOP_LOSS, STOP, i.stop if i.net is None else i.net)  # type: ignore[arg-type]
     if i.target is not None:
         leg(d, i, TARGET, LIMIT, i.target)
 
@@ -111,7 +108,8 @@ def leave(d: "Desk", i: Instrument) -> None:
                 d.ask_cancel(o)
     if abs(i.qty) > leaving and d.now >= i.exit_retry:
         i.leaving_since = d.now if i.leaving_since is None else i.leaving_since
-        d.submit(i, out, MARKET, EXIT, abs(i.qty) - leaving, None)
+        kind, price = d.next_exit(i)
+        d.submit(i, out, kind, EXIT, abs(i.qty) - leaving, price)
 
 
 def attempt(d: "Desk") -> int:
@@ -121,8 +119,13 @@ def attempt(d: "Desk") -> int:
 
 def attempt_failed(d: "Desk", i: Instrument, o: Order) -> None:
     """At most 3 attempts, 2 s apart, then one every 5 s."""
+    i.exit_retry = o.made + d.pause_after(i, o)
+
+
+def pause_after(d: "Desk", i: Instrument, o: Order) -> int:
+    """How long after a failed attempt of futures the next one leaves."""
     tried = 0 if i.leaving_since is None else o.made - i.leaving_since
-    i.exit_retry = o.made + (attempt(d) if tried < 2 * attempt(d) else max(attempt(d), 5 * S))
+    return attempt(d) if tried < 2 * attempt(d) else max(attempt(d), 5 * S)
 
 
 def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
@@ -162,12 +165,14 @@ def stop_or_flat(d: "Desk", i: Instrument) -> None:
         d.raise_hold("NAKED_POSITION")
     if i.qty == 0 or cover >= abs(i.qty):
         i.naked_since = None
+        d.hold_on(i, "STOP_UNPROTECTED", False)
         return
     if i.naked_since is None:
         i.naked_since = d.now
         return
     naked = d.now - i.naked_since
     if naked > d.limits.naked_ns_max:
+        d.hold_on(i, "STOP_UNPROTECTED", True)
         close(i, BY_NAKED)
         converge(d, i)
     if naked > 2 * d.limits.naked_ns_max:

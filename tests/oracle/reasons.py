@@ -1,0 +1,39 @@
+"""What random lives must reach: every reason of both gates, every hold; and what they cannot, each with its cause."""
+
+from tests.oracle.rules.holds import MES_BOOK
+from tests.oracle.shares.holds import MOEX_BOOK
+
+# row 4 leaves these to other rows, or an earlier row refuses first
+NOT_NAMED_BY_ROW_4 = {"NOT_RECONCILED", "FEED_STALE", "CLOSE_ONLY", "NO_LIMITS", "SESSION_STOPPED"}
+MES_ROWS = """
+NOT_TRADING LATCHED LIMITS_UNKNOWN INPUT_INVALID:side INPUT_INVALID:score_ppm INPUT_INVALID:confidence_ppm
+NOT_RECONCILED FEED_STALE SCORE_STALE NO_SIGNAL LOW_CONFIDENCE IN_POSITION ENTRY_WORKING COOLDOWN REVERSAL_LIMIT
+BALANCE_TIER RISK_TIER RISK_PER_TRADE RISK_DAILY SIZE_HALF_SKIPPED MARGIN VENUE_LIMIT SHORT_NOT_ALLOWED CLOSED QTY_LIMIT
+VALUE_LIMIT COLLAR PRICE_MOVE POSITION_LIMIT MESSAGE_RATE OPEN_ORDERS SPREAD BAD_STOP DUPLICATE APPROVED
+"""
+MOEX_ROWS = """
+LIMITS_UNKNOWN INPUT_INVALID:side INPUT_INVALID:score_ppm INPUT_INVALID:confidence_ppm INPUT_INVALID:bid_tick
+NOT_TRADING LATCHED CLOSED FEED_STALE SCORE_STALE SPREAD NO_SIGNAL LOW_CONFIDENCE IN_POSITION ENTRY_WORKING
+SHORT_NOT_ALLOWED BAD_STOP CAP_INSTRUMENT CAP_STOP CAP_EXPOSURE CAP_POSITION CAP_DEPTH CAP_BROKER SIZE_ZERO
+SIZE_HALF_SKIPPED LIMIT_EXPOSURE LIMIT_INSTRUMENT POSITION_LIMIT COLLAR RATE MESSAGE_RATE NOT_RECONCILED QTY_LIMIT
+VALUE_LIMIT PRICE_MOVE MARGIN RISK_PER_TRADE RISK_DAILY DUPLICATE OPEN_ORDERS HOLD:FEATURES_COLD COOLDOWN APPROVED
+"""
+# of the account, hence refused before; or nothing raises it
+NOT_NAMED_BY_ROW_3 = {"NO_LIMITS", "SESSION_STOPPED", "FLATTEN_RESIDUAL"}
+
+REASONS = {
+    "mes": set(MES_ROWS.split()) | {f"HOLD:{code}" for code in MES_BOOK.stops_entry - NOT_NAMED_BY_ROW_4},
+    "moex": set(MOEX_ROWS.split()) | {f"HOLD:{code}" for code in MOEX_BOOK.stops_entry - NOT_NAMED_BY_ROW_3},
+}
+# a session that was stopped stays so; the schedule of shares has no phase that demands to be flat
+NEVER_UP = {"mes": set(), "moex": {"FLATTEN_RESIDUAL"}}
+NEVER_DOWN = {"mes": {"SESSION_STOPPED"}, "moex": {"SESSION_STOPPED", "FLATTEN_RESIDUAL"}}
+BOOKS = {"mes": MES_BOOK, "moex": MOEX_BOOK}
+
+
+def wanted(rules: str) -> set[str]:
+    """Everything that lives under one rulebook must reach, as `Life.count` names it."""
+    table = set(BOOKS[rules].table)
+    found = {f"decision {reason}" for reason in REASONS[rules]}
+    found |= {f"raised {code}" for code in table - NEVER_UP[rules]}
+    return found | {f"cleared {code}" for code in table - NEVER_DOWN[rules]}
