@@ -71,7 +71,8 @@ class SharesWorld(World):
         self.prices[k] = price = max(2, self.prices[k] + step)
         if (i.stop is not None or i.target is not None) and rng.random() < 0.12:  # the market comes for the bracket
             wanted = i.stop if rng.random() < 0.6 or i.target is None else i.target
-            self.prices[k] = price = max(2, (wanted or price) - (1 if i.qty > 0 else 0))
+            beyond = rng.choice((0, 0, 0, 60)) * (-1 if i.qty > 0 else 1)
+            self.prices[k] = price = max(2, (wanted or price) + beyond - (1 if i.qty > 0 else 0))
         flags = rng.choice((m.FLAG_BACKFILL, m.FLAG_INVALID)) if rng.random() < 0.02 else 0
         if rng.random() < 0.005:
             return self._event(m.TRADE, instrument=k, price=rng.choice((None, 0, -5, 2**31 + 1)), qty=1)
@@ -124,8 +125,7 @@ class SharesWorld(World):
         e.code = rng.choice((0, 0, 0, r.REGIME_LOW, r.REGIME_NORMAL, r.REGIME_HIGH))
         if e.venue_ts == self.now - S and rng.random() < 0.8:
             e.venue_ts = self.scored = self.now
-        if rng.random() < 0.98:
-            e.qty = 0
+        e.qty = rng.choice((1, 5, 30, 80)) if rng.random() < 0.02 else 0  # an operator's own size
         return e
 
     # --- people and plumbing ------------------------------------------------------------------------------------------
