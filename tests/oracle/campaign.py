@@ -93,8 +93,9 @@ def slice_until(until: float | None, asked: Slice) -> Result | None:
 def append(ledger: Path, result: Result) -> None:
     """One slice more; a line that was cut off by a stop is followed by a whole one."""
     row = result._asdict() | {"slice": result.slice._asdict()}
+    cut = ledger.exists() and not ledger.read_bytes().endswith(b"\n")
     with ledger.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write("\n" * cut + json.dumps(row) + "\n")
 
 
 def read(ledger: Path) -> list[Result]:

@@ -46,6 +46,22 @@ class Life:
         self.began = 0
         self.desk = profile.desk()
 
+    def lived(self, e: Event, watch: Watch) -> list[Output]:
+        """One event more, watched; what the desk says about it.  Staging the first version moves nothing."""
+        staged = e.kind == r.CONFIG and self.desk.version == 0 and bool(self.rows)
+        if not staged:
+            watch.before()
+        outputs = self.desk.apply(e)
+        self.events.append(e)
+        self.said.append(outputs)
+        self.rows.append(self.rows[-1] if staged else oracle_row(self.desk))
+        if not staged:
+            try:
+                watch.after(e, outputs)
+            except Broken as broken:
+                self.broken = f"event {len(self.events) - 1} {e!r}: {broken}"
+        return outputs
+
     def count(self, reached: Counter[str]) -> None:
         """What this life reached: refusals, holds, orders, outcomes."""
         for outputs in self.said:
@@ -73,16 +89,9 @@ def live(
     life.prologue = world.prologue
     for _ in range(world.prologue + events):
         e = world.next()
-        watch.before()
-        outputs = desk.apply(e)
+        outputs = life.lived(e, watch)
         world.heard(outputs)
-        life.events.append(e)
-        life.said.append(outputs)
-        life.rows.append(oracle_row(desk))
-        try:
-            watch.after(e, outputs)
-        except Broken as broken:
-            life.broken = f"event {len(life.events) - 1} {e!r}: {broken}"
+        if life.broken:
             break
     life.crashes = draw_crashes(random.Random(seed ^ 0x5EED), len(life.events))
     return life
@@ -119,16 +128,9 @@ def again(events: Sequence[Event], profile: Profile = FUTURES) -> Life:
     life = Life(profile)
     desk = life.desk
     watch = profile.watch(desk)
-    for k, e in enumerate(events):
-        watch.before()
-        outputs = desk.apply(e)
-        life.events.append(e)
-        life.said.append(outputs)
-        life.rows.append(oracle_row(desk))
-        try:
-            watch.after(e, outputs)
-        except Broken as broken:
-            life.broken = f"event {k} {e!r}: {broken}"
+    for e in events:
+        life.lived(e, watch)
+        if life.broken:
             break
     return life
 

@@ -9,9 +9,9 @@ sizes and gate (MOEX-STOP-01 … -06, MOEX-ROUTE-01 … -04, MOEX-SIZE-01, MOEX-
 import pytest
 
 from tests.oracle.campaign import Result, Slice, batch_for, run
-from tests.oracle.reasons import wanted
+from tests.oracle.reasons import often
 
-LIVES, EVENTS = {"mes": 1_000, "moex": 1_000}, 200
+LIVES, EVENTS = {"mes": 400, "moex": 300}, 200
 
 
 @pytest.fixture(scope="module", params=["mes", "moex"])
@@ -28,8 +28,8 @@ def test_kernel_and_oracle_never_differ_mes_acc_x7(lived: Result) -> None:
 
 @pytest.mark.slow
 def test_every_refusal_is_reached_and_every_hold_goes_up_and_comes_down_mes_risk_20_moex_risk_08(lived: Result) -> None:
-    """MES-RISK-13, MOEX-RISK-05: a reason or hold that no life reaches is one that no life tests."""
-    assert not wanted(lived.slice.rules) - set(lived.reached)
+    """MES-RISK-13, MOEX-RISK-05: what no life reaches no life tests; what is rare the long run must reach."""
+    assert not often(lived.slice.rules) - set(lived.reached)
 
 
 @pytest.mark.slow

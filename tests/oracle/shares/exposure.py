@@ -18,6 +18,8 @@ def exact_term(d: "SharesDesk", i: Instrument, buys: int = 0, sells: int = 0, li
     buys += sum(o.left for o in entries if o.side == 1)
     sells += sum(o.left for o in entries if o.side != 1)
     lots = max(abs(i.qty + buys), abs(i.qty - sells))
+    if lots == 0:
+        return Fraction(0)
     prices = [o.price for o in entries if o.price is not None]
     prices += [limit] if limit is not None else []
     price = max([Fraction(i.exact), *map(Fraction, prices)])
@@ -40,11 +42,12 @@ def gross(
 def check(d: "SharesDesk") -> None:
     """EXPOSURE and INSTRUMENT_CAP (MOEX-RISK-05); a limit of 0 is none."""
     limits, capital = d.limits, max(0, d.capital)
-    for i in d.instruments:
-        capped = limits.instrument_ppm_max > 0
-        d.hold_on(i, "INSTRUMENT_CAP", capped and term(d, i) > Fraction(capital * limits.instrument_ppm_max, PPM))
-    limit = Fraction(capital * limits.gross_ppm_max, PPM)
-    if limits.gross_ppm_max <= 0 or gross(d) <= CLEARS * limit:
+    terms = [exact_term(d, i) for i in d.instruments]
+    for i, own in zip(d.instruments, terms, strict=True):
+        most = Fraction(capital * limits.instrument_ppm_max, PPM)
+        d.hold_on(i, "INSTRUMENT_CAP", limits.instrument_ppm_max > 0 and ceil(own) > most)
+    limit, in_all = Fraction(capital * limits.gross_ppm_max, PPM), ceil(sum(terms, Fraction(0)))
+    if limits.gross_ppm_max <= 0 or in_all <= CLEARS * limit:
         d.clear_hold("EXPOSURE")
-    elif gross(d) > limit:
+    elif in_all > limit:
         d.raise_hold("EXPOSURE")
