@@ -19,15 +19,15 @@ SIZE_HALF_SKIPPED LIMIT_EXPOSURE LIMIT_INSTRUMENT POSITION_LIMIT COLLAR RATE MES
 VALUE_LIMIT PRICE_MOVE MARGIN RISK_PER_TRADE RISK_DAILY DUPLICATE OPEN_ORDERS HOLD:FEATURES_COLD COOLDOWN APPROVED
 """
 # of the account, hence refused before; or nothing raises it
-NOT_NAMED_BY_ROW_3 = {"NO_LIMITS", "SESSION_STOPPED", "FLATTEN_RESIDUAL"}
+NOT_NAMED_BY_ROW_3 = {"NO_LIMITS", "SESSION_STOPPED"}
 
 REASONS = {
     "mes": set(MES_ROWS.split()) | {f"HOLD:{code}" for code in MES_BOOK.stops_entry - NOT_NAMED_BY_ROW_4},
-    "moex": set(MOEX_ROWS.split()) | {f"HOLD:{code}" for code in MOEX_BOOK.stops_entry - NOT_NAMED_BY_ROW_3},
+    "moex": set(MOEX_ROWS.split())
+    | {f"HOLD:{code}" for code in MOEX_BOOK.stops_entry - NOT_NAMED_BY_ROW_3}
+    | {"HOLD:ML_FALLBACK"},
 }
-# a session that was stopped stays so; the schedule of shares has no phase that demands to be flat
-NEVER_UP = {"mes": set(), "moex": {"FLATTEN_RESIDUAL"}}
-NEVER_DOWN = {"mes": {"SESSION_STOPPED"}, "moex": {"SESSION_STOPPED", "FLATTEN_RESIDUAL"}}
+NEVER_DOWN = {"SESSION_STOPPED"}  # a session that was stopped stays so
 BOOKS = {"mes": MES_BOOK, "moex": MOEX_BOOK}
 
 
@@ -35,8 +35,8 @@ def wanted(rules: str) -> set[str]:
     """Everything that lives under one rulebook must reach, as `Life.count` names it."""
     table = set(BOOKS[rules].table)
     found = {f"decision {reason}" for reason in REASONS[rules]}
-    found |= {f"raised {code}" for code in table - NEVER_UP[rules]}
-    return found | {f"cleared {code}" for code in table - NEVER_DOWN[rules]}
+    found |= {f"raised {code}" for code in table}
+    return found | {f"cleared {code}" for code in table - NEVER_DOWN}
 
 
 # met in few lives of a hundred: a whole run must reach them, the suite's few hundred lives need not

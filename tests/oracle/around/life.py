@@ -246,7 +246,7 @@ class World:
     def _notice(self) -> Event:
         """What other loops, the event list and the books say."""
         rng = self.rng
-        kind = rng.choice((r.MODEL, r.MODEL, r.ERROR, r.ERROR, r.NEWS, r.TRANSFER, r.LINK))
+        kind = rng.choice((r.MODEL, r.MODEL, r.ERROR, r.ERROR, r.NEWS, r.TRANSFER, r.LINK, r.CONDITION))
         if kind == r.MODEL:
             code = rng.choice((r.MODEL_READY, r.MODEL_BLOCKED))
             if code == r.MODEL_BLOCKED:
@@ -262,6 +262,10 @@ class World:
                 self.agenda.extend(rows[1:])
                 return rows[0]
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
+        if kind == r.CONDITION:
+            told = {"instrument": rng.choice((0, 0, 1, 7)), "code": BITS["RESTRICTED"]}
+            self._ends(self._event(kind, wait=2 * S, **told))
+            return self._event(kind, value=1, **told)
         if kind == r.TRANSFER:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=rng.choice((-50_000_000, 10_000_000, 700_000_001)))
         which = rng.choice((ACCOUNT_SCOPE, 0, 1))

@@ -23,6 +23,7 @@ from tests.oracle.rules.facts import (
     fee_of_one,
 )
 from tests.oracle.rules.gate import Ask, refusal
+from tests.oracle.rules.holds import BITS
 from tests.oracle.rules.plan import Plan
 from tests.oracle.rules.sending import Output, Sending
 from trading.core import records as r
@@ -275,7 +276,16 @@ class Desk(Sending):
         return [(code, until) for code, until in held if until is not None]
 
     def hold_on(self, i: Instrument, code: str, on: bool) -> None:
-        """A hold of one instrument follows its condition; futures have none."""
+        """A hold of one instrument follows its condition."""
+        if on == (code in i.holds) or not self.book.name(code):
+            return
+        self.say(r.HOLD_RAISED if on else r.HOLD_CLEARED, i.index, code=code)
+        if not on:
+            del i.holds[code]
+            return
+        i.holds[code] = self.now
+        if code in self.book.stops_entry:
+            protect.cancel_entries(self, i)  # at once, whatever the event was about (MOEX-RISK-09)
 
     def unreconciled(self) -> bool:
         return not self.reconciled
@@ -302,6 +312,9 @@ class Desk(Sending):
     def left(self, i: Instrument) -> None:
         """An order that closes was filled."""
 
+    def leaves_since(self, i: Instrument, ns: int) -> None:
+        """For so long nothing that was sent has taken it out."""
+
     def stop_from_fill(self, i: Instrument, anchor: int) -> None:
         """MES-STOP-04: a later fill may only tighten the stop; no venue takes a price of nothing or less."""
         stop = max(1, anchor - i.trip_side * i.plan_stop)
@@ -325,4 +338,7 @@ class Desk(Sending):
         """One error of a component."""
 
     def on_other(self, e: Event) -> None:
-        """A notice that futures do not hear."""
+        """What the configuration restricts (P-25); futures hear nothing else."""
+        known = 0 <= e.instrument < len(self.instruments)
+        if e.kind == r.CONDITION and e.code == BITS["RESTRICTED"] and known:
+            self.hold_on(self.instruments[e.instrument], "RESTRICTED", e.value == 1)

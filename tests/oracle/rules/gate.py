@@ -109,7 +109,8 @@ def asks_reconciled(d: "Desk", a: Ask) -> str | None:  # row 3
 
 def asks_held(d: "Desk", a: Ask) -> str | None:  # row 4: active or due, strongest label first
     standing = {code for code in d.holds if code in d.book.stops_entry}
-    code = d.book.strongest((standing | account.due(d)) - LATER, d.since)
+    of_instrument = {code for code in a.i.holds if code in d.book.stops_entry}
+    code = d.book.strongest((standing | account.due(d)) - LATER, d.since) or d.book.strongest(of_instrument, {})
     return f"HOLD:{code}" if code else None
 
 

@@ -163,6 +163,8 @@ def stop_or_flat(d: "Desk", i: Instrument) -> None:
     cover = sum(o.left for o in d.live(i.index) if o.status == WORKING and o.role in roles and o.side * i.qty < 0)
     if i.qty != 0 and i.leaving_since is not None and not bars and d.now - i.leaving_since >= 3 * attempt(d):
         d.raise_hold("NAKED_POSITION")
+    if i.qty != 0 and i.leaving_since is not None and not bars:
+        d.leaves_since(i, d.now - i.leaving_since)
     if i.qty == 0 or cover >= abs(i.qty):
         i.naked_since = None
         d.hold_on(i, "STOP_UNPROTECTED", False)

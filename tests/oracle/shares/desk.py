@@ -9,6 +9,8 @@ from tests.oracle.measures.tape import Tape
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import (
     BEST_PRICE,
+    BY_HOLD,
+    BY_OPERATOR,
     ENTRY,
     FILL_AND_KILL,
     MARKET,
@@ -37,6 +39,7 @@ EMERGENCY = ("RVI_HIGH", "KILL_SWITCH", "FLATTEN_RESIDUAL", "STOP_UNPROTECTED")
 LADDER = (10, 30)  # bps of the first two attempts to leave
 INTENT = 500 * MS  # how long an entry intent lives
 PASSIVE_LIFE, OVERDUE = 5 * S, S
+RESIDUAL = 30 * S  # within which a flatten is proved
 
 
 class Share:
@@ -134,17 +137,6 @@ class SharesDesk(Desk):
     def ending(self) -> list[tuple[str, int]]:
         until = self.holds.get("OPERATOR_PAUSE")
         return super().ending() + ([("OPERATOR_PAUSE", until)] if until is not None else [])
-
-    def hold_on(self, i: Instrument, code: str, on: bool) -> None:
-        if on == (code in i.holds):
-            return
-        self.say(r.HOLD_RAISED if on else r.HOLD_CLEARED, i.index, code=code)
-        if not on:
-            del i.holds[code]
-            return
-        i.holds[code] = self.now
-        if code in self.book.stops_entry:
-            cancel_entries(self, i)  # at once, whatever the event was about (MOEX-RISK-09)
 
     # --- a person -----------------------------------------------------------------------------------------------------
     def pause(self, until: int) -> None:
@@ -257,6 +249,11 @@ class SharesDesk(Desk):
             if i.qty == 0:
                 close(i, i.reason)
             cancel_entries(self, i)
+
+    def leaves_since(self, i: Instrument, ns: int) -> None:
+        """MOEX-EXEC-10: a flatten is proved within 30 s, or a person must look."""
+        if i.reason in (BY_HOLD, BY_OPERATOR) and ns >= RESIDUAL:
+            self.raise_hold("FLATTEN_RESIDUAL")
 
     def stop_from_fill(self, i: Instrument, anchor: int) -> None:
         if self.by_formula():

@@ -81,6 +81,8 @@ def held(d: "SharesDesk", a: SharesAsk) -> str | None:  # row 3: the account's, 
     of_account = {code for code in (*d.holds, *d.due()) if code in d.book.stops_entry}
     of_instrument = {code for code in a.i.holds if code in d.book.stops_entry}
     code = d.book.strongest(of_account, d.since) or d.book.strongest(of_instrument, {})
+    if not code and "ML_FALLBACK" in d.holds:
+        code = "ML_FALLBACK"  # no score here is the heuristic's
     return f"HOLD:{code}" if code else None
 
 

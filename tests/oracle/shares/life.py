@@ -177,8 +177,9 @@ class SharesWorld(World):
         rng = self.rng
         if rng.random() < 0.3:
             k = rng.choice((0, 0, 1, 2, 7, -1))
-            self._ends(self._event(r.CONDITION, wait=2 * S, instrument=k, code=BITS["UNHEALTHY"]))
-            return self._event(r.CONDITION, instrument=k, code=BITS["UNHEALTHY"], value=1)
+            bit = BITS[rng.choice(("UNHEALTHY", "RESTRICTED"))]
+            self._ends(self._event(r.CONDITION, wait=2 * S, instrument=k, code=bit))
+            return self._event(r.CONDITION, instrument=k, code=bit, value=1)
         code = rng.choice(OF_ACCOUNT if rng.random() < 0.95 else NOBODYS)
         row = {
             "instrument": ACCOUNT_SCOPE,

@@ -19,7 +19,7 @@ DEAD = 96 * HOUR  # of the index
 BAD, GOOD = 3, 30  # probes in a row
 TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK")  # stand while they are so
 LASTING = ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST")  # end by their own rule
-STAGES = range(62)
+STAGES = range(5)
 NAMES = {bit: code for code, bit in BITS.items()}
 RISK_LOOP, EXECUTION_LOOP = 3, 4  # whose errors lie on the way from decision to venue; 0: nobody says whose
 
@@ -104,7 +104,7 @@ def on_condition(d: "SharesDesk", e: Event) -> None:
         d.follow(code, on)
     elif code in LASTING and on:
         d.raise_hold(code)
-    elif code == "UNHEALTHY" and 0 <= e.instrument < len(d.instruments):
+    elif code in ("UNHEALTHY", "RESTRICTED") and 0 <= e.instrument < len(d.instruments):
         d.hold_on(d.instruments[e.instrument], code, on)
 
 
