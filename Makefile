@@ -33,8 +33,8 @@ bench: setup  ## benchmarks, one table; peers beside the desk where they are ins
 bench-peers: setup  ## install the peers that `make bench` runs beside the desk, into var/peers
 	@exec "$(ROOT)/desk/ops/peers.sh"
 
-stress: setup  ## random lives of a desk through the kernel and an independent oracle: LIVES=200000 JOBS=2
-	@cd "$(ROOT)" && exec $(PYTHON_BIN) -m tests.oracle --sequences $(LIVES) --jobs $(JOBS)
+stress: setup  ## random lives of a desk through the kernel and an independent oracle: LIVES=200000 JOBS=2 LEDGER=file to go on
+	@cd "$(ROOT)" && exec $(PYTHON_BIN) -m tests.oracle --sequences $(LIVES) --jobs $(JOBS) $(if $(LEDGER),--ledger $(LEDGER))
 
 soak: setup  ## every drill in its long form, about five hours (manage.py soak --quick: 20 minutes)
 	@cd "$(ROOT)" && exec $(MANAGE) soak

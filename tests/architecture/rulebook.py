@@ -127,7 +127,7 @@ MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | c
 MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with the first network of a new session, for none is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
-MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits
+MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; of equal holds of one instrument the table names one, not the one that stands longest
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | trading/core/watch/tasks.py | positions are checked every second, not every ten; metrics, rotation, drift and checkpoints are other loops', by their own clocks

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.oracle.campaign import Result, Slice
 
-WHOLE = 2_000  # lives under one rulebook that must reach everything
+WHOLE = 5_000  # lives under one rulebook that must reach everything
 
 
 def main() -> int:

@@ -54,7 +54,8 @@ RARE = {
     raised DAILY_LOSS, raised DUPLICATE_STORM, decision INPUT_INVALID:bid_tick, decision RATE,
     decision RISK_PER_TRADE, decision COOLDOWN, cleared CLOSE_ONLY, decision CAP_EXPOSURE, decision HOLD:CLOSE_ONLY,
     decision HOLD:FEATURES_COLD, decision HOLD:RECORD_DOWN, raised CLOSE_ONLY, cleared STATE_UNREADABLE,
-    decision NOT_RECONCILED, decision RISK_DAILY
+    decision NOT_RECONCILED, decision RISK_DAILY, raised FLATTEN_RESIDUAL, cleared FLATTEN_RESIDUAL,
+    decision HOLD:FLATTEN_RESIDUAL
     """,
 }
 

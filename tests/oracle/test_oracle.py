@@ -36,7 +36,7 @@ def test_both_tables_of_holds_say_the_same_mes_risk_16_moex_risk_05(book: holds.
 
 
 def test_a_tie_of_labels_goes_to_the_earlier_row_mes_risk_16() -> None:
-    theirs = {}
+    theirs: dict[str, list[str]] = {}
     for h in kernel_holds.MES_HOLDS:
         theirs.setdefault(kernel_holds.LABELS[h.label], []).append(h.code)
     assert theirs == {label: [c for c, row in holds.TABLE.items() if row[2] == label] for label in theirs}

@@ -179,7 +179,7 @@ class SharesDesk(Desk):
         return "exit" if against and self.limits.exit_confidence_ppm_min <= e.confidence <= PPM else ""
 
     def plan(self, i: Instrument, e: Event) -> Plan:
-        return SharesPlan(self, i, e)  # type: ignore[return-value]
+        return SharesPlan(self, i, e)
 
     def ask(self, e: Event, reversing: bool) -> Ask:
         return gate.SharesAsk(self, e)

@@ -117,6 +117,12 @@ class SharesWorld(World):
             venue_ts=start + MINUTE,
         )  # fmt: skip
 
+    def _timer(self) -> Event:
+        """Time flies now and then while somebody cannot get out."""
+        if any(i.leaving_since is not None for i in self.desk.instruments) and self.rng.random() < 0.06:
+            self._wait(45 * S)
+        return super()._timer()
+
     def _score(self) -> Event:
         """As for futures, of any regime, mostly sure."""
         e = super()._score()

@@ -5,7 +5,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING
 
 from tests.oracle.rules.facts import ENTRY, PPM, PRICE_MOST, Event, Instrument, S, fee_of_one
-from tests.oracle.rules.plan import distances, fixed
+from tests.oracle.rules.plan import Plan, distances, fixed
 from tests.oracle.shares import exposure
 from tests.oracle.shares.stops import fresh_spread, stop_tick
 from trading.core import records as r
@@ -42,7 +42,7 @@ def gap(lots: int, traded: int) -> int:
     return min(max(ceil(Fraction(lots * 60 * S, traded)), S // 5), 5 * S)
 
 
-class SharesPlan:
+class SharesPlan(Plan):
     """Price reached, distances, size and its slices; `why` names the cap of a size of 0."""
 
     def __init__(self, d: "SharesDesk", i: Instrument, e: Event) -> None:

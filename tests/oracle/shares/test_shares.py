@@ -9,7 +9,8 @@ import pytest
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import holds as kernel_holds
-from risk.core.records import MOEX
+from risk.core.records import MOEX, SPEC_INDEX
+from tests.oracle.around.setup import T0, staged
 from tests.oracle.campaign import Result, Slice, append, batch_for, read
 from tests.oracle.play import again, fault, live, shrink
 from tests.oracle.rules.facts import FILL_AND_KILL, PASSIVE, Event, S
@@ -58,13 +59,13 @@ def test_the_documents_routes_moex_route_01() -> None:
 
 def desk(**limits: int) -> SharesDesk:
     """A desk that may trade; the first share stands at 99.98 / 100.00, five candles of 0.05 behind it."""
-    d, now = SharesDesk(), setup.T0
+    d, now = SharesDesk(), T0
     usual = {name: value for name, (value, _) in setup.LIMITS.items()} | {"rvi_max": 0} | limits
-    for e in setup.staged(now, usual):
+    for e in staged(now, usual):
         d.apply(e)
     for index, (spec, _) in enumerate(setup.SHARES):
         for name, value in (setup.USUAL | spec | {"tradable": 1}).items():
-            d.apply(Event(r.CONFIG, now, instrument=index, code=setup.SPEC_INDEX[name], value=value))
+            d.apply(Event(r.CONFIG, now, instrument=index, code=SPEC_INDEX[name], value=value))
     d.apply(Event(r.CONFIG_COMMIT, now, instrument=ACCOUNT_SCOPE, ref=1))
     window = {"code": 1, "value": now - S, "until": now + 3600 * S, "ref": 20260304}
     d.apply(Event(r.WINDOW_SET, now, instrument=ACCOUNT_SCOPE, **window))
@@ -83,7 +84,7 @@ def desk(**limits: int) -> SharesDesk:
 
 def test_the_story_of_one_trade_moex_stop_03_moex_stop_04_moex_route_04() -> None:
     """24 lots at full confidence: 19 at once and 5 kept; out 10 bps below the bid once the mid is at the stop."""
-    d, now = desk(), setup.T0
+    d, now = desk(), T0
     assert d.holds == {}
     said = d.apply(Event(r.SCORE, now + 1, side=1, score=500_000, confidence=1_000_000))
     assert [(o[3], o[7], o[8]) for o in said if o[0] == r.DECISION] == [("APPROVED", 24, 59)]
@@ -102,7 +103,7 @@ def test_the_story_of_one_trade_moex_stop_03_moex_stop_04_moex_route_04() -> Non
     ("change", "lots"), [({}, 24), ({"participation_ppm_max": 12_000}, 12), ({"capital_micros": 100_000 * RUB}, 4)]
 )
 def test_the_least_cap_is_the_size_moex_size_01(change: dict[str, int], lots: int) -> None:
-    said = desk(**change).apply(Event(r.SCORE, setup.T0 + 1, side=1, score=500_000, confidence=1_000_000))
+    said = desk(**change).apply(Event(r.SCORE, T0 + 1, side=1, score=500_000, confidence=1_000_000))
     assert [o[7] for o in said if o[0] == r.DECISION] == [lots]
 
 
