@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from tests.oracle.compare import Batch
 from tests.oracle.play import FUTURES, Life, Profile, fault, heirs_fault, live, sessions, shrink
-from tests.oracle.shares.profile import SHARES
+from tests.oracle.shares.desk import SharesDesk
+from tests.oracle.shares.invariants import SharesWatch
+from tests.oracle.shares.life import SharesWorld
 
 HEIRS_EVERY = 10  # one account in ten lives through two or three sessions
+SHARES = Profile("moex", SharesDesk, SharesWorld, SharesWatch)
 PROFILES = {profile.name: profile for profile in (FUTURES, SHARES)}
 
 

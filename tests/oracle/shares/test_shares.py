@@ -11,14 +11,13 @@ from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import holds as kernel_holds
 from risk.core.records import MOEX, SPEC_INDEX
 from tests.oracle.around.setup import T0, staged
-from tests.oracle.campaign import Result, Slice, append, batch_for, read
+from tests.oracle.campaign import SHARES, Result, Slice, append, batch_for, read
 from tests.oracle.play import again, fault, live, shrink
 from tests.oracle.rules.facts import FILL_AND_KILL, PASSIVE, Event, S
 from tests.oracle.shares import setup
 from tests.oracle.shares.desk import SharesDesk
 from tests.oracle.shares.holds import MOEX_BOOK
 from tests.oracle.shares.plan import gap, reaching, slices
-from tests.oracle.shares.profile import SHARES
 from tests.oracle.shares.stops import stop_tick
 from trading.core import records as r
 
