@@ -262,8 +262,9 @@ def profile_hash(profile: Profile) -> str:
 def _unusual(name: str, value: object) -> object:
     if not isinstance(value, dict):
         return value
-    if name == "risk":
-        return {key: inner for key, inner in value.items() if LATER.get(key) != inner}
+    if name == "risk":  # they count once one of them is in use
+        used = any(value[key] != usual for key, usual in LATER.items())
+        return value if used else {key: inner for key, inner in value.items() if key not in LATER}
     fields = SECTIONS[name].model_fields
     return {key: inner for key, inner in value.items() if fields[key].is_required() or inner != fields[key].default}
 

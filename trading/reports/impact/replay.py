@@ -40,8 +40,7 @@ from trading.core.records import (
     Params,
     State,
 )
-from trading.core.venue import engine
-from trading.core.venue.held import open_slots
+from trading.core.venue import engine, held
 from trading.core.venue.state import Venue, new_venue
 from trading.run.bodies.reconcile import recon_events
 from trading.run.journal.recovery import is_sent
@@ -230,7 +229,7 @@ class Life:
             self.won += int(out["value"]) > 0
             self.closed_micros += int(out["value"])
         self.orders += int(((kinds == SUBMIT) & (made["role"] == ENTRY)).sum())
-        return made[is_sent(kinds)]
+        return made[is_sent(kinds) & (kinds != ROUTE_FAILOVER)]  # a venue of our own has one route
 
     def _configure(self, row: np.ndarray) -> None:
         """The version's limits in the place of the first ones; what was handed over later stays out."""
@@ -280,8 +279,6 @@ class Life:
             if not waiting:
                 return
             row = waiting.pop(0)
-            if row["kind"][0] == ROUTE_FAILOVER:
-                continue  # the record's venue alone has routes
             if row["kind"][0] == QUERY:
                 self.questions += 1  # no answer is ever lost here: it asks because time jumped
                 continue
@@ -306,9 +303,8 @@ class Life:
         """Where the record agreed with its venue, this life agrees with its own."""
         if row["code"][0] != RECON_END:
             return
-        account = self.venue.account[0]
-        held = {int(i): int(self.venue.markets[i].qty) for i in np.flatnonzero(self.venue.markets["qty"])}
-        truth = BrokerTruth(held, self._working(), int(account.ref))
+        lots = {int(i): int(self.venue.markets[i].qty) for i in np.flatnonzero(self.venue.markets["qty"])}
+        truth = BrokerTruth(lots, self._working(), int(self.venue.account[0].ref))
         now_ns = int(row["ts_ns"][0])
         for event in recon_events(truth, now_ns):
             one = new_events(1)
@@ -317,14 +313,13 @@ class Life:
 
     def _working(self) -> np.ndarray:
         """One RECON_ORDER row for each order that is open at the venue."""
-        slots = open_slots(self.venue)
+        slots = held.open_slots(self.venue)
         rows = new_events(len(slots))
         for row, slot in zip(rows, slots, strict=True):
             order = self.venue.orders[slot]
             row["kind"], row["code"], row["order_number"] = RECON, RECON_ORDER, order.number
-            row["instrument"], row["side"], row["qty"], row["volume"] = (
-                order.instrument, order.side, order.qty, order.filled,
-            )  # fmt: skip
+            row["instrument"], row["side"] = order.instrument, order.side
+            row["qty"], row["volume"] = order.qty, order.filled
             row["order_type"], row["role"] = order.order_type, order.role
             row["price_tick"], row["stop_tick"], row["until_ns"] = order.price_tick, order.stop_tick, order.until_ns
         return rows
@@ -342,9 +337,8 @@ def best_levels(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     depth_of[books] = np.arange(len(books), dtype=np.int32)
     if len(books) > 0:
         rows = events[books]
-        depths["ts_ns"], depths["ts_venue_ns"], depths["instrument"] = (
-            rows["ts_ns"], rows["ts_venue_ns"], rows["instrument"],
-        )  # fmt: skip
+        for name in ("ts_ns", "ts_venue_ns", "instrument"):
+            depths[name] = rows[name]
         for side in ("bid", "ask"):
             depths[f"{side}_tick"][:] = rows[f"{side}_tick"][:, None]
             depths[f"{side}_qty"][:, 0] = np.where(rows[f"{side}_tick"] == NO_TICK, 0, rows[f"{side}_qty"])
