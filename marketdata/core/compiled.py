@@ -78,7 +78,7 @@ def _lent(kind):
     if isinstance(kind, types.BaseNamedTuple):
         return Borrowed(kind)
     if isinstance(kind, types.BaseTuple):
-        return types.Tuple([_lent(part) for part in kind])
+        return types.Tuple([_lent(part) for part in kind.types])
     return kind
 
 
@@ -94,7 +94,7 @@ def _lend(context, builder, kind, value):
     if isinstance(kind, types.BaseNamedTuple):
         return alloca_once_value(builder, value)
     if isinstance(kind, types.BaseTuple):
-        parts = [_lend(context, builder, *part) for part in zip(kind, unpack_tuple(builder, value), strict=True)]
+        parts = [_lend(context, builder, *part) for part in zip(kind.types, unpack_tuple(builder, value), strict=True)]
         return context.make_tuple(builder, _lent(kind), parts)
     return _uncounted(context, builder, kind, value)
 
@@ -117,7 +117,7 @@ def _borrow(context, builder, signature, arguments):
 class _Fields(AttributeTemplate):
     key = Borrowed
 
-    def generic_resolve(self, kind, name):
+    def generic_resolve(self, kind, name):  # type: ignore[override]  # the base class answers NotImplemented alone
         _, field = kind.field(name)
         return None if field is None else _lent(field)
 

@@ -60,7 +60,7 @@ def walk(seed: int, steps: int) -> Iterator[list[Change]]:
         changes: list[Change] = []
         for _ in range(int(rng.integers(1, 9))):
             row = int(rng.integers(0, 2))
-            away = int(rng.choice([rng.integers(1, 30), rng.geometric(0.01), rng.integers(1, 3 * WINDOW)]))
+            away = int(rng.choice(np.array([rng.integers(1, 30), rng.geometric(0.01), rng.integers(1, 3 * WINDOW)])))
             tick = mid - away if row == BID else mid + away
             if told[row] and rng.random() < 0.5:
                 tick = int(told[row][-int(rng.integers(1, min(80, len(told[row])) + 1))])
@@ -120,7 +120,7 @@ def test_the_lowest_bit_of_every_place() -> None:
     for bit in range(64):
         for above in (0, 1, -1):
             word = np.int64(1) << np.int64(bit) | (np.int64(above) << np.int64(min(bit + 1, 63)) if bit < 63 else 0)
-            assert lowest_bit(word) == bit
+            assert lowest_bit(int(word)) == bit
 
 
 def digest(steps: int) -> str:

@@ -147,7 +147,7 @@ def leg(d: "Desk", i: Instrument, role: int, kind: int, price: int) -> None:
     elif withheld:
         pass
     elif role == STOP_LOSS and kept.price != price and i.stop_refused == price and d.now < i.stop_retry:
-        if kept.left != abs(i.qty):  # the old price for all that is held
+        if kept.left != abs(i.qty) and kept.price is not None:  # the old price for all that is held
             d.ask_modify(kept, kept.filled + abs(i.qty), kept.price)
     elif kept.left != abs(i.qty) or kept.price != price:
         d.ask_modify(kept, kept.filled + abs(i.qty), price)
