@@ -85,7 +85,7 @@ class Sums(NamedTuple):
     """What all trades come to: how many, their mean net in micros, bars and heat map; UTC days of entries in order; the
     first entry and the last exit, "" without a trade."""
 
-    count: int
+    trades: int
     mean_micros: int | None
     bins: list[Bin]
     heat: list[tuple[str, list[Cell]]]

@@ -78,7 +78,7 @@ def _lent(kind):
     if isinstance(kind, types.BaseNamedTuple):
         return Borrowed(kind)
     if isinstance(kind, types.BaseTuple):
-        return types.Tuple([_lent(part) for part in kind.types])
+        return types.Tuple([_lent(part) for part in kind.types])  # type: ignore[attr-defined]  # of every tuple
     return kind
 
 
@@ -94,7 +94,8 @@ def _lend(context, builder, kind, value):
     if isinstance(kind, types.BaseNamedTuple):
         return alloca_once_value(builder, value)
     if isinstance(kind, types.BaseTuple):
-        parts = [_lend(context, builder, *part) for part in zip(kind.types, unpack_tuple(builder, value), strict=True)]
+        inner_kinds = kind.types  # type: ignore[attr-defined]
+        parts = [_lend(context, builder, *part) for part in zip(inner_kinds, unpack_tuple(builder, value), strict=True)]
         return context.make_tuple(builder, _lent(kind), parts)
     return _uncounted(context, builder, kind, value)
 

@@ -20,6 +20,7 @@ from trading.config.schema import load_file
 from trading.core.history.records import Columns
 from trading.run.backtest.engine import Backtest, Result, reason_of
 from trading.run.backtest.plan import Calendar, Plan, plan_of
+from trading.run.tapes.engine import TapeRun
 
 PROFILES = Path(trading.__file__).parent / "profiles"
 DOLLAR = 1_000_000
@@ -97,7 +98,7 @@ def through_loop(plan: Plan, bars: list[Bar], cuts: tuple[int, ...] = (), tape: 
     return run, run.end()
 
 
-def left_by(run: Backtest, result: Result) -> dict[str, bytes]:
+def left_by(run: Backtest | TapeRun, result: Result) -> dict[str, bytes]:
     """Everything that a run gave and remembers, as bytes: rows and counts, kernel, venue, and the loop's own record."""
     own = np.array(result.run)
     own["tape"] = 0  # kept for a reader, no figure of the run

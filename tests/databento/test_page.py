@@ -12,10 +12,10 @@ from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
 from marketdata.databento.client import Vendor
 from marketdata.jobs import purchases
+from marketdata.jobs.purchases import VendorVoice
 from marketdata.models import CANCELLED, DONE, DataSet, VendorRun
 from tests.data.kit import signed_in, text_of
 from tests.databento.server import KEY, Market
-from tests.databento.test_purchases import VendorVoice
 from tests.web.seed import PASSWORD
 
 pytestmark = pytest.mark.django_db

@@ -43,7 +43,8 @@ def defined(symbol: str, number: int, at: int = T0, **more: Any) -> dbn.Instrume
 
 
 def write(path: Path, rows: Sequence[Any]) -> Path:
-    path.write_bytes(metadata(dbn.Schema.DEFINITION, {"ES.FUT": 1}) + b"".join(map(bytes, rows)))
+    schema: Any = dbn.Schema.DEFINITION
+    path.write_bytes(metadata(schema, {"ES.FUT": 1}) + b"".join(map(bytes, rows)))
     return path
 
 

@@ -117,7 +117,7 @@ class HistoryForm(RunForm):
 
     first = forms.DateField(required=False, label=_("First trading day"), widget=forms.DateInput({"type": "date"}))
     last = forms.DateField(required=False, label=_("Last, included"), widget=forms.DateInput({"type": "date"}))
-    field_order = ("data", "config", "symbol", "strategy", "first", "last", "changes", "seed")
+    field_order: tuple[str, ...] = ("data", "config", "symbol", "strategy", "first", "last", "changes", "seed")
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or self.cleaned_data

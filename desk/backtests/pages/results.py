@@ -69,9 +69,9 @@ def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
         "hours": [f"{hour:02d}" for hour in range(24)],
         "trades": [{**row, "net_micros": int(net)} for row, net in zip(rows.to_dicts(), nets, strict=True)],
         "prices": _prices(run, sums, rows, day),
-        "trade_count": sums.count,
+        "trade_count": sums.trades,
         "first": first,
-        "next": first + PAGE if sums.count > first + PAGE else None,
+        "next": first + PAGE if sums.trades > first + PAGE else None,
     }
 
 

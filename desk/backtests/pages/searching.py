@@ -88,7 +88,7 @@ def _seconds(purpose: str, trials: int, size: Size) -> int | None:
 
 def _begin(request: HttpRequest, form: SearchForm) -> HttpResponse:
     """Raises NotStarted."""
-    shared = "distributed" in form.data
+    shared = "distributed" in request.POST
     estimate = _estimate(form)
     if shared and not estimate["shared"]:
         raise NotStarted(

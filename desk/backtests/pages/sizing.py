@@ -125,7 +125,7 @@ class Folds(NamedTuple):
     """How many folds the chosen days make, how many can be run, why the first that cannot be is not; the hold-out's
     sessions, and the tests' first and last day."""
 
-    count: int
+    total: int
     runnable: int
     why: str
     holdout: int
@@ -152,5 +152,5 @@ def folds_on(form: WalkForm) -> Folds:
     if not fit:
         raise NotStarted(plan.folds[0].reason)
     why = next((f"fold {fold.number}: {fold.reason}" for fold in plan.folds if fold.reason), "")
-    days = utc(fit[0].test.open_ns)[:10], utc(fit[-1].test.close_ns)[:10]
+    days = str(utc(fit[0].test.open_ns))[:10], str(utc(fit[-1].test.close_ns))[:10]
     return Folds(len(plan.folds), len(fit), why, plan.holdout.sessions, *days)

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_GET
 
 from desk.accounts.roles import may
 from desk.backtests import searches, studies
-from desk.backtests.models import DONE
+from desk.backtests.models import DONE, SEARCH
 from desk.backtests.pages.results import verdicts
 from desk.backtests.pages.searching import search_values
-from desk.backtests.studies import SEARCH, Study
+from desk.backtests.studies import Study
 
 BEST = 50
 SQUARES_MAX = 60  # values of a parameter in a heat map

@@ -24,10 +24,11 @@ from desk.backtests.parity import jobs
 from desk.dashboard.pages.reports import number
 from desk.dashboard.rights import require
 from trading import selectors
+from trading.reports.parity.tell import FILLS, ORDERS
 
 TASK = "desk.backtests.tasks.run_parity"
 PAGE = 50
-LISTS = {"fills": jobs.FILLS, "orders": jobs.ORDERS}
+LISTS = {"fills": FILLS, "orders": ORDERS}
 MONEY = ("fee_micros", "gross_micros", "net_micros")
 COUNTS = ("orders", "fills", "contracts")
 NAMES = {

@@ -3,6 +3,7 @@
 import tracemalloc
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import databento_dbn as dbn
 import numpy as np
@@ -126,7 +127,9 @@ def test_a_recording_of_orders_has_bars_and_books(tmp_path):
 
 def test_of_a_long_recording_a_page_reads_a_part_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "RECORDS_MAX", 1)
-    many = [order(dbn.Action.ADD, dbn.Side.BID, k + 1, 5000.0, 1, T0 + k * NANOS) for k in range(20_000)]
+    add: Any = dbn.Action.ADD
+    bid: Any = dbn.Side.BID
+    many = [order(add, bid, k + 1, 5000.0, 1, T0 + k * NANOS) for k in range(20_000)]
     path = write_dbn(tmp_path / "es.dbn", dbn.Schema.MBO, many)
     part = recording_part(path, "mbo", span_of(DAY, MINUTES, MINUTES + 600), "ES", parse_options({}))
     assert part.cut_ns is not None and T0 < part.cut_ns < T0 + 20_000 * NANOS
