@@ -223,7 +223,7 @@ class SearchForm(HistoryForm):
     min_trades = forms.IntegerField(
         min_value=0, max_value=10**6, initial=TRADES_MIN, label=_("Trades, at least"), help_text=_("fewer: infeasible")
     )
-    field_order = (
+    field_order: tuple[str, ...] = (
         "name", "data", "config", "symbol", "strategy", "space", "params", "method", "trials", "objective",
         "min_trades", "first", "last", "changes", "seed",
     )  # fmt: skip
