@@ -62,8 +62,8 @@ def walk(seed: int, steps: int = 500) -> Made:
     rng = random.Random(seed)
     maker, t, mid = Maker(), 0.0, 30_000
     for step in range(steps):
-        t += rng.choice((0.05, 0.2, 0.2, 0.35, 0.9, 1.4))
-        mid += rng.choice((-2, -1, 0, 0, 1, 2)) - (400 if step % 140 == 139 else 0)
+        t += rng.choice((0.05, 0.2, 0.2, 0.35, 0.9, 2.6))
+        mid += rng.choice((-2, -1, 0, 0, 1, 2)) - (250 if step % 90 == 89 else 0)
         bids = [(mid - 1 - k, rng.randrange(80, 200)) for k in range(8)]
         asks = [(mid + 1 + k, rng.randrange(80, 200)) for k in range(8)]
         maker.book(t, bids, asks)

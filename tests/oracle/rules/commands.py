@@ -28,12 +28,12 @@ LESS = frozenset(
 NEITHER = frozenset(
     """capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
     stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min
-    reverse_confidence_ppm_min""".split()  # noqa: SIM905
+    reverse_confidence_ppm_min hedge_beta_ppm""".split()  # noqa: SIM905
 )
 # 0 switches these off, which admits everything
 ZERO_IS_OFF = frozenset(
     """tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max
-    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns""".split()  # noqa: SIM905
+    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns hedge_every_ns""".split()  # noqa: SIM905
 )
 
 
