@@ -229,7 +229,7 @@ def test_every_entry_hold_refuses_with_its_code_mes_risk_20(hold) -> None:
 @pytest.mark.parametrize("hold", HOLDS[MOEX], ids=lambda h: h.code)
 def test_every_entry_hold_refuses_with_its_code_moex_risk_08(hold) -> None:
     code = ask(limits(rules=MOEX), holds=1 << hold.bit)
-    refuses = bool(int(ENTRY_MASK[MOEX]) >> hold.bit & 1)
+    refuses = bool(int(ENTRY_MASK[MOEX]) >> hold.bit & 1) or hold.code == "ML_FALLBACK"  # row 3 names it
     assert gate.code_name(MOEX, code) == (hold.code if refuses else "APPROVED")
 
 

@@ -167,14 +167,14 @@ def test_instruments_are_consistent(symbol: str) -> None:
     assert found.tick_nanos > 0 and found.lot > 0
     assert 0 < found.tick_value_micros <= TICK_VALUE_MICROS_MAX
     assert found.fee_micros >= 0 and found.fee_ppm >= 0 and found.margin_micros >= 0
-    if found.venue == "moex":
+    if found.venue == "moex" and not found.hedge:
         assert found.tick_nanos * found.lot * MICROS % NANOS == 0, "a tick of a lot is no whole number of micros"
         assert found.tick_value_micros == found.tick_nanos * found.lot * MICROS // NANOS
         assert found.currency == "RUB" and found.calendar == "moex"
     else:
         point_value = found.tick_value_micros * NANOS // (found.tick_nanos * MICROS)
-        assert point_value == {"MES": 5, "ES": 50, "MNQ": 2, "NQ": 20}[symbol]
-        assert found.currency == "USD" and found.calendar == "cme"
+        assert point_value == {"MES": 5, "ES": 50, "MNQ": 2, "NQ": 20, "MXI": 10}[symbol]
+        assert (found.currency, found.calendar) == (("RUB", "moex") if found.venue == "moex" else ("USD", "cme"))
 
 
 def test_an_unknown_instrument_is_one_sentence() -> None:

@@ -21,7 +21,7 @@ from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from trading.run.spec import FeedSpec
 
-SHARES = [symbol for symbol, item in INSTRUMENTS.items() if item.venue == "moex"]
+SHARES = [symbol for symbol, item in INSTRUMENTS.items() if item.venue == "moex" and not item.hedge]
 WARM_S, SECONDS = 5, 20
 CACHED, PASSES = 50, 2000
 BOOK_GOAL_US, EVICTION_GOAL_US = 10.0, 1000.0

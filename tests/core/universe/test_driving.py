@@ -13,7 +13,7 @@ from marketdata.feeds.registry import open_feed
 from tests.core.universe.kit import SECOND
 from tests.feeds.test_simulated import Spec
 
-SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex"]
+SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex" and not listed.hedge]
 WATCHED = SHARES[:3]
 SECONDS = 65
 

@@ -14,7 +14,7 @@ from trading.core.records import CONDITION
 from trading.run.feeding.engine import FILES, FeedEngine, open_engine
 from trading.run.spec import FeedSpec, InstrumentSpec, SessionSpec, UniverseSpec
 
-SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex"][:3]
+SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex" and not listed.hedge][:3]
 OPTIONS = {"backfill_s": "900", "rate": "0.2"}
 Told = list[tuple[int, int, int]]  # (hold's bit, instrument, stands)
 
