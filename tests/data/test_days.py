@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from desk.accounts.roles import VIEWER
+from desk.data.files import csv_file
 from marketdata import imports
 from marketdata.models import DONE, DataSet
 from marketdata.selectors import data_set_path, market_data_sets
@@ -130,3 +131,11 @@ def test_books_have_a_line_a_spread_and_their_hole(victor: Client, inbox: Path) 
             assert bid < ask and spread >= ask - bid and count > 0 and invalid == 0
         elif at > found["begin"] + 205:
             assert (bid, ask, spread) == (None, None, None), "behind the end"
+
+
+def test_a_price_below_zero_is_a_number_in_the_file() -> None:
+    """A spread's price, and crude's of April 2020: only what a spreadsheet would run is quoted."""
+    text = csv_file("x.csv", [["-37.63", "-1", "=1+1", "-1+cmd", "+7", "@x", "\tx", "\rx", "5.00"]]).content.decode()
+    assert next(csv.reader(io.StringIO(text, newline=""))) == [
+        "-37.63", "-1", "'=1+1", "'-1+cmd", "'+7", "'@x", "'\tx", "'\rx", "5.00",
+    ]  # fmt: skip
