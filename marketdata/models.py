@@ -155,7 +155,6 @@ class VendorRun(BatchRow):
 
     PRICE, PURCHASE = "price", "purchase"
     GO_ON = "the months that were bought are kept: go on with it"
-    ENDED = f"{BatchRow.ENDED}; {GO_ON}"
 
     purpose = models.CharField(max_length=10, choices=[(name, name) for name in (PRICE, PURCHASE)])
     dataset = models.CharField(max_length=24)
@@ -195,3 +194,12 @@ class VendorRun(BatchRow):
     @property
     def title(self) -> str:
         return f"{self.purpose} {self.pk}, {self.symbol} {self.schema}"
+
+    @property
+    def instead(self) -> str:
+        """What to do when it failed by no fault of the request."""
+        return self.GO_ON if self.purpose == self.PURCHASE else "ask for the price again"
+
+    def lost(self) -> str:
+        why = super().lost()
+        return f"{why}; {self.instead}" if why == self.ENDED else why

@@ -26,7 +26,8 @@ from desk.data.buying_forms import BuyForm, PriceForm
 from marketdata.databento.archive import archives, dollars
 from marketdata.databento.request import DatabentoError
 from marketdata.jobs import purchases
-from marketdata.jobs.purchases import ASKS, BUYS, NotBuyable
+from marketdata.jobs.buying import ASKS, BUYS, JOINS
+from marketdata.jobs.purchases import NotBuyable, Queue
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, VendorRun
 
 TASK = "marketdata.tasks.run_purchase"
@@ -36,6 +37,16 @@ SILENT_S = 30
 
 def _queue(run_id: int) -> str:
     return batch.send(TASK, run_id=run_id)
+
+
+def _queue_noting(sent: list[int]) -> Queue:
+    """The queue that tells whether this press made the run, or found the one of another press."""
+
+    def queue(run_id: int) -> str:
+        sent.append(run_id)
+        return _queue(run_id)
+
+    return queue
 
 
 @never_cache
@@ -170,6 +181,7 @@ def run_values(row: VendorRun) -> dict[str, Any]:
         "step": {
             ASKS: _("asks the vendor for prices"),
             BUYS: _("buys month after month and reads each to its end"),
+            JOINS: _("puts the months together"),
         }.get(row.step, _("puts the whole series into the store") if row.step else ""),
         "months": row.step in ("", ASKS),
         "done": row.done,
@@ -226,18 +238,19 @@ def buy(request: HttpRequest, run_id: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, row, form)
     name = request.user.get_username()
+    sent: list[int] = []
     try:
         purchases.check_amount(row, form.cleaned_data["amount"])
         reason = stepup.require(request, _about(row), form.given())
-        made = purchases.ask_purchase(row, form.cleaned_data["amount"], name, _queue)
+        made = purchases.ask_purchase(row, form.cleaned_data["amount"], name, _queue_noting(sent))
     except NotBuyable as refusal:
         form.add_error("amount", str(refusal))
         return _page(request, row, form)
     except stepup.StepUpRefused as refusal:
         form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         return _page(request, row, form)
-    detail = {"symbol": row.symbol, "schema": row.schema, "micros": made.cap_micros, "priced": row.pk, "reason": reason}
-    audit.append(category="control", action="data_bought", actor=name, object=f"purchase {made.pk}", detail=detail)
+    if sent:  # what comes of it is the run's to tell: nothing is bought yet
+        _note("purchase_asked", name, made, micros=made.cap_micros, priced=row.pk, reason=reason)
     return redirect("data-vendor-run", run_id=made.pk)
 
 
@@ -260,11 +273,18 @@ def again(request: HttpRequest, run_id: int) -> HttpResponse:
     """Go on with a purchase that was stopped, within the amount that was confirmed."""
     require(request, "spend")
     name = request.user.get_username()
+    sent: list[int] = []
     try:
-        made = purchases.go_on(_find(run_id), name, _queue)
+        made = purchases.go_on(_find(run_id), name, _queue_noting(sent))
     except NotBuyable as refusal:
         messages.error(request, str(refusal))
         return redirect("data-vendor-run", run_id=run_id)
-    detail = {"goes_on_with": run_id, "micros": made.cap_micros - made.spent_micros}
-    audit.append(category="control", action="purchase_resumed", actor=name, object=f"purchase {made.pk}", detail=detail)
+    if sent:
+        _note("purchase_resumed", name, made, micros=made.cap_micros - made.spent_micros, goes_on_with=run_id)
     return redirect("data-vendor-run", run_id=made.pk)
+
+
+def _note(action: str, actor: str, made: VendorRun, **more: Any) -> None:
+    """A press that made a run; `state` tells whether it stands in the queue."""
+    detail = {"symbol": made.symbol, "schema": made.schema, "state": made.state, **more}
+    audit.append(category="control", action=action, actor=actor, object=f"purchase {made.pk}", detail=detail)

@@ -141,14 +141,30 @@ class Archive:
         left = cap_micros
         done: list[Part] = []
         with self.locked():
+            held = self._held_since(plan)
             for span, quote in plan.parts:
                 if cancelled():
                     raise Cancelled(f"stopped; {len(done)} parts are held, the same request goes on with the next")
+                if span in held:
+                    done.append(held[span])
+                    progress(span, quote)
+                    continue
                 part, spent = self._fetch(vendor, span, quote, left, by, cancelled, billed)
                 left -= spent
                 done.append(part)
                 progress(span, quote)
         return done
+
+    def _held_since(self, plan: Plan) -> dict[Span, Part]:
+        """Parts of the plan that somebody bought since it was made.  Under the lock.  Raises DatabentoError when only a
+        piece of one was: it would be paid twice."""
+        held = {part.span: part for part in self.parts()}
+        for span, _ in plan.parts:
+            if span not in held and any(a.start_ns < span.end_ns and a.end_ns > span.start_ns for a in held):
+                raise DatabentoError(
+                    f"a piece of the month from {words(span.start_ns)} was bought meanwhile: ask for the price again"
+                )
+        return {span: held[span] for span, _ in plan.parts if span in held}
 
     def _fetch(
         self,

@@ -28,8 +28,15 @@ def file_name(parts: list[Part], what: Series) -> str:
     return f"{what.symbol}-{what.schema}-{first}-{last}.dbn.zst"
 
 
-def join(parts: list[Part], what: Series, path: Path, cancelled: Callable[[], bool] = lambda: False) -> bool:
-    """Write all parts, which follow each other, into one file.  False: cancelled, the file is not whole.
+def join(
+    parts: list[Part],
+    what: Series,
+    path: Path,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], None] = lambda records: None,
+) -> bool:
+    """Write all parts, which follow each other, into one file.  False: cancelled, the file is not whole.  `progress` is
+    told the records written so far.
 
     Raises DatabentoError for parts that do not fit together, FeedError for one that cannot be read, OSError."""
     for before, after in pairwise(parts):
@@ -41,9 +48,15 @@ def join(parts: list[Part], what: Series, path: Path, cancelled: Callable[[], bo
     packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     with open(path, "wb") as file, packer.stream_writer(file, closefd=False) as out:
         out.write(_header(parts, what, versions.pop()))
+        written = size = 0
         for part in parts:
             for piece in _records(part.path):
                 out.write(piece)
+                size = (
+                    size or 4 * piece[0]
+                )  # a record's first byte counts its words; in a file of one schema all are alike
+                written += len(piece)
+                progress(written // size)
                 if cancelled():
                     return False
     sync(path)

@@ -9,32 +9,27 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
 from django.utils import timezone
 
-from marketdata.core.instruments import INSTRUMENTS
-from marketdata.databento.archive import Archive, Cancelled, Part, Plan, changed, dollars
+from marketdata.databento.archive import Archive, Cancelled, Plan, dollars
 from marketdata.databento.client import GATEWAY, Quote, Vendor, read_key
-from marketdata.databento.joined import file_name, join
-from marketdata.databento.request import DatabentoError, Series, Span, series, span_of, without
-from marketdata.feeds.dbn import root_of
+from marketdata.databento.request import DatabentoError, Series, Span, series, span_of
 from marketdata.feeds.port import FeedError
-from marketdata.imports import Voice
+from marketdata.jobs.buying import ASKS, Purchase, VendorVoice, left_of
 from marketdata.memory.guard import MemoryRefused
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, VendorRun
-from marketdata.services import cancel_job, end_job, import_history, open_job, take_job
-from marketdata.store.report import STORED_SCHEMAS, ImportCancelled
+from marketdata.services import cancel_job, end_job, open_job, take_job
+from marketdata.store.report import ImportCancelled
 
 GATEWAY_VARIABLE = "DATABENTO_GATEWAY"
 PRICE_AGE_S_MAX = 1800  # a price that was asked longer ago is asked for again
-ASKS, BUYS, STORES = "asks for prices", "buys", "puts into the store"
+GO_ON_AGE_S_MAX = 86_400  # behind a price that was asked longer ago nothing more is bought
 Queue = Callable[[int], str]
 
 
@@ -102,9 +97,14 @@ def why_not(row: VendorRun) -> str:
     if cost > row.cap_micros:
         cap = dollars(row.cap_micros)
         return f"it costs ${dollars(cost)}, more than the cap of ${cap}: ask again for less, or with a higher cap"
-    if row.finished_at is not None and row.finished_at < timezone.now() - timedelta(seconds=PRICE_AGE_S_MAX):
+    if _older(row, PRICE_AGE_S_MAX):
         return "the price is older than 30 minutes: ask for it again"
     return ""
+
+
+def _older(priced: VendorRun, seconds: int) -> bool:
+    """Whether a price was told longer ago."""
+    return priced.finished_at is not None and priced.finished_at < timezone.now() - timedelta(seconds=seconds)
 
 
 # asking
@@ -118,11 +118,15 @@ def ask_price(what: Series, start: str, end: str, cap_micros: int, by: str, queu
 
 
 def ask_purchase(priced: VendorRun, typed: str, by: str, queue: Queue) -> VendorRun:
-    """Buy what was priced.  `typed`: the amount as the person wrote it.  Raises NotBuyable."""
+    """Buy what was priced.  `typed`: the amount as the person wrote it.  The purchase that is under way, for who pressed
+    twice; a price is bought once.  Raises NotBuyable."""
     if why := why_not(priced):
         raise NotBuyable(why)
     check_amount(priced, typed)
-    return _purchase(priced, plan_of(priced).total.micros, 0, by, queue)
+    newest = _newest(priced)
+    if newest is not None and newest.looked().state not in OPEN:
+        raise NotBuyable(_taken(newest))
+    return _purchase(priced, None, by, queue)
 
 
 def check_amount(priced: VendorRun, typed: str) -> None:
@@ -136,32 +140,57 @@ def go_on(row: VendorRun, by: str, queue: Queue) -> VendorRun:
     """Go on with a purchase that ended early, for what is left of the confirmed amount.  Raises NotBuyable."""
     if row.purpose != VendorRun.PURCHASE or row.state not in (FAILED, CANCELLED) or row.priced is None:
         raise NotBuyable("only a purchase that was stopped goes on")
-    newest = row.priced.purchases.order_by("-id").first()
+    newest = _newest(row.priced)
     if newest is not None and newest.pk != row.pk:
         raise NotBuyable(f"run {newest.pk} went on with it already")
-    return _purchase(row.priced, row.cap_micros, row.spent_micros, by, queue)
+    try:
+        left = left_of(plan_of(row), Archive(root(), series_of(row)))
+    except DatabentoError as refusal:
+        raise NotBuyable(str(refusal)) from None
+    if left and _older(row.priced, GO_ON_AGE_S_MAX):
+        raise NotBuyable("its price is older than a day: ask for the price again, it counts only what is missing")
+    return _purchase(row.priced, row, by, queue)
 
 
-def _purchase(priced: VendorRun, cap_micros: int, spent_micros: int, by: str, queue: Queue) -> VendorRun:
+def _purchase(priced: VendorRun, after: VendorRun | None, by: str, queue: Queue) -> VendorRun:
+    """A purchase of what was priced, the first or the one that follows `after`: never two that follow the same."""
     what = series_of(priced)
+
+    def first(run_id: int) -> str:
+        """Asked when the row stands, of which one a series can be open: what came between is over, and is seen here."""
+        if (newest := _newest(priced, run_id)) != after:
+            VendorRun.objects.filter(pk=run_id).delete()
+            raise NotBuyable(_taken(newest))
+        return queue(run_id)
+
     made = open_job(
         VendorRun,
         _hash([VendorRun.PURCHASE, *dataclasses.astuple(what)]),  # one purchase of a series at a time
-        queue,
+        first,
         purpose=VendorRun.PURCHASE,
         by=by,
         start=priced.start,
         end=priced.end,
         plan=priced.plan,
         priced=priced,
-        cap_micros=cap_micros,
-        spent_micros=spent_micros,
+        cap_micros=plan_of(priced).total.micros,
+        spent_micros=after.spent_micros if after is not None else 0,
         total=plan_of(priced).total.records,
         **dataclasses.asdict(what),
     )
     if made.priced_id != priced.pk:
         raise NotBuyable(f"purchase {made.pk} of {what.symbol} {what.schema} is under way: wait for it")
     return made
+
+
+def _newest(priced: VendorRun, but: int = 0) -> VendorRun | None:
+    """The last purchase of what was priced."""
+    return priced.purchases.exclude(pk=but).order_by("-id").first()
+
+
+def _taken(run: VendorRun | None) -> str:
+    number = "another run" if run is None else f"run {run.pk}"
+    return f"{number} bought it already, or began to: open that run, and go on there if it was stopped"
 
 
 def cancel(run_id: int, by: str) -> bool:
@@ -176,18 +205,6 @@ def _hash(values: list[object]) -> str:
 # running
 
 
-class VendorVoice(Voice):
-    """What a run at work says and hears."""
-
-    kind = VendorRun
-
-    def at(self, step: str, done: int, total: int) -> None:
-        """A new step, of so many records or questions."""
-        VendorRun.objects.filter(pk=self.run_id, state=RUNNING).update(step=step, done=done, total=total, rate=0)
-        self.restart()
-        self.progress(done)
-
-
 def run(run_id: int, voice: type[VendorVoice] = VendorVoice, vendor: Callable[[], Vendor] = open_vendor) -> str:
     """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
     if (taken := take_job(VendorRun, run_id)) != RUNNING:
@@ -199,13 +216,13 @@ def run(run_id: int, voice: type[VendorVoice] = VendorVoice, vendor: Callable[[]
             if row.purpose == VendorRun.PRICE:
                 ended = _price(row, vendor(), speaks)
             else:
-                ended = _Purchase(row, speaks).work(vendor)
+                ended = Purchase(row, plan_of(row), Archive(root(), series_of(row)), speaks).work(vendor)
     except (Cancelled, ImportCancelled) as stopped:
         end_job(VendorRun, run_id, CANCELLED, detail=str(stopped))
     except (DatabentoError, FeedError, MemoryRefused) as refusal:
         end_job(VendorRun, run_id, FAILED, detail=str(refusal))
     except OSError as error:
-        words = f"{error.filename or row.symbol}: {error.strerror or error}; {VendorRun.GO_ON}"
+        words = f"{error.filename or row.symbol}: {error.strerror or error}; {row.instead}"
         end_job(VendorRun, run_id, FAILED, detail=words)
     except Exception as error:
         end_job(VendorRun, run_id, FAILED, detail=f"{type(error).__name__}: {error}")
@@ -235,117 +252,3 @@ def _price(row: VendorRun, vendor: Vendor, voice: VendorVoice) -> dict[str, Any]
         "degraded": degraded,
     }
     return {"plan": kept, "done": len(plan.parts), "total": len(plan.parts)}
-
-
-class _Purchase:
-    """One purchase at work."""
-
-    def __init__(self, row: VendorRun, voice: VendorVoice) -> None:
-        self._row, self._voice, self._done = row, voice, 0
-        self._what, self._plan = series_of(row), plan_of(row)
-        self._archive = Archive(root(), self._what)
-
-    def work(self, vendor: Callable[[], Vendor]) -> dict[str, Any]:
-        """Buy what is still missing, then put the whole span into the store; fields of the ended row."""
-        missing = without(self._plan.span, [part.span for part in self._archive.parts()])
-        left = [(span, quote) for span, quote in self._plan.parts if span in _cut(missing, self._plan)]
-        self._voice.at(BUYS, 0, sum(quote.records for _, quote in left))
-        if left:
-            rest = dataclasses.replace(self._plan, parts=left)
-            allowed = self._row.cap_micros - self._row.spent_micros
-            self._archive.download(rest, vendor(), allowed, self._row.by, self._bought, self._stopped, self._billed)
-        parts = self._parts()
-        report = {"parts": [_told(part) for part in parts]}
-        VendorRun.objects.filter(pk=self._row.pk).update(report=report)
-        if why := unstorable(self._what):
-            return {"report": report, "detail": why}
-        return {"report": report, **self._store(parts)}
-
-    def _bought(self, span: Span, quote: Quote) -> None:
-        self._done += quote.records
-        self._voice.progress(self._done)
-
-    def _billed(self, micros: int) -> None:
-        """Before a request is sent: what it may cost is spent, whatever comes of it."""
-        VendorRun.objects.filter(pk=self._row.pk).update(spent_micros=F("spent_micros") + micros)
-
-    def _stopped(self) -> bool:
-        self._voice.progress(self._done)
-        return self._voice.cancelled()
-
-    def _parts(self) -> list[Part]:
-        """The held parts of the span, each still the file that was bought.  Raises DatabentoError."""
-        span = self._plan.span
-        parts = [
-            part
-            for part in self._archive.parts()
-            if part.span.start_ns < span.end_ns and part.span.end_ns > span.start_ns
-        ]
-        for part in parts:
-            if fault := changed(part):
-                raise DatabentoError(fault)
-        return parts
-
-    def _store(self, parts: list[Part]) -> dict[str, Any]:
-        """One data set of all parts."""
-        records = sum(part.found.records for part in parts)
-        self._voice.at(STORES, 0, records)
-        with self._archive.locked():
-            work = root() / f".join-{self._row.pk}"
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            try:
-                path = parts[0].path
-                if len(parts) > 1:
-                    path = work / file_name(parts, self._what)
-                    if not join(parts, self._what, path, self._stopped):
-                        raise Cancelled(f"stopped; all files are held; {VendorRun.GO_ON}")
-                stored = import_history(
-                    path,
-                    symbol=root_of(self._what.symbol),
-                    options={},
-                    schema=self._what.schema,
-                    progress=self._voice.progress,
-                    cancelled=self._voice.cancelled,
-                    by=self._row.by,
-                    origin={"purchase": self._row.pk, "series": self._what.symbol, "files": len(parts)},
-                )
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        return {"data_set": stored, "done": records, "total": records}
-
-
-def _cut(missing: list[Span], plan: Plan) -> set[Span]:
-    """The plan's parts that lie inside what is missing: a part is held whole or not at all."""
-    return {
-        part
-        for part, _ in plan.parts
-        if any(hole.start_ns <= part.start_ns and part.end_ns <= hole.end_ns for hole in missing)
-    }
-
-
-def unstorable(what: Series) -> str:
-    """Why a series is held and not put into the store; empty when it is."""
-    if what.schema not in STORED_SCHEMAS:
-        return f"the store does not take {what.schema}: the files are held in var/databento"
-    if root_of(what.symbol) not in INSTRUMENTS:
-        return f"{root_of(what.symbol)} is no instrument of this desk: the files are held in var/databento"
-    return ""
-
-
-def _told(part: Part) -> dict[str, Any]:
-    """A line of the report."""
-    return {
-        "file": part.path.name,
-        "start_ns": part.span.start_ns,
-        "end_ns": part.span.end_ns,
-        "records": part.found.records,
-        "first_us": part.found.first_ns // 1000,
-        "last_us": part.found.last_ns // 1000,
-        "version": part.found.version,
-        "rolls": part.found.rolls,
-        "partial": part.found.partial,
-        "size": part.size,
-        "sha256": part.sha256,
-        "micros": part.micros,
-    }

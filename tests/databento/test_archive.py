@@ -207,3 +207,24 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(
 
 def test_a_cost_is_never_told_too_low() -> None:
     assert [dollars(micros) for micros in (0, 1, 10_000, 5_000_001)] == ["0.00", "0.01", "0.01", "5.01"]
+
+
+def test_what_was_bought_since_the_plan_was_made_is_not_bought_again(
+    archive: Archive, vendor: Vendor, market: Market
+) -> None:
+    plan = archive.plan(vendor, WHOLE)
+    month = plan.parts[0][0]
+    buy(archive, vendor, month)
+    held = archive.download(plan, vendor, CAP, "test")
+    assert len(held) == len(plan.parts) == len(market.billed)
+
+
+def test_a_piece_that_was_bought_since_the_plan_was_made_is_not_paid_twice(
+    archive: Archive, vendor: Vendor, market: Market
+) -> None:
+    plan = archive.plan(vendor, WHOLE)
+    month = plan.parts[0][0]
+    buy(archive, vendor, Span(month.start_ns, month.start_ns + 86_400 * 10**9))
+    with pytest.raises(DatabentoError, match="was bought meanwhile: ask for the price again"):
+        archive.download(plan, vendor, CAP, "test")
+    assert len(market.billed) == 1

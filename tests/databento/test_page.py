@@ -12,8 +12,8 @@ from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
 from marketdata.databento.client import Vendor
 from marketdata.jobs import purchases
-from marketdata.jobs.purchases import VendorVoice
-from marketdata.models import CANCELLED, DONE, DataSet, VendorRun
+from marketdata.jobs.buying import VendorVoice
+from marketdata.models import CANCELLED, DONE, WAITING, DataSet, VendorRun
 from tests.data.kit import signed_in, text_of
 from tests.databento.server import KEY, Market
 from tests.web.seed import PASSWORD
@@ -65,6 +65,9 @@ def test_from_the_form_to_the_data_set(client: Client, work: Callable[[int], str
         assert answer.status_code == 422 and words in answer.content.decode(), more
     assert market.billed == [] and VendorRun.objects.count() == 1
     bought = alice.post(f"{place}buy/", form | {"password": PASSWORD}).headers["location"]
+    assert alice.post(f"{place}buy/", form | {"password": PASSWORD}).headers["location"] == bought, (
+        "the same press twice"
+    )
     assert bought != place and work(VendorRun.objects.order_by("-id")[0].pk) == DONE
     page = text_of(alice, bought)
     stored = DataSet.objects.get()
@@ -72,8 +75,12 @@ def test_from_the_form_to_the_data_set(client: Client, work: Callable[[int], str
     assert "It was bought by run" in text_of(alice, place)
     assert "3</td>" in text_of(alice, "/data/databento/") and "$0.30" in text_of(alice, "/data/databento/")
     assert f"/data/{stored.pk}/" in text_of(alice, "/data/")
-    record = AuditRecord.objects.get(action="data_bought")
+    record = AuditRecord.objects.get(action="purchase_asked")
     assert (record.actor, record.detail["micros"], record.detail["reason"]) == ("alice", 294_000, REASON)
+    assert record.detail["state"] == WAITING
+    answer = alice.post(f"{place}buy/", form | {"password": PASSWORD})
+    assert answer.status_code == 422 and "bought it already" in answer.content.decode(), "another tab with the old page"
+    assert AuditRecord.objects.filter(action="purchase_asked").count() == 1
     for address in ("/data/databento/", place, bought, f"/data/{stored.pk}/"):
         assert KEY not in text_of(alice, address)
     assert all(KEY not in str(row.detail) for row in AuditRecord.objects.all())

@@ -12,10 +12,12 @@ from django.utils import timezone
 
 from marketdata.databento.archive import Archive, dollars
 from marketdata.databento.client import Vendor
-from marketdata.databento.request import Series, series
+from marketdata.databento.request import Series, series, span_of
 from marketdata.feeds.options import parse_options
+from marketdata.jobs import buying as at_work
 from marketdata.jobs import purchases
-from marketdata.jobs.purchases import NotBuyable, VendorVoice
+from marketdata.jobs.buying import VendorVoice
+from marketdata.jobs.purchases import NotBuyable
 from marketdata.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, DataSet, VendorRun
 from marketdata.selectors import data_set_path
 from marketdata.store.chunks import load_bars
@@ -78,7 +80,7 @@ def test_from_a_price_to_a_data_set(work: Callable[..., str], market: Market) ->
     assert [roll[1:] for roll in stored.report["rolls"]] == [[str(IDS[0]), str(IDS[1])]]
     bars = load_bars(data_set_path(stored), "MES", parse_options({}))
     assert bars.start_ns.size == stored.rows
-    assert not list((purchases.root()).glob(".join-*")), "nothing of the joining is left"
+    assert not list(purchases.root().rglob(".join*")), "nothing of the joining is left"
     assert KEY not in json.dumps([row.plan, ended.report, ended.detail])
 
 
@@ -93,8 +95,8 @@ def test_what_is_held_is_priced_at_nothing_and_never_bought_again(work: Callable
     assert purchases.why_not(whole) == "all of it is held already: there is nothing to buy"
     with pytest.raises(NotBuyable, match="there is nothing to buy"):
         confirmed(whole)
-    twice = purchases.ask_purchase(rest, dollars(purchases.plan_of(rest).total.micros), "alice", queued)
-    assert work(twice) == DONE and len(market.billed) == 3, "a second yes to the same price buys nothing"
+    with pytest.raises(NotBuyable, match="bought it already"):
+        confirmed(rest)
 
 
 @pytest.mark.parametrize("typed", ["", "0.29", "0.31", "yes", "0,30", "30"])
@@ -128,7 +130,7 @@ class Stopping(VendorVoice):
     beat_s = 0.0
 
     def progress(self, rows: int) -> None:
-        if rows > 0 and VendorRun.objects.get(pk=self.run_id).step == purchases.BUYS:
+        if rows > 0 and VendorRun.objects.get(pk=self.run_id).step == at_work.BUYS:
             assert purchases.cancel(self.run_id, "alice")
         super().progress(rows)
 
@@ -253,3 +255,128 @@ def test_a_lost_purchase_can_be_gone_on_with(work: Callable[..., str]) -> None:
     assert lost.state == FAILED and "go on with it" in lost.detail and purchases.open_runs() == []
     again = purchases.go_on(lost, "alice", queued)
     assert again.pk != buying.pk and work(again) == DONE
+
+
+def test_what_costs_more_than_it_did_is_not_bought(work: Callable[..., str], market: Market) -> None:
+    """MES-DBN-05: the vendor is asked again before it is paid, however long ago a person confirmed."""
+    buying = confirmed(priced(work))
+    market.micros_a_record += 1
+    assert work(buying) == FAILED and market.billed == []
+    failed = purchases.find_run(buying.pk)
+    assert "the month from 2024-01-01T00:00:00Z costs $0.133320 now, and $0.132000 were confirmed" in failed.detail
+    assert failed.spent_micros == 0 and "ask for the price again" in failed.detail
+    again = purchases.go_on(failed, "alice", queued)
+    assert work(again) == FAILED and market.billed == []
+    market.micros_a_record -= 2
+    cheaper = purchases.go_on(purchases.find_run(again.pk), "alice", queued)
+    assert work(cheaper) == DONE
+    ended = purchases.find_run(cheaper.pk)
+    assert ended.spent_micros == sum(days * 60 * 99 for days in OPEN_DAYS) < ended.cap_micros
+    assert sum(part["micros"] for part in ended.report["parts"]) == ended.spent_micros
+
+
+def test_a_month_that_has_other_records_by_now_is_sound(work: Callable[..., str], market: Market) -> None:
+    """The vendor fills a month up after it was priced: what is promised is what it says when it is paid."""
+    buying = confirmed(priced(work))
+    plan = buying.plan
+    for part in plan["parts"]:
+        part[-1] -= 1
+    VendorRun.objects.filter(pk=buying.pk).update(plan=plan)
+    assert work(buying) == DONE and len(market.billed) == 3
+
+
+def test_nothing_more_is_bought_behind_an_old_price(
+    work: Callable[..., str], market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is paid already is stored, whenever somebody goes on."""
+    old = timezone.now() - timedelta(days=1, seconds=1)
+    row = priced(work)
+    buying = confirmed(row)
+    assert work(buying, Stopping) == CANCELLED
+    VendorRun.objects.filter(pk=row.pk).update(finished_at=old)
+    with pytest.raises(NotBuyable, match="older than a day: ask for the price again"):
+        purchases.go_on(purchases.find_run(buying.pk), "alice", queued)
+    row = priced(work)
+    buying = confirmed(row)
+    with monkeypatch.context() as broken:
+        broken.setattr(at_work, "STORED_SCHEMAS", None)  # the store fails behind the last month
+        with pytest.raises(TypeError):
+            work(buying)
+    VendorRun.objects.filter(pk=row.pk).update(finished_at=old)
+    again = purchases.go_on(purchases.find_run(buying.pk), "alice", queued)
+    assert work(again) == DONE and len(market.billed) == 3 and DataSet.objects.count() == 1
+
+
+def test_a_price_is_bought_once(work: Callable[..., str], market: Market) -> None:
+    """A second tab with the same page spends nothing, not even when the first purchase has failed already."""
+    market.fault("get_range", "short")
+    row = priced(work)
+    buying = confirmed(row)
+    assert work(buying) == FAILED
+    spent = len(market.billed)
+    with pytest.raises(NotBuyable, match=f"run {buying.pk} bought it already, or began to: open that run"):
+        confirmed(row)
+    sent: list[int] = []
+    with pytest.raises(NotBuyable, match=f"run {buying.pk} bought it already"):  # it looked before the first one stood
+        purchases._purchase(row, None, "alice", lambda run_id: str(sent.append(run_id)))
+    failed = purchases.find_run(buying.pk)
+    again = purchases.go_on(failed, "alice", queued)
+    assert work(again) == FAILED
+    with pytest.raises(NotBuyable, match=f"run {again.pk} bought it already"):  # two tabs that go on
+        purchases._purchase(row, failed, "alice", lambda run_id: str(sent.append(run_id)))
+    assert sent == [] and len(market.billed) == spent
+    assert list(row.purchases.order_by("pk")) == [buying, again], "what came too late leaves no run"
+
+
+def test_a_piece_that_was_bought_meanwhile_is_no_hole(
+    work: Callable[..., str], market: Market, vendor_of: Callable[..., Vendor]
+) -> None:
+    """Nothing is skipped in silence, and nothing is paid twice: the rest is priced anew."""
+    buying = confirmed(priced(work))
+    archive = Archive(purchases.root(), MINUTES)
+    begun = span_of("2024-02-01", "2024-02-10", purchases.plan_of(buying).span, timezone.now().date())
+    archive.download(archive.plan(vendor_of(), begun), vendor_of(), CAP, "shell")
+    assert work(buying) == FAILED and len(market.billed) == 1 and not DataSet.objects.exists()
+    failed = purchases.find_run(buying.pk)
+    assert "2024-02-10T00:00:00Z to 2024-03-01T00:00:00Z is missing: ask for the price again" in failed.detail
+    with pytest.raises(NotBuyable, match="ask for the price again"):
+        purchases.go_on(failed, "alice", queued)
+    rest = priced(work)
+    assert [part.start_ns for part, _ in purchases.plan_of(rest).parts][1] == begun.end_ns
+    assert work(confirmed(rest)) == DONE and len(market.billed) == 4
+    assert DataSet.objects.get().rows == sum(OPEN_DAYS) * 60
+
+
+class Listening(VendorVoice):
+    """Every figure with the step that it is of."""
+
+    beat_s = 0.0
+    heard: list[tuple[str, int, int]]
+
+    def progress(self, rows: int) -> None:
+        super().progress(rows)
+        row = VendorRun.objects.get(pk=self.run_id)
+        type(self).heard.append((row.step, row.done, row.total))
+
+
+def test_the_bar_tells_the_step_at_work_and_a_killed_join_leaves_nothing(work: Callable[..., str]) -> None:
+    buying = confirmed(priced(work))
+    left = Archive(purchases.root(), MINUTES).folder / ".join" / "half.dbn.zst"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a worker that was killed")
+    Listening.heard = []
+    assert work(buying, Listening) == DONE
+    records = sum(OPEN_DAYS) * 60
+    said = {step: [figures for at, *figures in Listening.heard if at == step] for step, *_ in Listening.heard}
+    assert list(said) == [at_work.ASKS, at_work.BUYS, at_work.JOINS, at_work.STORES]
+    for step, total in ((at_work.ASKS, 3), (at_work.BUYS, records), (at_work.JOINS, records)):
+        assert said[step][0] == [0, total] and said[step][-1] == [total, total] and said[step] == sorted(said[step])
+    assert not left.parent.exists()
+
+
+def test_a_price_that_was_lost_does_not_speak_of_months(work: Callable[..., str]) -> None:
+    row = purchases.ask_price(HOURS, "", "", CAP, "olga", queued)
+    long_ago = timezone.now() - timedelta(seconds=VendorRun.LOST_S + 1)
+    VendorRun.objects.filter(pk=row.pk).update(state=RUNNING, beat_at=long_ago)
+    lost = purchases.find_run(row.pk)
+    assert lost.detail == "its process ended without a result; ask for the price again"
