@@ -28,7 +28,7 @@ from marketdata.store.days.span import DAY_MINUTES, Span, span_of
 DAY = re.compile(r"(19|20|21)\d\d-(0[1-9]|1[0-2])-\d\d")
 MINUTE = re.compile(r"([01]\d|2[0-4]):([0-5]\d)")
 CANDLE_HEAD = ("from", "open", "high", "low", "close", "volume")
-QUOTE_HEAD = ("from", "bid", "ask", "widest_spread_ticks", "books", "invalid")
+QUOTE_HEAD = ("from", "last_bid", "last_ask", "widest_spread_ticks", "books", "invalid", "lowest_bid", "highest_ask")
 
 
 class Asked(NamedTuple):
@@ -124,8 +124,9 @@ def points_csv(request: HttpRequest, data_set_id: int) -> HttpResponse:
 
     candles = [[iso(t * MICROS), *map(text, prices), str(v)] for t, *prices, v in found["candles"]]
     quotes = [
-        [iso(t * MICROS), text(bid), text(ask), "" if spread is None else str(spread), str(books), str(invalid)]
-        for t, bid, ask, spread, books, invalid in found["quotes"]
+        [iso(t * MICROS), text(bid), text(ask), "" if spread is None else str(spread), *counts, text(low), text(high)]
+        for t, bid, ask, spread, books, invalid, low, high in found["quotes"]
+        for counts in [(str(books), str(invalid))]
     ]
     lines = [QUOTE_HEAD, *quotes] if quotes else [CANDLE_HEAD, *candles]
     return csv_file(f"data-{row.pk}-{asked.day}.csv", lines)
@@ -162,7 +163,7 @@ def _candles(part: Part, span: Span) -> list[list[int]]:
 
 
 def _quotes(part: Part, span: Span) -> list[list[int | None]]:
-    """[s UTC, bid, ask, widest spread, books, books that are not valid]; null: none."""
+    """[s UTC, last bid, last ask, widest spread, books, those not valid, lowest bid, highest ask]; null: none."""
     if part.quotes is None:
         return []
     known = [[None if value == NO_TICK else value for value in column.tolist()] for column in part.quotes]

@@ -94,8 +94,9 @@ def test_a_recording_of_orders_has_its_best_prices(victor: Client, inbox: Path) 
     assert found["quotes"][0][1:4] == [19_999, 20_001, 2] and found["gaps"] is None
     assert 'id="day-box"' in text_of(victor, f"/data/{row.pk}/?{DAY}")
     rows = list(csv.DictReader(io.StringIO(text_of(victor, f"/data/{row.pk}/day.csv?{DAY}&from=15:00&to=15:59"))))
-    assert (rows[0]["bid"], rows[0]["ask"], rows[0]["widest_spread_ticks"]) == ("4999.75", "5000.25", "2")
-    assert rows[-1]["bid"] == "", "behind the end nothing is known"
+    assert (rows[0]["last_bid"], rows[0]["last_ask"], rows[0]["widest_spread_ticks"]) == ("4999.75", "5000.25", "2")
+    assert (rows[0]["lowest_bid"], rows[0]["highest_ask"]) == ("4999.75", "5000.25")
+    assert rows[-1]["last_bid"] == rows[-1]["lowest_bid"] == "", "behind the end nothing is known"
 
 
 def test_definitions_are_a_table_and_no_chart(victor: Client, inbox: Path) -> None:
@@ -124,11 +125,11 @@ def test_books_have_a_line_a_spread_and_their_hole(victor: Client, inbox: Path) 
     assert (found["symbol"], found["step"], len(found["quotes"])) == ("SBER", 5, 720)
     ((begin, end),) = found["gaps"]
     assert 59 <= end - begin <= 61
-    for at, bid, ask, spread, count, invalid in found["quotes"]:
+    for at, bid, ask, spread, count, invalid, low, high in found["quotes"]:
         if begin <= at and at + 5 <= end:
-            assert (bid, ask, count, invalid) == (None, None, count, count), "no book is known in the hole"
+            assert (bid, ask, low, high, count, invalid) == (*[None] * 4, count, count), "no book is known in the hole"
         elif at + 5 <= begin or end <= at < found["begin"] + 195:
-            assert bid < ask and spread >= ask - bid and count > 0 and invalid == 0
+            assert low <= bid < ask <= high and spread >= ask - bid and count > 0 and invalid == 0
         elif at > found["begin"] + 205:
             assert (bid, ask, spread) == (None, None, None), "behind the end"
 

@@ -11,6 +11,8 @@ import numpy as np
 from marketdata.core.records import NO_TICK
 from marketdata.store.days.span import Span
 
+NO_LOW = np.iinfo(np.int64).max  # above every price
+
 
 class Candles(NamedTuple):
     """(n,) each: number of the slice, in order; then ticks (n, 4) open, high, low, close; lots.  Slices without a bar
@@ -23,13 +25,16 @@ class Candles(NamedTuple):
 
 class Quotes(NamedTuple):
     """(n,) each, n slices of the span: best prices at the slice's end in ticks (NO_TICK: none, or none that is valid),
-    the widest spread of it in ticks (NO_TICK: none), books, and how many of them were not valid."""
+    the widest spread of it in ticks (NO_TICK: none), books, how many of them were not valid, and in ticks the lowest
+    bid and the highest ask of its books (what stands where it has none; NO_TICK: none)."""
 
     bid: np.ndarray
     ask: np.ndarray
     widest: np.ndarray
     books: np.ndarray
     invalid: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
 
 
 NO_CANDLES = Candles(np.zeros(0, np.int64), np.zeros((0, 4), np.int64), np.zeros(0, np.int64))
@@ -60,7 +65,8 @@ class QuoteSlices:
         self._span = span
         n = span.slices
         self._bid, self._ask = np.full(n, NO_TICK, np.int64), np.full(n, NO_TICK, np.int64)
-        self._widest = np.full(n, NO_TICK, np.int64)
+        self._widest, self._highest = np.full(n, NO_TICK, np.int64), np.full(n, NO_TICK, np.int64)
+        self._lowest = np.full(n, NO_LOW, np.int64)
         self._books, self._invalid = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._before = NO_TICK, NO_TICK
         self._until = 0  # slices that the data reach into
@@ -82,6 +88,9 @@ class QuoteSlices:
         both = (bid != NO_TICK) & (ask != NO_TICK)
         spread = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
         self._widest[here] = np.maximum(self._widest[here], np.maximum.reduceat(spread, begins))
+        self._highest[here] = np.maximum(self._highest[here], np.maximum.reduceat(ask, begins))
+        low = np.minimum.reduceat(np.where(bid != NO_TICK, bid, NO_LOW), begins)
+        self._lowest[here] = np.minimum(self._lowest[here], low)
         self._books += np.bincount(at, minlength=self._span.slices)
         self._invalid += np.bincount(at[~valid], minlength=self._span.slices)
 
@@ -101,4 +110,7 @@ class QuoteSlices:
         )
         both = (bid != NO_TICK) & (ask != NO_TICK)
         standing = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
-        return Quotes(bid, ask, np.maximum(self._widest, standing), self._books, self._invalid)
+        some = self._books > 0
+        lowest = np.where(some, np.where(self._lowest == NO_LOW, NO_TICK, self._lowest), bid)
+        highest = np.where(some, self._highest, ask)
+        return Quotes(bid, ask, np.maximum(self._widest, standing), self._books, self._invalid, lowest, highest)

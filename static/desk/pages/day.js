@@ -1,4 +1,5 @@
-/* A part of a day of a stored data set: candles, or best bid, best ask, middle and below them the spread.
+/* A part of a day of a stored data set: candles, or best bid, best ask, middle and below them the spread.  The lines are
+what stood at each slice's end; faint beside them the lowest bid and the highest ask within it, so that no spike hides.
 
 The page has the form, the words and a plain picture; this fetches the points and draws them.  Gaps are hatched over the
 whole height, rolls are marked by name.  Prices are whole ticks from the server; the axis writes the venue's decimals. */
@@ -80,6 +81,8 @@ function quotes(data, look, unit) {
     }));
     return series;
   };
+  line(look.soft.up, {}, (row) => row?.[6] ?? null);
+  line(look.soft.down, {}, (row) => row?.[7] ?? null);
   const bid = line(look.up, {}, (row) => row?.[1] ?? null);
   line(look.down, {}, (row) => row?.[2] ?? null);
   line(look["text-2"], { lineStyle: 1 }, (row) => (row && row[1] !== null && row[2] !== null ? (row[1] + row[2]) / 2 : null));
@@ -105,7 +108,7 @@ function tell(data, time) {
   const candle = data.candles.find((row) => row[0] === at);
   const text = (tick) => (tick === null ? NONE : price(tick, data));
   const said = quote
-    ? `${_("bid")} ${text(quote[1])}  ${_("ask")} ${text(quote[2])}  ${_("widest spread")} ${quote[3] === null ? NONE : `${quote[3]} t`}  ${count(quote[4])} ${_("books")}${quote[5] > 0 ? `, ${count(quote[5])} ${_("not valid")}` : ""}`
+    ? `${_("bid")} ${text(quote[1])}  ${_("ask")} ${text(quote[2])}  ${_("lowest bid")} ${text(quote[6])}  ${_("highest ask")} ${text(quote[7])}  ${_("widest spread")} ${quote[3] === null ? NONE : `${quote[3]} t`}  ${count(quote[4])} ${_("books")}${quote[5] > 0 ? `, ${count(quote[5])} ${_("not valid")}` : ""}`
     : candle ? `O ${text(candle[1])} H ${text(candle[2])} L ${text(candle[3])} C ${text(candle[4])}  V ${count(candle[5])}` : _("nothing");
   put(by("day-readout"), `${when}  ${said}${inGap(data, at) ? `  ▲ ${_("gap")}` : ""}`);
 }

@@ -76,19 +76,22 @@ def plain_quotes(span, rows, until) -> list[list[int]]:
     found = []
     for k in range(span.slices):
         begin, end = span.begin_ns + k * span.step_ns, min(span.begin_ns + (k + 1) * span.step_ns, span.end_ns)
-        widest, books, invalid = NO_TICK, 0, 0
+        widest, books, invalid, bids, asks = NO_TICK, 0, 0, [], []
         while rows and rows[0][0] < end:
             at, bid, ask, valid = rows.pop(0)
             standing = [bid, ask] if valid else [NO_TICK, NO_TICK]
             if at < begin:
                 continue
             books, invalid = books + 1, invalid + (not valid)
+            bids += [standing[0]] if standing[0] != NO_TICK else []
+            asks += [standing[1]] if standing[1] != NO_TICK else []
             if NO_TICK not in standing:
                 widest = max(widest, ask - bid)
         shown = standing if begin <= until else [NO_TICK, NO_TICK]
         if NO_TICK not in shown:
             widest = max(widest, shown[1] - shown[0])
-        found.append([*shown, widest, books, invalid])
+        low, high = (min(bids, default=NO_TICK), max(asks, default=NO_TICK)) if books else shown
+        found.append([*shown, widest, books, invalid, low, high])
     return found
 
 

@@ -20,6 +20,9 @@ from tests.web.seed import PASSWORD
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
 Opener = Callable[..., Page]
 WAIT_MS = 120_000  # a cold, busy machine
+SETTLED = """() => [...document.querySelectorAll('#day-box canvas')].every(
+  (e) => e.getBoundingClientRect().right <= document.querySelector('#day-box').getBoundingClientRect().right + 1
+)"""  # a chart takes its new width a frame or two after the window
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,7 @@ def walk(page: Page, desk: Desk, addresses: tuple[str, ...]) -> None:
         assert page.locator("h1").count() == 1
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_function(SETTLED)
             fits(page, f"{address} at {width}", stamp=True)
         page.set_viewport_size({"width": 1280, "height": 800})
         if AXE.exists():
