@@ -52,9 +52,7 @@ def join(
         for part in parts:
             for piece in _records(part.path):
                 out.write(piece)
-                size = (
-                    size or 4 * piece[0]
-                )  # a record's first byte counts its words; in a file of one schema all are alike
+                size = size or 4 * piece[0]  # of a record: its first byte counts words; one schema, one size
                 written += len(piece)
                 progress(written // size)
                 if cancelled():

@@ -118,8 +118,8 @@ def ask_price(what: Series, start: str, end: str, cap_micros: int, by: str, queu
 
 
 def ask_purchase(priced: VendorRun, typed: str, by: str, queue: Queue) -> VendorRun:
-    """Buy what was priced.  `typed`: the amount as the person wrote it.  The purchase that is under way, for who pressed
-    twice; a price is bought once.  Raises NotBuyable."""
+    """Buy what was priced, once: who presses twice gets the purchase that is under way.  `typed`: the amount as the
+    person wrote it.  Raises NotBuyable."""
     if why := why_not(priced):
         raise NotBuyable(why)
     check_amount(priced, typed)

@@ -317,13 +317,18 @@ def test_a_price_is_bought_once(work: Callable[..., str], market: Market) -> Non
     with pytest.raises(NotBuyable, match=f"run {buying.pk} bought it already, or began to: open that run"):
         confirmed(row)
     sent: list[int] = []
+
+    def noted(run_id: int) -> str:
+        sent.append(run_id)
+        return ""
+
     with pytest.raises(NotBuyable, match=f"run {buying.pk} bought it already"):  # it looked before the first one stood
-        purchases._purchase(row, None, "alice", lambda run_id: str(sent.append(run_id)))
+        purchases._purchase(row, None, "alice", noted)
     failed = purchases.find_run(buying.pk)
     again = purchases.go_on(failed, "alice", queued)
     assert work(again) == FAILED
     with pytest.raises(NotBuyable, match=f"run {again.pk} bought it already"):  # two tabs that go on
-        purchases._purchase(row, failed, "alice", lambda run_id: str(sent.append(run_id)))
+        purchases._purchase(row, failed, "alice", noted)
     assert sent == [] and len(market.billed) == spent
     assert list(row.purchases.order_by("pk")) == [buying, again], "what came too late leaves no run"
 
