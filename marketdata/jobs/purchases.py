@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from marketdata.databento.archive import Archive, Cancelled, Plan, dollars
@@ -174,7 +175,7 @@ def _purchase(priced: VendorRun, after: VendorRun | None, by: str, queue: Queue)
         plan=priced.plan,
         priced=priced,
         cap_micros=plan_of(priced).total.micros,
-        spent_micros=after.spent_micros if after is not None else 0,
+        spent_micros=priced.purchases.aggregate(most=Max("spent_micros"))["most"] or 0,  # each has that of those before
         total=plan_of(priced).total.records,
         **dataclasses.asdict(what),
     )
