@@ -17,6 +17,7 @@ from django.utils import timezone
 from desk.config import previews
 from desk.config.models import CANCELLED, DONE, FAILED, RUNNING, ImpactRun
 from desk.dashboard.pages import why as why_page
+from risk.core.gate import RULES
 from tests.kernel.desk import Desk, S
 from tests.shell.frames import make_session
 from tests.why.recorded import shown_session, write_frames
@@ -67,7 +68,7 @@ def test_the_page_answers_by_number_and_by_time(reader: Client, session: Session
     assert "Refused: operator pause" in text and "would refuse" in text
     assert f"?seq={seqs[-2]}" in text and "No later decision near" in text
     assert "Spread ticks max" in text and "5 ticks over" in text
-    assert text.count('<th scope="row" class="asks">') == 34
+    assert text.count('<th scope="row" class="asks">') == len(RULES)
     at = int(decisions()["ts_ns"][0]) // 1000
     first = reader.get(f"/sessions/{session.id}/why/?at={at}").content.decode()
     assert "Taken" in first and "Every rule of the gate passed." in first

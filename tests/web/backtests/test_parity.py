@@ -27,9 +27,10 @@ TRIPS = 40
 
 
 @pytest.fixture
-def session(tmp_path: Path, settings: Any) -> Session:
-    """One that was made and never ran, in a runtime folder of the test's own."""
+def session(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """One that was made and never ran, in a runtime folder of the test's own and of the commands that it starts."""
     settings.VAR = tmp_path / "var"
+    monkeypatch.setenv("DESK_VAR", str(settings.VAR))
     configs.ship()
     version = configs.find("demo-mes")
     account = services.demo_account(configs.profile_of(version))
