@@ -16,6 +16,7 @@ from marketdata.core.records import (
     new_events,
 )
 from marketdata.core.units import NANOS
+from marketdata.feeds.books.recorded import frame_bytes, frames
 from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from marketdata.store.rolls import FAR_NS, Rolls
@@ -26,9 +27,10 @@ from tests.simulation.kit import make_context, make_spec
 from tests.simulation.ring import Venue, make_market
 from trading.brokers.paper import PaperBroker
 from trading.core.records import INDEX, LINK, LINK_CONTRACT, TIMER
-from trading.run.bodies.feed_loop import FeedLoop, cut
+from trading.run.bodies.feed_loop import BATCH, FeedLoop, cut
 from trading.run.clock import clock_is_stale, load_clock
 from trading.run.context import Fenced
+from trading.run.feeding import recorder
 from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
 from trading.run.spec import setup_events
@@ -150,7 +152,7 @@ def test_the_venue_gets_the_same_market(desk):
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 200, "200 events")
     desk.loop._venue.drain()
-    broker = PaperBroker(desk.venue.socket, desk.spec.key, role="reconcile")
+    broker = PaperBroker(desk.venue.socket, desk.spec.key, timeout_s=WAIT_S, role="reconcile")
     broker.connect(1, 0)
     assert broker.snapshot().market_position == desk.loop.counts["position"]
     broker.close()
@@ -371,3 +373,27 @@ def test_a_contract_past_its_roll_day_takes_no_entry_until_the_data_change_mes_h
 def contract_news(desk: Desk) -> np.ndarray:
     events = desk.events(desk.inbox)
     return events[(events["kind"] == LINK) & (events["code"] == LINK_CONTRACT)]
+
+
+def slowly(batch: Batch) -> bytes:
+    """A frame on a disk that is slower than the loop."""
+    time.sleep(0.02)
+    return frame_bytes(batch)
+
+
+def test_a_tape_waits_for_its_recording(tmp_path, server, monkeypatch):
+    """A clock that follows its events runs as fast as everybody takes them; a recording of it has no holes."""
+    desk = Desk(tmp_path, server, speed=0.0)
+    desk.spec = msgspec.structs.replace(desk.spec, feed=msgspec.structs.replace(desk.spec.feed, record=True))
+    try:
+        loop = desk.start()
+        rec = loop._recorder
+        monkeypatch.setattr(recorder, "EVENTS_MAX", BATCH)
+        monkeypatch.setattr(recorder, "frame_bytes", slowly)
+        desk.step_until(lambda: loop.counts["events"] >= 20 * BATCH, "it played")
+    finally:
+        desk.loop.close()
+        desk.venue.kill()
+    assert rec.left_out == 0 and rec.fault == ""
+    events = [frame.block.events for frame, _ in frames(rec.path) if frame.position >= 0]
+    assert same_market(np.concatenate(events), desk.tape(loop.counts["events"]))

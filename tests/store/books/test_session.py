@@ -3,6 +3,8 @@
 Rules: MOEX-DATA-03, MES-LIVE-03.
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -35,6 +37,7 @@ from trading.run.spec import FeedSpec, InstrumentSpec
 SYMBOLS = ["SBER", "GAZP"]
 TICKS = [INSTRUMENTS[symbol].tick_nanos for symbol in SYMBOLS]
 SECOND = 1_000_000_000
+WAIT_S = 120.0
 
 
 def batches(count: int = 60, seed: int = 3) -> list[Batch]:
@@ -47,6 +50,13 @@ def batches(count: int = 60, seed: int = 3) -> list[Batch]:
         found.append(batch)
     feed.close()
     return found
+
+
+def until(truth: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not truth():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def write(path: Path, parts: list[Batch]) -> Path:
@@ -184,3 +194,39 @@ def test_a_disk_that_takes_nothing_stops_no_loop(tmp_path: Path) -> None:
     gone.take(batches(1)[1])
     assert "FileNotFoundError" in gone.fault and gone.left_out > 0
     gone.end()
+
+
+def test_a_disk_that_runs_low_ends_the_recording_and_is_left_to_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = batches(12)
+    running = Recorder(tmp_path, make_spec(), 1)
+    running.start()
+    for part in parts[:6]:
+        running.take(part)
+    until(lambda: running.waiting == 0)
+    monkeypatch.setattr(recorder, "FREE_BYTES_MIN", 1 << 62)
+    monkeypatch.setattr(recorder, "LOOK_S", 0.0)
+    running.take(parts[6])
+    running.join(WAIT_S)
+    running.take(parts[7])
+    assert "recording stopped" in running.fault and not running.is_alive()
+    assert running.left_out == len(parts[6].events) + len(parts[7].events) and running.waiting == 0
+    assert [frame.position for frame, _ in frames(running.path)] == [part.position for part in parts[:6]]
+    late = Recorder(tmp_path, make_spec(), 2)
+    late.start()
+    late.join(WAIT_S)
+    assert late.fault and not late.path.exists(), "a takeover does not begin anew what the disk does not hold"
+
+
+def test_a_fault_of_any_kind_is_told_and_what_waited_is_let_go_and_counted(tmp_path: Path) -> None:
+    parts = batches(4)
+    bad = parts[1]._replace(depth_of=np.array(["x"]))  # no number: the frame cannot be made
+    failing = Recorder(tmp_path, make_spec(), 1)
+    for part in (parts[0], bad, parts[2]):
+        failing.take(part)
+    failing.start()
+    failing.join(WAIT_S)
+    assert failing.fault.startswith("ValueError") and not failing._waiting
+    assert failing.left_out == len(bad.events) + len(parts[2].events) and failing.waiting == 0
+    assert [frame.position for frame, _ in frames(failing.path)] == [parts[0].position]

@@ -112,9 +112,8 @@ class FeedLoop:
         self._inbox.flush(self._clock.now())
         if self._md is not None:
             self._md.flush(self._clock.now())
-        tape_waits = self._md is not None and self._clock.tape and self._md.full
-        if self._inbox.full or tape_waits or (self._clock.tape and self._inbox.away):
-            self.context.beat(self.counts | {"state": "a stream does not take more"})
+        if self._inbox.full or (self._clock.tape and self._tape_waits()):
+            self.context.beat(self.counts | {"state": "a stream or the recording does not take more"})
             self.context.stop.wait(RETRY_S)
             return 0
         batch = self._feed.read(self._until_ns(), BATCH)
@@ -134,6 +133,11 @@ class FeedLoop:
             self._tell_contracts()
         self.context.beat(self.counts)
         return count
+
+    def _tape_waits(self) -> bool:
+        """A tape that follows its events goes on when everybody who hears it can take more; a market does not ask."""
+        behind = self._recorder is not None and not self._recorder.has_room(BATCH)
+        return behind or self._inbox.away or (self._md is not None and self._md.full)
 
     def close(self) -> None:
         """Let tape, venue and Redis go."""

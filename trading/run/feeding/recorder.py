@@ -1,14 +1,18 @@
 """Keeps a session's feed as it is received: every batch that the loop played, in a thread, in a file of its own.
 
 A file for each holder of the loop, named after its fence, so that two never write one.  The loop hands a batch over and
-goes on; when disk or thread cannot keep up, batches are left out and counted, and the reader sees the hole.  The ring
-never waits for a recording.  Called by the feed loop.
+goes on; when disk or thread cannot keep up, batches are left out and counted, and the reader sees the hole.  A live
+market never waits for a recording, and no session ends by one: the journal lies on the same disk, so a recording stops
+while there is still room for it.  Called by the feed loop.
 """
 
 import os
+import shutil
 import threading
 from collections import deque
 from pathlib import Path
+from time import monotonic
+from typing import IO
 
 import structlog
 
@@ -19,6 +23,8 @@ from trading.run.spec import SessionSpec
 EVENTS_MAX = 1 << 17  # that wait; about 90 MB with their books
 WAIT_S = 0.2
 STOP_S = 10.0
+FREE_BYTES_MIN = 2 << 30  # that a recording leaves to journals and ledger: twice what a start needs (DISK_BYTES_MIN)
+LOOK_BYTES, LOOK_S = 16 << 20, 1.0  # between two looks at the disk, whichever comes first
 log = structlog.get_logger("trading.recorder")
 
 
@@ -27,8 +33,12 @@ def recording_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("feed-*.rec"))
 
 
+class DiskLow(RuntimeError):
+    """The disk has little room left: it is the journal's."""
+
+
 class Recorder(threading.Thread):
-    """Attributes: bytes (written), left_out (events), fault (of the disk; empty while it writes)."""
+    """Attributes: bytes (written), fault (why it ended early; empty while it writes)."""
 
     def __init__(self, folder: Path, spec: SessionSpec, fence: int) -> None:
         super().__init__(name=f"recorder of {spec.key}", daemon=True)
@@ -37,22 +47,34 @@ class Recorder(threading.Thread):
         self._header = Header([item.symbol for item in spec.instruments], ticks, spec.key)
         self._waiting: deque[Batch] = deque()
         self._news, self._ending = threading.Event(), threading.Event()
-        self._in, self._out = 0, 0  # events offered and taken: each written by one thread alone
-        self.bytes = self.left_out = 0
+        self._in, self._out, self._refused = 0, 0, 0  # events: each written by one thread alone
+        self._looked, self._looked_s = -LOOK_BYTES, 0.0  # the last look at the disk: bytes written, monotonic clock
+        self.bytes = 0
         self.fault = ""
 
     @property
     def waiting(self) -> int:
-        """Events that are not written yet."""
-        return self._in - self._out
+        """Events that are not written yet; none are once it ended early."""
+        return 0 if self.fault else self._in - self._out
+
+    @property
+    def left_out(self) -> int:
+        """Events that are not in the file and never will be."""
+        return self._refused + (self._in - self._out if self.fault else 0)
+
+    def has_room(self, count: int) -> bool:
+        """Whether it takes so many events now.  One that ended early takes, and leaves out, any number."""
+        return bool(self.fault) or self.waiting + count <= EVENTS_MAX
 
     def take(self, batch: Batch) -> None:
         """One batch as it was played; never waits.  The arrays must not change afterwards."""
         count = len(batch.events)
         if count == 0:
             return
-        if self.fault or self.waiting + count > EVENTS_MAX:
-            self.left_out += count
+        if self.fault:
+            self._waiting.clear()  # what was appended while it ended
+        if self.fault or not self.has_room(count):
+            self._refused += count
             return
         self._in += count
         self._waiting.append(batch)
@@ -68,18 +90,43 @@ class Recorder(threading.Thread):
     def run(self) -> None:
         """See Thread."""
         try:
+            self._look()
             with open(self.path, "ab") as file:
-                if file.tell() == 0:
-                    file.write(head_bytes(self._header))
-                while not (self._ending.is_set() and not self._waiting):
-                    self._news.wait(WAIT_S)
-                    self._news.clear()
-                    while self._waiting:
-                        batch = self._waiting.popleft()
-                        self.bytes += file.write(frame_bytes(batch))
-                        self._out += len(batch.events)
+                try:
+                    self._write(file)
+                finally:  # what was written before the disk ran low is whole
                     file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            self.fault = f"{type(error).__name__}: {error}"
-            log.error("recording_failed", file=str(self.path), error=self.fault, left_out=self.waiting)
+                    os.fsync(file.fileno())
+        except DiskLow as error:
+            self._end_early(str(error))
+            log.error("recording_ended", file=str(self.path), error=self.fault)
+        except Exception as error:  # whatever it is, the session goes on and the page says that nothing is recorded
+            self._end_early(f"{type(error).__name__}: {error}")
+            log.exception("recording_failed", file=str(self.path))
+
+    def _write(self, file: IO[bytes]) -> None:
+        """Raises DiskLow."""
+        if file.tell() == 0:
+            file.write(head_bytes(self._header))
+        while not (self._ending.is_set() and not self._waiting):
+            self._news.wait(WAIT_S)
+            self._news.clear()
+            while self._waiting:
+                self._look()
+                batch = self._waiting.popleft()
+                self.bytes += file.write(frame_bytes(batch))
+                self._out += len(batch.events)
+            file.flush()
+
+    def _look(self) -> None:
+        """Now and then: the room on the disk.  Raises DiskLow, OSError."""
+        if self.bytes - self._looked < LOOK_BYTES and monotonic() - self._looked_s < LOOK_S:
+            return
+        self._looked, self._looked_s = self.bytes, monotonic()
+        free = shutil.disk_usage(self.path.parent).free
+        if free < FREE_BYTES_MIN:
+            raise DiskLow(f"recording stopped: {free >> 20} MiB are free, and {FREE_BYTES_MIN >> 20} are the journal's")
+
+    def _end_early(self, fault: str) -> None:
+        self.fault = fault
+        self._waiting.clear()
