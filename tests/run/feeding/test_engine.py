@@ -1,22 +1,34 @@
 """The live data engine as the feed loop drives it: what the ring hears, what stands, and what a restart takes up."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_GAP, METRIC, new_depths, new_events
+from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_GAP, METRIC, NO_TIME, new_depths, new_events
 from marketdata.core.universe.records import ACTIVE, MONITORED, SECOND_NS, SUBSCRIBING
 from marketdata.engine.telling import METRIC_INSTRUMENT, METRIC_MARKET, METRIC_MEMORY, indicators, states_of
 from marketdata.feeds.port import Batch
 from risk.core.holds import BIT
+from tests.kernel.desk import Desk
 from tests.run.feeding.kit import SHARES, Driven
 from tests.simulation.kit import make_spec
+from tests.why.recorded import record
+from trading.core.records import START, TIMER
+from trading.run.feeding.aide import Aide
 from trading.run.feeding.engine import SILENT_NS, decode, open_engine
 
 INTEGRITY, UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
+
+
+def until(truth: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not truth():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -131,3 +143,30 @@ def test_the_memory_guard_is_told_moex_data_13(tmp_path: Path) -> None:
 
 def test_a_session_without_a_universe_has_no_engine(tmp_path: Path) -> None:
     assert open_engine(make_spec(), tmp_path, 1) is None
+
+
+def test_a_thread_that_fails_in_any_way_holds_everything_says_so_and_keeps_on_writing(tmp_path: Path) -> None:
+    """MOEX-DATA-14: a view that stands still would let go of the book of a position that was opened since."""
+    desk = Desk(ready=False)
+    desk.add_instrument(1)
+    desk.configure()
+    desk.connect()
+    desk.command(START)
+    desk.quote(20_000, 20_001, instrument=1)
+    desk.event(TIMER)
+    desk.score(instrument=1)
+    assert [int(order.instrument) for order in desk.live()] == [1]
+    record(tmp_path / "7", desk.given, instruments=2)
+    memory = tmp_path / "engine.bin"
+    aide = Aide(tmp_path / "7", 1, memory)  # of the first instrument alone: what works in the second one has no place
+    before = aide.view
+    aide.start()
+    try:
+        until(lambda: aide.view is not before)
+        assert aide.view.fault.startswith("IndexError")
+        assert aide.view.pinned.tolist() == [True] and aide.view.reconciled_ns == NO_TIME
+        aide.keep(b"memory")
+        until(lambda: aide.kept == 1)
+        assert memory.read_bytes() == b"memory" and aide.is_alive()
+    finally:
+        aide.end()

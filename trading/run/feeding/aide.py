@@ -65,9 +65,11 @@ class Aide(threading.Thread):
         """See Thread."""
         try:
             self._follow()
-        except (JournalBroken, OSError) as error:
-            log.warning("engine_cannot_follow", session=self._folder.name, error=str(error))
-            self._unknown(str(error))
+        except Exception as error:  # whatever it is: a view that stands still would let go of a book that is held
+            told = f"{type(error).__name__}: {error}"
+            expected = isinstance(error, JournalBroken | OSError)
+            log.warning("engine_cannot_follow", session=self._folder.name, error=told, exc_info=not expected)
+            self._unknown(told)
             while not self._ending.wait(POLL_S):
                 self._write()
         self._write()
@@ -109,4 +111,4 @@ class Aide(threading.Thread):
         except OSError as error:
             if not self.fault:
                 log.warning("engine_not_kept", session=self._folder.name, error=str(error))
-            self.fault = str(error)
+            self.fault = f"{type(error).__name__}: {error}"
