@@ -21,13 +21,16 @@ from trading.core.records import (
     REJECT,
     REJECTED_EXPIRED,
     REJECTED_LATCHED,
+    SCORE,
     SUBMIT,
     UNKNOWN_OUTCOME,
 )
+from trading.reports.parity import tell
 from trading.reports.parity.record import NEVER, Reading
+from trading.reports.parity.scores import ScoresAgain
 from trading.reports.parity.tape import TapeAgain, TapeDiffers
 from trading.reports.parity.venue import Answered
-from trading.run.spec import FeedSpec
+from trading.run.spec import FeedSpec, ScorerSpec
 
 
 def row(kind: int, number: int = 0, ref: int = 0, at_ns: int = 0, code: int = 0) -> np.ndarray:
@@ -142,3 +145,33 @@ def test_the_tape_is_held_against_the_journal_event_by_event() -> None:
     with pytest.raises(TapeDiffers, match="seq 5001"):
         tape.confirm(other)
     tape.close()
+
+
+def test_identical_is_only_what_was_compared_whole() -> None:
+    """Scores that could not be made again are not the same; a difference that was found stays one."""
+    kernel, venue = tell.decisions_part(9, None), {"name": "answers", "state": tell.EQUAL, "why": ""}
+    scores = ScoresAgain(ScorerSpec("baseline"), ["MES"])
+    whole = tell.scores_part(scores, "")
+    assert tell.verdict_of([kernel, venue, whole], "") == tell.IDENTICAL
+    assert tell.verdict_of([kernel, venue, whole], "a frame is damaged") == tell.DIFFERS
+    unread = tell.scores_part(None, "the network is not here")
+    assert unread["state"] == tell.NOT_COMPARED
+    assert tell.verdict_of([kernel, venue, unread], "") == tell.DECISIONS_ONLY
+    assert tell.verdict_of([kernel, {**venue, "why": "its tape ended"}, whole], "") == tell.DECISIONS_ONLY
+    score = row(SCORE, at_ns=5)
+    score["side"], score["seq"] = 1, 7
+    scores.follow(score)
+    broken_off = tell.scores_part(scores, "the feed does not give what the session heard")
+    assert (broken_off["state"], broken_off["recorded"], broken_off["equal"]) == (tell.DIFFERS, 1, 0)
+    assert broken_off["why"] and tell.verdict_of([kernel, venue, broken_off], "") == tell.DIFFERS
+
+
+def test_a_session_that_only_watches_heard_no_score_and_that_is_compared() -> None:
+    scores = ScoresAgain(ScorerSpec("none"), ["MES"])
+    feed = open_feed(FeedSpec("simulated", ["MES"], seed=3))
+    scores.hear(feed.read(2**62, 50), False)
+    feed.close()
+    scores.follow(row(FEED))
+    assert tell.scores_part(scores, "")["state"] == tell.EQUAL and scores.recorded == 0
+    scores.follow(row(SCORE, at_ns=5))
+    assert tell.scores_part(scores, "")["state"] == tell.DIFFERS, "nobody was there to say it"

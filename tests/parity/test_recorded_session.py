@@ -17,8 +17,8 @@ from tests.simulation.ring import Ring, settled
 from trading.core.records import DECISION, FILL, KILL, START, SUBMIT, TRADE_CLOSED
 from trading.reports.impact.preview import impact
 from trading.reports.impact.replay import Version
-from trading.reports.parity.proof import DECISIONS_ONLY, DIFFERS, IDENTICAL, prove
-from trading.reports.parity.tell import fills_csv
+from trading.reports.parity.proof import prove
+from trading.reports.parity.tell import DECISIONS_ONLY, DIFFERS, IDENTICAL, fills_csv
 from trading.reports.why.answer import why
 from trading.run.journal.daily import daily_summaries
 from trading.run.journal.verify import VerifyReport, verify_journal

@@ -60,8 +60,8 @@ class Command(BaseCommand):
 
     def _parity(self, folder: Path, options: dict[str, Any]) -> None:
         """Exit status 0 where nothing that was compared differs, 1 where something does, 130 for Ctrl-C."""
-        from trading.reports.parity.proof import DIFFERS, prove
-        from trading.reports.parity.tell import spoken, write
+        from trading.reports.parity.proof import prove
+        from trading.reports.parity.tell import DIFFERS, spoken, write
 
         try:
             with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:

@@ -28,7 +28,6 @@ from trading.run.journal.recovery import Difference, Replayer
 from trading.run.spec import SessionSpec, load_spec
 
 Progress = Callable[[int, int], None]  # frames done, of how many
-IDENTICAL, DECISIONS_ONLY, DIFFERS = "identical", "decisions only", "differs"
 
 
 class Proof(NamedTuple):
@@ -117,23 +116,24 @@ def prove(folder: Path, progress: Progress = lambda done, total: None) -> Proof:
     orders = np.concatenate(again.orders)
     fills = _fills(again.venue, recorded)
     sent = int((orders["kind"] == SUBMIT).sum())
-    score = again.scores.first if again.scores is not None and not again.no_scores else None
+    parts = [
+        tell.decisions_part(again.decided, again.difference),
+        tell.answers_part(again.venue, again.no_venue, len(recorded.answers)),
+        tell.scores_part(again.scores, again.no_scores),
+    ]
+    score = None if again.scores is None else again.scores.first
     values = {
         "session": spec.id,
         "key": spec.key,
         "profile": spec.profile,
         "config_hash": spec.version_hash,
         "currency": spec.currency,
-        "verdict": _verdict(again, chain.fault),
+        "verdict": tell.verdict_of(parts, chain.fault),
         "frames": at,
         "chain_fault": chain.fault,
         "journal_sha256": digest.hexdigest(),
         "state_sha256": hashlib.sha256(again.kernel.kernel.snapshot()).hexdigest(),
-        "parts": [
-            tell.decisions_part(again.decided, again.difference),
-            tell.answers_part(again.venue, again.no_venue, len(recorded.answers)),
-            tell.scores_part(again.scores, again.no_scores),
-        ],
+        "parts": parts,
         "orders": sent,
         "fills": len(fills),
         "sides": tell.side_values(spec, fills, sent),
@@ -153,12 +153,3 @@ def _fills(venue: VenueAgain | None, recorded: Recorded) -> list[Answered]:
 def _restarts(segments: int) -> dict[str, int]:
     """Every start after the first began a segment of its own."""
     return {"starts of the risk loop after the first": segments - 1} if segments > 1 else {}
-
-
-def _verdict(again: _Again, chain_fault: str) -> str:
-    venue, scores = again.venue, again.scores
-    if chain_fault or again.difference is not None or (venue is not None and venue.differing):
-        return DIFFERS
-    if scores is not None and not again.no_scores and scores.first is not None:
-        return DIFFERS
-    return DECISIONS_ONLY if venue is None or venue.why else IDENTICAL

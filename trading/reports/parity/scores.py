@@ -32,15 +32,17 @@ class ScoresAgain:
     once a second at most, that fall on another moment after a missed one), first."""
 
     def __init__(self, spec: ScorerSpec, symbols: list[str]) -> None:
-        """Raises BacktestError for a scorer that cannot run here."""
+        """A session without a scorer has heard no score.  Raises BacktestError for one that cannot run here."""
         words = f"{spec.name}:{spec.artifact}" if spec.artifact else spec.name
-        self._scoring = scoring_of(words, dict(spec.options), symbols)
+        self._scoring = None if spec.name == "none" else scoring_of(words, dict(spec.options), symbols)
         self._made: dict[tuple[int, int], Said] = {}
         self.recorded = self.equal = self.missed = self.shifted = 0
         self.first: ScoreDiffers | None = None
 
     def hear(self, batch: Batch, past: bool) -> None:
         """The next events of the tape; back-fill warms the features alone.  Raises BacktestError."""
+        if self._scoring is None:
+            return
         for row in self._scoring.scores(batch.events, batch.depths, batch.depth_of, silent=past)[1]:
             self._made[int(row["instrument"]), int(row["ts_venue_ns"])] = _said(row)
 

@@ -26,7 +26,8 @@ from trading.run.spec import SessionSpec
 
 PROOF, ORDERS, FILLS = "parity.json", "orders.csv", "fills.csv"
 DECISIONS, ANSWERS, SCORES = "decisions", "answers", "scores"
-EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", "not compared"
+EQUAL, DIFFERS, NOT_COMPARED = "equal", "differs", "not compared"  # a part
+IDENTICAL, DECISIONS_ONLY = "identical", "decisions only"  # the whole, or DIFFERS
 PRICES = ("price_tick", "stop_tick")
 ORDER_COLUMNS = (
     "seq", "sent", "request", "order", "symbol", "side", "qty", "role", "type", "limit_price", "stop_price",
@@ -71,14 +72,22 @@ def answers_part(venue: VenueAgain | None, why: str, recorded: int) -> dict[str,
 
 
 def scores_part(scores: ScoresAgain | None, why: str) -> dict[str, Any]:
-    """What the scorer says, from the market."""
-    if scores is None or why:
+    """What the scorer says, from the market; `why`: nothing is compared any more.  What differed before did differ."""
+    if scores is None or (why and scores.first is None):
         return {"name": SCORES, "recorded": 0, "equal": 0, "state": NOT_COMPARED, "why": why}
     state = DIFFERS if scores.first is not None else EQUAL
     return {
-        "name": SCORES, "recorded": scores.recorded, "equal": scores.equal, "state": state, "why": "",
+        "name": SCORES, "recorded": scores.recorded, "equal": scores.equal, "state": state, "why": why,
         "missed": scores.missed, "shifted": scores.shifted,
     }  # fmt: skip
+
+
+def verdict_of(parts: Sequence[dict[str, Any]], chain_fault: str) -> str:
+    """Identical is what was compared whole, part by part, and is the same."""
+    states = {part["state"] for part in parts}
+    if chain_fault or DIFFERS in states:
+        return DIFFERS
+    return DECISIONS_ONLY if NOT_COMPARED in states or any(part["why"] for part in parts) else IDENTICAL
 
 
 def side_values(spec: SessionSpec, fills: Sequence[Answered], orders: int) -> dict[str, dict[str, Any]]:
