@@ -123,12 +123,15 @@ def _search(found: Study, request: HttpRequest) -> dict[str, Any]:
 
 
 def _landscape(space: list[dict[str, Any]], trials: pl.DataFrame, request: HttpRequest) -> dict[str, Any]:
-    """Importance of the parameters, and the heat map of two: those of the address, else the two most important ones."""
+    """Importance of the parameters, and the heat map of two: those of the address, else the two most important ones.
+
+    Of parameters with more than SQUARES_MAX values there is none, whatever the address asks.
+    """
     weights = studies.weights(space, trials)
     small = [path for path, _ in weights if len(_values_of(space, path)) <= SQUARES_MAX]
     x, y = request.GET.get("x", ""), request.GET.get("y", "")
-    if len(small) >= 2 and (x == y or x not in small or y not in small):
-        x, y = small[:2]
+    if x == y or x not in small or y not in small:
+        x, y = small[:2] if len(small) >= 2 else ("", "")
     return {"weights": weights, "map": studies.heat(space, trials, x, y), "choices": small}
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from desk.accounts.roles import OPERATOR, VIEWER
 from desk.backtests import studies
+from desk.backtests.pages.studies import SQUARES_MAX, _landscape
 from tests.data.kit import signed_in, text_of
 from tests.studies.kit import optimise, walkforward, write_bars, write_strategy
 from trading.run.search.ledger import FILE, Ledger
@@ -127,3 +128,17 @@ def test_a_file_of_another_version_takes_nothing_down_but_itself(client: Client,
     victor = signed_in(client, "victor", VIEWER)
     assert "it says nothing of walk, efficiency" in text_of(victor, "/optimisation/")
     assert "cannot be shown whole" in text_of(victor, "/optimisation/old/")
+
+
+def test_a_heat_map_of_many_values_is_not_made_whatever_the_address_asks(rf: RequestFactory) -> None:
+    """A page that anybody may read makes at most SQUARES_MAX squared cells."""
+    many = list(range(SQUARES_MAX + 1))
+    space = [{"path": "a.b", "values": many}, {"path": "c.d", "values": many}, {"path": "e.f", "values": [1, 2]}]
+    told = {"a.b": ["1", "2"], "c.d": ["2", "3"], "e.f": ["1", "2"], "score": ["1.5", "2.5"]}
+    trials = pl.DataFrame(told)
+    for asked in ("?x=a.b&y=c.d", "?x=e.f&y=c.d", ""):
+        assert _landscape(space, trials, rf.get(f"/{asked}"))["map"] is None, asked
+    space.append({"path": "g.h", "values": [3, 4]})
+    trials = trials.with_columns(pl.Series("g.h", ["3", "4"]))
+    found = _landscape(space, trials, rf.get("/?x=a.b&y=e.f"))["map"]
+    assert found is not None and {found.x, found.y} == {"e.f", "g.h"}
