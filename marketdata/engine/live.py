@@ -222,15 +222,18 @@ class LiveData:
         """Take up metrics, candles, baselines and cool-downs that another process left; its active set, to be seeded.
 
         `universe` (1,) UNIVERSE, `members` (n,) MEMBER of the same instruments.  Books are none yet, so nobody is
-        ACTIVE; nobody is pinned or confirmed until that is told.
+        ACTIVE; nobody is pinned or confirmed until that is told.  The hedge is in no set and never UNHEALTHY, whatever
+        an engine that did not know it has left.
         """
-        before = members["state"]
+        before = members["state"].copy()
         own_slot = (before == SUBSCRIBING) & (members["replaces"] == NOBODY)
         lot_tick_micros, active_max = self.members["lot_tick_micros"].copy(), int(self.universe["active_max"][0])
         self.universe[:], self.members[:] = universe, members
         self.universe["active_max"], self.members["lot_tick_micros"] = active_max, lot_tick_micros
         for name, value in BEGINNING.items():
             self.members[name] = value
+        if self.hedge != NOBODY:
+            self.members["unhealthy"][self.hedge], before[self.hedge], own_slot[self.hedge] = 0, OUTSIDE, False
         return np.flatnonzero((before == ACTIVE) | own_slot).tolist()
 
     def _obey(self) -> list[News]:

@@ -103,7 +103,7 @@ MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data set
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
-MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | the simulated market has six shares; mean daily volume is not asked; no hedge instrument is watched
+MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | the simulated market has six shares; mean daily volume is not asked
 MOEX-DATA-02 | currency and whole ticks | marketdata/core/units.py | no FX source: every other currency than the account's is refused by the list of instruments; the test is of the units
 MOEX-DATA-03 | which books are accepted and valid | {UNIVERSE}/buffers.py
 MOEX-DATA-04 | seeding: positions, restored set, first listed | {UNIVERSE}/step.py | a position's instrument is in the set that the holder before left, not asked of the broker

@@ -14,18 +14,19 @@ from trading.core.records import CONDITION
 from trading.run.feeding.engine import FILES, FeedEngine, open_engine
 from trading.run.spec import FeedSpec, InstrumentSpec, SessionSpec, UniverseSpec
 
+HEDGE = "MXI"
 SHARES = [name for name, listed in INSTRUMENTS.items() if listed.venue == "moex" and not listed.hedge][:3]
 OPTIONS = {"backfill_s": "900", "rate": "0.2"}
 Told = list[tuple[int, int, int]]  # (hold's bit, instrument, stands)
 
 
-def spec_of(**universe: int) -> SessionSpec:
-    """Three shares with two slots."""
-    names = ("tick_value_micros", "fee_micros", "fee_ppm", "margin_micros", "tick_nanos", "lot")
+def spec_of(symbols: list[str], **universe: int) -> SessionSpec:
+    """These instruments with two slots."""
+    names = ("tick_value_micros", "fee_micros", "fee_ppm", "margin_micros", "tick_nanos", "lot", "hedge")
     rows = [
-        InstrumentSpec(symbol, {name: int(getattr(INSTRUMENTS[symbol], name)) for name in names}) for symbol in SHARES
+        InstrumentSpec(symbol, {name: int(getattr(INSTRUMENTS[symbol], name)) for name in names}) for symbol in symbols
     ]
-    feed = FeedSpec("simulated", SHARES, seed=5, options=OPTIONS)
+    feed = FeedSpec("simulated", symbols, seed=5, options=OPTIONS)
     wanted = UniverseSpec(**{"active_max": 2, "rss_hard_bytes": 1 << 40, "rss_soft_bytes": 1 << 39} | universe)
     return msgspec.structs.replace(make_spec(), instruments=rows, feed=feed, universe=wanted)
 
@@ -33,8 +34,8 @@ def spec_of(**universe: int) -> SessionSpec:
 class Driven:
     """An engine and its feed; time is the tape's."""
 
-    def __init__(self, folder: Path, **universe: int) -> None:
-        self.spec, self.folder = spec_of(**universe), folder
+    def __init__(self, folder: Path, symbols: list[str] = SHARES, **universe: int) -> None:
+        self.spec, self.folder = spec_of(symbols, **universe), folder
         self.feed: Feed = open_feed(self.spec.feed)
         self.now = self.feed.start_ns
         self.said: list[np.ndarray] = []

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_GAP, METRIC, NO_TIME, new_depths, new_events
-from marketdata.core.universe.records import ACTIVE, MONITORED, SECOND_NS, SUBSCRIBING
+from marketdata.core.universe.records import ACTIVE, MONITORED, OUTSIDE, SECOND_NS, SUBSCRIBING
 from marketdata.engine.telling import METRIC_INSTRUMENT, METRIC_MARKET, METRIC_MEMORY, indicators, states_of
 from marketdata.feeds.port import Batch
 from risk.core.holds import BIT
 from tests.kernel.desk import Desk
-from tests.run.feeding.kit import SHARES, Driven
+from tests.run.feeding.kit import HEDGE, SHARES, Driven
 from tests.simulation.kit import make_spec
 from tests.why.recorded import record
 from trading.core.records import START, TIMER
@@ -170,3 +170,38 @@ def test_a_thread_that_fails_in_any_way_holds_everything_says_so_and_keeps_on_wr
         assert memory.read_bytes() == b"memory" and aide.is_alive()
     finally:
         aide.end()
+
+
+def test_the_hedge_is_watched_and_never_rotated_moex_data_01_moex_data_04(tmp_path: Path) -> None:
+    """It takes no slot and is no candidate, so that nothing tells UNHEALTHY of it and sells shares in its place."""
+    driven = Driven(tmp_path, [HEDGE, *SHARES])
+    engine = driven.start()
+    try:
+        assert driven.states() == [OUTSIDE, SUBSCRIBING, SUBSCRIBING, MONITORED]
+        driven.run(3)
+        engine.live.members["spread"][0] = 1.0
+        engine.live.universe["minute"] -= 1  # the next second ends a minute: whoever left the criteria is named
+        driven.run(1)
+        assert driven.states() == [OUTSIDE, ACTIVE, ACTIVE, MONITORED]
+        assert engine.live.members["book_ns"][0] > 0 and engine.shown(driven.now)["subscriptions"]["wanted"] == 12
+        assert (INTEGRITY, ACCOUNT_SCOPE, 0) in driven.told, "two shares are all that the gate waits for"
+        assert (UNHEALTHY, 0, 1) not in driven.told
+        assert all(0 not in dict(states_of(part)) for part in driven.said), "nobody may score it"
+    finally:
+        engine.close()
+
+
+def test_what_an_engine_that_rotated_the_hedge_has_left_is_not_taken_up(tmp_path: Path) -> None:
+    driven = Driven(tmp_path, [HEDGE, *SHARES])
+    driven.start()
+    driven.run(3)
+    members = driven.engine.live.members
+    members["state"][0], members["unhealthy"][0], members["state"][1:] = ACTIVE, 1, MONITORED
+    driven.engine.close()
+    driven.told.clear()
+    engine = driven.start(fresh=False)
+    try:
+        assert driven.states() == [OUTSIDE, SUBSCRIBING, SUBSCRIBING, MONITORED]
+        assert (UNHEALTHY, 0, 0) in driven.told
+    finally:
+        engine.close()

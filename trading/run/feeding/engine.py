@@ -22,6 +22,7 @@ from marketdata.core.universe.records import (
     ACTIVE,
     DEMOTED,
     MEMBER,
+    NOBODY,
     SECOND_NS,
     SUBSCRIBED,
     UNIVERSE,
@@ -79,6 +80,11 @@ def decode(data: bytes, symbols: list[str]) -> Kept | None:
     return kept if (kept.layout, kept.symbols) == (LAYOUT, symbols) else None
 
 
+def hedge_of(spec: SessionSpec) -> int:
+    """The index future that hedges the session's shares, by its place among them; NOBODY: there is none."""
+    return next((i for i, item in enumerate(spec.instruments) if item.values.get("hedge", 0) == 1), NOBODY)
+
+
 class FeedEngine:
     """The engine of one session.  Attributes: live, counts (what the loop shows)."""
 
@@ -90,7 +96,9 @@ class FeedEngine:
             for item in spec.instruments
         ]
         guard = MemoryGuard(Limits(wanted.rss_soft_bytes, wanted.rss_hard_bytes))
-        self.live = LiveData(listed, wanted.active_max, guard=guard, ttl_ns=wanted.ttl_ns, cache_max=wanted.cache_max)
+        hedge = hedge_of(spec)
+        sizes = {"ttl_ns": wanted.ttl_ns, "cache_max": wanted.cache_max}
+        self.live = LiveData(listed, wanted.active_max, hedge, guard, **sizes)
         rehearse()
         self._driver = Driver(self.live, self._second)
         self._folder, own = folder, folder / FILES.replace("*", f"{fence:08d}")
