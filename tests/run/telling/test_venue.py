@@ -3,16 +3,22 @@
 from dataclasses import replace
 
 import msgspec
+import numpy as np
 import pytest
 
+from marketdata.core.records import new_events
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT
 from risk.core.records import MES, MOEX
 from tests.redis_server import RedisServer
 from tests.run.test_execution_loop import Desk, step_often
-from trading.core.records import ACK, CONDITION, FILL, PROBE, PROBE_LOST
+from tests.simulation.kit import START_NS, make_spec
+from trading.core.records import ACK, CONDITION, ENTRY, FILL, FILL_AND_KILL, PASSIVE, PROBE, PROBE_LOST, SUBMIT
 from trading.core.watch.told import STAGES
+from trading.run.clock import SessionClock, boot_ns
 from trading.run.telling import probes
+from trading.run.telling.stages import BREACHES
+from trading.run.telling.venue import WAITING_KEPT, VenueWatch
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +76,70 @@ def test_futures_are_neither_probed_nor_timed(desk, monkeypatch):
     desk.step_until(lambda: len(desk.got(FILL)) == 1, "filled")
     step_often(desk.loop, 3)
     assert len(desk.got(PROBE, CONDITION)) == 0
+
+
+def orders(order_type: int, *numbers: int) -> np.ndarray:
+    """SUBMITs of entries as the outbox has them."""
+    rows = new_events(len(numbers))
+    rows["kind"], rows["role"], rows["order_type"], rows["order_number"] = SUBMIT, ENTRY, order_type, numbers
+    return rows
+
+
+def acks(sent: np.ndarray, after_ns: int, first_ref: int) -> np.ndarray:
+    """Their acknowledgements, `after_ns` after they left."""
+    rows = sent.copy()
+    rows["kind"], rows["ref"] = ACK, first_ref + np.arange(len(rows))
+    rows["value"] = boot_ns() - after_ns
+    return rows
+
+
+@pytest.fixture
+def watch() -> tuple[VenueWatch, list[np.ndarray]]:
+    """Without a venue, and what it told."""
+    told: list[np.ndarray] = []
+    return VenueWatch(make_spec(rules=MOEX), lambda: None, told.append), told
+
+
+def slow(watch: VenueWatch, told: list[np.ndarray]) -> bool:
+    """Whether LATENCY was told of the venue by now."""
+    watch.step(SessionClock(START_NS, boot_ns(), 1.0), up=True, idle=False)
+    return any(
+        e["kind"] == CONDITION and e["code"] == BIT["LATENCY"] and e["value"] == 1 for part in told for e in part
+    )
+
+
+def test_a_passive_child_that_waits_for_its_turn_is_no_slow_venue_moex_mon_04_moex_route_04(watch):
+    """It is acknowledged when it is released, up to five seconds later; the first children of entries are timed."""
+    seen, told = watch
+    children = orders(PASSIVE, *range(1, BREACHES + 1))
+    for row in children:
+        seen.leaves(row)
+    seen.note(acks(children, 5 * NANOS, 1))
+    assert not slow(seen, told)
+    first = orders(FILL_AND_KILL, *range(11, 11 + BREACHES))
+    for row in first:
+        seen.leaves(row)
+    seen.note(acks(first, 5 * NANOS, 11))
+    assert slow(seen, told)
+
+
+def test_an_answer_that_is_given_again_is_measured_once_moex_mon_04(watch):
+    """A reconnect gives answers again: they came in time then, and say nothing of the venue's pace now."""
+    seen, told = watch
+    sent = orders(FILL_AND_KILL, *range(1, BREACHES + 1))
+    given = acks(sent, 0, 1)
+    seen.note(given)
+    given["value"] -= 10 * NANOS
+    seen.note(given)
+    assert not slow(seen, told)
+    late = acks(orders(FILL_AND_KILL, *range(11, 11 + BREACHES)), 10 * NANOS, BREACHES + 1)
+    seen.note(np.concatenate([given, late]))
+    assert slow(seen, told)
+
+
+def test_no_more_waiting_children_are_remembered_than_there_is_room_for(watch):
+    seen, told = watch
+    for row in orders(PASSIVE, *range(1, WAITING_KEPT + BREACHES + 1)):
+        seen.leaves(row)
+    seen.note(acks(orders(PASSIVE, *range(1, BREACHES + 1)), 5 * NANOS, 1))
+    assert slow(seen, told), "the oldest are forgotten"

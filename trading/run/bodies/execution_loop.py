@@ -169,7 +169,7 @@ class ExecutionLoop:
             return
         try:
             answers = self._broker.events(WAIT_S)
-            self._watch.note(answers, self._answers.collected_ref)
+            self._watch.note(answers)
             self._answers.collect(answers)
         except Unreachable:
             self._up.clear()
@@ -262,6 +262,7 @@ class ExecutionLoop:
     def _observe(self, row: np.void) -> None:
         assert self._clock is not None
         self._clock.observe(int(row["ts_ns"]))
+        self._watch.leaves(row)
 
     def _settle(self, output: Output, outcome: Exception | None) -> bool:
         """What became of a request.  False: it stays, to be tried again."""

@@ -4,13 +4,14 @@ Stage `broker` of LATENCY (MOEX-MON-04) and the probes of NET_SLOW and NET_FAILO
 Acknowledgements are noted by the thread that collects them, the rest is the loop's own thread.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
 from risk.core.records import MES
-from trading.core.records import ACK
+from trading.core.records import ACK, PASSIVE, SUBMIT
 from trading.run.clock import SessionClock, boot_ns
 from trading.run.spec import SessionSpec, watch_of
 from trading.run.telling.conditions import Conditions
@@ -18,6 +19,7 @@ from trading.run.telling.probes import Probes
 from trading.run.telling.stages import Stages
 
 KEPT = 256  # acknowledgements that wait to be looked at
+WAITING_KEPT = 1024  # latest orders that the venue keeps before it acknowledges them
 
 
 class VenueWatch:
@@ -30,14 +32,27 @@ class VenueWatch:
         self._stages = Stages(self._conditions, watch_of(spec), "execution")
         self._probes = Probes(ask, self._watched and spec.limits.get("probe_slow_ns", 0) > 0)
         self._acks: deque[int] = deque(maxlen=KEPT)
+        self._kept: dict[int, None] = {}  # numbers of orders that the venue keeps, oldest first
+        self._lock = threading.Lock()
+        self._measured_ref = 0  # newest answer that was looked at: given again, it says nothing of the venue's pace
 
-    def note(self, answers: np.ndarray, known_ref: int) -> None:
-        """Answers as they come: how long each acknowledgement behind answer `known_ref` took."""
+    def leaves(self, row: np.void) -> None:
+        """This output is about to leave: a passive child is acknowledged when it is released, not when it arrives."""
+        if row["kind"] == SUBMIT and row["order_type"] == PASSIVE:
+            with self._lock:
+                self._kept[int(row["order_number"])] = None
+                if len(self._kept) > WAITING_KEPT:
+                    del self._kept[next(iter(self._kept))]
+
+    def note(self, answers: np.ndarray) -> None:
+        """Answers as they come: how long each acknowledgement took, once however often it is given."""
         if not self._watched or len(answers) == 0:
             return
-        fresh = answers[(answers["kind"] == ACK) & (answers["ref"] > known_ref) & (answers["value"] > 0)]
-        now = boot_ns()
-        self._acks.extend(now - sent for sent in fresh["value"].tolist())
+        fresh = answers[(answers["kind"] == ACK) & (answers["ref"] > self._measured_ref) & (answers["value"] > 0)]
+        self._measured_ref = max(self._measured_ref, int(answers["ref"].max()))
+        now, pairs = boot_ns(), zip(fresh["order_number"].tolist(), fresh["value"].tolist(), strict=True)
+        with self._lock:
+            self._acks.extend(now - sent for number, sent in pairs if number not in self._kept)
 
     def step(self, clock: SessionClock, *, up: bool, idle: bool) -> None:
         """Now and then, while the inbox takes what it is told.  `up`: connected; `idle`: nothing waits to be sent."""
