@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.instruments import INSTRUMENTS
-from marketdata.core.records import BOOK, DEPTH, EVENT, LEVELS, TRADE, new_depths, new_events
+from marketdata.core.records import BOOK, DEPTH, EVENT, LEVELS, STATUS, TRADE, new_depths, new_events
 from tests.backtest.compare import PROFILES
 from tests.backtest.market import at
 from trading.config.schema import load_file
@@ -66,6 +66,12 @@ class Maker:
     def trade(self, at_s: float, tick: int, qty: int = 1, side: int = 0) -> "Maker":
         row = new_events(1)
         row["kind"], row["price_tick"], row["qty"], row["side"] = TRADE, tick, qty, side
+        self._put(row, at_s)
+        return self
+
+    def status(self, at_s: float, code: int) -> "Maker":
+        row = new_events(1)
+        row["kind"], row["code"] = STATUS, code
         self._put(row, at_s)
         return self
 

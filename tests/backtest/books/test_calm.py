@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from marketdata.core.instruments import INSTRUMENTS
-from marketdata.core.records import BOOK, FLAG_INVALID, QUOTE, STATUS, STATUS_HALTED, STATUS_OPEN, TRADE
+from marketdata.core.records import BOOK, FLAG_INVALID, NO_TICK, QUOTE, STATUS, STATUS_HALTED, STATUS_OPEN, TRADE
 from risk.core.records import MES, MOEX
-from tests.backtest.books.kit import MS, OPEN_NS, Made, Maker, drawn, fixed, plan
+from tests.backtest.books.kit import MS, OPEN_NS, Made, Maker, drawn, fills_of, fixed, plan
 from tests.backtest.compare import PROFILES, left_by
 from trading.config.schema import load_file
-from trading.core.records import ENTRY, FILL, STOP_LOSS, SUBMIT, TARGET
+from trading.core.records import ENTRY, EXIT, FILL, STOP_LOSS, SUBMIT, TARGET
 from trading.run.backtest.engine import Result, reason_of
 from trading.run.backtest.plan import Plan
 from trading.run.tapes.engine import TapeRun, tape_calendar, tape_plan
@@ -162,3 +162,46 @@ def test_every_cut_of_a_busy_tape_leaves_the_same_bytes_mes_mem_08() -> None:
     whole = left_by(*through(tape, plan(), DRAWN))
     for step in (1, 7, 61):
         assert left_by(*through(tape, plan(), DRAWN, tuple(range(step, len(tape.events), step)))) == whole
+
+
+def thin() -> Maker:
+    """24000 : 24001 has traded, two are bought at a half second; the stop stands at 23993."""
+    maker = Maker().book(0.0, [(24_000, 9)], [(24_001, 9)]).trade(0.1, 24_001, 1, 1)
+    return maker.book(0.2, [(24_000, 9)], [(24_001, 9)]).score(0.5, 1)
+
+
+def test_a_stop_that_waits_for_a_book_is_never_passed_by_moex_paper_01() -> None:
+    """One of two goes at the touch that triggers it; the rest is a market order, whatever side the next book is on."""
+    tape = thin().book(3.0, [(23_989, 1)], [(23_991, 5)]).trade(3.1, 24_000)
+    tape.book(3.2, [(23_999, 9)], [(24_001, 9)]).trade(3.3, 24_000).trade(4.0, 24_000)
+    differs, _, passed, result = unlike(tape.made(), plan(qty_entry=2), fixed(20 * MS))
+    assert not differs
+    rows = passed.fills()[passed.fills()["role"] == STOP_LOSS]
+    assert rows[["qty", "price_tick"]].tolist() == [(1, 23_989), (1, 23_999)]
+    assert (rows["ts_ns"] - OPEN_NS).tolist() == [3_000 * MS, 3_200 * MS] and len(result.trades) == 1
+
+
+def test_an_exit_that_waits_for_the_other_side_is_never_passed_by_moex_paper_01() -> None:
+    """Nobody has traded, and the book that the exit waits for shows no bid."""
+    maker = Maker()
+    for at_s in (0.0, 0.2, 1.0, 1.2, 2.4, 2.5, 3.2):
+        maker.book(at_s, [(24_000, 9)], [(24_001, 9)])
+        maker = maker.score(0.5, -1) if at_s == 0.2 else maker
+    tape = maker.made()
+    for at, side in ((3, "ask"), (4, "ask"), (5, "bid")):
+        tape.depths[f"{side}_tick"][at], tape.depths[f"{side}_qty"][at] = NO_TICK, 0
+    differs, _, passed, _ = unlike(tape, plan(qty_entry=2, hold_ns_max=1_000 * MS), fixed(20 * MS))
+    assert not differs
+    assert fills_of(passed) == [(ENTRY, -1, 2, 24_000, 0), (EXIT, 1, 2, 24_001, 0)]
+    assert int(passed.fills()["ts_ns"][1]) == OPEN_NS + 2_500 * MS
+
+
+def test_a_book_of_a_halt_triggers_a_stop_at_the_first_trade_behind_it_moex_paper_01() -> None:
+    """In a halt no touch triggers anything; the same book, still young, does as soon as trading is open."""
+    tape = thin().status(2.0, STATUS_HALTED).book(2.1, [(23_989, 9)], [(23_991, 9)]).status(2.2, STATUS_OPEN)
+    tape.trade(2.3, 24_000).trade(4.0, 24_000)
+    differs, _, passed, _ = unlike(tape.made(), plan(qty_entry=2), fixed(20 * MS))
+    assert not differs
+    rows = passed.fills()[passed.fills()["role"] == STOP_LOSS]
+    assert rows[["qty", "price_tick"]].tolist() == [(2, 23_989)]
+    assert (rows["ts_ns"] - OPEN_NS).tolist() == [2_300 * MS]

@@ -44,6 +44,8 @@ def pass_by(
     if due_ns == NO_TIME:
         due_ns = NEVER_NS
     high_from, low_from = ring.reach(desk.venue)
+    if high_from <= -ring.FAR_TICK or _reaches(desk.venue.books[0], high_from, low_from):
+        return first, 0  # a market order waits, or the book that stands triggers a stop as soon as anything is heard
     if market.last_tick != NO_TICK and (market.last_tick >= high_from or market.last_tick <= low_from):
         return first, 0
     fine = fine and _is_settled(desk)

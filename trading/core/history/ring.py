@@ -189,11 +189,12 @@ def _tell_kept(desk: Desk, room: Room, ts_ns: int) -> None:
 
 @inner
 def reach(venue: Venue) -> tuple[int, int]:
-    """(high, low): a bar that reaches neither can fill nothing that works; a market order is reached by any."""
+    """(high, low): a bar that reaches neither can fill nothing that works; a market order is reached by any, and so is
+    a stop that has become one and waits for a book (MOEX-PAPER-01): high is -FAR_TICK."""
     high_from, low_from = FAR_TICK, -FAR_TICK
     for i in range(venue.account[0].working_count):
         order = venue.orders[venue.working[i]]
-        if order.order_type == STOP:
+        if order.order_type == STOP and order.triggered == 0:
             tick, above = order.stop_tick, order.side > 0
         elif order.order_type == LIMIT:
             tick, above = order.price_tick, order.side < 0
