@@ -23,7 +23,7 @@ from trading.core.records import (
 )
 from trading.core.venue import engine
 from trading.core.venue.answers import slot_of
-from trading.core.venue.held import is_held, open_slots
+from trading.core.venue.held import is_held, is_sent, open_slots
 from trading.core.venue.requests import is_known
 from trading.core.venue.state import new_venue
 from trading.run.clock import ClockRecord, SessionClock, boot_id
@@ -219,7 +219,11 @@ class Account:
         """See Broker.query."""
         slot = int(slot_of(self.venue, number))
         if slot >= 0 and (self.venue.orders[slot].status == life.WORKING or is_held(self.venue, slot)):
-            return self._order_row(slot, ACK, 0).tobytes()
+            order = self.venue.orders[slot]
+            return self._order_row(order, ACK, 0, order.filled).tobytes()
+        for request in self._sent():
+            if request.number == number:
+                return self._order_row(request, ACK, 0, 0).tobytes()
         history = np.frombuffer(bytes(self.store.history), EVENT)
         own = history[history["order_number"] == number]
         if len(own) or is_known(self.venue, number):
@@ -229,24 +233,32 @@ class Account:
         row["ts_ns"] = row["ts_venue_ns"] = self.now_ns()
         return row.tobytes()
 
-    def _order_row(self, slot: int, kind: int, code: int) -> np.ndarray:
-        order = self.venue.orders[slot]
+    def _order_row(self, order: np.record, kind: int, code: int, filled: int) -> np.ndarray:
+        """An order, or a request on its way, as a row."""
         row = new_events(1)
         row["kind"], row["code"] = kind, code
         row["ts_ns"] = row["ts_venue_ns"] = self.now_ns()
         row["order_number"], row["instrument"], row["side"] = order.number, order.instrument, order.side
         row["order_type"], row["role"] = order.order_type, order.role
-        row["qty"], row["volume"] = order.qty, order.filled
+        row["qty"], row["volume"] = order.qty, filled
         row["price_tick"], row["stop_tick"], row["until_ns"] = order.price_tick, order.stop_tick, order.until_ns
         return row
 
+    def _sent(self) -> list[np.record]:
+        """Passive children on their way from here to the market: whoever kept them still answers for them."""
+        count = int(self.venue.account[0].request_count)
+        return [self.venue.requests[i] for i in range(count) if is_sent(self.venue, i)]
+
     def snapshot(self) -> Reply:
-        """Positions, working orders with those that wait for their time, counters: the venue's own evidence."""
+        """Positions, working orders with passive children that wait or are on their way, counters: the venue's own
+        evidence."""
         account = self.venue.account[0]
-        slots = open_slots(self.venue)
         held = {int(i): int(self.venue.markets[i].qty) for i in np.flatnonzero(self.venue.markets["qty"])}
+        orders = [self.venue.orders[slot] for slot in open_slots(self.venue)]
+        rows = [self._order_row(order, RECON, RECON_ORDER, order.filled) for order in orders]
+        rows += [self._order_row(request, RECON, RECON_ORDER, 0) for request in self._sent()]
         return Reply(
-            events=b"".join(self._order_row(int(slot), RECON, RECON_ORDER).tobytes() for slot in slots),
+            events=b"".join(row.tobytes() for row in rows),
             positions=held,
             ref=self.last_ref,
             position=int(account.market_position),

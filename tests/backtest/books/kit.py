@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.instruments import INSTRUMENTS
-from marketdata.core.records import BOOK, DEPTH, EVENT, LEVELS, STATUS, TRADE, new_depths, new_events
+from marketdata.core.records import ACCOUNT_SCOPE, BOOK, DEPTH, EVENT, LEVELS, STATUS, TRADE, new_depths, new_events
 from tests.backtest.compare import PROFILES
 from tests.backtest.market import at
 from trading.config.schema import load_file
 from trading.core.history.rounds import TAPE_FILL
+from trading.core.records import RECON, RECON_END
 from trading.run.backtest.engine import Result
 from trading.run.backtest.plan import Plan
 from trading.run.tapes.engine import TapeRun, tape_calendar, tape_plan
@@ -72,6 +73,13 @@ class Maker:
     def status(self, at_s: float, code: int) -> "Maker":
         row = new_events(1)
         row["kind"], row["code"] = STATUS, code
+        self._put(row, at_s)
+        return self
+
+    def recon(self, at_s: float) -> "Maker":
+        """Where the record's desk agreed with its venue, the run does with its own."""
+        row = new_events(1)
+        row["kind"], row["code"], row["instrument"] = RECON, RECON_END, ACCOUNT_SCOPE
         self._put(row, at_s)
         return self
 

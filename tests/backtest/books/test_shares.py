@@ -18,6 +18,7 @@ from tests.plain import answer_of
 from trading.brokers.paper_account import Account
 from trading.brokers.wire import InstrumentTerms, Terms
 from trading.config.schema import load_file, parse_profile
+from trading.core.orders import CANCELLED as CANCELLED_STATUS
 from trading.core.records import (
     ACK,
     CANCELLED,
@@ -25,7 +26,9 @@ from trading.core.records import (
     EXIT,
     FILL,
     FIRST_OUTPUT_KIND,
+    ORDER_STATE,
     PASSIVE,
+    RECON,
     SUBMIT,
     TRADE_CLOSED,
     UNKNOWN_OUTCOME,
@@ -190,3 +193,35 @@ def test_a_lone_kept_child_is_released_in_silence_moex_route_04() -> None:
     own = record[(record["order_number"] == passive) & (record["kind"] == CANCELLED)]
     assert own["code"].tolist() == [CANCELLED_UNSENT], "its book was older than a second"
     assert int(own["ts_ns"][0]) - OPEN_NS < 6 * S, "at its time, not with the next event"
+
+
+def test_a_child_that_travels_survives_two_reconciliations_moex_route_04(tmp_path: Path) -> None:
+    """The kernel has it as working once the first named it; the second comes while it is on its way to the market.
+    So do the tape's own, and the paper account's snapshot and report."""
+    maker = Maker()
+    bids, asks = [(29_999 - k, 100) for k in range(8)], [(30_001 + k, 100) for k in range(8)]
+    maker.book(0.0, bids, asks).trade(0.2, 30_001, 500, 1).book(0.25, bids, asks).score(0.3, 1)
+    for k in range(1, 120):
+        maker.recon(0.3 + k * 0.0501).book(0.3 + k * 0.0501, bids, asks)
+    tape = maker.made()
+    run = run_of(tape)
+    record = run.tape().copy()
+    passive = int(record["order_number"][(record["kind"] == SUBMIT) & (record["order_type"] == PASSIVE)][0])
+    own = record[record["order_number"] == passive]
+    (sent,) = own[own["kind"] == ACK]
+    named = own[(own["kind"] == RECON) & (own["ts_ns"] > sent["ts_ns"] - LATENCY_NS) & (own["ts_ns"] < sent["ts_ns"])]
+    assert len(named) > 0, "while it travelled"
+    states = own[(own["kind"] == ORDER_STATE) & (own["ts_ns"] <= sent["ts_ns"])]
+    assert CANCELLED_STATUS not in states["code"].tolist() and (own["kind"] == CANCELLED).sum() == 0
+    paper = Paper(tmp_path / "2.account", run, tape)
+    for k in np.flatnonzero((record["kind"] < FIRST_OUTPUT_KIND) & (record["kind"] < ACK)):
+        row = record[k : k + 1].copy()
+        row["seq"] = 0
+        if int(row["ts_ns"][0]) >= int(sent["ts_ns"]):
+            break
+        paper.take(row)
+        if int(row["ts_ns"][0]) > int(sent["ts_ns"]) - LATENCY_NS:
+            named = np.frombuffer(paper.account.snapshot().events, tape.events.dtype)
+            assert passive in named["order_number"].tolist()
+            (report,) = np.frombuffer(paper.account.query(passive), tape.events.dtype)
+            assert (int(report["kind"]), int(report["order_number"])) == (ACK, passive)

@@ -20,9 +20,10 @@ from trading.core.records import (
     REJECTED_BY_VENUE,
     STOP_LOSS,
     SUBMIT,
+    TARGET,
 )
 from trading.core.venue import engine
-from trading.core.venue.held import open_slots
+from trading.core.venue.held import is_sent, open_slots
 
 BIDS = [(10_001, 4), (10_000, 12), (9_999, 20)]
 ASKS = [(10_002, 9), (10_003, 5), (10_005, 20)]  # book B of 12.5
@@ -246,3 +247,16 @@ def test_what_is_open_includes_what_is_kept_moex_route_04() -> None:
     floor.advance(11)
     assert [int(floor.venue.orders[slot].number) for slot in open_slots(floor.venue)] == [3, 2], "now it rests"
     assert floor.working() == [3, 2]
+
+
+def test_a_child_on_its_way_is_still_its_server_s_moex_route_04() -> None:
+    """Between its sending and its arrival it is in no slot, and what else travels is not named."""
+    floor = with_child(**LATENCY)
+    floor.advance(11.05)
+    floor.stop(11.05, 3, -1, 9_990, qty=4, role=STOP_LOSS)
+    kill(floor, 11.05, 4, 1, 10_007)
+    floor.limit(11.05, 5, -1, 10_020, role=TARGET)
+    assert len(open_slots(floor.venue)) == 0 and int(floor.venue.account[0].request_count) == 4
+    assert [is_sent(floor.venue, i) for i in range(5)] == [True, False, False, False, False]
+    floor.advance(11.2)
+    assert 2 in floor.working() and not is_sent(floor.venue, 0)

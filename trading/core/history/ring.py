@@ -38,7 +38,7 @@ from trading.core.records import (
 )
 from trading.core.venue.answers import cancel, fill
 from trading.core.venue.engine import request
-from trading.core.venue.held import is_held
+from trading.core.venue.held import is_held, is_sent
 from trading.core.venue.requests import free_slot, place
 from trading.core.venue.state import Venue
 
@@ -167,10 +167,8 @@ def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
         e.side = 1 if held > 0 else -1
         e.qty = abs(held)
     for i in range(venue.account[0].working_count):
-        e = say(desk, room, RECON, 0, ts_ns)
-        e.code = RECON_ORDER
-        e.order_number = venue.orders[venue.working[i]].number
-    if venue.account[0].held_count > 0:
+        _tell_order(desk, room, venue.orders[venue.working[i]].number, ts_ns)
+    if venue.account[0].held_count > 0 or venue.account[0].request_count > 0:
         _tell_kept(desk, room, ts_ns)
     e = say(desk, room, RECON, ACCOUNT_SCOPE, ts_ns)
     e.code = RECON_END
@@ -179,12 +177,23 @@ def reconcile(desk: Desk, room: Room, ts_ns: int) -> None:
 
 @inner
 def _tell_kept(desk: Desk, room: Room, ts_ns: int) -> None:
-    """Passive children that wait for their time: the server that keeps them knows them (MOEX-ROUTE-04)."""
-    for slot in range(desk.venue.account[0].orders_used):
-        if is_held(desk.venue, slot):
-            e = say(desk, room, RECON, 0, ts_ns)
-            e.code = RECON_ORDER
-            e.order_number = desk.venue.orders[slot].number
+    """Passive children that wait for their time or are on their way: the server that keeps them knows them
+    (MOEX-ROUTE-04)."""
+    venue = desk.venue
+    for slot in range(venue.account[0].orders_used if venue.account[0].held_count > 0 else 0):
+        if is_held(venue, slot):
+            _tell_order(desk, room, venue.orders[slot].number, ts_ns)
+    for i in range(venue.account[0].request_count):
+        if is_sent(venue, i):
+            _tell_order(desk, room, venue.requests[i].number, ts_ns)
+
+
+@inlined
+def _tell_order(desk: Desk, room: Room, number: int, ts_ns: int) -> None:
+    """One order that the venue, or the server before it, knows."""
+    e = say(desk, room, RECON, 0, ts_ns)
+    e.code = RECON_ORDER
+    e.order_number = number
 
 
 @inner

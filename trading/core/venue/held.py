@@ -13,7 +13,7 @@ from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME, STATUS_OPEN
 from marketdata.core.units import NANOS
 from risk.core.shares.routing import PASSIVE_TTL_NS, passive_tick
 from trading.core import orders as life
-from trading.core.records import CANCELLED_UNSENT, LIMIT, PASSIVE, REJECT, REJECTED_RATE, SUBMIT
+from trading.core.records import CANCELLED_UNSENT, ENTRY, LIMIT, PASSIVE, REJECT, REJECTED_RATE, SUBMIT
 from trading.core.venue.answers import answer, bare_answer, cancel, leave_line, slot_of
 from trading.core.venue.requests import free_slot, is_known, place, refusal
 from trading.core.venue.state import BY_BOOK, Venue
@@ -66,6 +66,14 @@ def open_slots(venue: Venue) -> np.ndarray:
             found[n] = slot
             n += 1
     return found
+
+
+@njit(cache=True)
+def is_sent(venue: Venue, i: int) -> bool:
+    """Whether a request on its way is a child that was kept here: the server that sent it still answers for it.  No
+    other entry is sent at a limit."""
+    r = venue.requests[i]
+    return i < venue.account[0].request_count and r.kind == SUBMIT and r.order_type == LIMIT and r.role == ENTRY
 
 
 @njit(cache=True)

@@ -312,16 +312,18 @@ class Life:
             self._send(self._apply(one), now_ns)
 
     def _working(self) -> np.ndarray:
-        """One RECON_ORDER row for each order that is open at the venue."""
-        slots = held.open_slots(self.venue)
-        rows = new_events(len(slots))
-        for row, slot in zip(rows, slots, strict=True):
-            order = self.venue.orders[slot]
+        """One RECON_ORDER row for each order that is open at the venue, and for each passive child on its way."""
+        orders = [self.venue.orders[slot] for slot in held.open_slots(self.venue)]
+        count = int(self.venue.account[0].request_count)
+        sent = [self.venue.requests[i] for i in range(count) if held.is_sent(self.venue, i)]
+        rows = new_events(len(orders) + len(sent))
+        for row, order in zip(rows, orders + sent, strict=True):
             row["kind"], row["code"], row["order_number"] = RECON, RECON_ORDER, order.number
-            row["instrument"], row["side"] = order.instrument, order.side
-            row["qty"], row["volume"] = order.qty, order.filled
+            row["instrument"], row["side"], row["qty"] = order.instrument, order.side, order.qty
             row["order_type"], row["role"] = order.order_type, order.role
             row["price_tick"], row["stop_tick"], row["until_ns"] = order.price_tick, order.stop_tick, order.until_ns
+        for row, order in zip(rows, orders, strict=False):
+            row["volume"] = order.filled
         return rows
 
 
