@@ -238,11 +238,13 @@ def test_adjustments_of_the_hedging_task_and_routes_are_audited_moex_hedge_05_mo
     tape = Tape().add(kinds.ADJUSTMENT, code=hedging.HEDGE, score_ppm=codes.SPREAD, **imbalance)
     cap = {"side": 1, "qty": 2, "value": 60_000 * rub, "volume": 57_000 * rub, "ref": hedging.FOR_CAP}
     tape.add(kinds.ADJUSTMENT, code=hedging.REDUCE, **cap).add(kinds.ROUTE_FAILOVER, instrument=-1, ref=1)
+    tape.add(kinds.ADJUSTMENT, code=hedging.UNHEDGE, side=1, qty=3, ref=hedging.FOR_IMBALANCE)  # the shares are gone
     before = AuditRecord.objects.count()
     AuditFollower(context_of(session)).apply(tape.frames())
     rows = list(AuditRecord.objects.filter(seq__gt=before).order_by("seq"))
     assert [(row.category, row.action) for row in rows] == [
-        ("order", "hedge"), ("order", "reduce"), ("recovery", "route_failover"),
+        ("order", "hedge"), ("order", "reduce"), ("recovery", "route_failover"), ("order", "unhedge"),
     ]  # fmt: skip
     assert (rows[0].detail["reason"], rows[0].detail["refused"]) == ("exposure_imbalance_0.818_long", "SPREAD")
+    assert rows[3].detail["reason"] == "exposure_imbalance_0.000_flat"
     assert rows[1].detail["reason"] == "notional_over_cap" and "refused" not in rows[1].detail

@@ -158,8 +158,9 @@ def plan_reductions(
 
 def reason_text(why: int, net_micros: int, gross_micros: int) -> str:
     """`notional_over_cap`, or `exposure_imbalance_<ratio>_<long|short>` with the ratio to the nearest thousandth
-    (MOEX-HEDGE-05)."""
+    (MOEX-HEDGE-05); `exposure_imbalance_0.000_flat` where no shares are held, or as many on either side."""
     if why == FOR_CAP:
         return "notional_over_cap"
-    thousandths = (2_000 * abs(net_micros) + gross_micros) // (2 * gross_micros)
-    return f"exposure_imbalance_{thousandths // 1000}.{thousandths % 1000:03d}_{'long' if net_micros > 0 else 'short'}"
+    thousandths = (2_000 * abs(net_micros) + gross_micros) // (2 * gross_micros) if gross_micros > 0 else 0
+    side = "flat" if net_micros == 0 else "long" if net_micros > 0 else "short"
+    return f"exposure_imbalance_{thousandths // 1000}.{thousandths % 1000:03d}_{side}"

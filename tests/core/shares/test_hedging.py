@@ -35,6 +35,8 @@ def test_the_published_story_moex_acc_111() -> None:
     assert held == 0 and not state
     assert hedging.reason_text(hedging.FOR_IMBALANCE, 90_000 * RUB, 110_000 * RUB) == "exposure_imbalance_0.818_long"
     assert hedging.reason_text(hedging.FOR_IMBALANCE, -110_000 * RUB, 110_000 * RUB) == "exposure_imbalance_1.000_short"
+    assert hedging.reason_text(hedging.FOR_IMBALANCE, 0, 0) == "exposure_imbalance_0.000_flat"
+    assert hedging.reason_text(hedging.FOR_IMBALANCE, 0, 110_000 * RUB) == "exposure_imbalance_0.000_flat"
     assert hedging.reason_text(hedging.FOR_CAP, 60_000 * RUB, 57_000 * RUB) == "notional_over_cap"
 
 
