@@ -264,6 +264,20 @@ def test_a_successor_with_a_newer_fence_drops_what_the_one_before_kept_moex_rout
     assert heard_by(bench, broker) == UNSENT
 
 
+def test_a_session_that_begins_again_keeps_its_children_moex_route_04(venue: VenueProcess) -> None:
+    """The execution loop asks for answers again, as before many a reconciliation: it is not gone."""
+    bench = with_kept(venue)
+    last = bench.broker.snapshot().last_ref
+    for ref in (last - 1, 0, last):
+        bench.broker.connect(1, ref)
+        assert [a[0] for a in answers(bench, last - ref)] == ["ACK", "FILL"][2 - (last - ref) :], "once each, in order"
+        assert bench.broker.snapshot().orders["order_number"].tolist() == [2]
+    bench.broker.connect(2, last)  # a new fence is another life
+    assert answers(bench, 1) == UNSENT
+    assert len(bench.broker.snapshot().orders) == 0
+    bench.close()
+
+
 def test_a_venue_that_starts_again_sends_no_child_of_before_moex_route_04(tmp_path) -> None:
     venue = VenueProcess(tmp_path / "venue")
     venue.start()

@@ -62,19 +62,39 @@ class PaperBroker:
         self._arrived = threading.Condition()
         self._queue: deque[np.ndarray] = deque()
         self._delivered = 0  # ref of the last answer that entered the queue
+        self._fence = -1  # of the connection, if one stands
         self._sent: dict[int, int] = {}  # order number → boot time at which its latest request left
 
     def connect(self, fence: int, after_ref: int) -> None:
-        """Begin (or begin again) a session; see the port."""
+        """Begin (or begin again) a session; see the port.  A connection that stands under this fence stays: what the
+        venue keeps for it would end with it (MOEX-ROUTE-04)."""
+        stands = self._link.connected and fence == self._fence
+        self._fence = fence
+        if stands:
+            self._begin_at(after_ref)
+            try:
+                self._link.hello(*self._greeting(fence, after_ref))
+                return
+            except (Unreachable, OutcomeUnknown):
+                pass  # it does not, then
+            except (Rejected, RateLimited):
+                self._link.close()
+                raise
         self._link.close()
-        with self._arrived:
-            self._queue.clear()
-            self._delivered = after_ref
-        pushes = after_ref if self._role == "execution" else -1
+        self._begin_at(after_ref)
         try:
-            self._link.connect(self._account, self._role, fence, pushes, self._terms, self._clock)
+            self._link.connect(*self._greeting(fence, after_ref))
         except OutcomeUnknown as error:
             raise Unreachable(f"the venue did not answer the greeting: {error}") from None
+
+    def _begin_at(self, ref: int) -> None:
+        with self._arrived:
+            self._queue.clear()
+            self._delivered = ref
+
+    def _greeting(self, fence: int, after_ref: int) -> tuple[str, str, int, int, Terms | None, ClockRecord | None]:
+        pushes = after_ref if self._role == "execution" else -1
+        return self._account, self._role, fence, pushes, self._terms, self._clock
 
     def submit(self, order: np.ndarray) -> None:
         """Send an order; see the port."""
@@ -159,7 +179,7 @@ class PaperBroker:
             if reply.error == "":
                 rows = events_of(reply.events)
                 rows = rows[rows["ref"] > self._delivered]
-                if len(rows):
+                if len(rows) and rows["ref"][0] == self._delivered + 1:  # else from before the session began again
                     self._queue.append(self._stamped(rows))
                     self._delivered = int(rows["ref"][-1])
             self._arrived.notify_all()

@@ -64,12 +64,24 @@ class VenueLink:
         self._reader = threading.Thread(target=self._read, args=(sock,), name=f"venue-{role}", daemon=True)
         self._reader.start()
         try:
-            return self.call(
-                "hello", account=account, role=role, fence=fence, after_ref=after_ref, terms=terms, clock=clock
-            )
+            return self.hello(account, role, fence, after_ref, terms, clock)
         except Exception:
             self.close()
             raise
+
+    def hello(
+        self,
+        account: str,
+        role: str,
+        fence: int = 0,
+        after_ref: int = -1,
+        terms: Terms | None = None,
+        clock: ClockRecord | None = None,
+    ) -> Reply:
+        """Say who asks, on a new connection, or again on one that stands: pushes begin anew behind `after_ref`."""
+        return self.call(
+            "hello", account=account, role=role, fence=fence, after_ref=after_ref, terms=terms, clock=clock
+        )
 
     def call(self, verb: str, timeout_s: float | None = None, **fields: object) -> Reply:
         """Send one call and wait for its reply."""

@@ -171,8 +171,11 @@ class Server:
     def _hello(self, connection: Connection, call: Call) -> Reply:
         if call.role not in ROLES:
             raise Refused(REJECTED, f"role {call.role!r} is unknown; known: {', '.join(ROLES)}")
-        connection.account, connection.role, connection.fence = call.account, call.role, call.fence
-        connection.cursor = -1
+        who = (call.account, call.role, call.fence)
+        again = connection.cursor >= 0 and (connection.account, connection.role, connection.fence) == who
+        connection.account, connection.role, connection.fence = who
+        if not again:
+            connection.cursor = -1
         if call.terms is not None:
             reply = self._open_account(call, call.account)
         else:
@@ -182,6 +185,8 @@ class Server:
         if call.clock is not None:
             account.set_clock(call.clock)
         self._take_fence(connection, account)
+        if call.role == "execution" and not again:  # who kept them on this connection still does
+            account.drop_kept()
         if call.role == "execution" and call.after_ref >= 0:
             self._missed(account, call.after_ref)
             connection.cursor = call.after_ref
@@ -193,8 +198,6 @@ class Server:
         if connection.role in ("guard", "reconcile"):
             return
         account.take_fence(connection.role, connection.fence)
-        if connection.role == "execution":
-            account.drop_kept()
         for other in list(self.connections):
             same = (other.account, other.role) == (connection.account, connection.role)
             if other is not connection and same and other.transport is not None:
