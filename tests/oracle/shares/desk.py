@@ -145,9 +145,16 @@ class SharesDesk(Desk):
         if "OPERATOR_PAUSE" not in self.holds:
             self.raise_hold("OPERATOR_PAUSE", until if timed else None)
         elif not timed:
-            self.holds["OPERATOR_PAUSE"] = None
+            self._renew_pause(None)
         elif (stands := self.holds["OPERATOR_PAUSE"]) is not None:
-            self.holds["OPERATOR_PAUSE"] = max(stands, until)
+            self._renew_pause(max(stands, until))
+
+    def _renew_pause(self, until: int | None) -> None:
+        """Another end: the old one is over, the same pause stands anew and has never come down."""
+        if (old := self.holds["OPERATOR_PAUSE"]) != until:
+            self.say(r.HOLD_CLEARED, m.ACCOUNT_SCOPE, code="OPERATOR_PAUSE", until=old)
+            self.say(r.HOLD_RAISED, m.ACCOUNT_SCOPE, code="OPERATOR_PAUSE", until=until)
+            self.holds["OPERATOR_PAUSE"] = until
 
     def resume(self, narrowed: int) -> int:
         """MOEX-RISK-06: the pause alone, or the holds that are named; an admin's DAILY_LOSS among them."""
