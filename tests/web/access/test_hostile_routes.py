@@ -20,7 +20,15 @@ OPEN = ("/sign-in/", "/sign-in/once/none/")  # what a stranger may see
 OWN = ("/account/password/", "/account/sign-out-others/", "/account/confirm/", "/sign-out/", *OPEN)
 ENDS_SESSIONS = ("/sign-out/", "/admin/logout/", "/account/sign-out-others/")
 # forms of what a viewer may not do
-NOT_FOR_VIEWERS = ("/edit/", "/import/", "/backtests/new/", "/optimisation/new/", "/auth/user/new/")
+NOT_FOR_VIEWERS = (
+    "/edit/",
+    "/import/",
+    "/backtests/new/",
+    "/backtests/books/",
+    "/optimisation/new/",
+    "/auth/user/new/",
+    "/new/walk/",
+)
 WORDS = {
     "session_id": "1", "version_id": "1", "key": str(uuid.UUID(int=7)), "token": "none", "object_id": "1",
     "app_label": "trading", "content_type_id": "1", "url": "nowhere", "name": "none", "seq": "1", "person_id": "1",
