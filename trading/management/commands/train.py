@@ -4,7 +4,11 @@ Thin: it turns words into a TrainRequest, shows progress, prints what came out. 
 """
 
 import json
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,6 +16,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from trading.management.progress import Bar
 from trading.management.tape import add_tape_arguments, tape_from
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: where it falls into a callback of the compiler, what it raises there is lost."""
+    pressed = threading.Event()
+
+    def press(number: int, frame: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Command(BaseCommand):
@@ -66,8 +86,8 @@ class Command(BaseCommand):
             rows, size = estimate(request)
             if not options["json"]:
                 self.stdout.write(f"At most {rows:,} rows, about {size / 1e6:,.0f} MB of memory.")
-            with Bar(quiet=options["json"]) as bar:
-                report = train(request, bar.show)
+            with Bar(quiet=options["json"]) as bar, _interrupts() as stopped:
+                report = train(request, bar.show, stopped)
         except (KeyboardInterrupt, Cancelled):
             self.stderr.write("Cancelled; nothing was written.")
             sys.exit(130)
