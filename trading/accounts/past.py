@@ -20,7 +20,7 @@ from marketdata.calendars import DAY_NS, CalendarError, windows
 from marketdata.core.sessions import NORMAL, REDUCED
 from marketdata.core.units import MICROS, NANOS
 from marketdata.feeds.simulated import START_NS
-from risk.core.holds import BY_BIT, BY_MODEL_RELOAD, BY_TIME, BY_TRADING_DAY, HOLDS
+from risk.core.holds import BIT, BY_BIT, BY_MODEL_RELOAD, BY_TIME, BY_TRADING_DAY, HOLDS
 from risk.core.records import MES
 from risk.core.sizing import share
 from trading.configs import Profile
@@ -94,8 +94,9 @@ def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | N
     if last is None:
         return None
     try:
-        closing = _closing(last)
-        return past_of(closing, int(spec.limits.get("rules", MES)), spec.created_ns, opening_day(spec))
+        closing, rules = _closing(last), int(spec.limits.get("rules", MES))
+        past = past_of(closing, rules, spec.created_ns, opening_day(spec))
+        return msgspec.structs.replace(past, networks=_networks(last, past, rules))
     except ClosingLong as error:
         named: dict[str, Any] = {"key": last.key, "why": error, "id": last.id}
         text = _("session %(key)s: %(why)s; manage.py sessions closing %(id)s does it, then start again") % named
@@ -104,6 +105,14 @@ def find_past(account: Account, spec: SessionSpec, own: int = 0) -> PastSpec | N
         raise PastBusy(_("session %(key)s: %(why)s; try again") % {"key": last.key, "why": error}) from error
     except ClosingUnknown as error:
         return PastSpec(session=last.id, fault=str(error))
+
+
+def _networks(last: Session, past: PastSpec, rules: int) -> list[str]:
+    """Artifacts that must not end the holds of `past` by being loaded again: those of every session that had one."""
+    if not any(BY_BIT[rules][BIT[held.code]].clearing == BY_MODEL_RELOAD for held in past.holds):
+        return []
+    before = (last.spec.get("past") or {}).get("networks", [])
+    return list(dict.fromkeys([*before, last.spec["scorer"].get("artifact", "")]))
 
 
 def opening_day(spec: SessionSpec) -> int:

@@ -14,9 +14,7 @@ import numpy as np
 import structlog
 
 from marketdata.core.records import BAR, FEED, FLAG_BACKFILL, FLAG_INVALID, NO_TIME, new_events
-from risk.core.holds import BIT, MODEL_RELOAD_MASK
-from risk.core.records import MES
-from trading.core.records import MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
+from trading.core.records import MODEL, SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
 from trading.learning.schemas import STREAM_SCHEMA
@@ -27,12 +25,10 @@ from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.feeding.active import ActiveSet
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
-from trading.run.journal.recovery import account_event
-from trading.run.spec import SessionSpec
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
+from trading.run.telling.reload import MODEL_MARK, ModelWatch
 from trading.run.telling.scores import ScoreWatch
 
-BLOCKED_MARK = "inference:blocked"  # beside the inbox: b"1" while the kernel knows that no network answers
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
 RETAIN = 8_000  # entries kept behind the cursor for the next holder's warm-up
 READ_COUNT = 64
@@ -53,12 +49,6 @@ def warm_up(scorer: Scorer | None) -> None:
         scorer.score(np.zeros(schema.width))
 
 
-def awaits_reload(spec: SessionSpec) -> bool:
-    """Whether the session's past brought a hold that ends with a loaded network."""
-    mask = int(MODEL_RELOAD_MASK[spec.limits.get("rules", MES)])
-    return spec.past is not None and any(mask >> BIT[held.code] & 1 for held in spec.past.holds)
-
-
 class InferenceLoop:
     """Body of the loop `inference`; see trading.run.context.Body."""
 
@@ -77,14 +67,15 @@ class InferenceLoop:
         self._stack.callback(client.close)
         self._market, self._inbox = Stream(client, spec.key, MARKET), Stream(client, spec.key, INBOX)
         self._errors = ErrorTeller(self._inbox, context.loop)
-        self._watch = ScoreWatch(spec, self._append)
+        self._model = ModelWatch(spec, self._inbox.mark(MODEL_MARK), self._told_model, self._append)
+        self._watch = ScoreWatch(spec, self._model.tell)
         try:
             self._scorer = open_scorer(spec.scorer.name, spec.scorer.artifact, spec.scorer.options)
             warm_up(self._scorer)
             schema = STREAM_SCHEMA if self._scorer is None else self._scorer.schema
             self._feeding: Feeding = open_feeding(schema, self._symbols)
         except (ScorerError, ArtifactError) as error:
-            self._tell_model(blocked=True)
+            self._model.cannot_open()
             raise CannotOpen(f"no scores, so no entries: {error}") from error
         self._active = ActiveSet(len(spec.instruments), spec.universe is not None)
         self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
@@ -101,7 +92,8 @@ class InferenceLoop:
         mark = self._inbox.mark(MARK)
         self._done = ZERO_ID if mark is None else parse_id(mark)
         self._market.open(self._done)
-        self._tell_model(blocked=False)
+        if self._scorer is not None:
+            self._model.opened(self._scorer.name)
         if self._feeding.keeps_history:
             self._read_history()
 
@@ -121,6 +113,8 @@ class InferenceLoop:
             raise
         self._errors.tell(NO_TIME if self._clock is None else self._clock.now())
         self._watch.step(self._clock)
+        if self._watch.network.answers:
+            self._model.answered()
         self._show()
         return handled
 
@@ -128,18 +122,14 @@ class InferenceLoop:
         """Let Redis go.  Features are not kept: the next holder makes them anew from the retained entries."""
         self._stack.close()
 
-    def _tell_model(self, blocked: bool) -> None:
-        """MODEL_BLOCKED while the scorer cannot run, and its end (MES-ML-15); once each, however often it is tried.
-
-        A network that loads tells nothing unless one was blocked: a takeover reloads no model.  The first one of a
-        session, which a person chose, ends what the last session of the account left waiting for a reload.
-        """
-        mark = self._inbox.mark(BLOCKED_MARK)
-        awaited = mark is None and not blocked and self._scorer is not None and awaits_reload(self._context.spec)
-        if blocked == (mark == b"1") and not awaited:
-            return
-        event = account_event(MODEL, MODEL_BLOCKED if blocked else MODEL_READY, NO_TIME)
-        self._append(event, (BLOCKED_MARK, b"1" if blocked else b"0"))
+    def _told_model(self) -> bool:
+        """Whether the session's journal has a MODEL."""
+        reader, seq = JournalReader(self._context.folder), 0
+        while len(frames := reader.read(seq, CHUNK_FRAMES)) > 0:
+            seq += len(frames)
+            if (frames["event"]["kind"] == MODEL).any():
+                return True
+        return False
 
     def _read_history(self) -> None:
         """The session's bars so far, from its journal, up to the first market entry not yet scored (MES-FEAT-06)."""

@@ -92,7 +92,8 @@ class PastSpec(msgspec.Struct, frozen=True):
     """What an account brings from the session that it was in last, as of that one's journal frame `seq`.
 
     `figures`: names = trading.core.past.FIGURES.  `fault`: why nothing is known; the session then opens under
-    STATE_UNREADABLE, and figures and holds are empty.
+    STATE_UNREADABLE, and figures and holds are empty.  `networks`: artifacts of the sessions in which a hold stood that
+    ends with a loaded network; empty without one.
     """
 
     session: int
@@ -101,6 +102,7 @@ class PastSpec(msgspec.Struct, frozen=True):
     closed_ns: int = NO_TIME
     figures: dict[str, int] = {}
     holds: list[HeldSpec] = []
+    networks: list[str] = []
     fault: str = ""
 
 

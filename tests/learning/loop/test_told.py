@@ -9,8 +9,10 @@ import pytest
 
 from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID
 from risk.core.holds import BIT
+from risk.core.records import MOEX
 from tests.learning.loop.test_inference_loop import drain, publish, run, said, scores, spec_for
 from tests.learning.tapes import SECOND, book_tape
+from tests.run.telling.test_scores import step_until
 from tests.simulation.kit import make_spec
 from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.scoring import Scorer, ScorerError
@@ -42,6 +44,40 @@ def test_the_kernel_is_told_of_a_network_that_cannot_run_and_of_its_end_once_eac
     for event, stands in zip(told, (1, 0), strict=True):
         kernel.apply(event.reshape(1))
         assert int(kernel.state.account[0].holds) >> BIT["MODEL_BLOCKED"] & 1 == stands
+
+
+def test_a_network_that_fell_ends_it_by_an_output_in_the_next_holding_moex_ml_02(desk, trained):
+    """ML_FALLBACK of shares: nothing in the holding that failed, MODEL_READY once when the next one answers."""
+    context, market, inbox = desk
+    spec = spec_for(["MES"], ScorerSpec("network", str(trained[0]), {"edge_min": 0.0}))
+    context = replace(context, spec=msgspec.structs.replace(spec, limits={"rules": MOEX}))
+    tape = book_tape(3_000, 7)
+
+    class Broken:
+        name = "network"
+
+        def __init__(self, step_ns: int) -> None:
+            self.step_ns = step_ns
+
+        def score(self, vector: np.ndarray) -> None:
+            raise ScorerError("not a number")
+
+    loop = InferenceLoop()
+    loop.open(context)
+    assert loop._scorer is not None
+    loop._scorer = cast(Scorer, Broken(loop._scorer.step_ns))
+    publish(market, tape, end=2_000)
+    step_until(loop, lambda: loop.counts["events"] == 2_000 and BIT["ML_FALLBACK"] in said(inbox)["code"])
+    loop.close()
+    assert MODEL not in said(inbox)["kind"]
+    for fence, end in ((2, 2_500), (3, 3_000)):
+        loop = InferenceLoop()
+        loop.open(replace(context, fence=fence))
+        publish(market, tape, start=end - 500, end=end)
+        step_until(loop, lambda loop=loop, end=end: loop.counts["events"] == end and loop.counts["scores"] > 0)
+        loop.close()
+        told = said(inbox)
+        assert told["code"][told["kind"] == MODEL].tolist() == [MODEL_READY]
 
 
 def test_a_scorer_that_fails_is_told_of_t10(desk):

@@ -90,11 +90,14 @@ def test_a_shares_network_that_fails_is_put_away_and_leaves_the_heuristic_alone_
     assert lost["value"].tolist()[:1] == [1] and lost["qty"][0] >= 10 * SECOND
 
 
-@pytest.mark.parametrize(("code", "ready"), [("ML_FALLBACK", True), ("MODEL_BLOCKED", True), ("DAILY_LOSS", False)])
-def test_the_first_network_of_a_session_ends_what_waited_for_a_reload_moex_ml_10(desk, code, ready):
-    """A person chose it; whoever takes the loop over later loads nothing that anybody chose."""
+@pytest.mark.parametrize(
+    ("code", "ready"),
+    [("MODEL_BLOCKED", True), ("ML_FALLBACK", False), ("DRIFT_CRITICAL", False), ("DAILY_LOSS", False)],
+)
+def test_a_formula_ends_what_waited_for_something_that_runs_and_nothing_else_moex_ml_10(desk, code, ready):
+    """Once: whoever takes the loop over later loads nothing that anybody chose."""
     context, _, inbox = desk
-    past = PastSpec(session=6, figures={}, holds=[HeldSpec(code, START, NO_TIME, 0, 0)])
+    past = PastSpec(session=6, figures={}, holds=[HeldSpec(code, START, NO_TIME, 0, 0)], networks=["/nets/1"])
     spec = shares(context.spec, past=past)
     for fence in (1, 2):
         run(replace(context, spec=spec, fence=fence))

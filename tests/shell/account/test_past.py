@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
-from tests.kernel.desk import T0
+from tests.kernel.desk import T0, Desk
 from tests.shell.account.kit import LOST, SIMULATED, USD, account_of, continued, lived, losing, made, spec_of
 from tests.shell.frames import Tape, context_of, make_session
 from trading import services
@@ -25,7 +26,7 @@ from trading.run.journal.closing import read_closing, store_closing
 from trading.run.journal.segment import segment_path
 from trading.run.latch import clear_latch
 from trading.run.replica import Kernel
-from trading.run.spec import FeedSpec, SessionSpec, load_spec, setup_events
+from trading.run.spec import FeedSpec, PastSpec, SessionSpec, load_spec, setup_events
 from trading.sinks import LedgerFollower
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_folder")]
@@ -342,3 +343,18 @@ def test_pre_flights_row_passes_warns_and_fails():
     assert checks._past(account_of(), late, 0.0).verdict == WARN, "still being read"
     late.set_exception(services.StartRefused("NO_BOOK", "bars"))
     assert checks._past(account_of(), late, 1.0).verdict == UNKNOWN
+
+
+def test_an_account_remembers_the_networks_under_which_it_waits_for_another_moex_ml_10():
+    """None where nothing waits; then those of every session that had such a hold, so that none ends it by a start."""
+    lived(losing(), scorer={"name": "network", "artifact": "/nets/0", "options": {}})
+    assert continued(spec_of(made())).networks == []
+    known: list[str] = []
+    for artifact in ("/nets/1", "", "/nets/1", "/nets/2"):
+        desk = Desk({})
+        desk.event(kinds.MODEL, instrument=ACCOUNT_SCOPE, code=kinds.MODEL_BLOCKED)
+        scorer = {"name": "network" if artifact else "baseline", "artifact": artifact, "options": {}}
+        before = msgspec.to_builtins(PastSpec(session=1, networks=known)) if known else None
+        lived(desk, scorer=scorer, past=before)
+        known = continued(spec_of(made())).networks
+    assert known == ["/nets/1", "", "/nets/2"]

@@ -19,6 +19,7 @@ class NetworkWatch:
         self._watched = conditions.knows("ML_FALLBACK")
         self._failed = 0
         self._since_ns = NO_TIME  # of the first output that was none, NO_TIME: the last one was good
+        self.answers = False  # the last output was one
 
     @property
     def is_away(self) -> bool:
@@ -27,12 +28,12 @@ class NetworkWatch:
 
     def answered(self) -> None:
         """An output."""
-        self._failed, self._since_ns = 0, NO_TIME
+        self._failed, self._since_ns, self.answers = 0, NO_TIME, True
         self._conditions.set("ENSEMBLE_WEAK", False)
 
     def failed(self, now_ns: int) -> None:
         """No output, or none that may be used."""
-        self._failed += 1
+        self._failed, self.answers = self._failed + 1, False
         if self._since_ns == NO_TIME:
             self._since_ns = now_ns
         self._conditions.set("ENSEMBLE_WEAK", True)

@@ -1,0 +1,135 @@
+"""When a loaded network ends the holds that wait for one, and when it must not (MOEX-ML-10, MES-ML-15)."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from marketdata.core.records import NO_TIME
+from risk.core.holds import BIT
+from risk.core.records import MOEX
+from tests.simulation.kit import make_spec
+from trading.core.records import CONDITION, MODEL_BLOCKED, MODEL_READY
+from trading.run.journal.recovery import account_event
+from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, SessionSpec
+from trading.run.streams import StreamAway
+from trading.run.telling.reload import BLOCKED, BOTH, FELL, FINE, MODEL_MARK, ModelWatch
+
+FALLEN = account_event(CONDITION, BIT["ML_FALLBACK"], 1, value=1)
+GOOD = "/nets/2"
+
+
+def spec_of(*codes: str, networks: tuple[str, ...] = ("/nets/1",), artifact: str = GOOD) -> SessionSpec:
+    """A session of shares on a network whose account's past left these holds."""
+    holds = [HeldSpec(code, 1, NO_TIME, 0, 0) for code in codes]
+    past = PastSpec(session=6, figures={}, holds=holds, networks=list(networks)) if codes else None
+    scorer = ScorerSpec("network", artifact)
+    return msgspec.structs.replace(make_spec(rules=MOEX), past=past, scorer=scorer)
+
+
+class Inbox:
+    """The mark beside it, and what it was told."""
+
+    def __init__(self, spec: SessionSpec) -> None:
+        self.spec, self.mark, self.told, self.journaled = spec, None, [], False
+        self.away = False
+
+    def holder(self) -> ModelWatch:
+        """The next holder of the loop."""
+        return ModelWatch(self.spec, self.mark, lambda: self.journaled, self.take)
+
+    def take(self, events: np.ndarray, mark: tuple[str, bytes] | None = None) -> None:
+        if self.away:
+            raise StreamAway("away")
+        self.told += events["code"].tolist()
+        if mark is not None:
+            assert mark[0] == MODEL_MARK
+            self.mark = mark[1]
+
+
+def test_a_network_that_fell_is_followed_by_one_that_answers_moex_ml_02() -> None:
+    """Not by loading alone, not in the same holding; told once."""
+    inbox = Inbox(spec_of())
+    first = inbox.holder()
+    first.opened("network")
+    first.tell(FALLEN)
+    first.answered()
+    assert (inbox.told, inbox.mark) == ([BIT["ML_FALLBACK"]], FELL), "who failed loads nothing anew"
+    inbox.told.clear()
+    second = inbox.holder()
+    second.opened("network")
+    assert inbox.told == [] and inbox.mark == FELL
+    inbox.away = True
+    second.answered()
+    inbox.away = False
+    second.answered()
+    second.answered()
+    assert (inbox.told, inbox.mark) == ([MODEL_READY], FINE)
+    third = inbox.holder()
+    third.opened("network")
+    third.answered()
+    assert inbox.told == [MODEL_READY]
+
+
+def test_one_that_falls_again_before_it_answers_waits_for_the_next() -> None:
+    inbox = Inbox(spec_of())
+    for _ in range(2):
+        holder = inbox.holder()
+        holder.opened("network")
+        holder.tell(FALLEN)
+        holder.answered()
+    assert MODEL_READY not in inbox.told and inbox.mark == FELL
+
+
+def test_one_that_fell_and_then_could_not_be_opened_answers_before_both_end() -> None:
+    inbox = Inbox(spec_of())
+    inbox.holder().tell(FALLEN)
+    for _ in range(2):
+        inbox.holder().cannot_open()
+    assert (inbox.told, inbox.mark) == ([BIT["ML_FALLBACK"], MODEL_BLOCKED], BOTH), "each once"
+    holder = inbox.holder()
+    holder.opened("network")
+    assert inbox.mark == BOTH
+    holder.answered()
+    assert (inbox.told[2:], inbox.mark) == ([MODEL_READY], FINE)
+
+
+@pytest.mark.parametrize(
+    ("codes", "artifact", "networks", "opened", "answered"),
+    [
+        (("MODEL_BLOCKED",), "/nets/1", ("/nets/1",), True, True),
+        (("ML_FALLBACK",), "/nets/1", ("/nets/1",), False, True),
+        (("DRIFT_CRITICAL",), "/nets/1", ("/nets/1",), False, False),
+        (("DRIFT_CRITICAL",), GOOD, ("/nets/1",), True, True),
+        (("DRIFT_CRITICAL",), GOOD, (), False, False),
+        (("DRIFT_WARN", "ML_FALLBACK"), "/nets/1", ("/nets/1",), False, False),
+        (("DRIFT_WARN", "ML_FALLBACK"), GOOD, ("/nets/1",), False, True),
+        (("DRIFT_WARN", "MODEL_BLOCKED"), "/nets/1", ("/nets/0", "/nets/1"), False, False),
+    ],
+)
+def test_each_hold_of_the_past_has_its_own_reason_to_end_moex_ml_10(
+    codes: tuple[str, ...], artifact: str, networks: tuple[str, ...], opened: bool, answered: bool
+) -> None:
+    """A start alone clears no drift: that takes a network which none of those sessions had."""
+    inbox = Inbox(spec_of(*codes, networks=networks, artifact=artifact))
+    holder = inbox.holder()
+    holder.opened("network")
+    assert (inbox.told == [MODEL_READY]) == opened
+    holder.answered()
+    assert (inbox.told == [MODEL_READY]) == answered
+
+
+def test_a_block_that_ends_ends_no_drift_of_the_past_with_it() -> None:
+    inbox = Inbox(spec_of("DRIFT_CRITICAL", artifact="/nets/1"))
+    inbox.holder().cannot_open()
+    inbox.holder().opened("network")
+    assert (inbox.told, inbox.mark) == ([MODEL_BLOCKED], BLOCKED)
+
+
+def test_a_redis_that_came_back_empty_makes_no_second_start_of_the_session() -> None:
+    """Its journal knows that the first one was told."""
+    inbox = Inbox(spec_of("MODEL_BLOCKED"))
+    inbox.holder().opened("network")
+    assert inbox.told == [MODEL_READY]
+    inbox.mark, inbox.journaled = None, True
+    inbox.holder().opened("network")
+    assert inbox.told == [MODEL_READY]
