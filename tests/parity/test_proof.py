@@ -3,10 +3,15 @@
 The proof itself is held against a session of the real loops in test_recorded_session.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from marketdata.core.records import BOOK, FEED, FEED_GAP, FLAG_BACKFILL, NO_TICK, new_events
+from marketdata.core.records import BOOK, FEED, FEED_GAP, FLAG_BACKFILL, METRIC, NO_TICK, new_depths, new_events
+from marketdata.core.universe.records import ACTIVE, MONITORED
+from marketdata.engine.telling import METRIC_INSTRUMENT
+from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from trading.core.records import (
     ACK,
@@ -30,7 +35,10 @@ from trading.reports.parity.record import NEVER, Reading
 from trading.reports.parity.scores import ScoresAgain
 from trading.reports.parity.tape import TapeAgain, TapeDiffers
 from trading.reports.parity.venue import Answered
+from trading.run.bodies.feed_loop import cut
+from trading.run.feeding.active import ActiveSet
 from trading.run.spec import FeedSpec, ScorerSpec
+from trading.run.tapes.scores import scoring_of
 
 
 def row(kind: int, number: int = 0, ref: int = 0, at_ns: int = 0, code: int = 0) -> np.ndarray:
@@ -175,3 +183,46 @@ def test_a_session_that_only_watches_heard_no_score_and_that_is_compared() -> No
     assert tell.scores_part(scores, "")["state"] == tell.EQUAL and scores.recorded == 0
     scores.follow(row(SCORE, at_ns=5))
     assert tell.scores_part(scores, "")["state"] == tell.DIFFERS, "nobody was there to say it"
+
+
+UNSURE = {"threshold": 0.9}  # a score is neutral but now and then
+
+
+def heard_by_a_session(tape: Batch, cuts: Sequence[int], metrics: Sequence[np.ndarray]) -> np.ndarray:
+    """The SCORE rows of a session whose engine spoke before the events at `cuts`."""
+    active = ActiveSet(1, watched=True)
+    scoring = scoring_of("baseline", UNSURE, ["SBER"], active)
+    found, begin = [], 0
+    for end, told in zip((*cuts, len(tape.events)), (*metrics, metrics[0][:0]), strict=True):
+        part = cut(tape, begin, end, 0)
+        found.append(scoring.scores(part.events, part.depths, part.depth_of)[1])
+        scoring.scores(told, new_depths(0), np.full(len(told), -1, np.int32))
+        begin = end
+    return np.concatenate(found)
+
+
+def test_scores_of_a_session_with_an_engine_are_those_that_it_let_be_made() -> None:
+    """MOEX-DATA-05: nothing is scored before the first METRIC, so the second of a neutral score begins elsewhere."""
+    feed = open_feed(FeedSpec("simulated", ["SBER"], seed=3))
+    feed.backfill()
+    tape = feed.read(2**62, 3_000)
+    feed.close()
+    states = new_events(2)
+    states["kind"], states["code"], states["role"] = METRIC, METRIC_INSTRUMENT, (ACTIVE, MONITORED)
+    cuts = (700, 1_800, 2_100)
+    metrics = (states[:1], states[1:], states[:1])
+    told = heard_by_a_session(tape, cuts, metrics)
+    told["seq"] = np.arange(len(told)) + 1
+    with_engine, without = (
+        ScoresAgain(ScorerSpec("baseline", options=UNSURE), ["SBER"], engine) for engine in (True, False)
+    )
+    for again in (with_engine, without):
+        again.hear(tape, past=False)
+    for end, metric in zip(cuts, metrics, strict=True):
+        with_engine.upto(end)
+        with_engine.tell(metric)
+    with_engine.upto(len(tape.events))
+    for again in (with_engine, without):
+        again.follow(told)
+    assert with_engine.recorded == with_engine.equal == len(told) > 20 and with_engine.missed == 0
+    assert with_engine.shifted == 0 < without.shifted, "by the feed alone they fall on other moments"

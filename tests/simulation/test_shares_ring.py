@@ -36,10 +36,11 @@ from trading.core.records import (
 )
 from trading.models import Account, ConfigVersion
 from trading.preflight.planning import plan_session
+from trading.reports.parity.proof import prove
 from trading.run.clock import load_clock
 from trading.run.feeding.recorder import recording_files
 from trading.run.journal.verify import verify_journal
-from trading.run.spec import FeedSpec, ScorerSpec, restrictions
+from trading.run.spec import FeedSpec, ScorerSpec, restrictions, save_spec
 from trading.run.streams import INBOX, Board, Stream
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -93,10 +94,20 @@ def test_a_session_of_the_shares_profile_enters_on_the_simulated_market_moex_ris
     raised = [int(e["seq"]) for e in ring.events(HOLD_RAISED) if e["code"] == stale]
     before = int(entry["seq"])
     assert sum(seq < before for seq in raised) == sum(seq < before for seq in cleared), "it did not stand at the entry"
+    _is_its_own_backtest(ring)
     _restricted(ring)
     _without_books(ring)
     _without_venue(ring)
     assert replayed(ring).account["holds"][0] >> BIT["NET_FAILOVER"] & 1, "by the journal alone"
+
+
+def _is_its_own_backtest(ring: Ring) -> None:
+    """MES-BT-01: who is scored, and what the market is, comes from the live data engine, as the journal has it."""
+    save_spec(ring.folder, ring.spec)
+    parts = {part["name"]: part for part in prove(ring.folder).values["parts"]}
+    scores = parts["scores"]
+    assert parts["decisions"]["state"] == parts["answers"]["state"] == "equal" and not parts["answers"]["why"], parts
+    assert scores["state"] == "equal" and scores["equal"] + scores["shifted"] == scores["recorded"] > 0, scores
 
 
 def _raised(ring: Ring, code: str, kind: int = HOLD_RAISED) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marketdata.core.records import STATUS
+from marketdata.core.records import METRIC, STATUS
 from marketdata.feeds.port import Batch, FeedError
 from trading.core.records import CANCEL, FILL, MODIFY, SUBMIT
 from trading.reports.parity import tell
@@ -53,7 +53,8 @@ class _Again:
         self.venue: VenueAgain | None = None
         self.tape: TapeAgain | None = None
         try:
-            self.scores = ScoresAgain(spec.scorer, [item.symbol for item in spec.instruments])
+            symbols = [item.symbol for item in spec.instruments]
+            self.scores = ScoresAgain(spec.scorer, symbols, engine=spec.universe is not None)
         except BacktestError as error:
             self.no_scores = str(error)
         try:
@@ -74,6 +75,11 @@ class _Again:
         """The next EVENTs."""
         if self.difference is None:
             self._decide(events)
+        engine = self.scores is not None and self.scores.engine
+        for part in _at_metrics(events) if engine else [events]:
+            self._answer(part)
+
+    def _answer(self, events: np.ndarray) -> None:
         if self.venue is None or self.tape is None:
             return
         try:
@@ -81,9 +87,25 @@ class _Again:
         except TapeDiffers as error:
             self.venue.why = self.no_scores = str(error)
             self.venue.follow(events)
-        if self.scores is not None and not self.no_scores:
-            self.tape.upto(int(events["ts_venue_ns"][events["kind"] <= STATUS].max(initial=0)))
-            self.scores.follow(events)
+        if self.scores is None or self.no_scores:
+            return
+        if self.scores.engine and self.venue.why:  # the tape is no longer held against the journal, event by event
+            self.no_scores = self.venue.why
+            return
+        try:
+            self._score(self.scores, self.tape, events)
+        except BacktestError as error:
+            self.no_scores = str(error)
+
+    @staticmethod
+    def _score(scores: ScoresAgain, tape: TapeAgain, events: np.ndarray) -> None:
+        if scores.engine:
+            scores.upto(tape.confirmed)
+            if len(events) > 0 and events["kind"][0] == METRIC:
+                scores.tell(events)
+        else:
+            tape.upto(int(events["ts_venue_ns"][events["kind"] <= STATUS].max(initial=0)))
+        scores.follow(events)
 
     def _decide(self, events: np.ndarray) -> None:
         same = len(events)
@@ -96,6 +118,12 @@ class _Again:
     def close(self) -> None:
         if self.tape is not None:
             self.tape.close()
+
+
+def _at_metrics(events: np.ndarray) -> list[np.ndarray]:
+    """Cut so that rows of METRIC stand alone."""
+    is_metric = events["kind"] == METRIC
+    return np.split(events, np.flatnonzero(is_metric[1:] != is_metric[:-1]) + 1)
 
 
 def prove(folder: Path, progress: Progress = lambda done, total: None) -> Proof:

@@ -26,7 +26,7 @@ class TapeAgain:
     """Events from `given` on are not with the venue yet, those before `_told` were found in the journal.
 
     Attributes: events, depths, depth_of (as in Batch, without what is behind both marks); given; unheard (events that
-    the journal never had); last_ns (time of the last one that was read).
+    the journal never had); gone (events that are let go).
     """
 
     def __init__(self, spec: FeedSpec, heard: Heard) -> None:
@@ -35,7 +35,7 @@ class TapeAgain:
         self._heard = heard
         heard(self._feed.backfill(), True)
         self.events, self.depths, self.depth_of = new_events(0), np.zeros(0, DEPTH), np.zeros(0, np.int32)
-        self.given = self._told = self.unheard = 0
+        self.given = self._told = self.unheard = self.gone = 0
         self._ended = False
 
     def upto(self, ts_ns: int) -> int:
@@ -58,6 +58,11 @@ class TapeAgain:
             return
         for i in range(len(rows)):
             self._find(rows[i : i + 1])
+
+    @property
+    def confirmed(self) -> int:
+        """Events of the tape up to the last one that the journal has, from the first on."""
+        return self.gone + self._told
 
     def forget(self) -> None:
         """Nobody asks for what is at hand any more."""
@@ -100,7 +105,7 @@ class TapeAgain:
         self.events = np.concatenate([self.events[gone:], batch.events])
         self.depths = np.concatenate([depths, batch.depths]) if len(depths) + len(batch.depths) else new_depths(1)
         self.depth_of = np.concatenate([kept, new])
-        self.given, self._told = self.given - gone, self._told - gone
+        self.given, self._told, self.gone = self.given - gone, self._told - gone, self.gone + gone
 
 
 def plain(rows: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from trading.learning.scoring import NEUTRAL_NS, NetworkScorer, Scorer, ScorerEr
 from trading.run.backtest.codehash import code_hash
 from trading.run.backtest.own import module_of
 from trading.run.backtest.plan import BacktestError
+from trading.run.feeding.active import ActiveSet
 
 POLICY = "policy"
 
@@ -63,8 +64,9 @@ class Scoring:
     It sends what `InferenceLoop` would send, which a test holds against a session that was recorded.
     """
 
-    def __init__(self, scorer: Scorer, symbols: Sequence[str]) -> None:
+    def __init__(self, scorer: Scorer, symbols: Sequence[str], active: ActiveSet | None = None) -> None:
         self._scorer = scorer
+        self._active = ActiveSet(len(symbols), watched=False) if active is None else active
         self._feeding = open_feeding(scorer.schema, symbols)
         self._neutral_ns: dict[int, int] = {}
         self.missing = 0  # moments at which the scorer had no answer
@@ -83,8 +85,10 @@ class Scoring:
         """
         places: list[int] = []
         found: list[np.ndarray] = []
+        self._active.note(events)
         for index in self._feeding.moments(events, depths, depth_of):
-            if not silent and (row := self._row(events[index])) is not None:
+            may = not silent and self._active.has(int(events["instrument"][index]))
+            if may and (row := self._row(events[index])) is not None:
                 places.append(index + 1)
                 found.append(row)
         rows = new_events(len(found))
@@ -157,14 +161,16 @@ def view_of(state: object, now_ns: int) -> View:
     )
 
 
-def scoring_of(words: str, options: dict[str, float], symbols: Sequence[str]) -> Scoring:
-    """`baseline` or `network:FOLDER`, as a session would open it.  Raises BacktestError."""
+def scoring_of(
+    words: str, options: dict[str, float], symbols: Sequence[str], active: ActiveSet | None = None
+) -> Scoring:
+    """`baseline` or `network:FOLDER`, as a session would open it; `active`: who is scored.  Raises BacktestError."""
     name, _, artifact = words.partition(":")
     try:
         scorer = open_scorer(name, artifact, options)
         if scorer is None:
             raise BacktestError("books need somebody who decides: baseline, network:FOLDER or policy:module:Class")
-        return Scoring(scorer, symbols)
+        return Scoring(scorer, symbols, active)
     except (ScorerError, ArtifactError) as error:
         raise BacktestError(str(error)) from None
 
