@@ -185,7 +185,7 @@ def spread(x, limits):
     if limits.bar_mode == 1:
         return APPROVED  # bars carry no quotes: the spread counts as 1 tick (MES-BREAK-03)
     wide = x.ask_tick - x.bid_tick
-    if wide > limits.spread_ticks_max:
+    if x.hedging == 0 and wide > limits.spread_ticks_max:  # ticks of a share: a hedge has other ones (MOEX-HEDGE-03)
         return codes.SPREAD
     if limits.spread_ppm_max > 0 and 2 * wide * PPM > limits.spread_ppm_max * (x.ask_tick + x.bid_tick):
         return codes.SPREAD

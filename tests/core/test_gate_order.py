@@ -219,12 +219,15 @@ def test_a_reason_is_named_by_its_own_rulebook() -> None:
 
 def test_a_hedge_is_asked_the_rules_for_hedges_alone_in_the_documents_order_moex_hedge_05() -> None:
     """Rules 1–5 without the score's, 7, 13 without the instrument's cap, 14–16, and what no order escapes."""
-    rules = limits(rules=MOEX, gross_ppm_max=500_000, bucket_capacity=20, hedge_max_cost_ppm=800)
+    rules = limits(rules=MOEX, gross_ppm_max=500_000, bucket_capacity=20, hedge_max_cost_ppm=800, spread_ppm_max=500)
     hedge = {"hedging": 1, "bucket_tokens": 20, "slices": 1, "fee_per_unit_micros": 0}
     assert ask(rules, **hedge) == codes.APPROVED
     none_of_its = {"side": SELL, "score_ppm": 0, "confidence_ppm": 0, "score_ts_ns": T0 - 60 * 10**9, "stop_ticks": 0}
     none_of_its |= {"position": -3, "qty": 90, "price_tick": 20_000, "score_used": 1, "size_code": 0}
     assert ask(rules, **hedge | none_of_its) == codes.APPROVED, "no score, no stop, no size, no lots cap"
+    wide = {"bid_tick": 19_995}
+    assert ask(rules, **wide) == codes.SPREAD
+    assert ask(rules, **hedge | wide) == codes.APPROVED, "of a hedge 0.05 % (MOEX-HEDGE-03)"
     faults = [
         ({"limits_known": 0}, codes.LIMITS_UNKNOWN),
         ({"trading": 0}, codes.NOT_TRADING),
@@ -233,7 +236,7 @@ def test_a_hedge_is_asked_the_rules_for_hedges_alone_in_the_documents_order_moex
         ({"tradable": 0}, codes.NOT_TRADING),
         ({"status": STATUS_HALTED}, codes.CLOSED),
         ({"book_ok": 0}, codes.FEED_STALE),
-        ({"bid_tick": 19_995}, codes.SPREAD),
+        ({"bid_tick": 19_990}, codes.SPREAD),
         ({"fee_per_unit_micros": 10_000_000}, codes.HEDGE_COST),
         ({"gross_micros": 9_000_000_000}, codes.LIMIT_EXPOSURE),
         ({"price_tick": 20_050}, codes.COLLAR),

@@ -16,6 +16,7 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.records import BOOK, FLAG_INVALID, NO_TICK, QUOTE, STATUS, STATUS_HALTED, STATUS_OPEN, TRADE
 from risk.core.records import MES, MOEX
 from tests.backtest.books.kit import MS, OPEN_NS, Made, Maker, drawn, fills_of, fixed, plan
+from tests.backtest.books.test_shares import plan as shares_plan
 from tests.backtest.compare import PROFILES, left_by
 from trading.config.schema import load_file
 from trading.core.records import ENTRY, EXIT, FILL, STOP_LOSS, SUBMIT, TARGET
@@ -205,3 +206,22 @@ def test_a_book_of_a_halt_triggers_a_stop_at_the_first_trade_behind_it_moex_pape
     rows = passed.fills()[passed.fills()["role"] == STOP_LOSS]
     assert rows[["qty", "price_tick"]].tolist() == [(2, 23_989)]
     assert (rows["ts_ns"] - OPEN_NS).tolist() == [2_300 * MS]
+
+
+def test_an_order_ends_before_the_events_behind_its_time_whenever_they_happened_moex_route_04() -> None:
+    """Received a fifth of a second late: a resting child's time is judged by when an event is told."""
+    maker = Maker()
+    bids, asks = [(29_999 - k, 100) for k in range(8)], [(30_001 + k, 100) for k in range(8)]
+    maker.book(0.0, bids, asks).trade(0.2, 30_001, 500, 1).book(0.25, bids, asks).score(0.3, 1)
+    for k in range(1, 121):  # its time ends at 6.28, the last book was received at 6.31
+        maker.book(0.3 + k * 0.0501, bids, asks)
+    tape = maker.made()
+    tape.events["ts_venue_ns"][tape.events["kind"] == BOOK] -= 200 * MS
+    what, working = shares_plan(), list[int]()
+    for kept in (TAPE, 0):
+        run = TapeRun(what, tape_calendar(what.instrument, OPEN_NS), fixed(20 * MS), OPEN_NS, tape=kept)
+        for end, left in ((len(tape.events) - 1, 2), (len(tape.events), 1)):
+            part = tape.part(0 if left == 2 else end - 1, end)
+            run.feed(part.events, part.depths, part.depth_of)
+            working.append(int(run.venue.account[0].working_count))
+    assert working == [2, 1, 2, 1], "the child and the stop, then the stop alone"

@@ -59,7 +59,7 @@ def pass_by(
         now_ns = max(e.ts_ns, account.now_ns)
         if (e.kind != TRADE and e.kind != BOOK) or e.instrument != 0 or e["flags"] & FLAG_BACKFILL != 0:
             break
-        if now_ns >= until_ns or max(e.ts_venue_ns, venue.now_ns) >= due_ns:
+        if now_ns >= until_ns or max(e.ts_ns, e.ts_venue_ns, venue.now_ns) >= due_ns:
             break
         if not _moves(desk, room, told, i, high_from, low_from):
             break
