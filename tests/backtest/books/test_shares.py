@@ -9,6 +9,7 @@ import numpy as np
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.records import FEED
+from risk.core.holds import BIT
 from risk.core.records import SPEC_FIELDS
 from tests.backtest.books.kit import MS, OPEN_NS, Made, Maker, S, fixed
 from tests.backtest.books.test_parity import digest
@@ -26,9 +27,12 @@ from trading.core.records import (
     EXIT,
     FILL,
     FIRST_OUTPUT_KIND,
+    HOLD_CLEARED,
+    HOLD_RAISED,
     ORDER_STATE,
     PASSIVE,
     RECON,
+    RECON_END,
     SUBMIT,
     TRADE_CLOSED,
     UNKNOWN_OUTCOME,
@@ -225,3 +229,20 @@ def test_a_child_that_travels_survives_two_reconciliations_moex_route_04(tmp_pat
             assert passive in named["order_number"].tolist()
             (report,) = np.frombuffer(paper.account.query(passive), tape.events.dtype)
             assert (int(report["kind"]), int(report["order_number"])) == (ACK, passive)
+
+
+def test_books_are_compared_by_time_so_that_no_hold_takes_a_child_back_moex_ops_04_moex_acc_405() -> None:
+    """As in a session, at a third of the age: ten minutes without a score, then one that finds nothing to wait for."""
+    maker = Maker()
+    bids, asks = [(29_999 - k, 100) for k in range(8)], [(30_001 + k, 100) for k in range(8)]
+    for t in range(0, 600, 2):
+        maker.book(float(t), bids, asks)
+    maker.book(3_000.0, bids, asks).book(3_000.5, bids, asks)  # and a silence of forty minutes
+    run = TapeRun(plan(), tape_calendar(SHARE, OPEN_NS), fixed(LATENCY_NS), OPEN_NS, tape=TAPE)
+    tape = maker.made()
+    run.feed(tape.events, tape.depths, tape.depth_of)
+    record = run.tape()
+    holds = record[np.isin(record["kind"], (HOLD_RAISED, HOLD_CLEARED))]
+    assert BIT["RECON"] not in holds["code"].tolist()
+    agreed = record["ts_ns"][(record["kind"] == RECON) & (record["code"] == RECON_END)]
+    assert len(agreed) > 70 and int(np.diff(agreed).max()) <= 41 * S

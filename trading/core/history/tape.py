@@ -14,6 +14,7 @@ from marketdata.core.records import ACCOUNT_SCOPE, FEED, FEED_BEAT, NO_TICK, NO_
 from marketdata.core.units import NANOS
 from risk.core.codes import APPROVED
 from risk.core.holds import FLATTEN_MASK, strongest
+from risk.core.records import MOEX
 from trading.core import orders as life
 from trading.core.history import books, calm, ring, rounds
 from trading.core.history.records import (
@@ -261,6 +262,17 @@ def _agree(desk: Desk, room: Room, kept: Rounds, ts_ns: int) -> None:
 
 
 @inner
+def _agree_ns(desk: Desk) -> int:
+    """From when on a second compares the books, as the desk's loop does in a session: of shares an old comparison is a
+    hold, which takes entries back (MOEX-OPS-04)."""
+    account = desk.state.account[0]
+    age_ns = desk.params.limits[0].recon_age_ns_max
+    if account.rules != MOEX or account.recon_ts_ns == NO_TIME or age_ns <= 0:
+        return NEVER_NS
+    return account.recon_ts_ns + age_ns // 3 + 1
+
+
+@inner
 def _second(t_ns: int) -> int:
     """The whole second at or after a time."""
     return -(-t_ns // NANOS) * NANOS
@@ -270,7 +282,8 @@ def _second(t_ns: int) -> int:
 def _next_timer(desk: Desk, kept: Rounds, until_ns: int) -> int:
     """When the next TIMER is due, NEVER_NS when the tape brings them.
 
-    After five minutes without an event time passes from one moment of the kernel's clock to the next.
+    After five minutes without an event time passes from one moment of the kernel's clock, or comparison of the books,
+    to the next.
     """
     run = desk.run[0]
     r = kept.round[0]
@@ -280,7 +293,7 @@ def _next_timer(desk: Desk, kept: Rounds, until_ns: int) -> int:
         r.timer_ns = _second(until_ns)
     if run.end_ns != NO_TIME and r.timer_ns > run.end_ns + CARRY_NS:
         second_ns = until_ns // NANOS * NANOS
-        clock_ns = max(desk.state.account[0].clock_ns, run.end_ns)
+        clock_ns = max(min(desk.state.account[0].clock_ns, _agree_ns(desk)), run.end_ns)
         r.timer_ns = max(r.timer_ns, _second(clock_ns) if clock_ns < second_ns else second_ns)
     return r.timer_ns
 
@@ -312,6 +325,8 @@ def _pass_time(desk: Desk, room: Room, tables: Tables, kept: Rounds, until_ns: i
             run.waiting += engine.advance(desk.venue, at, room.line[run.waiting :])
             settle(desk, room, kept)
         elif what == AT_SECOND:
+            if at >= _agree_ns(desk):
+                ring.reconcile(desk, room, at)
             ring.beat(desk, room, FEED_BEAT, at)  # a tape without a word is a quiet market, not a dead feed
             ring.say(desk, room, TIMER, ACCOUNT_SCOPE, at)
             settle(desk, room, kept)
