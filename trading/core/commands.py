@@ -16,7 +16,7 @@ from trading.core import states as why
 from trading.core.bracket import move_leg
 from trading.core.effects import blank, clear_hold, raise_hold, receipt, renew_hold
 from trading.core.past import open_account, raise_past
-from trading.core.protect import BY_OPERATOR, cancel_entries, close
+from trading.core.protect import BY_OPERATOR, cancel_entries, flatten
 from trading.core.records import (
     CANCEL_ALL,
     CONFIG_ACTIVE,
@@ -236,12 +236,12 @@ def _close_all(state: State) -> None:
     """Close what is held and what an open entry may still make."""
     for i in range(INSTRUMENT_CAPACITY):
         if state.positions[i].qty != 0:
-            close(state.positions[i], BY_OPERATOR)
+            flatten(state.account[0], state.positions[i], BY_OPERATOR)
     for k in range(state.account[0].open_count):
         slot = state.account[0].open_slots[k]
         order = state.orders[slot]
         if order.number > 0 and order.role == ENTRY and life.is_open(order.status):
-            close(state.positions[order.instrument], BY_OPERATOR)
+            flatten(state.account[0], state.positions[order.instrument], BY_OPERATOR)
 
 
 @inner

@@ -53,6 +53,14 @@ def close(position: np.record, reason: int) -> None:
 
 
 @inner
+def flatten(account: np.record, position: np.record, reason: int) -> None:
+    """`close`, by demand: of shares the time that it takes is measured from here, whatever they leave for already."""
+    if account.rules == MOEX and position.flatten_ns == NO_TIME:
+        position.flatten_ns = account.now_ns
+    close(position, reason)
+
+
+@inner
 def name_reason(position: np.record, order: np.record) -> None:
     """An order that is no entry fills: should it end the round trip, this is why."""
     if position.closing == 1:
@@ -98,7 +106,7 @@ def converge(state: State, params: Params, out: np.ndarray, n: int, instrument: 
     standing = account.holds | position.holds
     if held > 0 and standing & FLATTEN_MASK[account.rules] != 0:
         position.rev_side = 0  # so does a demand to be flat
-        close(position, BY_HOLD)
+        flatten(account, position, BY_HOLD)
     # what could not be asked for now must not fill either
     if standing & ENTRY_MASK[account.rules] != 0 or position.closing == 1:
         n = cancel_entries(state, out, n, instrument)
@@ -147,6 +155,7 @@ def _clean_up(state: State, out: np.ndarray, n: int, instrument: int) -> int:
     if open_count == 0:
         position.closing = 0
         position.close_reason = 0
+        position.flatten_ns = NO_TIME
         position.stop_tick = NO_TICK
         position.net_tick = NO_TICK
         forget_legs(position)
@@ -268,8 +277,8 @@ def watch_cover(state: State, params: Params, out: np.ndarray, n: int, instrumen
         leaving_ns = state.account[0].now_ns - position.exit_since_ns
         if leaving_ns >= EXIT_ATTEMPTS * attempt_ns(params.limits[0]):
             n = raise_hold(state, out, n, _NAKED, NO_TIME, leaving_ns, limit)
-        flatten = position.close_reason == BY_HOLD or position.close_reason == BY_OPERATOR
-        if state.account[0].rules == MOEX and flatten and leaving_ns >= RESIDUAL_NS:
+        asked_ns = state.account[0].now_ns - max(position.flatten_ns, position.exit_since_ns)
+        if position.flatten_ns != NO_TIME and asked_ns >= RESIDUAL_NS:
             n = raise_hold(state, out, n, _RESIDUAL, NO_TIME, position.qty, 0)
     if position.qty == 0 or covered(state, params, instrument):
         position.naked_since_ns = NO_TIME

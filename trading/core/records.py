@@ -233,6 +233,7 @@ POSITION = np.dtype(
             ("stop_refused_times", "<i8"),
             ("stop_retry_ns", "<i8"),
             ("stop_ref", "<i8"),
+            ("flatten_ns", "<i8"),  # of shares: since when flat is demanded, whatever it was left for (MOEX-EXEC-10)
         ],
     )
 )
@@ -281,8 +282,7 @@ ACCOUNT = np.dtype(
             ("fills", "<i8"),
             ("refusals", "<i8"),
             ("decisions", "<i8"),
-            # the rulebook
-            ("rules", "<i8"),
+            ("rules", "<i8"),  # the rulebook
             ("idle", "<i8"),  # 1: until the clock's next moment a timer changes nothing while the feed is fresh
             ("instruments", "<i8"),  # instruments 0 .. this-1 have a specification
             ("clock_ns", "<i8"),  # when time alone next changes something: phase, roll, a hold's end
@@ -365,7 +365,7 @@ def new_state() -> State:
     state.grids["close_tick"] = NO_TICK
     state.positions["keep_qty"] = KEEP_ALL
     times = "entry_fill exit_fill naked_since quote_ts last_ts move_ts opened target_retry exit_retry exit_since"
-    for name in f"{times} rev_score rev_exit asked candle book valid net stop_retry".split():
+    for name in f"{times} rev_score rev_exit asked candle book valid net stop_retry flatten".split():
         state.positions[f"{name}_ns"] = NO_TIME
     ticks = "bid ask last mark move stop target target_before refused plan net book_twice stop_refused"
     for name in ticks.split():

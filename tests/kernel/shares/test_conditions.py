@@ -8,6 +8,7 @@ from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import records as r
+from trading.core.protect import BY_TIME
 from trading.run.context import LOOPS
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "cooldown_entry_ns": 0, "cooldown_exit_ns": 0, "duplicate_ns": 0}
@@ -233,6 +234,28 @@ def test_a_flatten_that_is_not_flat_in_thirty_seconds_calls_a_person_moex_exec_1
     assert standing(desk) == {"FLATTEN_RESIDUAL"}, "flat at last, and a person must still look"
     desk.command(r.RESUME, value=1 << BIT["FLATTEN_RESIDUAL"])
     assert standing(desk) == set()
+
+
+def test_a_flatten_of_what_leaves_already_has_its_own_thirty_seconds_moex_exec_10() -> None:
+    """The time exit finds nobody; half a minute later somebody demands flat: another one, and a person must look."""
+    desk = two(naked_ns_max=1_000 * S, hold_ns_max=10 * S)
+    desk.enter(BUY)
+    for _ in range(45):
+        desk.quote(20_000, 20_001, wait_ns=S)
+        desk.event(r.TIMER)
+    assert desk.position().closing == 1 and desk.position().close_reason == BY_TIME
+    desk.command(r.FLATTEN_ALL)
+    raised = []
+    for second in range(1, 32):
+        out = desk.quote(20_000, 20_001, wait_ns=S) + desk.event(r.TIMER)
+        raised += [second] if rows(out, r.HOLD_RAISED, "FLATTEN_RESIDUAL") else []
+    assert raised == [30] and desk.position().close_reason == BY_TIME, "the first reason stays"
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, 20_000)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number))
+    assert desk.position().closing == 0 and desk.position().flatten_ns == NO_TIME
 
 
 def test_an_exit_of_the_strategy_is_no_flatten() -> None:

@@ -9,7 +9,7 @@ from tests.oracle.heritage import open_account, raise_past
 from tests.oracle.rules.clock import clock
 from tests.oracle.rules.facts import BY_OPERATOR, ENTRY, PRICE_MOST, Event, S
 from tests.oracle.rules.holds import BITS
-from tests.oracle.rules.protect import cancel_entries, close
+from tests.oracle.rules.protect import cancel_entries, demand_flat
 from trading.core import records as r
 from trading.core import states as why
 
@@ -158,7 +158,7 @@ def close_all(d: "Desk") -> None:
     """What is held, and what an open entry may still make."""
     for i in d.instruments:
         if i.qty != 0 or any(o.role == ENTRY for o in d.live(i.index)):
-            close(i, BY_OPERATOR)
+            demand_flat(d, i, BY_OPERATOR)
 
 
 def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:

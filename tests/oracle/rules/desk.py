@@ -312,7 +312,7 @@ class Desk(Sending):
     def left(self, i: Instrument) -> None:
         """An order that closes was filled."""
 
-    def leaves_since(self, i: Instrument, ns: int) -> None:
+    def leaves_since(self, i: Instrument) -> None:
         """For so long nothing that was sent has taken it out."""
 
     def stop_from_fill(self, i: Instrument, anchor: int) -> None:

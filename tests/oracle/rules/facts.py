@@ -121,6 +121,7 @@ class Instrument:
         self.stop_refusals = self.stop_retry = 0  # how often in a row, and until when it is not asked again
         self.stop_mover = 0  # the command that moved the stop and waits for the venue
         self.unpriced = False  # a fill of the round trip in progress came without a price
+        self.flatten_since: int | None = None  # flat is demanded, whatever it was left for
         self.leaving_since: int | None = None  # the first attempt to leave what is held
         self.stop: int | None = None
         self.target: int | None = None

@@ -34,6 +34,12 @@ def close(i: Instrument, reason: int) -> None:
         i.closing, i.reason = True, reason
 
 
+def demand_flat(d: "Desk", i: Instrument, reason: int) -> None:
+    """By a hold or a person: the clock of the demand runs, though the position may be leaving already."""
+    i.flatten_since = d.now if i.flatten_since is None else i.flatten_since
+    close(i, reason)
+
+
 def look_after(d: "Desk", i: Instrument) -> None:
     """Time exit, protection, cover, in this order."""
     d.check_position(i)
@@ -48,7 +54,7 @@ def converge(d: "Desk", i: Instrument) -> None:
     """Bring the working orders to what the position needs."""
     flatten = any(code in d.book.flattens for code in d.holds)
     if i.qty != 0 and flatten:
-        close(i, BY_HOLD)
+        demand_flat(d, i, BY_HOLD)
         give_up_reversing(d, i)
     live = d.live(i.index)
     if i.closing or any(code in d.book.stops_entry for code in (*d.holds, *i.holds)):
@@ -61,6 +67,7 @@ def converge(d: "Desk", i: Instrument) -> None:
         i.exit_retry = i.tries = i.allowed = 0
         if not live:
             i.closing, i.reason, i.stop, i.net = False, 0, None, None
+            i.flatten_since = None
             forget_legs(i)
         return
     planned = i.stop is not None and i.qty * i.trip_side > 0
@@ -164,7 +171,7 @@ def stop_or_flat(d: "Desk", i: Instrument) -> None:
     if i.qty != 0 and i.leaving_since is not None and not bars and d.now - i.leaving_since >= 3 * attempt(d):
         d.raise_hold("NAKED_POSITION")
     if i.qty != 0 and i.leaving_since is not None and not bars:
-        d.leaves_since(i, d.now - i.leaving_since)
+        d.leaves_since(i)
     if i.qty == 0 or cover >= abs(i.qty):
         i.naked_since = None
         d.hold_on(i, "STOP_UNPROTECTED", False)

@@ -9,8 +9,6 @@ from tests.oracle.measures.tape import Tape
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import (
     BEST_PRICE,
-    BY_HOLD,
-    BY_OPERATOR,
     ENTRY,
     FILL_AND_KILL,
     MARKET,
@@ -257,9 +255,11 @@ class SharesDesk(Desk):
                 close(i, i.reason)
             cancel_entries(self, i)
 
-    def leaves_since(self, i: Instrument, ns: int) -> None:
-        """MOEX-EXEC-10: a flatten is proved within 30 s, or a person must look."""
-        if i.reason in (BY_HOLD, BY_OPERATOR) and ns >= RESIDUAL:
+    def leaves_since(self, i: Instrument) -> None:
+        """MOEX-EXEC-10: a flatten is proved within 30 s, or a person must look; why else it left is no matter."""
+        if i.flatten_since is None or i.leaving_since is None:
+            return
+        if self.now - max(i.flatten_since, i.leaving_since) >= RESIDUAL:
             self.raise_hold("FLATTEN_RESIDUAL")
 
     def stop_from_fill(self, i: Instrument, anchor: int) -> None:
