@@ -37,7 +37,7 @@ from trading.core.records import (
     TIMER,
 )
 from trading.run.bodies.risk_inputs import due_timers, own_inputs, weave_timers
-from trading.run.clock import boot_ns
+from trading.run.clock import SessionClock, boot_ns, save_clock
 from trading.run.context import Fenced
 from trading.run.journal.recovery import recover
 from trading.run.journal.verify import verify_journal
@@ -224,6 +224,12 @@ def held(desk: Desk, code: str) -> bool:
     return bool(int(desk.loop.kernel.state.account[0].holds) >> BIT[code] & 1)
 
 
+def beats_told(desk: Desk) -> np.ndarray:
+    """CONDITIONs of HEARTBEAT in the journal; a slow machine tells of its slow steps as well."""
+    told = desk.journal(CONDITION)
+    return told[told["code"] == BIT["HEARTBEAT"]]
+
+
 def test_books_that_stay_away_are_told_and_a_takeover_knows_of_it_moex_mon_05(tmp_path, server):
     """HEARTBEAT by the risk loop's own clock, in its journal, so that a replay is exact; books end it."""
     desk = shares(tmp_path, server, 1_000.0)
@@ -232,10 +238,11 @@ def test_books_that_stay_away_are_told_and_a_takeover_knows_of_it_moex_mon_05(tm
     while not held(desk, "HEARTBEAT"):
         assert boot_ns() < deadline
         desk.loop.step()
-    told = desk.journal(CONDITION)
-    assert [(int(e["code"]), int(e["value"])) for e in told] == [(BIT["HEARTBEAT"], 1)] and told["qty"][0] >= 15 * NANOS
+    told = beats_told(desk)
+    assert told["value"].tolist() == [1] and told["qty"][0] >= 15 * NANOS
+    save_clock(desk.folder, SessionClock(desk.now(), boot_ns(), 1.0))  # so that a slow machine is in time
     desk.start()
-    assert held(desk, "HEARTBEAT") and len(desk.journal(CONDITION)) == 1, "it stands by the journal alone"
+    assert held(desk, "HEARTBEAT") and len(beats_told(desk)) == 1, "it stands by the journal alone"
     while held(desk, "HEARTBEAT"):
         assert boot_ns() < deadline
         desk.give(quote(desk.now()))

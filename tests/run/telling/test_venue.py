@@ -13,10 +13,14 @@ from risk.core.records import MES, MOEX
 from tests.redis_server import RedisServer
 from tests.run.test_execution_loop import Desk, step_often
 from tests.simulation.kit import START_NS, make_spec
+from trading.brokers.port import Rejected
 from trading.core.records import ACK, CONDITION, ENTRY, FILL, FILL_AND_KILL, PASSIVE, PROBE, PROBE_LOST, SUBMIT
 from trading.core.watch.told import STAGES
+from trading.run.bodies.reconcile import FENCED
 from trading.run.clock import SessionClock, boot_ns
+from trading.run.context import Fenced
 from trading.run.telling import probes
+from trading.run.telling.probes import Probes
 from trading.run.telling.stages import BREACHES
 from trading.run.telling.venue import WAITING_KEPT, VenueWatch
 
@@ -49,9 +53,9 @@ def test_the_venue_is_probed_and_its_acknowledgements_are_timed_moex_risk_05_moe
     monkeypatch.setattr(probes, "EVERY_NS", 1)
     desk.spec = msgspec.structs.replace(desk.spec, watch={"broker": 1})
     desk.start()
-    desk.step_until(lambda: len(desk.got(PROBE)) >= 3, "probes")
-    good = desk.got(PROBE)[-1]
-    assert good["code"] == 0 and 0 < good["value"] < NANOS
+    desk.step_until(lambda: (desk.got(PROBE)["code"] == 0).sum() >= 3, "probes")  # a slow machine loses some at first
+    probed = desk.got(PROBE)
+    assert (probed["value"][probed["code"] == 0] > 0).all()
     assert conditions(desk) == []
     desk.put(*(desk.order(number) for number in (1, 2, 3)))
     desk.step_until(lambda: (1, "broker") in conditions(desk), "three acknowledgements above 1 ns")
@@ -143,3 +147,26 @@ def test_no_more_waiting_children_are_remembered_than_there_is_room_for(watch):
         seen.leaves(row)
     seen.note(acks(orders(PASSIVE, *range(1, BREACHES + 1)), 5 * NANOS, 1))
     assert slow(seen, told), "the oldest are forgotten"
+
+
+@pytest.mark.parametrize("reason", ["rejected", FENCED])
+def test_a_venue_that_knows_no_probe_is_a_lost_one_and_a_fence_ends_the_loop_moex_risk_05(reason):
+    """An older venue process refuses the request: once a second, and no fault of ours."""
+
+    def ask() -> None:
+        raise Rejected("role execution may not call 'ping'", reason)
+
+    taken = Probes(ask, watched=True)
+    if reason == FENCED:
+        with pytest.raises(Fenced):
+            taken.take(True, lambda: START_NS)
+    else:
+        assert taken.take(True, lambda: START_NS)["code"].tolist() == [PROBE_LOST]
+
+
+def test_probes_go_on_whatever_limits_a_session_began_with_moex_risk_05():
+    """A version that is handed over may switch NET_SLOW on; while its limit is off the kernel counts none."""
+    told: list[np.ndarray] = []
+    watch = VenueWatch(make_spec(rules=MOEX, probe_slow_ns=0), lambda: None, told.append)
+    watch.step(SessionClock(START_NS, boot_ns(), 1.0), up=True, idle=True)
+    assert [int(e["code"]) for part in told for e in part if e["kind"] == PROBE] == [0]

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trading.brokers.port import OutcomeUnknown, RateLimited, Unreachable
+from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
 from trading.core.records import PROBE, PROBE_LOST
+from trading.run.bodies.reconcile import raise_if_fenced
 from trading.run.clock import boot_ns
 from trading.run.journal.recovery import account_event
 
@@ -30,7 +31,10 @@ class Probes:
         return self._watched and boot_ns() >= self._next_ns
 
     def take(self, up: bool, now_ns: Callable[[], int]) -> np.ndarray:
-        """One PROBE (1,).  `up`: there is a connection; the answer that does not come is no error here."""
+        """One PROBE (1,).  `up`: there is a connection; the answer that does not come is no error here.
+
+        Nor is a venue that refuses to answer (an older one knows no such request).  Raises Fenced.
+        """
         begin = boot_ns()
         self._next_ns = begin + EVERY_NS
         self.last_ns = LOST_NS
@@ -38,6 +42,8 @@ class Probes:
             try:
                 self._ask()
                 self.last_ns = boot_ns() - begin
+            except Rejected as error:
+                raise_if_fenced(error)
             except (Unreachable, OutcomeUnknown, RateLimited):
                 pass  # whoever sends next finds out; here it is a lost one
         if self.last_ns < 0:

@@ -30,7 +30,7 @@ class VenueWatch:
         self._conditions = Conditions(spec.limits.get("rules", MES))
         self._watched = self._conditions.knows("LATENCY")
         self._stages = Stages(self._conditions, watch_of(spec), "execution")
-        self._probes = Probes(ask, self._watched and spec.limits.get("probe_slow_ns", 0) > 0)
+        self._probes = Probes(ask, self._watched)  # a version may switch the limits on: the kernel knows whether
         self._acks: deque[int] = deque(maxlen=KEPT)
         self._kept: dict[int, None] = {}  # numbers of orders that the venue keeps, oldest first
         self._lock = threading.Lock()
