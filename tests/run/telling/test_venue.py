@@ -170,3 +170,14 @@ def test_probes_go_on_whatever_limits_a_session_began_with_moex_risk_05():
     watch = VenueWatch(make_spec(rules=MOEX, probe_slow_ns=0), lambda: None, told.append)
     watch.step(SessionClock(START_NS, boot_ns(), 1.0), up=True, idle=True)
     assert [int(e["code"]) for part in told for e in part if e["kind"] == PROBE] == [0]
+
+
+def test_without_a_connection_probes_are_lost_whatever_waits_to_be_sent_moex_risk_05(watch):
+    """An exit that waits for the venue must not hide that the venue is gone."""
+    seen, told = watch
+    clock = SessionClock(START_NS, boot_ns(), 1.0)
+    seen.step(clock, up=True, idle=False)
+    assert not any((part["kind"] == PROBE).any() for part in told), "orders first, while there is a connection"
+    seen.step(clock, up=False, idle=False)
+    probes = [e for part in told for e in part if e["kind"] == PROBE]
+    assert [int(e["code"]) for e in probes] == [PROBE_LOST]

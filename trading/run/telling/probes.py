@@ -1,7 +1,8 @@
 """Round trips of the trading connection, one a second, told as PROBE events: NET_SLOW, NET_FAILOVER (MOEX-RISK-05).
 
-The execution loop asks while nothing waits to be sent, on the connection that its orders take; no answer within the
-connection's own time-out, or no connection, is a lost one.  The limits, and how many make a hold, are the kernel's.
+The execution loop asks while nothing waits to be sent, or nothing can be, on the connection that its orders take; no
+answer within the connection's own time-out, or no connection, is a lost one.  The limits, and how many make a hold,
+are the kernel's.
 """
 
 from collections.abc import Callable

@@ -64,7 +64,7 @@ class VenueWatch:
             self._stages.sample("broker", self._acks.popleft(), now_ns)
         self._stages.look(now_ns)
         self._conditions.tell(now_ns, self._tell)
-        if idle and self._probes.is_due():
+        if (idle or not up) and self._probes.is_due():  # without a connection nothing can be sent that it would delay
             self._tell(self._probes.take(up, clock.now))
 
     def shown(self) -> dict[str, object]:
