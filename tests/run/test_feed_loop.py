@@ -394,6 +394,6 @@ def test_a_tape_waits_for_its_recording(tmp_path, server, monkeypatch):
     finally:
         desk.loop.close()
         desk.venue.kill()
-    assert rec.left_out == 0 and rec.fault == ""
+    assert rec is not None and rec.left_out == 0 and rec.fault == ""
     events = [frame.block.events for frame, _ in frames(rec.path) if frame.position >= 0]
     assert same_market(np.concatenate(events), desk.tape(loop.counts["events"]))

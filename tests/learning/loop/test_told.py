@@ -1,6 +1,7 @@
 """What the inference loop tells the kernel beside scores: a network that cannot run, errors, cold features."""
 
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -21,6 +22,11 @@ from trading.run.context import LOOPS, CannotOpen
 from trading.run.inference_loop import InferenceLoop
 from trading.run.replica import Kernel
 from trading.run.spec import ScorerSpec, setup_events
+
+
+def scored(loop: InferenceLoop, events: int) -> bool:
+    """It has seen so many events, and scored."""
+    return loop.counts["events"] == events and loop.counts["scores"] > 0
 
 
 def test_the_kernel_is_told_of_a_network_that_cannot_run_and_of_its_end_once_each_mes_ml_15(desk, trained):
@@ -74,7 +80,7 @@ def test_a_network_that_fell_ends_it_by_an_output_in_the_next_holding_moex_ml_02
         loop = InferenceLoop()
         loop.open(replace(context, fence=fence))
         publish(market, tape, start=end - 500, end=end)
-        step_until(loop, lambda loop=loop, end=end: loop.counts["events"] == end and loop.counts["scores"] > 0)
+        step_until(loop, partial(scored, loop, end))
         loop.close()
         told = said(inbox)
         assert told["code"][told["kind"] == MODEL].tolist() == [MODEL_READY]

@@ -30,8 +30,10 @@ class Inbox:
     """The mark beside it, and what it was told."""
 
     def __init__(self, spec: SessionSpec) -> None:
-        self.spec, self.mark, self.told, self.journaled = spec, None, [], False
-        self.away = False
+        self.spec = spec
+        self.mark: bytes | None = None
+        self.told: list[int] = []
+        self.journaled = self.away = False
 
     def holder(self) -> ModelWatch:
         """The next holder of the loop."""

@@ -97,8 +97,8 @@ class FeedEngine:
         ]
         guard = MemoryGuard(Limits(wanted.rss_soft_bytes, wanted.rss_hard_bytes))
         hedge = hedge_of(spec)
-        sizes = {"ttl_ns": wanted.ttl_ns, "cache_max": wanted.cache_max}
-        self.live = LiveData(listed, wanted.active_max, hedge, guard, **sizes)
+        ttl_ns, cache_max = wanted.ttl_ns, wanted.cache_max
+        self.live = LiveData(listed, wanted.active_max, hedge, guard, ttl_ns=ttl_ns, cache_max=cache_max)
         rehearse()
         self._driver = Driver(self.live, self._second)
         self._folder, own = folder, folder / FILES.replace("*", f"{fence:08d}")
