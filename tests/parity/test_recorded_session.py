@@ -53,7 +53,7 @@ def check_it_is_a_backtest(ring: Ring, verified: VerifyReport) -> None:
     values = found.values
     assert values["verdict"] == IDENTICAL, values
     assert (values["frames"], values["state_sha256"]) == (verified.frames, verified.state_sha256)
-    assert values["fills"] == len(ring.events(FILL)) >= 3 and values["orders"] == len(ring.events(SUBMIT)) >= 3
+    assert values["fills"] == len(ring.events(FILL)) >= 2 and values["orders"] == len(ring.events(SUBMIT)) >= 3
     session, backtest = values["sides"]["session"], values["sides"]["backtest"]
     assert session == backtest and session["open_qty"] == 0
     assert session["net_micros"] == int(ring.events(TRADE_CLOSED)["value"].sum())
