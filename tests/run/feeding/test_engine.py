@@ -145,18 +145,31 @@ def test_a_session_without_a_universe_has_no_engine(tmp_path: Path) -> None:
     assert open_engine(make_spec(), tmp_path, 1) is None
 
 
-def test_a_thread_that_fails_in_any_way_holds_everything_says_so_and_keeps_on_writing(tmp_path: Path) -> None:
-    """MOEX-DATA-14: a view that stands still would let go of the book of a position that was opened since."""
+def held(folder: Path, instruments: int, which: int) -> None:
+    """A session with an order at work in one of its instruments."""
     desk = Desk(ready=False)
-    desk.add_instrument(1)
+    for instrument in range(1, instruments):
+        desk.add_instrument(instrument)
     desk.configure()
     desk.connect()
     desk.command(START)
-    desk.quote(20_000, 20_001, instrument=1)
+    desk.quote(20_000, 20_001, instrument=which)
     desk.event(TIMER)
-    desk.score(instrument=1)
-    assert [int(order.instrument) for order in desk.live()] == [1]
-    record(tmp_path / "7", desk.given, instruments=2)
+    desk.score(instrument=which)
+    assert [int(order.instrument) for order in desk.live()] == [which]
+    record(folder, desk.given, instruments=instruments)
+
+
+def test_a_takeover_without_a_memory_gives_slots_to_what_is_held_first_moex_data_04(driven: Driven) -> None:
+    """Whatever the order of the list, and whoever wrote the memory: one of other code is none."""
+    held(driven.folder, 3, which=2)
+    driven.start(fresh=False)
+    assert driven.states() == [SUBSCRIBING, MONITORED, SUBSCRIBING]
+
+
+def test_a_thread_that_fails_in_any_way_holds_everything_says_so_and_keeps_on_writing(tmp_path: Path) -> None:
+    """MOEX-DATA-14: a view that stands still would let go of the book of a position that was opened since."""
+    held(tmp_path / "7", 2, which=1)
     memory = tmp_path / "engine.bin"
     aide = Aide(tmp_path / "7", 1, memory)  # of the first instrument alone: what works in the second one has no place
     before = aide.view

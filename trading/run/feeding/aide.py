@@ -23,7 +23,7 @@ from trading.run.replica import Kernel
 
 POLL_S = 0.1
 CHUNK = 512
-STOP_S = 5.0
+STOP_S = 2.0  # a loop that ends holds its lease so long
 IS_OPEN = np.array([bool(life.is_open(status)) for status in range(len(life.STATUSES))])
 log = structlog.get_logger("trading.engine")
 
@@ -44,7 +44,7 @@ class Aide(threading.Thread):
     def __init__(self, folder: Path, count: int, file: Path) -> None:
         super().__init__(name=f"engine of {folder.name}", daemon=True)
         self._folder, self._count, self._file = folder, count, file
-        self._ending = threading.Event()
+        self._ending, self._read = threading.Event(), threading.Event()
         self._waiting: deque[bytes] = deque(maxlen=1)  # the newest memory that is not on disk
         self._seq = 0
         self.view = View(np.ones(count, bool), NO_TIME, 0, 0)
@@ -54,6 +54,11 @@ class Aide(threading.Thread):
     def keep(self, data: bytes) -> None:
         """To be on disk soon; only the newest is written."""
         self._waiting.append(data)
+
+    def first_view(self, wait_s: float) -> View:
+        """The view once the journal was read to its end, or cannot be; that from before when it takes longer."""
+        self._read.wait(wait_s)
+        return self.view
 
     def end(self) -> None:
         """Write what waits, and end."""
@@ -98,9 +103,11 @@ class Aide(threading.Thread):
         pinned[orders["instrument"][works]] = True
         at_ns = int(account.recon_ts_ns) if account.reconciled == 1 else NO_TIME
         self.view = View(pinned, at_ns, self._seq, boot_ns())
+        self._read.set()
 
     def _unknown(self, fault: str) -> None:
         self.view = View(np.ones(self._count, bool), NO_TIME, self._seq, self.view.boot_ns, fault)
+        self._read.set()
 
     def _write(self) -> None:
         if not self._waiting:

@@ -44,6 +44,7 @@ FILES = "engine-*.bin"  # one a holder, named after its fence: who was fenced ne
 KEEP_NS = 30 * SECOND_NS  # of session time between two memories (MOEX-RISK-11, light checkpoint)
 AGAIN_NS = 60 * SECOND_NS  # how often what stands is said again (boot clock)
 SAMPLES = 4096
+FIRST_VIEW_S = 10.0  # that a takeover without a memory waits for the journal
 METRICS_MAX = 60  # seconds that are told at once: of a longer silence the last ones
 SILENT_NS = 15 * SECOND_NS  # three heartbeats of the books
 NEWS_NAMES = {SUBSCRIBED: "subscribed", ACTIVATED: "activated", DEMOTED: "demoted"}
@@ -125,7 +126,11 @@ class FeedEngine:
         """
         everybody, before = range(len(self.live.symbols)), self._take_up()
         active = before or []
-        pool = self.live.seed([], active, everybody)
+        self._aide.start()
+        held: list[int] = []
+        if before is None and backfill is None:  # MOEX-DATA-04: positions first, and nobody else remembers whose
+            held = np.flatnonzero(self._aide.first_view(FIRST_VIEW_S).pinned).tolist()
+        pool = self.live.seed(held, active, everybody)
         self._subscriptions.connected(self._subscriptions.wanted)  # a tape has all that it was opened for
         for which in everybody:
             self.live.set_confirmed(which, self._subscriptions.is_confirmed(which))
@@ -135,8 +140,7 @@ class FeedEngine:
         if backfill is not None:
             self.counts["candles"] = self._driver.bootstrap(backfill)
         self._fails(now_ns)
-        self._aide.start()
-        log.info("engine_begins", pool=pool, restored=len(active), fresh=backfill is not None)
+        log.info("engine_begins", pool=pool, restored=len(active), held=len(held), fresh=backfill is not None)
 
     def feed(self, batch: Batch, now_ns: int) -> list[np.ndarray]:
         """One batch as the ring has it; what the ring is to hear."""

@@ -22,7 +22,7 @@ from trading.run.spec import SessionSpec
 
 EVENTS_MAX = 1 << 17  # that wait; about 90 MB with their books
 WAIT_S = 0.2
-STOP_S = 10.0
+STOP_S = 2.0  # a loop that ends holds its lease so long; the thread writes on while its process lives
 FREE_BYTES_MIN = 2 << 30  # that a recording leaves to journals and ledger: twice what a start needs (DISK_BYTES_MIN)
 LOOK_BYTES, LOOK_S = 16 << 20, 1.0  # between two looks at the disk, whichever comes first
 log = structlog.get_logger("trading.recorder")
