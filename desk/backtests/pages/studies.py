@@ -11,6 +11,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -187,10 +188,16 @@ def _plain(value: object) -> object:
 
 
 def _told(value: object) -> object:
-    """What was searched: a group of words each by its name."""
+    """What was searched, in words: the parts of a group each by its name, however deep they lie; None for none."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {part}" for name, part in value.items()) or None
-    return value
+        parts = [(str(name).replace("_", " "), part, _told(part)) for name, part in value.items()]
+        words = [f"{name}: {told}" if isinstance(part, dict) else f"{name} {told}" for name, part, told in parts]
+        return ("; " if any(isinstance(part, dict) for part in value.values()) else ", ").join(words) or None
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_told(part)) for part in value) or None
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return value if value != "" else None
 
 
 @require_GET

@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 
 from desk.accounts.roles import OPERATOR, VIEWER
 from desk.backtests import studies
-from desk.backtests.pages.studies import SQUARES_MAX, _landscape
+from desk.backtests.pages.studies import SQUARES_MAX, _landscape, _told
 from tests.data.kit import signed_in, text_of
 from tests.studies.kit import optimise, walkforward, write_bars, write_strategy
 from trading.run.search.ledger import FILE, Ledger
@@ -142,3 +142,10 @@ def test_a_heat_map_of_many_values_is_not_made_whatever_the_address_asks(rf: Req
     trials = trials.with_columns(pl.Series("g.h", ["3", "4"]))
     found = _landscape(space, trials, rf.get("/?x=a.b&y=e.f"))["map"]
     assert found is not None and {found.x, found.y} == {"e.f", "g.h"}
+
+
+def test_what_was_searched_is_told_in_words() -> None:
+    assert _told({}) is None and _told("") is None and _told(None) is None and _told(7) == 7
+    assert _told({"train": 14, "test": 7}) == "train 14, test 7"
+    assert _told({"folds": {"train": 14, "step_days": 7}, "prune": False}) == "folds: train 14, step days 7; prune no"
+    assert _told(["MES", {"days": 3}]) == "MES, days 3"
