@@ -11,7 +11,7 @@ import pytest
 from marketdata.core.records import BOOK, FEED, FEED_GAP, FLAG_BACKFILL, METRIC, NO_TICK, new_depths, new_events
 from marketdata.core.universe.records import ACTIVE, MONITORED
 from marketdata.engine.telling import METRIC_INSTRUMENT
-from marketdata.feeds.port import Batch
+from marketdata.feeds.port import Batch, Feed, FeedError
 from marketdata.feeds.registry import open_feed
 from trading.core.records import (
     ACK,
@@ -226,3 +226,32 @@ def test_scores_of_a_session_with_an_engine_are_those_that_it_let_be_made() -> N
         again.follow(told)
     assert with_engine.recorded == with_engine.equal == len(told) > 20 and with_engine.missed == 0
     assert with_engine.shifted == 0 < without.shifted, "by the feed alone they fall on other moments"
+
+
+class Breaking:
+    """A feed that cannot be read behind its first batch."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._batch: Batch | None = feed.read(2**62, 2_000)
+        self.close = feed.close
+
+    def read(self, until_ns: int, limit: int) -> Batch:
+        if self._batch is None:
+            raise FeedError("s1.rec is damaged at byte 316641")
+        batch, self._batch = self._batch, None
+        return batch
+
+
+def test_a_tape_that_breaks_off_is_told_where_the_journal_needs_it() -> None:
+    """A damaged recording ends the comparison with its sentence, not the command."""
+    tape = TapeAgain(FeedSpec("simulated", ["SBER"], seed=3), lambda batch, past: None)
+    tape._feed = Breaking(tape._feed)  # type: ignore[assignment]
+    tape.upto(2**62)
+    known = tape.events[tape.events["kind"] < FEED]
+    assert len(known) > 1_000
+    tape.confirm(known)
+    beyond = known[-1:].copy()
+    beyond["ts_venue_ns"] += 1
+    with pytest.raises(TapeDiffers, match=r"cannot be read on, s1.rec is damaged"):
+        tape.confirm(beyond)
+    tape.close()

@@ -59,8 +59,9 @@ def run(run_id: int) -> str:
     row = ParityRun.objects.get(pk=run_id)
     try:
         folder_of(row.session_id).parent.mkdir(parents=True, exist_ok=True)
+        before = _stamp(row.session_id)
         status, told = working.work(ParityRun, run_id, command_of(row))
-        if status == 0:
+        if status == 0 or (status == 1 and _stamp(row.session_id) != before):  # 1: it differs, or it failed
             values = read(row.session_id)
             end_job(ParityRun, run_id, DONE, verdict=str(values["verdict"]))
         elif working.cancelled(ParityRun, run_id):
@@ -71,6 +72,15 @@ def run(run_id: int) -> str:
         end_job(ParityRun, run_id, FAILED, detail=f"{type(error).__name__}: {error}")
         raise
     return str(ParityRun.objects.values_list("state", flat=True).get(pk=run_id))
+
+
+def _stamp(session_id: int) -> tuple[int, int] | None:
+    """What changes when a proof is written; None without one."""
+    try:
+        found = (folder_of(session_id) / PROOF).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 # what was found

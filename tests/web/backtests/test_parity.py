@@ -10,17 +10,19 @@ from django.test import Client
 
 from desk.accounts.roles import OPERATOR, VIEWER
 from desk.audit.models import AuditRecord
-from desk.backtests.models import CANCELLED, FAILED, ParityRun
+from desk.backtests.models import CANCELLED, DONE, FAILED, ParityRun
 from desk.backtests.parity import jobs
 from marketdata.core.records import new_events
 from tests.data.kit import signed_in, text_of
 from tests.simulation.kit import START_NS, make_spec
+from tests.why.recorded import shown_session, spec_of, write_frames
 from trading import configs, services
-from trading.core.records import ENTRY, FILL, LIMIT, SUBMIT
+from trading.core.records import DECISION, ENTRY, FILL, LIMIT, SUBMIT
 from trading.models import Session
 from trading.reports.parity import tell
 from trading.reports.parity.venue import Answered
-from trading.run.spec import FeedSpec
+from trading.run.replica import Kernel
+from trading.run.spec import FeedSpec, save_spec
 
 pytestmark = pytest.mark.django_db
 TRIPS = 40
@@ -126,3 +128,17 @@ def test_a_session_without_a_journal_says_so(session: Session) -> None:
     assert jobs.run(row.pk) == FAILED
     row = ParityRun.objects.get(pk=row.pk)
     assert "no session has a journal in" in row.detail, row.detail
+
+
+@pytest.mark.processes
+def test_a_difference_is_a_proof_that_was_made(session: Session) -> None:
+    """The command's exit status is 1 for it, and for a failure: what was written tells them apart."""
+    frames = Kernel().apply(np.concatenate(shown_session()))
+    frames["code"][np.flatnonzero(frames["kind"] == DECISION)[-1]] += 1
+    folder = services.session_folder(session.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_spec(folder, spec_of())
+    write_frames(folder, frames)
+    row = jobs.ask(session.pk, "olga", lambda run_id: "")
+    assert jobs.run(row.pk) == DONE
+    assert ParityRun.objects.get(pk=row.pk).verdict == tell.DIFFERS == jobs.read(session.pk)["verdict"]

@@ -75,8 +75,8 @@ class Command(BaseCommand):
             write(options["out"], found.spec, found.values, found.orders, found.fills)
         if options["json"]:
             self.stdout.write(json.dumps(found.values, ensure_ascii=False))
-            return
-        for line in spoken(found.values):
-            self.stdout.write(line)
+        else:
+            for line in spoken(found.values):
+                self.stdout.write(line)
         if found.values["verdict"] == DIFFERS:
             raise CommandError("session and backtest differ")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from marketdata.core.records import DEPTH, new_depths, new_events
-from marketdata.feeds.port import Batch, Feed, FeedSpec
+from marketdata.feeds.port import Batch, Feed, FeedError, FeedSpec
 from marketdata.feeds.registry import open_feed
 
 READ = 4_096
@@ -36,7 +36,7 @@ class TapeAgain:
         heard(self._feed.backfill(), True)
         self.events, self.depths, self.depth_of = new_events(0), np.zeros(0, DEPTH), np.zeros(0, np.int32)
         self.given = self._told = self.unheard = self.gone = 0
-        self._ended = False
+        self._ended, self._fault = False, ""
 
     def upto(self, ts_ns: int) -> int:
         """Index of the first event that is later."""
@@ -87,11 +87,16 @@ class TapeAgain:
                 self.unheard += passed
                 return
             passed += 1
-        raise TapeDiffers(f"the feed does not give the market event that the journal has at seq {int(row['seq'][0])}")
+        text = f"the feed does not give the market event that the journal has at seq {int(row['seq'][0])}"
+        raise TapeDiffers(f"{text}: it cannot be read on, {self._fault}" if self._fault else text)
 
     def _more(self) -> None:
         """Read on, and let go of what both have."""
-        batch = self._feed.read(FAR_NS, READ)
+        try:
+            batch = self._feed.read(FAR_NS, READ)
+        except (FeedError, OSError) as error:  # damage behind what the journal has is nothing to it
+            self._ended, self._fault = True, str(error)
+            return
         if len(batch.events) == 0:
             self._ended = True
             return
