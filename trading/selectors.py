@@ -18,7 +18,7 @@ from trading.core import states
 from trading.core.records import ORDER_TYPES, ROLES
 from trading.leases import age_s, lease_name
 from trading.models import Account, Command, ConfigVersion, Decision, Fill, HoldEvent, LoopLease, Order, Session, Trade
-from trading.reports.held import about, account_label
+from trading.reports.held import HEDGES, about, account_label
 from trading.run.clock import boot_id, boot_ns
 from trading.run.loops import TTL_S
 
@@ -87,8 +87,9 @@ def session_count() -> int:
 
 def session_summary(session_id: int) -> dict[str, Any]:
     """Net result and counts of a session: sums of its trades and fills, exactly."""
-    trades = Trade.objects.filter(session_id=session_id)
-    money = trades.aggregate(net=Sum("net_micros"), gross=Sum("gross_micros"))
+    every = Trade.objects.filter(session_id=session_id)
+    money = every.aggregate(net=Sum("net_micros"), gross=Sum("gross_micros"))
+    trades = every.exclude(symbol__in=HEDGES)  # a hedge is money, no trade (MOEX-HEDGE-05)
     fills = Fill.objects.filter(session_id=session_id)
     return {
         "net_micros": money["net"],

@@ -6,9 +6,10 @@ sessions' page and its CSV.
 
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 
 from trading.models import HoldEvent, Session, Trade
+from trading.reports.held import HEDGES
 from trading.reports.session import BREACHES, verdict
 from trading.selectors import PAGE, session_list
 
@@ -42,7 +43,8 @@ def sessions_by_day(before: int | None = None, limit: int = PAGE) -> DayPage:
 def with_results(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Session rows with net_micros, trades, holds and verdict, by three queries in all."""
     ids = [row["id"] for row in rows]
-    money = Trade.objects.filter(session_id__in=ids).values("session_id").annotate(net=Sum("net_micros"), n=Count("id"))
+    counted = Count("id", filter=~Q(symbol__in=HEDGES))  # a hedge is money, no trade (MOEX-HEDGE-05)
+    money = Trade.objects.filter(session_id__in=ids).values("session_id").annotate(net=Sum("net_micros"), n=counted)
     results = {row["session_id"]: row for row in money}
     held = HoldEvent.objects.filter(session_id__in=ids).values("session_id").annotate(n=Count("id"))
     holds = {row["session_id"]: row["n"] for row in held}

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from marketdata.core.instruments import INSTRUMENTS
 from trading.core.watch.told import stages_of
 from trading.models import HoldEvent
+
+# symbols of hedges: their round trips are money and no trades: not in win rate, count or average (MOEX-HEDGE-05)
+HEDGES = [symbol for symbol, listed in INSTRUMENTS.items() if listed.hedge == 1]
 
 
 def about(row: HoldEvent) -> str:

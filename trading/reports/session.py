@@ -7,7 +7,7 @@ the session's page and its CSV files.
 from typing import Any
 
 import msgspec
-from django.db.models import Avg, Count, F, Max, Min, Sum
+from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 
 from risk.core import codes
 from risk.core.codes import APPROVED
@@ -16,6 +16,7 @@ from risk.core.holds import BIT, HOLDS
 from trading.accounts.past import figures_of
 from trading.core.protect import CLOSE_REASONS
 from trading.models import Decision, HoldEvent, Session, Trade
+from trading.reports.held import HEDGES
 from trading.run.spec import SessionSpec
 from trading.selectors import rulebook_of, session_row, session_summary, us
 
@@ -67,11 +68,12 @@ def past_values(stored: dict[str, Any]) -> dict[str, Any] | None:
 
 def _trade_figures(session_id: int) -> dict[str, Any]:
     rows = Trade.objects.filter(session_id=session_id)
+    sample = ~Q(symbol__in=HEDGES)  # a hedge is money, no trade (MOEX-HEDGE-05)
     found = rows.aggregate(
-        best=Max("net_micros"),
-        worst=Min("net_micros"),
+        best=Max("net_micros", filter=sample),
+        worst=Min("net_micros", filter=sample),
         fees=Sum("fee_micros"),
-        held_ns=Avg(F("closed_ns") - F("opened_ns")),
+        held_ns=Avg(F("closed_ns") - F("opened_ns"), filter=sample),
         first_ns=Min("opened_ns"),
         last_ns=Max("closed_ns"),
     )
