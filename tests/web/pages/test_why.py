@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from risk.core.gate import RULES
 from tests.web.kit import Desk, csrf
 from tests.web.pages.looks import AXE, COLOURS, violations
 from tests.web.pages.ring import until
@@ -47,7 +48,7 @@ def test_from_the_report_to_every_rule_and_on(open_page: Opener, desk: Desk) -> 
     expect(page.locator("h1")).to_have_text("Why, or why not")
     expect(page.locator(".big-word")).to_contain_text("Refused: operator pause")
     expect(page.locator("tr.first")).to_contain_text("refuses")
-    assert page.locator(".rules tbody tr").count() == 34
+    assert page.locator(".rules tbody tr").count() == len(RULES)
     gauge = page.locator("tr.is-refuses.later .gauge.bad", has_text="Spread ticks max")
     expect(gauge).to_contain_text("5 ticks over")
     shown = page.locator(".verdict h2").inner_text()
