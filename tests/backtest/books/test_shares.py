@@ -218,7 +218,7 @@ def test_a_child_that_travels_survives_two_reconciliations_moex_route_04(tmp_pat
     states = own[(own["kind"] == ORDER_STATE) & (own["ts_ns"] <= sent["ts_ns"])]
     assert CANCELLED_STATUS not in states["code"].tolist() and (own["kind"] == CANCELLED).sum() == 0
     paper = Paper(tmp_path / "2.account", run, tape)
-    for k in np.flatnonzero((record["kind"] < FIRST_OUTPUT_KIND) & (record["kind"] < ACK)):
+    for k in np.flatnonzero((record["kind"] < FIRST_OUTPUT_KIND) & (record["kind"] < ACK)).tolist():
         row = record[k : k + 1].copy()
         row["seq"] = 0
         if int(row["ts_ns"][0]) >= int(sent["ts_ns"]):

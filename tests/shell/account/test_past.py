@@ -353,7 +353,7 @@ def test_an_account_remembers_the_networks_under_which_it_waits_for_another_moex
     for artifact in ("/nets/1", "", "/nets/1", "/nets/2"):
         desk = Desk({})
         desk.event(kinds.MODEL, instrument=ACCOUNT_SCOPE, code=kinds.MODEL_BLOCKED)
-        scorer = {"name": "network" if artifact else "baseline", "artifact": artifact, "options": {}}
+        scorer: dict[str, object] = {"name": "network" if artifact else "baseline", "artifact": artifact, "options": {}}
         before = msgspec.to_builtins(PastSpec(session=1, networks=known)) if known else None
         lived(desk, scorer=scorer, past=before)
         known = continued(spec_of(made())).networks
