@@ -154,7 +154,7 @@ class Watch:
             if not looks or i.tradable != 1:
                 continue
             naked = d.now - self.naked[k]
-            if naked > d.limits.naked_ns_max and self.first_exit[k] is None:
+            if naked > d.limits.naked_ns_max and self.first_exit[k] is None and not self._unanswered(k):
                 raise Broken(f"uncovered for {naked} ns and not on its way out")
             if naked > 2 * d.limits.naked_ns_max and "NAKED_POSITION" not in d.holds:
                 raise Broken("uncovered for twice as long and no hold")
@@ -171,6 +171,8 @@ class Watch:
                 raise Broken("neither on its way out nor a stop on its way")
             return
         if first is None:
+            if self._unanswered(k):
+                return
             raise Broken("it must leave, and no exit was ever sent")
         apart = self._apart(k, first)
         if self._cover(k, (EXIT,), None) < abs(i.qty) and d.now >= self.latest_exit[k] + apart:
@@ -183,6 +185,11 @@ class Watch:
                 raise Broken("an exit that does not fill is waited for")
         if d.now - first >= 3 * attempt and "NAKED_POSITION" not in d.holds:
             raise Broken("the attempts to leave are used up and nobody was told")
+
+    def _unanswered(self, k: int) -> bool:
+        """Whether an exit of the position before this one is open for as much: a late fill made a new position, and
+        a second exit beside one whose end is unknown might sell twice."""
+        return self._cover(k, (EXIT,), None) >= abs(self.desk.instruments[k].qty)
 
     def _apart(self, k: int, first: int) -> int:
         """The longest that the next attempt of futures may wait after the latest one."""
