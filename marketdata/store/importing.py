@@ -26,6 +26,7 @@ from marketdata.feeds.stored import BARS_FORMAT, SCHEMA_VERSION
 from marketdata.feeds.tabular import BarReader, Bars, join
 from marketdata.feeds.tapes import RecordTape
 from marketdata.memory.guard import check
+from marketdata.store.days.seconds import SecondsWriter, seconds_of
 from marketdata.store.dropped import DROPPED_SHARE_MAX, bad_rows, by_reason
 from marketdata.store.hours import Gaps, Hours
 from marketdata.store.mapped import forget
@@ -218,9 +219,11 @@ def _store_records(
     progress: Progress,
     cancelled: Cancelled,
 ) -> ImportReport:
-    """A recording of trades, levels or orders: replayed once to its end, then copied as it is."""
+    """A recording of trades, levels or orders: replayed once to its end, then copied as it is, with its seconds
+    beside it."""
     symbol = report.symbols[0]
     tape = RecordTape(path, report.kind, report.symbols, options)
+    seconds = SecondsWriter(work / "seconds", with_bars=True)
     try:
         for block in tape.blocks():
             times = block.events["ts_venue_ns"]
@@ -228,6 +231,7 @@ def _store_records(
                 report.first_ns = int(times[0])
             report.last_ns = int(times[-1])
             report.rows += times.size
+            seconds.see(block.events, times)
             progress(tape.counts()["records"])
             if cancelled():
                 raise ImportCancelled(
@@ -235,8 +239,10 @@ def _store_records(
                     " the same import begins anew"
                 )
         counts = tape.counts()
+        seconds.close()
     finally:
         tape.close()
+        seconds.abandon()
     if report.rows == 0:
         raise FeedError(f"{path} holds no event of {symbol}: is it the right symbol?")
     report.rows_read = counts.pop("records")
@@ -248,6 +254,7 @@ def _store_records(
         raise FeedError(f"{path} was changed while it was read: import it again when it is whole")
     sync(part)
     report.path = folder / f"{symbol}-{report.kind}-{work.name.split('.')[1]}{suffix}"
+    os.replace(work / "seconds", seconds_of(report.path))
     os.replace(part, report.path)
     sync(folder)
     return report
@@ -261,6 +268,7 @@ def key_of(path: Path) -> str:
 def remove_data_set(path: Path) -> None:
     """Take a stored file away: the manifest first, so that half a data set is never seen, then folder and columns."""
     remove(path)
+    remove(seconds_of(path))
     sync(path.parent)
     if path.suffix == ".json":
         for folder in path.parent.glob(f"{path.stem}.[0-9]*"):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import NO_TICK
+from marketdata.core.units import NANOS
+from marketdata.store.days.rows import NO_LOW, merged, of_books
 from marketdata.store.days.span import Span
-
-NO_LOW = np.iinfo(np.int64).max  # above every price
 
 
 class Candles(NamedTuple):
@@ -58,8 +58,8 @@ def candles(span: Span, start_ns: np.ndarray, ticks: np.ndarray, volume: np.ndar
 
 
 class QuoteSlices:
-    """Takes books in order of time.  What stood before the span stands at its begin; a slice without a book has the one
-    before, up to the last event of the data."""
+    """Takes books, or the seconds of books, in order of time.  What stood before the span stands at its begin; a slice
+    without a book has the one before, up to the last event of the data."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
@@ -73,26 +73,30 @@ class QuoteSlices:
 
     def see(self, ts_ns: np.ndarray, bid: np.ndarray, ask: np.ndarray, valid: np.ndarray) -> None:
         """(n,) each: times in order, best ticks or NO_TICK, and whether the book is valid."""
-        bid, ask = np.where(valid, bid, NO_TICK), np.where(valid, ask, NO_TICK)
         first, end = np.searchsorted(ts_ns, [self._span.begin_ns, self._span.end_ns]).tolist()
         if first:
-            self._before = int(bid[first - 1]), int(ask[first - 1])
-        if first == end:
-            return
-        bid, ask, valid = bid[first:end], ask[first:end], valid[first:end]
+            stood = (bid[first - 1], ask[first - 1]) if valid[first - 1] else (NO_TICK, NO_TICK)
+            self._before = int(stood[0]), int(stood[1])
         at = (ts_ns[first:end] - self._span.begin_ns) // self._span.step_ns
-        begins = np.flatnonzero(np.diff(at, prepend=-1))
-        ends = np.append(begins[1:], at.size) - 1
-        here = at[begins]
-        self._bid[here], self._ask[here] = bid[ends], ask[ends]
-        both = (bid != NO_TICK) & (ask != NO_TICK)
-        spread = np.where(both, np.where(both, ask, 0) - np.where(both, bid, 0), NO_TICK)
-        self._widest[here] = np.maximum(self._widest[here], np.maximum.reduceat(spread, begins))
-        self._highest[here] = np.maximum(self._highest[here], np.maximum.reduceat(ask, begins))
-        low = np.minimum.reduceat(np.where(bid != NO_TICK, bid, NO_LOW), begins)
-        self._lowest[here] = np.minimum(self._lowest[here], low)
-        self._books += np.bincount(at, minlength=self._span.slices)
-        self._invalid += np.bincount(at[~valid], minlength=self._span.slices)
+        self._put(of_books(at, bid[first:end], ask[first:end], valid[first:end]))
+
+    def see_seconds(self, before: np.ndarray, inside: np.ndarray) -> None:
+        """ROWs of seconds: the last one before the span that has a book, (1,) or (0,), and those inside, in order."""
+        if before.size:
+            self._before = int(before["bid"][0]), int(before["ask"][0])
+        rows = inside[inside["books"] > 0].copy()
+        rows["at"] = (rows["at"] * NANOS - self._span.begin_ns) // self._span.step_ns
+        self._put(merged(rows))
+
+    def _put(self, rows: np.ndarray) -> None:
+        """ROWs of different slices, each with a book."""
+        here = rows["at"]
+        self._bid[here], self._ask[here] = rows["bid"], rows["ask"]
+        self._widest[here] = np.maximum(self._widest[here], rows["widest"])
+        self._highest[here] = np.maximum(self._highest[here], rows["highest"])
+        self._lowest[here] = np.minimum(self._lowest[here], rows["lowest"])
+        self._books[here] += rows["books"]
+        self._invalid[here] += rows["invalid"]
 
     def passed(self, ts_ns: int) -> None:
         """The data reach to this time, whatever happened there."""

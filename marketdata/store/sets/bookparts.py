@@ -1,4 +1,4 @@
-"""Books → Parquet files of so many events, each durable before it is named.
+"""Books → Parquet files of so many events, each durable before it is named, with its seconds beside it.
 
 A part is closed behind a block only, so that an import that goes on makes the same parts; its rows lie in groups that
 the blocks alone decide.  Called by `sets.books`; memory is one row group.
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from marketdata.feeds.books.rows import SCHEMA, table_of
 from marketdata.feeds.tapes import Block
+from marketdata.store.days.seconds import SecondsWriter, seconds_of
 from marketdata.store.partitions import file_hash, sync
 
 GROUP_ROWS = 1 << 14
 PART_ROWS = 1 << 17
-OPEN = ".part"
+OPEN, OPEN_SECONDS = ".part", ".seconds"
 
 
 class BookPartWriter:
@@ -36,6 +37,7 @@ class BookPartWriter:
     def _open(self) -> None:
         self._hash = hashlib.sha256()
         self._rows = self._waits = self._books = 0
+        self._seconds = SecondsWriter(self._folder / self._symbol / OPEN_SECONDS, with_bars=False)
 
     def write(self, block: Block) -> bool:
         """The next events, at least one.  Whether a part was closed behind them."""
@@ -48,6 +50,7 @@ class BookPartWriter:
         self._hash.update(block.events.tobytes())
         self._hash.update(block.depths.tobytes())
         self._waiting.append(table_of(block))
+        self._seconds.see(block.events, block.events["ts_ns"])
         if self._waits >= GROUP_ROWS:
             self._put()
         if self._rows < PART_ROWS:
@@ -72,6 +75,7 @@ class BookPartWriter:
         part = self._folder / self._symbol / OPEN
         path = self._folder / self._symbol / f"{len(self.closed) + 1:05d}.parquet"
         sync(part)
+        self._seconds.close()
         self.closed.append(
             {
                 "file": f"{self._symbol}/{path.name}",
@@ -84,6 +88,7 @@ class BookPartWriter:
                 "rows_sha256": self._hash.hexdigest(),
             }
         )
+        os.replace(self._seconds.path, seconds_of(path))
         os.replace(part, path)
         self._open()
 
@@ -97,6 +102,7 @@ class BookPartWriter:
     def abandon(self) -> None:
         """Close files; the open part is lost, the closed ones stay."""
         writer, self._writer = self._writer, None
+        self._seconds.abandon()
         if writer is not None:
             with contextlib.suppress(OSError, MemoryError, pa.ArrowException):  # its footer, on a full disk
                 writer.close()

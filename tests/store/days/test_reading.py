@@ -3,6 +3,7 @@
 import time
 import tracemalloc
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from marketdata.core.records import NO_TICK
+from marketdata.core.records import BOOK, FLAG_INVALID, NO_TICK, TRADE, new_events
 from marketdata.core.units import NANOS
+from marketdata.feeds.books import binance
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
 from marketdata.store.days import reading
+from marketdata.store.days import seconds as seconds_file
 from marketdata.store.days.reading import bars_part, books_part, recording_part
+from marketdata.store.days.seconds import seconds_of
 from marketdata.store.days.span import span_of
-from marketdata.store.importing import import_file
+from marketdata.store.importing import import_file, remove_data_set
+from marketdata.store.sets import bookparts
+from tests.data.recordings import books as made_up_books
 from tests.feeds.recordings import T0, a_session, order, trade, write_dbn
 from tests.store.books.kit import recording
 from tests.store.books.test_binance import SNAPSHOT, said, update
@@ -146,3 +152,63 @@ def test_a_recording_of_trades_has_bars_alone(tmp_path):
     path = write_dbn(tmp_path / "t.dbn", dbn.Schema.TRADES, [trade(5000, k + 1, T0 + k * NANOS) for k in range(5)])
     part = recording_part(path, "trades", span_of(DAY, MINUTES, MINUTES + 1), "ES", parse_options({}))
     assert part.quotes is None and part.candles.volume.tolist() == [1, 2, 3, 4, 5] and part.rows > 5
+
+
+def same(one: reading.Part, two: reading.Part) -> bool:
+    """Whether two pictures hold the same."""
+    told = [(*part.candles, *(part.quotes or ())) for part in (one, two)]
+    return one.rows == two.rows and all(np.array_equal(a, b) for a, b in zip(*told, strict=True))
+
+
+SPANS = [(0, 1440), (MINUTES, MINUTES + 1), (MINUTES, MINUTES + 60), (MINUTES + 1, MINUTES + 2), (1000, 1440)]
+
+
+def test_the_seconds_beside_a_recording_draw_what_the_recording_draws(tmp_path, monkeypatch):
+    """Every part of a day, in row groups of any size, without a look into the recording."""
+    monkeypatch.setattr(seconds_file, "GROUP_ROWS", 7)
+    source = write_dbn(tmp_path / "es.dbn.zst", dbn.Schema.MBO, a_session())
+    report = import_file(source, "ES", parse_options({}), tmp_path / "data")
+    assert seconds_of(report.path).is_file()
+    wanted = [recording_part(source, "mbo", span_of(DAY, *ends), "ES", parse_options({})) for ends in SPANS]
+    report.path.write_bytes(b"")
+    found = [recording_part(report.path, "mbo", span_of(DAY, *ends), "ES", parse_options({})) for ends in SPANS]
+    assert all(map(same, found, wanted)) and wanted[1].candles.at.size > 0
+    remove_data_set(report.path)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_the_seconds_beside_books_draw_what_the_books_draw(tmp_path, monkeypatch):
+    """Over parts and row groups; a set that was stored without seconds is drawn up to a bound, and says so."""
+    monkeypatch.setattr(seconds_file, "GROUP_ROWS", 3)
+    monkeypatch.setattr(bookparts, "PART_ROWS", 40)
+    monkeypatch.setattr(binance, "LINES", 50)
+    source = made_up_books(tmp_path / "x.jsonl", 900, hole=400)
+    report = import_file(source, "SBER", parse_options({}), tmp_path / "data")
+    day, minute = at(report.first_ns)
+    spans = [span_of(day, minute, minute + length) for length in (1, 2, 10)] + [span_of(day, minute + 1, minute + 2)]
+    found = [books_part(report.path, span) for span in spans]
+    parts = sorted(tmp_path.glob("data/*.1/SBER/*.seconds.parquet"))
+    assert len(parts) == report.partitions > 3
+    parts[1].write_bytes(b"PAR1")
+    assert all(map(same, [books_part(report.path, span) for span in spans], found)), "damaged: the books themselves"
+    monkeypatch.setattr(reading, "ROWS_MAX", 1)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 8)
+    cut = books_part(report.path, spans[2])
+    assert cut.cut_ns is not None and 0 < cut.rows < found[2].rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_seconds_of_blocks_cut_anywhere_are_those_of_one_block(seed):
+    rng = np.random.default_rng(seed)
+    events = new_events(600)
+    events["kind"] = rng.choice([BOOK, BOOK, TRADE], 600)
+    times = np.sort(rng.integers(0, 90, 600)) * NANOS // 3 + START
+    events["ts_ns"] = events["ts_venue_ns"] = times
+    events["bid_tick"], events["ask_tick"] = rng.integers(90, 100, 600), rng.integers(100, 110, 600)
+    events["flags"] = rng.choice([0, FLAG_INVALID], 600)
+    cuts = [0, *sorted(rng.choice(np.arange(1, 600), 20, replace=False).tolist()), 600]
+    one, many = seconds_file.Seconds(with_bars=True), seconds_file.Seconds(with_bars=True)
+    whole = np.concatenate([one.see(events, times), one.end()])
+    parts = [many.see(events[a:b], times[a:b]) for a, b in pairwise(cuts)]
+    assert np.array_equal(np.concatenate([*parts, many.end()]), whole)
+    assert int(whole["events"].sum()) == 600 and int(whole["books"].sum()) == int((events["kind"] == BOOK).sum())
