@@ -2,8 +2,9 @@
 
 The roll day lies 8 calendar days before expiry, the third Friday of the contract's month; it begins with its session.
 Contracts are known where the manifest names both sides of a change: by name, or by the vendor's id where the same store
-holds definitions, whose last day goes before the third Friday.  The simulated market's contract never expires.  Called
-by the feed loop; only manifests and definitions are read.
+holds definitions, whose last day goes before the third Friday.  Definitions that are damaged are named and
+left out: then a contract that nothing else knows takes no entry at all.  The simulated market's contract never expires.
+Called by the feed loop; only manifests and definitions are read.
 """
 
 import re
@@ -30,9 +31,11 @@ Span = tuple[int, int]
 
 
 class Rolls(NamedTuple):
-    """`inactive`: instrument → (from, until) in ns UTC, in order, in which its contract takes no entry."""
+    """`inactive`: instrument → (from, until) in ns UTC, in order, in which its contract takes no entry.  `faults`: of
+    definitions that were left out, a sentence each."""
 
     inactive: dict[int, list[Span]]
+    faults: Sequence[str] = ()
 
     def is_active(self, instrument: int, now_ns: int) -> bool:
         """Whether the instrument's contract may be entered at this time."""
@@ -64,21 +67,29 @@ def roll_start_ns(last_day: date) -> int:
     return cme_sessions(day - timedelta(days=7), day)[-1].open_ns
 
 
-def inactive_spans(rolls: list[tuple[int, str, str]], told: Sequence[Definition] = ()) -> list[Span]:
+def inactive_spans(
+    rolls: list[tuple[int, str, str]], told: Sequence[Definition] = (), damaged: bool = False
+) -> list[Span]:
     """Spans of a series by its changes (time, contract before, after), in order of time.  `told`: what the vendor says
-    of its contracts, in order of receipt."""
+    of its contracts, in order of receipt; `damaged`: some of that cannot be read, so a contract whose last day nobody
+    tells is not one that may be entered."""
     spans: list[Span] = []
+    since_ns = 0
     for at_ns, before, _ in rolls:
-        spans += _span(before, at_ns, at_ns, told)
+        spans += _span(before, at_ns, (since_ns, at_ns), told, damaged)
+        since_ns = at_ns
     if rolls:
-        spans += _span(rolls[-1][2], rolls[-1][0], FAR_NS, told)
+        spans += _span(rolls[-1][2], since_ns, (since_ns, FAR_NS), told, damaged)
     return spans
 
 
-def _span(name: str, near_ns: int, until_ns: int, told: Sequence[Definition]) -> list[Span]:
+def _span(name: str, near_ns: int, life: Span, told: Sequence[Definition], damaged: bool) -> list[Span]:
+    """`life`: from when to when the series is this contract."""
+    since_ns, until_ns = life
     symbol = name.partition(LABEL_SEPARATOR)[0]
     last_day = told_last_day(name, near_ns, told) or expiry(symbol, local_date(near_ns, NEW_YORK))
-    begin_ns = until_ns if last_day is None else roll_start_ns(last_day)
+    unknown_ns = since_ns if damaged else until_ns
+    begin_ns = unknown_ns if last_day is None else roll_start_ns(last_day)
     return [(begin_ns, until_ns)] if begin_ns < until_ns else []
 
 
@@ -95,8 +106,10 @@ def told_last_day(name: str, near_ns: int, told: Sequence[Definition]) -> date |
 
 
 def open_rolls(spec: FeedSpec) -> Rolls | None:
-    """The rolls of a feed's data sets; None where none of them says anything.  Raises FeedError, CalendarError."""
+    """The rolls of a feed's data sets; None where none of them says anything.  Raises FeedError for a set that cannot
+    be played, CalendarError."""
     inactive: dict[int, list[Span]] = {}
+    faults: list[str] = []
     symbols = list(spec.symbols)
     for part in filter(None, spec.path.split(",")):
         path = Path(part)
@@ -107,6 +120,8 @@ def open_rolls(spec: FeedSpec) -> Rolls | None:
         if symbol not in symbols or symbol not in INSTRUMENTS or INSTRUMENTS[symbol].venue != "cme":
             continue
         rolls = [(int(at), str(before), str(after)) for at, before, after in manifest.get("rolls", [])]
-        if spans := inactive_spans(rolls, beside(path.parent, symbol)):
+        told, damaged = beside(path.parent, symbol)
+        faults += [fault for fault in damaged if fault not in faults]
+        if spans := inactive_spans(rolls, told, bool(damaged)):
             inactive[symbols.index(symbol)] = spans
-    return Rolls(inactive) if inactive else None
+    return Rolls(inactive, faults) if inactive or faults else None

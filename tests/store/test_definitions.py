@@ -102,7 +102,7 @@ def test_a_file_of_a_whole_product_becomes_its_contracts(tmp_path):
     ]
     assert (last[0].tick, last[0].unit) == (250_000_000, 50_000_000_000)
     again = import_file(tmp_path / "d.dbn", "ES", NONE, tmp_path / "data")
-    assert again.held and again.path == report.path and beside(tmp_path / "data", "ES") == kept
+    assert again.held and again.path == report.path and beside(tmp_path / "data", "ES") == (kept, [])
     other = import_file(tmp_path / "d.dbn", "ES", NONE, tmp_path / "other")
     assert contents(other.path) == contents(report.path), "the same bytes"
 
@@ -171,7 +171,27 @@ def test_the_vendors_last_day_goes_before_the_third_friday(tmp_path):
     import_file(write(tmp_path / "d.dbn", rows), "ES", NONE, tmp_path)
     found = open_rolls(FeedSpec("replay", ["ES"], path=bars))
     assert found is not None and found.inactive[0][0] == (ns("2024-03-05T23:00"), change)
-    broken = next(tmp_path.glob("ES-definition-*.json"))
-    broken.write_text(json.dumps(json.loads(broken.read_text()) | {"schema_version": 9}, indent=1))
-    with pytest.raises(FeedError, match="has version 9"):
-        open_rolls(FeedSpec("replay", ["ES"], path=bars))
+
+
+def test_damaged_definitions_are_named_and_only_what_they_alone_knew_takes_no_entry(tmp_path):
+    """MES-DATA-23, fail closed: the feed opens; a contract known by its name, or by another set, ends as ever."""
+    change = ns("2024-03-11T23:00")
+    ids = manifest(tmp_path, "ids", "ES", [(change, "17077", "4916")])
+    names = manifest(tmp_path, "names", "ES", [(change, "ESH4", "ESM4")])
+    first = import_file(write(tmp_path / "d.dbn", [defined("ESH4", 17077)]), "ES", NONE, tmp_path).path
+    rest = [defined("ESM4", 4916, expiration=ns("2024-06-21T13:30"))]
+    import_file(write(tmp_path / "e.dbn", rest), "ES", NONE, tmp_path)
+    whole = first.read_text()
+    damages = {
+        "has version 9": json.dumps(json.loads(whole) | {"schema_version": 9}, indent=1),
+        "is a damaged manifest": whole[: len(whole) // 2],
+        "ES-definition": "",
+    }
+    for words, text in damages.items():
+        first.write_text(text)
+        found = open_rolls(FeedSpec("replay", ["ES"], path=ids))
+        assert found is not None and len(found.faults) == 1 and words in found.faults[0]
+        assert found.inactive == {0: [(0, change), (ns("2024-06-12T22:00"), FAR_NS)]}, "of ESH4 nobody knows the end"
+        named = open_rolls(FeedSpec("replay", ["ES"], path=names))
+        assert named is not None and named.faults and named.is_active(0, ns("2024-03-01T00:00"))
+        assert named.inactive == {0: [(ns("2024-03-06T23:00"), change), (ns("2024-06-12T22:00"), FAR_NS)]}

@@ -36,7 +36,7 @@ FIGURES = (
 )  # fmt: skip
 TROUBLE = (
     "inbox_waiting", "md_waiting", "md_lost", "inbox_full", "withheld", "waiting", "stuck", "refused", "unknown",
-    "limited", "faults", "difference", "inactive", "inbox_skipped", "venue_skipped", "record_waiting",
+    "limited", "faults", "difference", "inactive", "contract_fault", "inbox_skipped", "venue_skipped", "record_waiting",
     "record_left_out", "record_fault", "errors", "last_error",
 )  # fmt: skip
 # Somebody does not answer: the panel says who.

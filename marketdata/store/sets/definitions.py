@@ -156,10 +156,18 @@ def contracts(rows: list[Definition]) -> list[Definition]:
     return sorted(last.values(), key=lambda item: (item.last_ns is None, item.last_ns or 0, item.symbol))
 
 
-def beside(folder: Path, symbol: str) -> list[Definition]:
-    """All that the definitions of a store's folder say of one root, in order of receipt.  Raises FeedError."""
+def beside(folder: Path, symbol: str) -> tuple[list[Definition], list[str]]:
+    """All that the definitions of a store's folder say of one root, in order of receipt; and of each of their sets that
+    is damaged why, in one sentence: it is left out."""
     found: list[Definition] = []
+    faults = []
     for path in sorted(folder.glob(f"{symbol}-{DEFINITION}-*.json")):
-        if manifest_format(path) == DEFINITIONS_FORMAT:
+        try:
+            if manifest_format(path) != DEFINITIONS_FORMAT:
+                raise FeedError(f"{path} is a damaged manifest: import the source again")
             found += definitions(path)
-    return sorted(found, key=lambda item: item.ts_ns)
+        except FeedError as error:
+            faults.append(str(error))
+        except OSError as error:
+            faults.append(f"{error.filename or path} cannot be read ({error.strerror or error})")
+    return sorted(found, key=lambda item: item.ts_ns), faults
