@@ -16,13 +16,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import batch
+from desk import batch, presses
 from desk.accounts import stepup
 from desk.accounts.forms import filled
 from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.dashboard.rights import require
 from desk.data.buying_forms import BuyForm, PriceForm
+from desk.presses import Words
 from marketdata.databento.archive import archives, dollars
 from marketdata.databento.request import DatabentoError
 from marketdata.jobs import purchases
@@ -257,31 +258,33 @@ def buy(request: HttpRequest, run_id: int) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """Ask a run to end."""
-    require(request, "import")
-    _find(run_id)
-    name = request.user.get_username()
-    if purchases.cancel(run_id, name):
-        audit.append(category="control", action="purchase_cancelled", actor=name, object=f"purchase {run_id}")
-        messages.success(request, _("Cancel asked: it ends after its present month, and keeps what was bought."))
-    else:
-        messages.info(request, _("Nothing to cancel: it is over."))
-    return redirect("data-vendor-run", run_id=run_id)
+    words = Words(
+        _("Cancel asked: it ends after its present month, and keeps what was bought."),
+        _("Nothing to cancel: it is over."),
+    )
+    return presses.cancel(
+        request,
+        "import",
+        "purchase_cancelled",
+        lambda: f"purchase {_find(run_id).pk}",
+        lambda by: purchases.cancel(run_id, by),
+        words,
+        redirect("data-vendor-run", run_id=run_id),
+    )
 
 
 @require_POST
 def again(request: HttpRequest, run_id: int) -> HttpResponse:
     """Go on with a purchase that was stopped, within the amount that was confirmed."""
-    require(request, "spend")
-    name = request.user.get_username()
-    sent: list[int] = []
-    try:
+
+    def make() -> HttpResponse:
+        name, sent = request.user.get_username(), list[int]()
         made = purchases.go_on(_find(run_id), name, _queue_noting(sent))
-    except NotBuyable as refusal:
-        messages.error(request, str(refusal))
-        return redirect("data-vendor-run", run_id=run_id)
-    if sent:
-        _note("purchase_resumed", name, made, micros=made.cap_micros - made.spent_micros, goes_on_with=run_id)
-    return redirect("data-vendor-run", run_id=made.pk)
+        if sent:
+            _note("purchase_resumed", name, made, micros=made.cap_micros - made.spent_micros, goes_on_with=run_id)
+        return redirect("data-vendor-run", run_id=made.pk)
+
+    return presses.again(request, "spend", make, NotBuyable, redirect("data-vendor-run", run_id=run_id))
 
 
 def _note(action: str, actor: str, made: VendorRun, **more: Any) -> None:

@@ -7,12 +7,12 @@ a kind of run is, stands in its `Way`.  Called by the pages that start backtests
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from desk import presses
 from desk.backtests import strategies
 from desk.backtests.pages.forms import RunForm
 from desk.backtests.pages.sizing import NotStarted
@@ -60,15 +60,14 @@ def start(request: HttpRequest, way: Way) -> HttpResponse:
 
 def again(request: HttpRequest, way: Way, fields: dict[str, str], back: HttpResponse) -> HttpResponse:
     """A run's own fields once more; `back`: where a refusal is told."""
-    require(request, "research")
-    form = way.form(fields)
-    try:
+
+    def make() -> HttpResponse:
+        form = way.form(fields)
         if not form.is_valid():
             raise NotStarted(_("Its data set, configuration or strategy is no longer offered: choose again."))
         return way.begin(request, form)
-    except NotStarted as refusal:
-        messages.error(request, str(refusal))
-        return back
+
+    return presses.again(request, "research", make, NotStarted, back)
 
 
 def _page(

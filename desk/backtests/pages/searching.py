@@ -8,7 +8,6 @@ arguments are checked by the names that its file says.
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -16,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import batch
+from desk import batch, presses
 from desk.audit import services as audit
 from desk.backtests import searches, strategies, studies
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, SearchRun
@@ -26,6 +25,7 @@ from desk.backtests.pages.forms import SearchForm, WalkForm
 from desk.backtests.pages.sizing import NotStarted, Size, folds_on, size_of
 from desk.backtests.pages.views import SILENT_S
 from desk.dashboard.rights import require
+from desk.presses import Words
 from trading.management.history import STRATEGY, refusals
 from trading.research.search.methods import TRIALS
 from trading.research.search.space import Space
@@ -146,25 +146,30 @@ def start_walk(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, name: str) -> HttpResponse:
     """Ask a search to end."""
-    require(request, "research")
-    if searches.last_of(name) is None:
+    return presses.cancel(
+        request,
+        "research",
+        "search_cancelled",
+        lambda: f"study {_search(name).name}",
+        lambda by: searches.cancel(name, by),
+        Words(_("Cancel asked: what was tried is kept."), _("Nothing to cancel: the search is over.")),
+        redirect("study", name=name),
+    )
+
+
+def _search(name: str) -> SearchRun:
+    """The last of this name.  Raises Http404."""
+    row = searches.last_of(name)
+    if row is None:
         raise Http404("no such search")
-    by = request.user.get_username()
-    if searches.cancel(name, by):
-        audit.append(category="control", action="search_cancelled", actor=by, object=f"study {name}")
-        messages.success(request, _("Cancel asked: what was tried is kept."))
-    else:
-        messages.info(request, _("Nothing to cancel: the search is over."))
-    return redirect("study", name=name)
+    return row
 
 
 @require_POST
 def go_on(request: HttpRequest, name: str) -> HttpResponse:
     """The same words under the same name once more."""
     require(request, "research")
-    row = searches.last_of(name)
-    if row is None:
-        raise Http404("no such search")
+    row = _search(name)
     fields = fields_of(row) | ({"distributed": "on"} if row.distributed else {})
     return asking.again(request, WALK if row.walk else SEARCH, fields, redirect("study", name=name))
 

@@ -4,7 +4,6 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from desk import presses
 from desk.accounts.roles import may
-from desk.audit import services as audit
 from desk.backtests import runs
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, BacktestRun
 from desk.backtests.pages.starting import change_query
 from desk.dashboard.pages.reports import number
-from desk.dashboard.rights import require
+from desk.presses import Words
 from marketdata.core.units import micros_from_text
 
 PAGE = 50
@@ -141,12 +140,12 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """Ask a backtest to end."""
-    require(request, "research")
-    found_run(run_id)
-    name = request.user.get_username()
-    if runs.cancel(run_id, name):
-        audit.append(category="control", action="backtest_cancelled", actor=name, object=f"backtest {run_id}")
-        messages.success(request, _("Cancel asked: nothing of it will be written."))
-    else:
-        messages.info(request, _("Nothing to cancel: the backtest is over."))
-    return redirect("backtest-run", run_id=run_id)
+    return presses.cancel(
+        request,
+        "research",
+        "backtest_cancelled",
+        lambda: f"backtest {found_run(run_id).pk}",
+        lambda by: runs.cancel(run_id, by),
+        Words(_("Cancel asked: nothing of it will be written."), _("Nothing to cancel: the backtest is over.")),
+        redirect("backtest-run", run_id=run_id),
+    )

@@ -5,7 +5,6 @@ Whoever is signed in may read; an operator has it proved.  Nothing is replayed i
 
 from typing import Any
 
-from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import batch
+from desk import batch, presses
 from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, ParityRun
@@ -23,6 +22,7 @@ from desk.backtests.pages.views import SILENT_S
 from desk.backtests.parity import jobs
 from desk.dashboard.pages.reports import number
 from desk.dashboard.rights import require
+from desk.presses import Words
 from trading import selectors
 from trading.reports.parity.tell import FILLS, ORDERS
 
@@ -130,14 +130,15 @@ def start(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, session_id: int) -> HttpResponse:
     """Ask a proof to end."""
-    require(request, "research")
-    session, by = _session(session_id), request.user.get_username()
-    if jobs.cancel(session_id, by):
-        audit.append(category="control", action="parity_cancelled", actor=by, object=f"session {session['key']}")
-        messages.success(request, _("Cancel asked: nothing of it will be written."))
-    else:
-        messages.info(request, _("Nothing to cancel: no comparison is under way."))
-    return redirect("session-parity", session_id=session_id)
+    return presses.cancel(
+        request,
+        "research",
+        "parity_cancelled",
+        lambda: f"session {_session(session_id)['key']}",
+        lambda by: jobs.cancel(session_id, by),
+        Words(_("Cancel asked: nothing of it will be written."), _("Nothing to cancel: no comparison is under way.")),
+        redirect("session-parity", session_id=session_id),
+    )
 
 
 @require_GET
