@@ -7,6 +7,7 @@ away, and by studies on many workers, which know it by the settings SEND_JOB and
 from django.conf import settings
 from redis import RedisError
 
+from marketdata.jobs import places
 from trading.run.streams import make_client
 
 SOON_S, SILENT_S = 0.4, 1.5  # a broker waits out its time whoever answers: only silence is waited for longer
@@ -14,7 +15,7 @@ SOON_S, SILENT_S = 0.4, 1.5  # a broker waits out its time whoever answers: only
 
 def send(task: str, **fields: object) -> str:
     """Put a job into the queue; why it could not be, empty when it was.  Asked first whether anybody is there:
-    Celery's own client waits for seconds before it gives up."""
+    Celery's own client waits for seconds before it gives up.  The job is told which runtime folder it is of."""
     from kombu.exceptions import OperationalError
 
     from desk.celery import app  # the web does not load Celery before somebody queues a job
@@ -22,7 +23,7 @@ def send(task: str, **fields: object) -> str:
     try:
         with make_client(settings.REDIS_URL) as client:
             client.ping()
-        app.send_task(task, kwargs=fields, retry=False)
+        app.send_task(task, kwargs={**fields, "place": places.here()}, retry=False)
     except (RedisError, OperationalError) as error:
         return str(error)
     return ""

@@ -19,6 +19,7 @@ from typing import Any
 from marketdata.core.units import MICROS, NANOS
 from marketdata.databento.client import NOTHING, RETRIES, Quote, Refused, Vendor
 from marketdata.databento.request import DatabentoError, Series, Span, months, series, without, words
+from marketdata.databento.room import check, file_bytes
 from marketdata.databento.verify import Found, Unsound, verify
 from marketdata.store.partitions import file_hash, remove, sync, write_whole
 
@@ -136,7 +137,8 @@ class Archive:
     ) -> list[Part]:
         """Buy what the plan lists, under the lock.  A damaged part is bought again only while all attempts together
         stay within `cap_micros`.  `billed` is told what a request may cost before it is sent, and takes it back when
-        the vendor refused it.  Raises DatabentoError, OSError; then the parts before it are held."""
+        the vendor refused it.  A part without room on the disk is not asked for.  Raises DatabentoError, OSError; then
+        the parts before it are held."""
         refuse_above(plan, cap_micros)
         left = cap_micros
         done: list[Part] = []
@@ -149,6 +151,7 @@ class Archive:
                     done.append(held[span])
                     progress(span, quote)
                     continue
+                check(f"the month from {words(span.start_ns)}", file_bytes([quote]), self.folder)
                 part, spent = self._fetch(vendor, span, quote, left, by, cancelled, billed)
                 left -= spent
                 done.append(part)

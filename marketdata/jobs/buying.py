@@ -17,6 +17,7 @@ from marketdata.databento.archive import Archive, Cancelled, Part, Plan, changed
 from marketdata.databento.client import Quote, Vendor
 from marketdata.databento.joined import file_name, join
 from marketdata.databento.request import DatabentoError, Series, Span, without, words
+from marketdata.databento.room import check, needed_bytes
 from marketdata.feeds.dbn import root_of
 from marketdata.imports import Voice
 from marketdata.models import RUNNING, VendorRun
@@ -75,7 +76,8 @@ class Purchase:
         return {"report": report, **self._store(parts)}
 
     def _buy(self, left: list[tuple[Span, Quote]], vendor: Vendor) -> None:
-        """The parts at the vendor's price of now."""
+        """The parts at the vendor's price of now, when the disk has room for all that comes of them."""
+        check("the purchase", room_bytes(self._plan, self._archive), self._archive.folder)
         fresh = self._asked_anew(left, vendor)
         self._voice.at(BUYS, 0, sum(quote.records for _, quote in fresh))
         rest = dataclasses.replace(self._plan, parts=fresh)
@@ -153,6 +155,14 @@ class Purchase:
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         return {"data_set": stored, "done": records, "total": records}
+
+
+def room_bytes(plan: Plan, archive: Archive) -> int:
+    """What the disk must have for what of a plan is not held yet, and for its way into the store."""
+    inside = [part for part in archive.parts() if part.span.start_ns < plan.span.end_ns]
+    held = [part.size for part in inside if part.span.end_ns > plan.span.start_ns]
+    left = [quote for _, quote in left_of(plan, archive)]
+    return needed_bytes(left, held, stored=not unstorable(plan.series))
 
 
 def unstorable(what: Series) -> str:

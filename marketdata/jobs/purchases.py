@@ -22,7 +22,8 @@ from marketdata.databento.archive import Archive, Cancelled, Plan, dollars
 from marketdata.databento.client import GATEWAY, Quote, Vendor, read_key
 from marketdata.databento.request import DatabentoError, Series, Span, series, span_of
 from marketdata.feeds.port import FeedError
-from marketdata.jobs.buying import ASKS, Purchase, VendorVoice, left_of
+from marketdata.jobs.buying import ASKS, Purchase, VendorVoice, left_of, room_bytes
+from marketdata.memory.disk import refusal
 from marketdata.memory.guard import MemoryRefused
 from marketdata.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, VendorRun
 from marketdata.services import cancel_job, end_job, open_job, take_job
@@ -100,7 +101,17 @@ def why_not(row: VendorRun) -> str:
         return f"it costs ${dollars(cost)}, more than the cap of ${cap}: ask again for less, or with a higher cap"
     if _older(row, PRICE_AGE_S_MAX):
         return "the price is older than 30 minutes: ask for it again"
-    return ""
+    return _no_room(row)
+
+
+def _no_room(row: VendorRun) -> str:
+    """Why the disk of this desk cannot take what was priced; empty when it can."""
+    plan = plan_of(row)
+    archive = Archive(root(), plan.series)
+    try:
+        return refusal("the purchase", room_bytes(plan, archive), archive.folder)
+    except (DatabentoError, OSError) as error:
+        return str(error)
 
 
 def _older(priced: VendorRun, seconds: int) -> bool:

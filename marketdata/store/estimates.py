@@ -3,7 +3,6 @@
 Called by `marketdata.services`.
 """
 
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +19,12 @@ from marketdata.feeds.sources import detect_format
 from marketdata.feeds.stored import data_set_files
 from marketdata.feeds.tabular import SORTED_ROW_BYTES
 from marketdata.memory.available import available
+from marketdata.memory.disk import FREE_SHARE_WARN, free_bytes, refusal
 from marketdata.memory.estimate import load_bytes, peak_bytes
 from marketdata.memory.guard import chunk_rows, judge
 from marketdata.store.importing import BLOCK_BYTES
 from marketdata.store.report import Estimate
 
-FREE_SHARE_MAX, FREE_SHARE_WARN = 0.9, 0.7  # of the disk's free space that an import may take
 BAR_BYTES = 56
 BOOK_ROW_BYTES = EVENT.itemsize + DEPTH.itemsize  # of one event and its book in memory
 DEFINITION_BYTES = 360  # of the smallest record of a definition
@@ -40,9 +39,9 @@ def estimate(path: Path, options: ReplayOptions, folder: Path) -> Estimate:
     kind = options.format or detect_format(path)
     rows, disk = _guess(path, kind)
     folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if disk > free * FREE_SHARE_MAX:
-        raise FeedError(f"{path} needs about {disk >> 20} MiB, but {folder} has {free >> 20} MiB free: make room")
+    free = free_bytes(folder)
+    if why := refusal(str(path), disk, folder):
+        raise FeedError(why)
     warning = ""
     if disk > free * FREE_SHARE_WARN:
         warning = f"it takes {disk >> 20} of the {free >> 20} MiB that are free: more than {FREE_SHARE_WARN:.0%}"

@@ -19,6 +19,7 @@ from django.utils import timezone
 from desk.data.importing import run_values
 from marketdata import imports
 from marketdata.feeds import columns
+from marketdata.jobs import places
 from marketdata.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, DataSet, ImportRun
 from marketdata.selectors import data_set_path
 from marketdata.tasks import run_import
@@ -55,6 +56,22 @@ class Stopping(imports.Voice):
 
 def folder() -> list[str]:
     return sorted(path.name for path in (settings.VAR / "data").iterdir())
+
+
+def test_a_worker_that_sees_another_folder_refuses_in_words(inbox: Path, settings: Any, tmp_path: Path) -> None:
+    """A batch worker of another machine, started for studies, stores nothing where nobody looks."""
+    minutes(inbox / "ES.csv")
+    place = places.here()
+    assert place == places.here() and len(place) == 16
+    run = ask(asked("ES.csv"))
+    desk, settings.VAR = settings.VAR, tmp_path / "elsewhere"
+    assert run_import(run_id=run.pk, place=place) == FAILED
+    run.refresh_from_db()
+    assert "does not see this desk's runtime folder" in run.detail and run.state == FAILED
+    assert run_import(run_id=run.pk, place=place) == "", "a message that comes twice"
+    settings.VAR = desk
+    again = ask(asked("ES.csv"))
+    assert run_import(run_id=again.pk, place=place) == DONE
 
 
 def test_a_run_makes_the_command_s_data_set(inbox: Path) -> None:
