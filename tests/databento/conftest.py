@@ -8,6 +8,8 @@ import pytest
 from marketdata.databento.archive import Archive
 from marketdata.databento.client import Vendor
 from marketdata.databento.request import series
+from marketdata.jobs import purchases
+from marketdata.jobs.buying import VendorVoice
 from tests.databento.server import KEY, Market, certificate, serving
 
 
@@ -51,3 +53,9 @@ def vendor(vendor_of: Callable[..., Vendor]) -> Vendor:
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path / "databento", series("MES.v.0", "ohlcv-1h"))
+
+
+@pytest.fixture
+def work(vendor_of: Callable[..., Vendor]) -> Callable[..., str]:
+    """Do a purchase's work here, with a vendor that does not sleep."""
+    return lambda row, voice=VendorVoice: purchases.run(row.pk, voice, vendor_of)

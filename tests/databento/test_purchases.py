@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from marketdata.jobs import buying as at_work
 from marketdata.jobs import purchases
 from marketdata.jobs.buying import VendorVoice
 from marketdata.jobs.purchases import NotBuyable
-from marketdata.memory import disk
 from marketdata.models import CANCELLED, DONE, FAILED, RUNNING, WAITING, DataSet, VendorRun
 from marketdata.selectors import data_set_path
 from marketdata.store.chunks import load_bars
@@ -39,12 +37,6 @@ def account(place: tuple[Market, str], monkeypatch: pytest.MonkeyPatch, settings
     monkeypatch.setenv("DATABENTO_GATEWAY", place[1])
     monkeypatch.setattr("marketdata.databento.client.PAUSE_S", 0.0)
     settings.VAR = tmp_path
-
-
-@pytest.fixture
-def work(vendor_of: Callable[..., Vendor]) -> Callable[..., str]:
-    """Do a run's work here, with a vendor that does not sleep."""
-    return lambda row, voice=VendorVoice: purchases.run(row.pk, voice, vendor_of)
 
 
 def queued(run_id: int) -> str:
@@ -387,30 +379,3 @@ def test_a_price_that_was_lost_does_not_speak_of_months(work: Callable[..., str]
     VendorRun.objects.filter(pk=row.pk).update(state=RUNNING, beat_at=long_ago)
     lost = purchases.find_run(row.pk)
     assert lost.detail == "its process ended without a result; ask for the price again"
-
-
-def test_what_the_disk_has_no_room_for_is_never_paid(
-    work: Callable[..., str], market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Refused on the page, at the worker, and month by month when the disk fills meanwhile; what is held stays."""
-    row = priced(work)
-    size = sum(quote.size for _, quote in purchases.plan_of(row).parts)
-    buying = confirmed(row)
-    free = [0]
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=free[0]))
-    assert "needs about 0 MiB" in purchases.why_not(row) and "has 0 MiB free: make room" in purchases.why_not(row)
-    assert work(buying) == FAILED and market.billed == []
-    assert "nothing of it was bought" in purchases.find_run(buying.pk).detail
-    free[0] = size * 2  # of files, joined file and data set a half, a half and a half of it
-    went_on = purchases.go_on(purchases.find_run(buying.pk), "alice", queued)
-
-    class Filling(VendorVoice):
-        def progress(self, rows: int) -> None:
-            free[0] = 0 if len(market.billed) == 1 else free[0]
-            super().progress(rows)
-
-    assert work(went_on, Filling) == FAILED and len(market.billed) == 1
-    ended = purchases.find_run(went_on.pk)
-    assert "the month from 2024-02-01" in ended.detail and ended.spent_micros == PRICES[0]
-    free[0] = size * 2
-    assert work(purchases.go_on(ended, "alice", queued)) == DONE and DataSet.objects.count() == 1
