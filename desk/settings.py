@@ -86,6 +86,16 @@ def import_folders() -> list[Path]:
     return found
 
 
+def metrics_token() -> str:
+    """What a collector of metrics shows instead of a sign-in (DESK_METRICS_TOKEN); empty: only who signed in reads."""
+    token = os.environ.get("DESK_METRICS_TOKEN", "")
+    if token and len(token) < 20:
+        raise ImproperlyConfigured(
+            "DESK_METRICS_TOKEN has fewer than 20 characters: make one with `openssl rand -hex 20`"
+        )
+    return token
+
+
 DEBUG = False
 SECRET_KEY = secret_key()
 ALLOWED_HOSTS = os.environ.get("DESK_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
@@ -200,6 +210,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 BUILD = CODE_HASH
 IMPORT_FOLDERS = import_folders()
+METRICS_TOKEN = metrics_token()
 COLUMN_CACHE_MB = env_int("DESK_COLUMN_CACHE_MB", 8192)  # bars as mapped columns beside the data sets; 0: none
 STRATEGIES = Path(os.environ.get("DESK_STRATEGIES", VAR / "strategies"))  # the functions that a page may name
 DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start

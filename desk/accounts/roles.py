@@ -17,6 +17,7 @@ RIGHTS = {
     "day_loss": "Clear a day's loss of shares, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
+    "universe": "Replace a share of the active set, or resync live data",
     "import": "Import history into the store",
     "research": "Run and cancel backtests",
     "loosen": "Activate a version that loosens, with step-up",
@@ -28,13 +29,14 @@ RIGHTS = {
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "import", "research"),
+    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "universe", "import", "research"),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
     OPERATOR: (
-        "reduces, starts paper sessions, resumes, lifts holds, writes drafts, tightens, imports history, runs backtests"
+        "reduces, starts paper sessions, resumes, lifts holds, writes drafts, tightens, replaces shares,"
+        " imports history, runs backtests"
     ),
     ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, buy data, and give roles",
 }

@@ -113,13 +113,13 @@ MOEX-DATA-07 | market indicators | {UNIVERSE}/metrics.py
 MOEX-DATA-08 | the decision of each minute | {UNIVERSE}/rotation.py | decided beside the feed, and journaled as METRIC: the kernel hears it and decides nothing of it
 MOEX-DATA-09 | dwell, cool-down, pins, hold UNHEALTHY | {UNIVERSE}/rotation.py
 MOEX-DATA-10 | a demotion leaves nothing behind; memory is flat | marketdata/engine/live.py
-MOEX-DATA-11 | operator replace: the function and its answers | {UNIVERSE}/step.py | no command and no page
+MOEX-DATA-11 | operator replace, its answers, its command and button | trading/live/universe.py
 MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | candles alone are filled at the start, from the feed's bars
 MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | soft halves the rings of books alone, not the features' time ring and trades; a METRIC in the journal, no audit event; the inference loop does not ask it
 MOEX-DATA-14 | integrity gate and its lists | {UNIVERSE}/step.py | the reconciliation is hold RECON beside it
-MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed; no command of an operator, no bootstrap after it
+MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed, and asked by an operator; no bootstrap after it: a tape has no history of now
 MOEX-DATA-16 | registry of subscriptions, 100 requests a minute | marketdata/engine/subscriptions.py | a tape confirms all that it was opened for; no live transport uses it yet
-MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py | on the Operations page; no metrics endpoint
+MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}

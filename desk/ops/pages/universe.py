@@ -25,16 +25,21 @@ def engines() -> list[dict[str, Any]]:
         return []
     client = make_client(settings.REDIS_URL)
     try:
-        found = [(session["key"], Board(client, session["key"]).one("engine")) for session in sessions]
+        found = [(session, Board(client, session["key"]).one("engine")) for session in sessions]
     except redis.RedisError as error:
         raise StreamAway(str(error)) from error
     finally:
         client.close()
-    return [row(key, msgspec.json.decode(raw), boot_ns()) for key, raw in found if raw is not None]
+    return [
+        row(session["key"], msgspec.json.decode(raw), boot_ns()) | {"id": session["id"]}
+        for session, raw in found
+        if raw is not None
+    ]
 
 
 def row(key: str, seen: dict[str, Any], now_boot_ns: int) -> dict[str, Any]:
     """One picture as the page shows it; `now_boot_ns`: boot clock, for the ages."""
+    states = {one["symbol"]: one["state"] for one in seen["instruments"]}
     age_s = max(0, now_boot_ns - seen["boot_ns"]) / 1e9
     gate, market = seen["gate"], seen["indicators"]
     reasons = [(name, gate[name]) for name in ("missing", "stale", "empty", "invalid") if gate[name]]
@@ -64,6 +69,8 @@ def row(key: str, seen: dict[str, Any], now_boot_ns: int) -> dict[str, Any]:
         "trims": seen["memory"]["trim"],
         "clears": seen["memory"]["clear"],
         "kept_s": _age_s(seen["ts_ns"], seen["kept"]["ts_ns"]),
+        "leaving": [symbol for symbol, state in states.items() if state == "ACTIVE"],
+        "coming": [symbol for symbol, state in states.items() if state == "MONITORED"],
         "us_p50": seen["us_p50"],
         "us_p99": seen["us_p99"],
         "instruments": [_instrument(one) for one in seen["instruments"]],

@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from desk.accounts.roles import may
 from desk.dashboard.rights import may_act
 from desk.ops import selectors, tasks
 from desk.ops.drills import record
@@ -51,6 +52,7 @@ def operations(request: HttpRequest) -> HttpResponse:
     for name in ("loops", "hops", "queues", "processes", "disk", "versions"):
         context[name] = health.section(getattr(health, name))
     context["engines"] = health.section(engines)
+    context["may_universe"] = may(request.user, "universe")
     bench = selectors.last_run("bench")
     context |= {"bench": bench, "stages": stages(bench), "drill": selectors.last_drill(), "run": selectors.open_run()}
     return render(request, "ops/operations.html", context)

@@ -20,6 +20,7 @@ from tests.why.recorded import record
 from trading.core.records import START, TIMER
 from trading.run.feeding.aide import Aide
 from trading.run.feeding.engine import SILENT_NS, decode, open_engine
+from trading.run.feeding.wishes import Wish
 
 INTEGRITY, UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
 
@@ -63,6 +64,31 @@ def test_a_gap_of_the_tape_clears_what_was_and_holds_again_moex_data_15(driven: 
     driven.hear(engine.feed(Batch(gap, new_depths(0), np.full(1, -1, np.int32), 0, False), driven.now))
     assert (engine.live.members["book_ns"] < 0).all()
     assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 1)
+    driven.run(3)
+    assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+
+
+def test_an_operators_wish_is_done_by_the_brakes_moex_data_11_moex_data_15(driven: Driven) -> None:
+    """A replace within the dwell is refused in words, later the two change places; a resync holds entries again."""
+    engine = driven.start()
+    driven.run(20)
+    first, _, third = SHARES
+
+    def asked(kind: str, *symbols: str) -> str:
+        refusal = engine.asked(Wish("a", kind, 0, *symbols), driven.now)
+        driven.hear([])
+        return refusal
+
+    assert asked("replace", first, third) == "the instrument to replace has not been active for long enough"
+    assert asked("replace", first, "NONE") == "one of the two instruments is not in the pool"
+    assert "knows no wish" in asked("rotate")
+    driven.run(300)
+    driven.told.clear()
+    assert asked("replace", first, third) == "" and engine.counts["asked_replace"] == 1
+    driven.run(2)
+    assert driven.states() == [MONITORED, ACTIVE, ACTIVE]
+    assert asked("resync") == "" and (engine.live.members["book_ns"] < 0).all()
+    assert [row for row in driven.told if row[0] == INTEGRITY] == [(INTEGRITY, ACCOUNT_SCOPE, 1)]
     driven.run(3)
     assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
 

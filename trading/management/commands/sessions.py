@@ -18,6 +18,7 @@ from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
 from trading.accounts import remedies
 from trading.core import states
+from trading.live import universe
 from trading.models import Account, Session
 from trading.models import Command as GivenCommand
 from trading.preflight import checks
@@ -28,12 +29,16 @@ from trading.run.journal.segment import JournalBroken
 from trading.run.spec import FeedSpec, ScorerSpec
 
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
+OF_ONE = ("show", "days", "closing", "start", "reset", "lock", "state", "transfer", "abandon")
+UNIVERSE = ("replace", "resync")  # of shares with books
 TEXTS = {
     "days": "summary of each trading day, from the journal",
     "closing": "read again how a session left its account, however long its journal; a start then finds it",
     "state": "state figures that the desk could not read, and lift STATE_UNREADABLE; the session stays paused",
     "transfer": "book money into the account or out of it (negative); no part of the day's net",
     "lock": "lock yourself out until a time of the session's clock: closes what is held; nothing shortens it",
+    "replace": "have another share of the watched ones take the place of an active one, by the brakes of the rotation",
+    "resync": "clear what the live data hold of all shares, and hold entries until the books are there again",
     "abandon": "give up a session that can never end: under the kill latch, once the venue shows nothing of it",
 }
 FIGURES = {
@@ -47,7 +52,7 @@ FIGURES = {
 class Command(BaseCommand):
     help = (
         "Sessions: list, show, days, closing, new (make and start one), and pause, resume, cancel_all, flatten, stop,"
-        " reset, lock, state, transfer, abandon."
+        " reset, lock, state, transfer, abandon; of shares also replace, resync."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -69,7 +74,7 @@ class Command(BaseCommand):
         new.add_argument("--by", default="operator")
         new.add_argument("--no-start", action="store_true", help="only make it")
         new.add_argument("--json", action="store_true")
-        for name in ("show", "days", "closing", "start", "reset", "lock", "state", "transfer", "abandon", *VERBS):
+        for name in (*OF_ONE, *UNIVERSE, *VERBS):
             text = TEXTS.get(name, f"{name} one session")
             verb = verbs.add_parser(name, help=text)
             verb.add_argument("session", type=int)
@@ -89,6 +94,8 @@ class Command(BaseCommand):
         verbs.choices["pause"].add_argument(
             "--until", type=_moment_ns, metavar="TIME", help=f"of shares: when it ends, {offset}"
         )
+        for name, text in (("current", "share that leaves"), ("replacement", "share that comes")):
+            verbs.choices["replace"].add_argument(f"--{name}", required=True, metavar="SYMBOL", help=text)
         verbs.choices["transfer"].add_argument("--amount", type=_micros, required=True, metavar="MONEY", help="signed")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -123,6 +130,8 @@ class Command(BaseCommand):
         if verb == "stop":
             return selectors.session_row(services.stop_session(options["session"], options["by"], options["reason"]).id)
         target = options["session"], options["by"], options["reason"]
+        if verb in UNIVERSE:
+            return _ask_universe(options)
         if verb == "abandon":
             return selectors.session_row(remedies.abandon(*target).id)
         if verb == "transfer":
@@ -196,6 +205,16 @@ class Command(BaseCommand):
         if session is None:
             raise CommandError(f"no session has the number {options['session']}")
         return selectors.session_row(checks.start_made(session, _evidence(), options["by"]).id)
+
+
+def _ask_universe(options: dict[str, Any]) -> dict[str, Any]:
+    """Raises CommandRefused with the engine's sentence."""
+    session, by, reason = options["session"], options["by"], options["reason"]
+    if options["verb"] == "resync":
+        universe.resync(session, by, reason)
+        return {"session": session, "done": "resync"}
+    universe.replace(session, options["current"], options["replacement"], by, reason)
+    return {"session": session, "done": "replace", "leaves": options["current"], "comes": options["replacement"]}
 
 
 def _said(command: GivenCommand) -> dict[str, Any]:

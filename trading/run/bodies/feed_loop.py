@@ -27,6 +27,7 @@ from trading.run.feeding.engine import open_engine
 from trading.run.feeding.index import IndexTeller
 from trading.run.feeding.outlet import Entry, Outlet, notice
 from trading.run.feeding.recorder import Recorder
+from trading.run.feeding.wishes import RESYNC, Wishes
 from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, MARKET, Board, Stream, StreamAway, StreamFull
 
@@ -75,7 +76,7 @@ class FeedLoop:
         self._md: Outlet | None = None
         if context.spec.scorer.name != "none":
             self._md = Outlet(Stream(client, key, MARKET), context.fence, makes_it=True)
-        self._board = Board(client, key)
+        self._board, self._wishes = Board(client, key), Wishes(client, key)
         self._engine = open_engine(
             context.spec, context.folder, context.fence
         )  # compiled before the session's clock runs
@@ -104,6 +105,8 @@ class FeedLoop:
         self._contracts: dict[int, tuple[bool, int]] = {}  # instrument → what was told of its contract, and when
         numbers = ("events", "position", "inbox_waiting", "md_waiting", "md_lost", "full")
         self.counts: dict[str, Any] = dict.fromkeys(numbers, 0)
+        if self._rolls is not None and self._rolls.faults:  # named here; entries wait only where nothing else tells
+            self.counts["contract_fault"] = "; ".join(self._rolls.faults)
         self._take_over(fresh)
 
     def step(self) -> int:
@@ -351,9 +354,24 @@ class FeedLoop:
                 self._board.beat("full", 1000)
             self.counts |= {"venue_up": int(self._venue_up), "venue_skipped": self._venue_skipped}
             self._show(boot)
+            self._hear_wish()
             self.counts |= {"inbox_skipped": self._inbox.skipped_total, "ended": int(self._ended)}
         except (StreamAway, StreamFull):
             self._inbox.away = True
+
+    def _hear_wish(self) -> None:
+        """What an operator asks of the engine.  After a resync everybody who keeps books begins anew, the ring too."""
+        wish = None if self._engine is None else self._wishes.take()
+        if wish is None or self._engine is None:
+            return
+        now_ns = self._clock.now()
+        refusal = self._engine.asked(wish, now_ns)
+        if wish.kind == RESYNC and not refusal:
+            news = np.concatenate([account_event(FEED, code, now_ns) for code in (FEED_GAP, FEED_UP)])
+            for outlet in filter(None, (self._inbox, self._md)):
+                outlet.offer(notice(news))
+                outlet.flush(now_ns)
+        self._wishes.answer(wish, refusal)
 
     def _show(self, boot: int) -> None:
         """Once a second: what engine and recorder show of themselves."""

@@ -38,6 +38,7 @@ from risk.core.holds import BIT
 from trading.core.records import CONDITION
 from trading.run.clock import boot_ns
 from trading.run.feeding.aide import Aide
+from trading.run.feeding.wishes import REPLACE, RESYNC, Wish
 from trading.run.spec import SessionSpec
 
 FILES = "engine-*.bin"  # one a holder, named after its fence: who was fenced never writes over a newer one
@@ -160,6 +161,23 @@ class FeedEngine:
     def lost(self, now_ns: int) -> None:
         """The ring may lack something of the market: the books must prove themselves anew."""
         self._fails(now_ns)
+
+    def asked(self, wish: Wish, now_ns: int) -> str:
+        """Do an operator's wish (MOEX-DATA-11, -15); why not, or empty.  Of a resync the caller tells the ring."""
+        self._look()
+        if wish.kind == REPLACE:
+            refusal, done = self.live.replace(wish.current, wish.replacement, now_ns)
+            self._note([(now_ns, news) for news in done])
+        elif wish.kind == RESYNC:
+            self._driver.gap()
+            self._gaps, refusal = self._driver.gaps, ""
+            self._fails(now_ns)
+        else:
+            refusal = f"the feed loop knows no wish {wish.kind!r}"
+        if not refusal:
+            self.counts[f"asked_{wish.kind}"] += 1
+        log.info("universe_asked", wish=wish.kind, leaves=wish.current, comes=wish.replacement, refusal=refusal)
+        return refusal
 
     def conditions(self, now_ns: int) -> np.ndarray:
         """CONDITION EVENTs that the ring has not heard, or not for long; they count as heard."""
