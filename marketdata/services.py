@@ -13,8 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from marketdata.core.instruments import INSTRUMENTS
+from marketdata.feeds.books.names import SESSION
+from marketdata.feeds.books.recorded import read_header
+from marketdata.feeds.dbn import DbnFile, root_of
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
+from marketdata.feeds.sources import detect_format
 from marketdata.models import CANCELLED, FAILED, OPEN, RUNNING, WAITING, BatchRow, DataSet
 from marketdata.store.estimates import estimate
 from marketdata.store.importing import import_file, key_of, remove_data_set
@@ -47,6 +52,21 @@ def data_folder() -> Path:
 def estimate_import(path: Path, options: dict[str, str]) -> Estimate:
     """What an import of `path` will take.  Raises FeedError."""
     return estimate(path, parse_options(options), data_folder())
+
+
+def instruments_of(path: Path) -> list[str]:
+    """The instruments of this desk that a file of several names, each of which an import can take out of it: of a DBN
+    file and of a feed as a session received it; [] for one that does not say.  Raises FeedError."""
+    kind = detect_format(path)
+    if kind == SESSION:
+        named = set(read_header(path).symbols)
+    elif kind == "dbn":
+        file = DbnFile(path)
+        file.close()
+        named = {root_of(symbol) for symbol in file.symbols}
+    else:
+        return []
+    return [symbol for symbol in INSTRUMENTS if symbol in named]
 
 
 def import_history(

@@ -14,6 +14,7 @@ from marketdata.feeds.options import FORMATS, KNOWN, STAMPS, VOLUME_UNITS
 from marketdata.imports import Request
 from marketdata.store.report import STORED_SCHEMAS
 
+ALL = "ALL"
 AS_IT_SAYS = _("as the file says")
 TEXT = 120
 
@@ -33,7 +34,11 @@ class ImportForm(forms.Form):
     folder = forms.CharField(max_length=300, widget=forms.HiddenInput)
     file = forms.CharField(max_length=500, widget=forms.HiddenInput)
     symbol = forms.ChoiceField(
-        choices=[("", _("choose one")), *((name, name) for name in sorted(INSTRUMENTS))],
+        choices=[
+            ("", _("choose one")),
+            (ALL, _("each that the file holds, a data set each")),
+            *((name, name) for name in sorted(INSTRUMENTS)),
+        ],
         label=_("Instrument"),
         help_text=_("Whose prices the file holds"),
     )

@@ -17,16 +17,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import batch
+from desk import batch, presses
 from desk.accounts.roles import may
 from desk.audit import services as audit
 from desk.dashboard.pages.reports import number
 from desk.dashboard.rights import require
-from desk.data.forms import ImportForm, fields_of, symbol_of
+from desk.data.forms import ALL, ImportForm, fields_of, symbol_of
+from desk.presses import Words
 from marketdata import imports, selectors
 from marketdata.feeds.port import FeedError
 from marketdata.models import CANCELLED, RUNNING, WAITING, ImportRun
-from marketdata.services import estimate_import
+from marketdata.services import estimate_import, instruments_of
 from marketdata.store.folders import FILES_MAX, NAMES_MAX, find, shown
 from marketdata.store.report import Estimate
 
@@ -104,6 +105,7 @@ def _file_page(request: HttpRequest, form: ImportForm, fault: str = "") -> HttpR
         "folder": folder,
         "fault": fault,
         "size": size,
+        "held": _held(form) if size is not None else [],
         "refused": _refusal(size),
         "open": imports.open_runs(),
         "now": timezone.now(),
@@ -122,6 +124,14 @@ def _estimate(form: ImportForm) -> Estimate:
         raise NotStarted(f"{asked.file}: {error.strerror or error}") from None
 
 
+def _held(form: ImportForm) -> list[str]:
+    """The instruments that the file names, where it is one of several."""
+    try:
+        return instruments_of(imports.source_of(form.request()))
+    except (FeedError, OSError):
+        return []  # the estimate says what is wrong with it
+
+
 def _refusal(size: Estimate | None) -> str:
     """Why an import of this size may not start; empty when it may."""
     return str(size.import_verdict["reason"]) if size is not None else ""
@@ -138,15 +148,30 @@ def start(request: HttpRequest) -> HttpResponse:
         made = _begin(request, form)
     except NotStarted as refusal:
         return _file_page(request, form, str(refusal))
-    return redirect("data-run", run_id=made.pk)
+    if len(made) == 1:
+        return redirect("data-run", run_id=made[0].pk)
+    words = _("%(count)s imports wait for one another: %(symbols)s.")
+    messages.success(request, words % {"count": len(made), "symbols": ", ".join(run.symbol for run in made)})
+    return redirect("data")
 
 
-def _begin(request: HttpRequest, form: ImportForm) -> ImportRun:
-    """Raises NotStarted."""
+def _begin(request: HttpRequest, form: ImportForm) -> list[ImportRun]:
+    """One run, or of a file of several instruments one each.  Raises NotStarted."""
     size = _estimate(form)
     if why := _refusal(size):
         raise NotStarted(why)
-    asked, name = form.request(), request.user.get_username()
+    asked = form.request()
+    if asked.symbol != ALL:
+        return [_ask(request, asked, size)]
+    symbols = _held(form)
+    if not symbols:
+        raise NotStarted(_("The file names no instrument of this desk: choose the one it is of."))
+    return [_ask(request, asked._replace(symbol=symbol), size) for symbol in symbols]
+
+
+def _ask(request: HttpRequest, asked: imports.Request, size: Estimate) -> ImportRun:
+    """Queue one import, and note it."""
+    name = request.user.get_username()
     made = imports.ask(asked, size.rows, name, lambda run_id: batch.send(TASK, run_id=run_id))
     detail = {"folder": asked.folder, "file": asked.file, "symbol": asked.symbol, "options": asked.options}
     audit.append(category="control", action="import_asked", actor=name, object=f"import {made.pk}", detail=detail)
@@ -213,27 +238,29 @@ def run_values(run: ImportRun) -> dict[str, Any]:
 @require_POST
 def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """Ask an import to end."""
-    require(request, "import")
-    _find(run_id)
-    name = request.user.get_username()
-    if imports.cancel(run_id, name):
-        audit.append(category="control", action="import_cancelled", actor=name, object=f"import {run_id}")
-        messages.success(request, _("Cancel asked: the import ends after its present block and keeps whole months."))
-    else:
-        messages.info(request, _("Nothing to cancel: the import is over."))
-    return redirect("data-run", run_id=run_id)
+    words = Words(
+        _("Cancel asked: the import ends after its present block and keeps whole months."),
+        _("Nothing to cancel: the import is over."),
+    )
+    return presses.cancel(
+        request,
+        "import",
+        "import_cancelled",
+        lambda: f"import {_find(run_id).pk}",
+        lambda by: imports.cancel(run_id, by),
+        words,
+        redirect("data-run", run_id=run_id),
+    )
 
 
 @require_POST
 def again(request: HttpRequest, run_id: int) -> HttpResponse:
     """The same once more: it goes on after the last whole month."""
-    require(request, "import")
-    form = ImportForm(fields_of(imports.request_of(_find(run_id))))
-    try:
+
+    def make() -> HttpResponse:
+        form = ImportForm(fields_of(imports.request_of(_find(run_id))))
         if not form.is_valid():
             raise NotStarted(_("This file is no longer offered: choose it again."))
-        made = _begin(request, form)
-    except NotStarted as refusal:
-        messages.error(request, str(refusal))
-        return redirect("data-run", run_id=run_id)
-    return redirect("data-run", run_id=made.pk)
+        return redirect("data-run", run_id=_begin(request, form)[0].pk)
+
+    return presses.again(request, "import", make, NotStarted, redirect("data-run", run_id=run_id))

@@ -6,11 +6,14 @@ The set can be replayed and traded back like any other; its request names the se
 Called by `manage.py record`.
 """
 
+from marketdata.feeds.port import FeedError
+from marketdata.memory.disk import refusal
 from marketdata.models import DataSet
 from marketdata.services import data_folder, import_history
 from marketdata.store.sets.publishing import work_folder
 from trading.control import session_folder
 from trading.run.feeding.joining import join_recordings
+from trading.run.feeding.recorder import recording_files
 from trading.run.recording import Progress, Recorded, record_bars
 from trading.run.spec import load_spec
 
@@ -49,14 +52,40 @@ def record_books(
 
     Returns the data set and how many batches were joined.  Raises as record_session.
     """
+    spec = load_spec(session_folder(session_id))
+    stored, _, batches = _record(session_id, [symbol or spec.instruments[0].symbol], by, progress)
+    return stored[0], batches
+
+
+def record_every_book(
+    session_id: int, *, by: str, progress: Progress = lambda done, last: None
+) -> tuple[list[DataSet], list[str], int]:
+    """The same of each instrument of the session, a data set each: those, why others could not be stored, and how many
+    batches were joined.  Raises as record_session when none could be."""
+    spec = load_spec(session_folder(session_id))
+    return _record(session_id, [item.symbol for item in spec.instruments], by, progress)
+
+
+def _record(session_id: int, symbols: list[str], by: str, progress: Progress) -> tuple[list[DataSet], list[str], int]:
+    """Join the recordings once, and import each instrument out of them."""
     folder = session_folder(session_id)
     spec = load_spec(folder)
-    symbol = symbol or spec.instruments[0].symbol
     place = data_folder()
     place.mkdir(parents=True, exist_ok=True)
-    with work_folder(place, f"record-{spec.key}-books-{symbol}") as work:
+    size = sum(part.stat().st_size for part in recording_files(folder))
+    if why := refusal(f"the recording of session {spec.key}", size, place):
+        raise FeedError(why)
+    whose = symbols[0] if len(symbols) == 1 else "every"
+    with work_folder(place, f"record-{spec.key}-books-{whose}") as work:
         file = work / f"{spec.key}.rec"
         batches = join_recordings(folder, spec.key, file, progress)
         origin = {"session": session_id, "key": spec.key, "batches": batches}
-        stored = import_history(file, symbol=symbol, options={}, by=by, origin=origin)
-    return stored, batches
+        stored, left_out = [], []
+        for symbol in symbols:
+            try:
+                stored.append(import_history(file, symbol=symbol, options={}, by=by, origin=origin))
+            except FeedError as error:
+                left_out.append(f"{symbol}: {error}")
+                if len(left_out) == len(symbols):
+                    raise
+    return stored, left_out, batches

@@ -73,6 +73,9 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
         values["warnings"].append(
             f"{decides.missing} moments without a score: the network gave no probabilities, as in a session"
         )
+    others = _others(options, plan.instrument.symbol)
+    if others:
+        values["warnings"].append(f"the file holds {', '.join(others)}, too: {plan.instrument.symbol} alone was traded")
     values["criticism"] = criticism_of(result, _known(options), None, options["seed"])
     outputs.write(options["out"], result, [], values, fills_csv(run))
     return values
@@ -173,6 +176,15 @@ def _decides(words: str, arguments: dict[str, object], symbol: str) -> "tuple[Sc
         raise BacktestError("an option of a scorer is a number: --set strategy.threshold=0.4") from None
     scoring = scoring_of(words, numbers, [symbol])
     return scoring, {"strategy": words, "strategy_hash": scoring.artifact_hash or settings.CODE_HASH}
+
+
+def _others(options: dict[str, Any], symbol: str) -> list[str]:
+    """What a file of several instruments holds beside the one that was traded."""
+    from marketdata.services import instruments_of
+
+    if options["data"] == SIMULATED:
+        return []
+    return [name for name in instruments_of(Path(data_path(options["data"]))) if name != symbol]
 
 
 def _known(options: dict[str, Any]) -> Any:

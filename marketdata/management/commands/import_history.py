@@ -16,11 +16,12 @@ from marketdata.feeds.options import KNOWN
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
 from marketdata.models import DataSet
-from marketdata.services import estimate_import, import_history
+from marketdata.services import estimate_import, import_history, instruments_of
 from marketdata.store.report import Estimate
 
 # options that make no sense for a stored file: it is replayed as what it is
 REPLAY_ONLY = ("start", "as_symbol")
+ALL = "ALL"
 
 
 class Command(BaseCommand):
@@ -33,7 +34,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("source", nargs="+", type=Path, metavar="SRC", help="file to import")
-        parser.add_argument("--symbol", required=True, help="instrument of the file, like ES or SBER")
+        parser.add_argument(
+            "--symbol", required=True, help="instrument of the file, like ES or SBER; ALL: each that it holds"
+        )
         parser.add_argument("--schema", default="", help="schema that a DBN file must have (default: what it has)")
         for name, words in KNOWN.items():
             if name not in REPLAY_ONLY:
@@ -48,7 +51,10 @@ class Command(BaseCommand):
         options = {name: arguments[name] for name in KNOWN if arguments.get(name)}
         for path in arguments["source"]:
             try:
-                self._import(path, options, arguments)
+                if arguments["symbol"].upper() == ALL:
+                    self._import_all(path, options, arguments)
+                else:
+                    self._import(path, options, arguments)
             except (FeedError, MemoryRefused) as error:
                 raise CommandError(str(error)) from None
             except (OSError, MemoryError) as error:
@@ -61,6 +67,23 @@ class Command(BaseCommand):
                     f"stopped; nothing of {path.name} was stored; the same command goes on from its last whole month",
                     returncode=130,
                 ) from None
+
+    def _import_all(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> None:
+        """A data set of each instrument that the file holds; one that cannot be taken stops no other.  Raises FeedError
+        when none of them could be."""
+        symbols = instruments_of(path)
+        if not symbols:
+            raise FeedError(f"{path} names no instrument of this desk: say which one it is of with --symbol")
+        refused = []
+        for symbol in symbols:
+            try:
+                self._import(path, options, arguments | {"symbol": symbol})
+            except (FeedError, MemoryRefused) as error:
+                refused.append(f"{symbol}: {error}")
+        if len(refused) == len(symbols):
+            raise FeedError("; ".join(refused))
+        for words in refused:
+            self.stderr.write(f"left out {words}")
 
     def _import(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> None:
         size = estimate_import(path, options)

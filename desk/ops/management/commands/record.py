@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from desk.data.recording import record_books, record_session
+from desk.data.recording import record_books, record_every_book, record_session
 from marketdata.feeds.port import FeedError
 from marketdata.memory.guard import MemoryRefused
 from marketdata.models import DataSet
@@ -14,6 +14,8 @@ from trading.management.progress import Bar
 from trading.run.journal.segment import JournalBroken
 from trading.run.recording import NothingRecorded
 from trading.run.spec import SpecError
+
+ALL = "ALL"
 
 
 class Command(BaseCommand):
@@ -27,7 +29,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", help="number or key (s12)")
-        parser.add_argument("--symbol", default="", help="one of its instruments (default: the first)")
+        parser.add_argument(
+            "--symbol", default="", help="one of its instruments (default: the first); ALL, of books: each"
+        )
         parser.add_argument("--books", action="store_true", help="trades and books as the feed was received")
         parser.add_argument("--hours", default="", help="any: keep bars outside the exchange's sessions (CME)")
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -41,13 +45,7 @@ class Command(BaseCommand):
         try:
             with Bar(quiet=options["json"]) as bar:
                 if options["books"]:
-                    books = record_books(
-                        int(number),
-                        symbol,
-                        by=by,
-                        progress=lambda done, last: bar.show(done, last, f"{done} of {last} recordings"),
-                    )
-                    self._tell_books(*books, options["json"])
+                    self._books(int(number), symbol, by, bar, options["json"])
                     return
                 stored, found = record_session(
                     int(number),
@@ -68,6 +66,21 @@ class Command(BaseCommand):
             f"  left out: {found.left_out} seconds at the ends and around {found.gaps} gaps of the feed,"
             f" {found.late} late prints"
         )
+
+    def _books(self, number: int, symbol: str, by: str, bar: Bar, as_json: bool) -> None:
+        """Of one instrument, or of each."""
+
+        def show(done: int, last: int) -> None:
+            bar.show(done, last, f"{done} of {last} recordings")
+
+        if symbol != ALL:
+            self._tell_books(*record_books(number, symbol, by=by, progress=show), as_json)
+            return
+        stored, left_out, batches = record_every_book(number, by=by, progress=show)
+        for one in stored:
+            self._tell_books(one, batches, as_json)
+        for words in left_out:
+            self.stderr.write(f"left out {words}")
 
     def _tell_books(self, stored: DataSet, batches: int, as_json: bool) -> None:
         if as_json:
