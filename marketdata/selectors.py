@@ -1,6 +1,7 @@
 """Reads of the marketdata floor: which history is there, where its files are, and what they cover."""
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,10 @@ from marketdata.databento.definitions import DEFINITION
 from marketdata.feeds.books.names import BOOKS
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
+from marketdata.feeds.stored import read_manifest
 from marketdata.models import DataSet
 from marketdata.store import coverage
+from marketdata.store.days import seconds
 from marketdata.store.days.reading import Part, bars_part, books_part, recording_part
 from marketdata.store.days.span import Span
 from marketdata.store.folders import Listing, listing
@@ -125,6 +128,20 @@ def day_part(row: DataSet, span: Span) -> DayPart:
         cut = ((max(begin, span.begin_ns), min(end, span.end_ns)) for begin, end in stored.gaps)
         gaps = [(begin, end) for begin, end in cut if begin < end]
     return part, gaps, [roll for roll in stored.rolls if span.begin_ns <= roll[0] < span.end_ns]
+
+
+def day_counts(row: DataSet) -> dict[str, int]:
+    """Events of each UTC day (2024-01-31) of books and recordings; {} for bars, whose months tell, and for what was
+    stored before they were counted.  Raises FeedError, FileNotFoundError."""
+    if row.bar_ns or row.kind == DEFINITION:
+        return {}
+    path = data_set_path(row)
+    if row.kind != BOOKS:
+        return seconds.day_counts(seconds.seconds_of(path))
+    found: Counter[str] = Counter()
+    for part in read_manifest(path)["partitions"]:
+        found.update(part.get("days", {}))
+    return dict(found)
 
 
 def schema_words(row: DataSet) -> str:

@@ -73,10 +73,12 @@ def data_set(request: HttpRequest, data_set_id: int) -> HttpResponse:
     stored: coverage.Stored | None = found["stored"]
     first = number(request.GET.get("after")) or 0
     tables = _tables(found)
+    counted = _counted(row)
+    months = stored.months or coverage.counted_months(counted, stored.gaps) if stored else []
     context: dict[str, Any] = {
         "page": "data",
         "set": found,
-        "years": months_by_year(stored.months) if stored else [],
+        "years": months_by_year(months),
         "tables": tables,
         "gaps": tables.get("gaps", [])[first : first + PAGE],
         "gap_count": len(stored.gaps or []) if stored else 0,
@@ -93,8 +95,8 @@ def data_set(request: HttpRequest, data_set_id: int) -> HttpResponse:
     }
     if stored and found["definitions"]:
         context |= _contracts(row)
-    if stored and stored.months:
-        context |= _closer(request.GET.get("month", ""), asked, row, found, stored)
+    if stored and months:
+        context |= _closer(request.GET.get("month", ""), asked, row, found, stored, counted)
     return render(request, "data/set.html", context)
 
 
@@ -103,6 +105,14 @@ def _find(data_set_id: int) -> DataSet:
     if row is None:
         raise Http404("no such data set")
     return row
+
+
+def _counted(row: DataSet) -> dict[str, int]:
+    """Events by day, of books and recordings."""
+    try:
+        return selectors.day_counts(row)
+    except (FeedError, OSError):
+        return {}  # the page of the set says what is wrong with its files
 
 
 def _contracts(row: DataSet) -> dict[str, Any]:
@@ -115,13 +125,20 @@ def _contracts(row: DataSet) -> dict[str, Any]:
 
 
 def _closer(
-    month: str, asked: Asked | None, row: DataSet, found: dict[str, Any], stored: coverage.Stored
+    month: str,
+    asked: Asked | None,
+    row: DataSet,
+    found: dict[str, Any],
+    stored: coverage.Stored,
+    counted: dict[str, int],
 ) -> dict[str, Any]:
-    """The days of the month that is asked for, and the plain picture of the day."""
+    """The days of the month that is asked for, and of bars the plain picture of the day."""
     day = asked.day if asked else None
     month = f"{day:%Y-%m}" if day else month
     if not MONTH.fullmatch(month):
         return {}
+    if not row.bar_ns:
+        return {"month": month, "weeks": weeks(coverage.counted_days(month, counted, stored.gaps))}
     try:
         path = selectors.data_set_path(row)
         days = coverage.days(path, month, stored.gaps)

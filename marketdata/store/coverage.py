@@ -8,7 +8,8 @@ import calendar
 import hashlib
 import threading
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,13 +189,30 @@ def days(path: Path, month: str, gaps: list[tuple[int, int]] | None) -> list[Day
     starts = np.zeros(0, np.int64) if file is None else columns(file, ["timestamp"])[0]
     begin, end = month_span(month)
     counts = np.bincount((starts - begin) // DAY_NS, minlength=(end - begin) // DAY_NS).tolist()
+    return counted_days(month, {f"{month}-{k + 1:02d}": count for k, count in enumerate(counts)}, gaps)
+
+
+def counted_days(month: str, counts: Mapping[str, int], gaps: list[tuple[int, int]] | None) -> list[Day]:
+    """Every day of a month, of which the rows are known (2024-01-31 → rows)."""
+    begin, _ = month_span(month)
     year, number = int(month[:4]), int(month[5:])
     found = []
     for k in range(calendar.monthrange(year, number)[1]):
         at = begin + k * DAY_NS
         missing = None if gaps is None else touching(gaps, at, at + DAY_NS)
-        found.append(Day(date(year, number, k + 1), counts[k], missing))
+        found.append(Day(date(year, number, k + 1), counts.get(f"{month}-{k + 1:02d}", 0), missing))
     return found
+
+
+def counted_months(counts: Mapping[str, int], gaps: list[tuple[int, int]] | None) -> list[dict[str, Any]]:
+    """The months of counted days, in order, each with its rows and gaps, as a manifest of bars names them."""
+    rows: Counter[str] = Counter()
+    for day, count in counts.items():
+        rows[day[:7]] += count
+    return [
+        {"month": month, "rows": rows[month], "gaps": None if gaps is None else touching(gaps, *month_span(month))}
+        for month in sorted(rows)
+    ]
 
 
 def day_bars(path: Path, day: date) -> DayBars:

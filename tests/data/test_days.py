@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,9 @@ def test_books_have_a_line_a_spread_and_their_hole(victor: Client, inbox: Path) 
     row = DataSet.objects.get()
     found = points(victor, row, f"{DAY}&from=15:00&to=16:00")
     assert (found["symbol"], found["step"], len(found["quotes"])) == ("SBER", 5, 720)
+    page = " ".join(re.sub(r"<[^>]+>", " ", text_of(victor, f"/data/{row.pk}/?{DAY}")).split())
+    assert "COVERAGE BY MONTH, UTC" in page and "DAYS OF 2024-01, UTC" in page and "▲ gaps of the feed" in page
+    assert page.count(f"{row.rows:,} ▲ 1 gap") == 2, "the month and its day, with the hole"
     ((begin, end),) = found["gaps"]
     assert 59 <= end - begin <= 61
     for at, bid, ask, spread, count, invalid, low, high in found["quotes"]:

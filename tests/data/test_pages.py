@@ -22,6 +22,7 @@ from marketdata.models import DONE, WAITING, DataSet, ImportRun
 from marketdata.selectors import data_set_path
 from marketdata.services import estimate_import
 from marketdata.store import estimates, folders
+from marketdata.store.days.seconds import seconds_of
 from tests.data.kit import HOLE, asked, signed_in, text_of
 from tests.data.recordings import DAY_BARS, minutes
 from tests.feeds.recordings import a_session, write_dbn
@@ -289,12 +290,17 @@ def test_a_set_that_cannot_be_read_breaks_no_page(
         assert words in text_of(victor, f"/data/{stored.pk}/{more}")
 
 
-def test_a_recording_has_no_months(client: Client, inbox: Path) -> None:
+def test_a_recording_has_its_days_by_the_seconds_beside_it(client: Client, inbox: Path) -> None:
+    """Of one that was stored before there were any no calendar is made up."""
     write_dbn(inbox / "es.dbn.zst", dbn.Schema.MBO, a_session())
     assert imports.run(imports.ask(asked("es.dbn.zst"), 10, "olga", lambda run_id: "").pk) == DONE
     victor = signed_in(client, "victor", VIEWER)
-    page = text_of(victor, f"/data/{DataSet.objects.get().pk}/?month=2024-01")
-    assert "a recording, kept as it is" in page and "COVERAGE" not in page
+    row = DataSet.objects.get()
+    page = text_of(victor, f"/data/{row.pk}/?month=2024-01")
+    assert "a recording, kept as it is" in page and "COVERAGE BY MONTH" in page and "gaps not known" in page
+    assert f'?day=2024-01-02#day"><span class="sr">2024-01-02: </span><b>{row.rows}</b>' in page
+    seconds_of(data_set_path(row)).unlink()
+    assert "COVERAGE" not in text_of(victor, f"/data/{row.pk}/?month=2024-01")
     assert "n/a" in text_of(victor, "/data/")
 
 

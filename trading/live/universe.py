@@ -42,7 +42,7 @@ def resync(session_id: int, by: str, reason: str) -> None:
     _ask(session_id, Wish(secrets.token_hex(8), RESYNC, boot_ns()), by, {"reason": reason})
 
 
-def _ask(session_id: int, wish: Wish, by: str, detail: dict[str, str]) -> None:
+def _ask(session_id: int, wish: Wish, by: str, detail: dict[str, object]) -> None:
     key = _key_of(session_id)
     try:
         refusal = _answer(key, wish)

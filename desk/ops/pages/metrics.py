@@ -144,12 +144,12 @@ def _disk(row: dict[str, Any]) -> Iterator[Sample]:
 
 
 def _orders() -> list[dict[str, Any]]:
-    rows = Order.objects.exclude(session__status__in=states.SESSION_OVER).values("session__key")
-    return list(rows.annotate(count=Count("id")).order_by("session__key"))
+    rows = Order.objects.exclude(session__status__in=states.SESSION_OVER).values_list("session__key")
+    return [{"session": key, "count": count} for key, count in rows.annotate(Count("id")).order_by("session__key")]
 
 
 def _order(row: dict[str, Any]) -> Iterator[Sample]:
-    yield Sample("orders_total", row["count"], {"session": row["session__key"]})
+    yield Sample("orders_total", row["count"], {"session": row["session"]})
 
 
 def _stage(row: dict[str, Any]) -> Iterator[Sample]:

@@ -6,7 +6,9 @@ beginning of the recording is drawn.  Called by the imports and by `store.days.r
 """
 
 import contextlib
+import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,8 @@ from marketdata.store.partitions import sync
 
 SUFFIX = ".seconds.parquet"
 GROUP_ROWS = 1 << 14
+DAY_S = 86_400
+DAYS = "days"  # in the file's end: events of each UTC day
 SCHEMA = pa.schema([(name, pa.int64()) for name in NAMES])
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class SecondsWriter:
     def __init__(self, path: Path, with_bars: bool) -> None:
         self.path, self._seconds = path, Seconds(with_bars)
         self._waiting: list[np.ndarray] = []
+        self.days: Counter[str] = Counter()  # events of each UTC day, of the seconds that are over
         self._writer: pq.ParquetWriter | None = None
 
     def see(self, events: np.ndarray, times_ns: np.ndarray) -> None:
@@ -68,6 +73,10 @@ class SecondsWriter:
         self._waiting = []
         if not rows.size:
             return
+        days, which = np.unique(rows["at"] // DAY_S, return_inverse=True)
+        events = np.zeros(days.size, np.int64)
+        np.add.at(events, which, rows["events"])
+        self.days.update(dict(zip(days.astype("M8[D]").astype(str).tolist(), events.tolist(), strict=True)))
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd")
         columns = [pa.array(np.ascontiguousarray(rows[name])) for name in NAMES]
@@ -79,6 +88,7 @@ class SecondsWriter:
         self._put()
         writer, self._writer = self._writer, None
         if writer is not None:
+            writer.add_key_value_metadata({DAYS: json.dumps(self.days)})
             writer.close()
             sync(self.path)
 
@@ -89,6 +99,15 @@ class SecondsWriter:
             with contextlib.suppress(OSError, MemoryError, pa.ArrowException):  # its footer, on a full disk
                 writer.close()
             self.path.unlink(missing_ok=True)
+
+
+def day_counts(path: Path) -> dict[str, int]:
+    """Events of each UTC day (2024-01-31), by the end of a file of seconds; {} where there is none that says so."""
+    try:
+        told = (pq.read_metadata(path).metadata or {}).get(DAYS.encode(), b"{}")
+        return {str(day): int(events) for day, events in json.loads(told).items()}
+    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 class Found(NamedTuple):

@@ -83,6 +83,7 @@ class BookPartWriter:
                 "books": self._books,
                 "first_ns": self._first,
                 "last_ns": self._last,
+                "days": dict(self._seconds.days),
                 "bytes": part.stat().st_size,
                 "sha256": file_hash(part),
                 "rows_sha256": self._hash.hexdigest(),

@@ -21,7 +21,7 @@ from marketdata.feeds.port import FeedError
 from marketdata.store.days import reading
 from marketdata.store.days import seconds as seconds_file
 from marketdata.store.days.reading import bars_part, books_part, recording_part
-from marketdata.store.days.seconds import seconds_of
+from marketdata.store.days.seconds import day_counts, seconds_of
 from marketdata.store.days.span import span_of
 from marketdata.store.importing import import_file, remove_data_set
 from marketdata.store.sets import bookparts
@@ -168,7 +168,7 @@ def test_the_seconds_beside_a_recording_draw_what_the_recording_draws(tmp_path, 
     monkeypatch.setattr(seconds_file, "GROUP_ROWS", 7)
     source = write_dbn(tmp_path / "es.dbn.zst", dbn.Schema.MBO, a_session())
     report = import_file(source, "ES", parse_options({}), tmp_path / "data")
-    assert seconds_of(report.path).is_file()
+    assert day_counts(seconds_of(report.path)) == {str(DAY): report.rows}
     wanted = [recording_part(source, "mbo", span_of(DAY, *ends), "ES", parse_options({})) for ends in SPANS]
     report.path.write_bytes(b"")
     found = [recording_part(report.path, "mbo", span_of(DAY, *ends), "ES", parse_options({})) for ends in SPANS]
@@ -189,7 +189,9 @@ def test_the_seconds_beside_books_draw_what_the_books_draw(tmp_path, monkeypatch
     found = [books_part(report.path, span) for span in spans]
     parts = sorted(tmp_path.glob("data/*.1/SBER/*.seconds.parquet"))
     assert len(parts) == report.partitions > 3
+    assert sum(day_counts(part)[str(day)] for part in parts) == report.rows
     parts[1].write_bytes(b"PAR1")
+    assert day_counts(parts[1]) == {}
     assert all(map(same, [books_part(report.path, span) for span in spans], found)), "damaged: the books themselves"
     monkeypatch.setattr(reading, "ROWS_MAX", 1)
     monkeypatch.setattr(reading, "BATCH_ROWS", 8)
