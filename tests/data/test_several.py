@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from desk import batch
 from desk.accounts.roles import OPERATOR
-from desk.data import importing
 from marketdata import imports
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.feeds.books.recorded import Header, frame_bytes, head_bytes
@@ -60,7 +60,7 @@ def test_the_command_takes_each_instrument_out_of_a_file(inbox: Path) -> None:
 
 
 def test_the_page_queues_one_import_an_instrument(client: Client, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing.batch, "send", lambda task, **fields: "")
+    monkeypatch.setattr(batch, "send", lambda task, **fields: "")
     two(inbox / "both.dbn")
     signed_in(client, "olga", OPERATOR)
     fields = {"folder": str(inbox), "file": "both.dbn", "symbol": "ALL"}

@@ -1,5 +1,6 @@
 """A purchase and the disk: what there is no room for is never paid."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,6 @@ import pytest
 
 from marketdata.jobs import purchases
 from marketdata.jobs.buying import VendorVoice
-from marketdata.memory import disk
 from marketdata.models import DONE, FAILED, DataSet
 from tests.databento.server import KEY, Market
 from tests.databento.test_purchases import PRICES, confirmed, priced, queued
@@ -33,7 +33,7 @@ def test_what_the_disk_has_no_room_for_is_never_paid(
     size = sum(quote.size for _, quote in purchases.plan_of(row).parts)
     buying = confirmed(row)
     free = [0]
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=free[0]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[0]))
     assert "needs about 0 MiB" in purchases.why_not(row) and "has 0 MiB free: make room" in purchases.why_not(row)
     assert work(buying) == FAILED and market.billed == []
     assert "nothing of it was bought" in purchases.find_run(buying.pk).detail

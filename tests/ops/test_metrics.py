@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from django.contrib.auth.models import User
 
-from desk.ops.pages import metrics
+from desk.ops.pages import health, metrics
 from desk.ops.pages.metrics import FAMILIES, PREFIX, Sample, text_of
 from tests.run.feeding.kit import SHARES, Driven
 from tests.shell.frames import make_session
@@ -108,7 +108,7 @@ def test_every_family_that_is_told_is_known(monkeypatch: pytest.MonkeyPatch) -> 
         "disk": [{"what": "free", "mb": 1.0}],
     }
     for name, rows in parts.items():
-        monkeypatch.setattr(metrics.health, name, lambda rows=rows: rows)
+        monkeypatch.setattr(health, name, lambda rows=rows: rows)
     monkeypatch.setattr(metrics, "engines", list)
     stage = {"name": "gate", "unit": "µs", "p50": 2.0, "p99": 4.0}
     monkeypatch.setattr(metrics, "stages", lambda bench: [stage])
