@@ -225,6 +225,23 @@ def test_without_room_positions_are_reduced_and_the_on_state_ends_moex_hedge_03(
     assert rows(floor.task()) == [], "the trigger is false"
 
 
+def test_a_reduction_goes_on_while_a_hedge_order_works_moex_hedge_02_moex_hedge_03() -> None:
+    """The task that finds the hedge's order at work decides nothing new, and forgets nothing that it decided."""
+    floor = Floor().story()
+    hedged(floor)
+    floor.kernel.params.limits[0].gross_ppm_max = 380_000
+    floor.kernel.params.limits[
+        0
+    ].hedge_beta_ppm = 2_000_000  # no room for twice the hedge: positions are reduced
+    out = floor.task()
+    reduced = {i: -lots for i, action, lots, _ in rows(out) if action == "REDUCE"}
+    assert reduced and (HEDGE, r.EXIT) in [(i, role) for i, role, _, _ in orders(out)], "the hedge leaves, too"
+    kept = {i: int(floor.position(i).keep_qty) for i in reduced}
+    out = floor.task()  # its exit still works
+    assert rows(out) == []
+    assert {i: int(floor.position(i).keep_qty) for i in reduced} == kept, "what was decided goes on"
+
+
 @pytest.mark.parametrize(
     ("what", "code"),
     [

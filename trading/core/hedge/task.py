@@ -35,16 +35,18 @@ def adjust(state: State, params: Params, task_ns: int, out: np.ndarray, n: int) 
     """One run of the task of `task_ns`.  Returns the output count."""
     a, limits = state.account[0], params.limits[0]
     capital = max(0, a.capital_micros)
+    at = hedge_at(state, params)
+    busy = at >= 0 and _busy(state, at)
     for i in range(a.instruments):
         if not is_hedge(params.specs[i], limits):
-            state.positions[i].keep_qty = KEEP_ALL  # measured anew
+            if not busy:  # nothing new is decided while a hedge order works, and what was decided goes on
+                state.positions[i].keep_qty = KEEP_ALL  # measured anew
             n = _to_cap(state, params, i, capital, task_ns, out, n)
     net, gross = exposure_held(state, params)
     ratio = hedging.ratio_ppm(limits.instrument_ppm_max)
     on = hedging.is_on(a.hedge_on == 1, net, gross, capital, ratio, limits.hedge_min_net_ppm)
     a.hedge_on = 1 if on else 0
-    at = hedge_at(state, params)
-    if at >= 0 and _busy(state, at):
+    if busy:
         return n  # nothing is sent while a hedge order works (MOEX-HEDGE-02)
     wanted, possible = 0, True
     if on:
@@ -128,7 +130,7 @@ def _to_cap(state: State, params: Params, i: int, capital: int, task_ns: int, ou
         return n
     lot = lot_micros(p, params.specs[i].tick_value_micros)
     lots = hedging.lots_over_cap(p.qty, lot, capital, cap_ppm)
-    if lots == 0:
+    if lots == 0 or abs(_counted(p)) <= abs(p.qty) - lots:  # a reduction under way takes off as much, or more
         return n
     held, cap = abs(p.qty) * lot, share_floor(capital, cap_ppm, PPM)
     p.keep_qty = abs(p.qty) - lots
