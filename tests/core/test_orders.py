@@ -60,7 +60,19 @@ def test_a_lost_answer_is_unknown_and_only_evidence_ends_it() -> None:
     assert life.advance(o, life.ON_UNKNOWN) and o.status == life.UNKNOWN
     enders = {t for (s, _, t), to in life.TRANSITIONS.items() if s == life.UNKNOWN and to[0] != life.UNKNOWN}
     evidence = {life.ON_ACK, life.ON_PART_FILL, life.ON_FULL_FILL, life.ON_REJECT, life.ON_CANCELLED, life.ON_ABSENT}
+    evidence.add(life.ON_SEEN)
     assert enders == evidence
+
+
+def test_an_order_that_a_reconciliation_named_may_still_be_refused_w01_p05() -> None:
+    """It works by the venue's list before the answer to its submit: that answer is no stale one."""
+    o = order(life.NEW, life.SUBMITTING)
+    assert life.advance(o, life.ON_SEEN) and (o.status, o.request) == (life.WORKING, life.SUBMITTING)
+    assert life.advance(o, life.ON_REJECT) and o.status == life.REJECTED
+    o = order(life.WORKING, life.SUBMITTING)
+    assert life.advance(o, life.ASK_CANCEL) and (o.status, o.request) == (life.NEW, life.CANCELLING)
+    assert life.advance(o, life.ON_SEEN) and life.advance(o, life.ON_REJECT) and o.status == life.REJECTED
+    assert not life.advance(order(life.WORKING, life.NOTHING), life.ON_REJECT), "one that it acknowledged is working"
 
 
 def test_only_the_report_that_it_is_absent_ends_a_working_order_that_is_asked_after() -> None:

@@ -358,7 +358,7 @@ def _recon_order(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     order = state.orders[slot]
     order.seen = 1
     if order.status == life.UNKNOWN or order.status == life.NEW:
-        if life.advance(order, life.ON_ACK):
+        if life.advance(order, life.ON_SEEN):
             n = order_effect(state, out, n, ORDER_STATE, slot)
     elif not life.is_open(order.status):  # we think it ended, the venue still works it
         order.status = life.WORKING

@@ -144,7 +144,7 @@ def stop_refused(d: "Desk", i: Instrument, o: Order) -> None:
 
 def rejected(o: Order, absent: bool) -> None:
     """A refused submit ends the order; a refused change leaves it working; `absent`: the venue does not know it."""
-    if o.status in (NEW, UNKNOWN):
+    if o.status in (NEW, UNKNOWN) or o.request == SUBMITTING:
         o.status, o.request = REJECTED, NOTHING
     elif o.request in (CANCELLING, MODIFYING):
         o.request = NOTHING
@@ -321,8 +321,12 @@ def recon_order(d: "Desk", e: Event) -> None:
         return
     o.seen = True
     if o.status in (UNKNOWN, NEW):
-        o.request = CANCELLING if (o.status, o.request) == (NEW, CANCELLING) else NOTHING
-        o.status = WORKING
+        if (o.status, o.request) != (
+            NEW,
+            CANCELLING,
+        ):  # the answer to its submit is still to come
+            o.request = SUBMITTING if o.status == NEW else NOTHING
+            o.status = WORKING
     elif o.status not in OPEN:  # ended for us, works for the venue
         o.status, o.request = WORKING, NOTHING
         d.ask_cancel(o)

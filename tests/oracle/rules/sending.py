@@ -80,6 +80,7 @@ class Sending:
     def ask_cancel(self, o: Order) -> None:
         """Not again while a cancel is in flight, not while the outcome is unknown."""
         if o.status in OPEN and o.status != UNKNOWN and o.request != CANCELLING and self.now >= o.cancel_retry:
+            o.status = NEW if o.request == SUBMITTING else o.status  # the submit's own answer comes first
             o.request = CANCELLING
             self.send(r.CANCEL, o)
 
