@@ -38,6 +38,7 @@ from trading.core.records import (
 )
 from trading.core.watch.clock import index_is_stale
 from trading.core.watch.limits import ON_DAY
+from trading.core.watch.told import lift_restrictions
 
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
@@ -292,9 +293,12 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
 
 @inner
 def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
-    """The looser part of a committed version, once everything is flat."""
+    """The looser part of a committed version, once everything is flat: restrictions that it lifts, and its limits."""
     account = state.account[0]
-    if account.config_pending == 0 or not is_flat(state):
+    if (account.config_pending == 0 and account.lifting == 0) or not is_flat(state):
+        return n
+    n = lift_restrictions(state, out, n)
+    if account.config_pending == 0:
         return n
     for i in range(params.pending.shape[0]):
         if params.pending[i] != UNSET:

@@ -82,20 +82,8 @@ ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 # EVENT.code of COMMAND
 START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT, LOCK, PRESENCE = range(1, 11)
 MOVE_STOP, MOVE_TARGET = 11, 12  # value = the new tick
-COMMANDS = {
-    START: "start",
-    PAUSE: "pause",
-    RESUME: "resume",
-    CANCEL_ALL: "cancel_all",
-    FLATTEN_ALL: "flatten",
-    STOP_SESSION: "stop",
-    KILL: "kill",
-    RESET_HALT: "reset_halt",
-    LOCK: "lock",
-    PRESENCE: "presence",
-    MOVE_STOP: "move_stop",
-    MOVE_TARGET: "move_target",
-}
+_NAMES = "start pause resume cancel_all flatten stop kill reset_halt lock presence move_stop move_target"
+COMMANDS = dict(enumerate(_NAMES.split(), START))
 # EVENT.code of RECEIPT
 RECEIPT_DONE, RECEIPT_REFUSED = 1, 2
 # EVENT.code of RECON
@@ -104,6 +92,8 @@ RECON_BEGIN, RECON_POSITION, RECON_ORDER, RECON_END = 1, 2, 3, 4
 LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH, LINK_CONTRACT = 1, 2, 3, 4, 5
 # EVENT.code of MODEL, PROBE and DRIFT
 MODEL_READY, MODEL_BLOCKED = 1, 2
+# EVENT.ref of MODEL_READY: why it was loaded (MOEX-ML-10); the first three end no hold of the document's
+CAUSE_START, CAUSE_RESTORE, CAUSE_ROLLBACK, CAUSE_CALIBRATE, CAUSE_TRAIN, CAUSE_OPERATOR = range(6)
 PROBE_LOST = 1
 DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 0, 1, 2
 # EVENT.code of REJECT: why the venue or our own edge refused
@@ -313,6 +303,7 @@ ACCOUNT = np.dtype(
             ("timer_ns", "<i8"),  # last TIMER, while tasks run by the schedule (MOEX-RISK-11)
             ("hedge_on", "<i8"),  # 1: net exposure is being hedged (MOEX-HEDGE-01)
             ("told", "<i8"),  # before the limits: figures that were told, a bit each; later 1: a person stated them
+            ("lifting", "<i8"),  # instruments whose restriction ends once everything is flat, a bit each (P-25)
             ("open_count", "<i8"),
             ("open_slots", "<i8", (ORDER_CAPACITY,)),  # of `orders`: every open one, ascending (`effects.list_open`)
         ],

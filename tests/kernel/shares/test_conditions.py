@@ -91,7 +91,7 @@ def test_what_a_loop_sees_stands_while_it_is_so_moex_risk_05(code: str) -> None:
     desk = two()
     out = tell(desk, code, qty=7)
     assert standing(desk) == {code} and rows(out, r.HOLD_RAISED, code) == [(ACCOUNT_SCOPE, 7)]
-    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=r.CAUSE_OPERATOR)
     desk.command(r.RESUME, value=1 << BIT[code])
     assert standing(desk) == {code}, "neither a reload nor a person ends a condition"
     tell(desk, code, 0)
@@ -109,12 +109,16 @@ def test_what_a_person_must_look_at_is_cleared_by_name_alone_moex_risk_05(code: 
     assert standing(desk) == set()
 
 
-def test_a_fall_back_to_the_heuristic_ends_with_a_reload_moex_risk_05() -> None:
+@pytest.mark.parametrize("cause_of", [r.CAUSE_CALIBRATE, r.CAUSE_TRAIN, r.CAUSE_OPERATOR])
+def test_a_fall_back_to_the_heuristic_ends_with_a_reload_moex_risk_05_moex_ml_10(cause_of: int) -> None:
     desk = two()
     tell(desk, "ML_FALLBACK")
     tell(desk, "ML_FALLBACK", 0)
-    assert standing(desk) == {"ML_FALLBACK"}
-    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    for cause in (r.CAUSE_START, r.CAUSE_RESTORE, r.CAUSE_ROLLBACK):
+        desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_BLOCKED)
+        desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=cause)
+        assert standing(desk) == {"ML_FALLBACK"}, "a set that nobody asked for ends only that there was none"
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=cause_of)
     assert standing(desk) == set()
 
 
@@ -196,8 +200,17 @@ def test_a_restricted_instrument_is_not_entered_and_may_be_left_p_25() -> None:
     assert desk.position().qty > 0 and len(desk.live(r.STOP_LOSS)) == 1, "nothing is closed by it"
     out = desk.command(r.FLATTEN_ALL)
     assert len(sent(out, r.SUBMIT, r.EXIT)) == 1, "an exit is never refused"
-    tell(desk, "RESTRICTED", 0, instrument=1)
-    assert not of(desk, "RESTRICTED", 1) and of(desk, "RESTRICTED", 0)
+    assert not rows(tell(desk, "RESTRICTED", 0, instrument=1), r.HOLD_CLEARED, "RESTRICTED")
+    assert of(desk, "RESTRICTED", 1), "to lift it loosens: not before all is flat"
+    tell(desk, "RESTRICTED", 0, instrument=0)
+    tell(desk, "RESTRICTED", 1, instrument=0)
+    exit_number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(exit_number)
+    desk.fill(exit_number, 20_000)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number), code=r.CANCELLED_ON_REQUEST)
+    assert not of(desk, "RESTRICTED", 1), "now it is"
+    assert of(desk, "RESTRICTED", 0), "restricted again in between"
 
 
 def test_futures_may_be_restricted_too_p_25() -> None:
@@ -212,7 +225,7 @@ def test_under_the_heuristic_alone_no_network_enters_moex_risk_08() -> None:
     desk = two()
     tell(desk, "ML_FALLBACK")
     assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["ML_FALLBACK"]
-    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=r.CAUSE_OPERATOR)
     assert decision(desk.score(BUY)) == codes.APPROVED
 
 

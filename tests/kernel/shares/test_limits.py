@@ -160,6 +160,8 @@ def test_drift_and_calibration_have_holds_of_their_own_moex_acc_112() -> None:
     desk.command(r.PAUSE)
     assert standing(desk) == {"DRIFT_WARN", "DRIFT_CRITICAL", "CALIBRATION", "OPERATOR_PAUSE"}
     desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY)
+    assert standing(desk) == {"DRIFT_WARN", "DRIFT_CRITICAL", "CALIBRATION", "OPERATOR_PAUSE"}, "a start (MOEX-ML-10)"
+    desk.event(r.MODEL, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=r.CAUSE_CALIBRATE)
     assert standing(desk) == {"CALIBRATION", "OPERATOR_PAUSE"}, "a reload clears MODEL_RELOAD holds only"
     desk.event(r.JOB, instrument=ACCOUNT_SCOPE, code=0)
     assert standing(desk) == {"OPERATOR_PAUSE"}

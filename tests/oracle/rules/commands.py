@@ -181,7 +181,7 @@ def on_notice(d: "Desk", e: Event) -> None:
         if e.code == r.MODEL_BLOCKED:
             d.raise_hold("MODEL_BLOCKED")
         elif e.code == r.MODEL_READY:
-            for code in d.book.by_model:
+            for code in d.ends_with_a_set(e):
                 d.clear_hold(code)
     elif e.kind == r.ERROR:
         d.on_error(e)
@@ -253,7 +253,22 @@ def on_commit(d: "Desk", e: Event) -> None:
     say_version(d, e.ref)
 
 
+def restrict(d: "Desk", e: Event) -> None:
+    """P-25: at once; the end of a restriction loosens, so it waits for flat as a looser limit does."""
+    if 0 <= e.instrument < len(d.instruments):
+        i = d.instruments[e.instrument]
+        if e.value == 1:
+            d.lifting.discard(i.index)
+            d.hold_on(i, "RESTRICTED", True)
+        elif "RESTRICTED" in i.holds:
+            d.lifting.add(i.index)
+
+
 def loosen_when_flat(d: "Desk") -> None:
+    if d.is_flat():
+        for index in sorted(d.lifting):
+            d.hold_on(d.instruments[index], "RESTRICTED", False)
+        d.lifting.clear()
     if d.waits_for_flat and d.is_flat():
         for name, value in d.pending.items():
             setattr(d.limits, name, value)

@@ -48,6 +48,7 @@ class Desk(Sending):
         self.staged: dict[str, int] = {}
         self.pending: dict[str, int] = {}
         self.waits_for_flat = False
+        self.lifting: set[int] = set()  # instruments whose restriction ends once everything is flat
         self.pending_version = 0
         self.windows: list[tuple[int, int, int, int]] = []  # start, end, phase, trading day
         self.trading = self.latched = self.reconciled = self.gap = False
@@ -334,11 +335,14 @@ class Desk(Sending):
         """What else forbids a RESET_HALT that names these; 0: nothing."""
         return 0
 
+    def ends_with_a_set(self, e: Event) -> tuple[str, ...]:
+        """Holds that a loaded set of networks ends."""
+        return self.book.by_model
+
     def on_error(self, e: Event) -> None:
         """One error of a component."""
 
     def on_other(self, e: Event) -> None:
         """What the configuration restricts (P-25); futures hear nothing else."""
-        known = 0 <= e.instrument < len(self.instruments)
-        if e.kind == r.CONDITION and e.code == BITS["RESTRICTED"] and known:
-            self.hold_on(self.instruments[e.instrument], "RESTRICTED", e.value == 1)
+        if e.kind == r.CONDITION and e.code == BITS["RESTRICTED"]:
+            commands.restrict(self, e)

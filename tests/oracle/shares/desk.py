@@ -128,6 +128,11 @@ class SharesDesk(Desk):
     def on_other(self, e: Event) -> None:
         watch.on_other(self, e)
 
+    def ends_with_a_set(self, e: Event) -> tuple[str, ...]:
+        """MOEX-ML-10: causes CALIBRATE, TRAIN and OPERATOR; any set ends that there is none."""
+        lasting = e.ref in (r.CAUSE_CALIBRATE, r.CAUSE_TRAIN, r.CAUSE_OPERATOR)
+        return self.book.by_model if lasting else ("MODEL_BLOCKED",)
+
     def on_error(self, e: Event) -> None:
         if self.version != 0 and e.code in (0, watch.RISK_LOOP, watch.EXECUTION_LOOP):
             self.raise_hold("RISK_ERROR")

@@ -160,7 +160,7 @@ class SharesWorld(World):
             return self._probes()
         if kind == r.DRIFT:
             code = rng.choice((r.DRIFT_NONE, r.DRIFT_WARN, r.DRIFT_CRITICAL))
-            self._ends(self._event(r.MODEL, wait=2 * S, code=r.MODEL_READY, **scope))
+            self._ends(self._event(r.MODEL, wait=2 * S, code=r.MODEL_READY, ref=self._cause(), **scope))
             return self._event(r.DRIFT, code=code, **scope)
         if kind == r.JOB:
             self._ends(self._event(r.JOB, wait=S, code=0, **scope))
@@ -195,5 +195,11 @@ class SharesWorld(World):
         if rng.random() < 0.9:
             self._ends(self._event(r.CONDITION, wait=S, **row))
         if code == "ML_FALLBACK":
-            self._ends(self._event(r.MODEL, wait=2 * S, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY))
+            cause = self._cause()
+            self._ends(self._event(r.MODEL, wait=2 * S, instrument=ACCOUNT_SCOPE, code=r.MODEL_READY, ref=cause))
         return self._event(r.CONDITION, value=1, **row)
+
+    def _cause(self) -> int:
+        """Why a set of networks was loaded, mostly by somebody."""
+        by_itself = (r.CAUSE_START, r.CAUSE_RESTORE, r.CAUSE_ROLLBACK)
+        return self.rng.choice((*by_itself, *(2 * (r.CAUSE_CALIBRATE, r.CAUSE_TRAIN, r.CAUSE_OPERATOR))))

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from tests.oracle.rules import limits as shared
+from tests.oracle.rules.commands import restrict
 from tests.oracle.rules.facts import NORMAL, PPM, Event
 from tests.oracle.rules.holds import BITS
 from tests.oracle.shares import exposure
@@ -104,7 +105,9 @@ def on_condition(d: "SharesDesk", e: Event) -> None:
         d.follow(code, on)
     elif code in LASTING and on:
         d.raise_hold(code)
-    elif code in ("UNHEALTHY", "RESTRICTED") and 0 <= e.instrument < len(d.instruments):
+    elif code == "RESTRICTED":
+        restrict(d, e)
+    elif code == "UNHEALTHY" and 0 <= e.instrument < len(d.instruments):
         d.hold_on(d.instruments[e.instrument], code, on)
 
 

@@ -1,8 +1,9 @@
 """What another loop sees and the kernel cannot: CONDITION events, and the holds that they raise (MOEX-RISK-05).
 
 A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy or restricted
-instrument: such a hold stands while its condition does.  Networks that failed, a refused token, a lost state: that one
-comes down by its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers are
+instrument: such a hold stands while its condition does.  To lift a restriction loosens: it waits until all is flat, as
+a looser limit does.  Networks that failed, a refused token, a lost state: that one comes down by its own rule, whatever
+is told.  Every other code says nothing.  Called by `notices`; the producers are
 the loops, of restrictions the configuration.
 """
 
@@ -18,6 +19,7 @@ _LATENCY = BIT["LATENCY"]
 FOLLOWED = sum(1 << BIT[code] for code in ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK"))
 RAISED = sum(1 << BIT[code] for code in ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST"))
 OF_INSTRUMENTS = sum(1 << BIT[code] for code in ("UNHEALTHY", "RESTRICTED"))
+_RESTRICTED = BIT["RESTRICTED"]
 # Stages of LATENCY by their number, EVENT.ref: bits of the hold's value (MOEX-MON-04).  Append, never renumber.
 STAGES = ("book", "features", "ml", "risk", "broker")
 STAGE_COUNT = len(STAGES)
@@ -41,7 +43,32 @@ def on_condition(state: State, e: np.record, out: np.ndarray, n: int) -> int:
     if RAISED >> bit & 1 and on:
         return raise_hold(state, out, n, bit, NO_TIME, seen, 0)
     if OF_INSTRUMENTS >> bit & 1 and 0 <= e.instrument < state.account[0].instruments:
+        if bit == _RESTRICTED:
+            return _restrict(state, np.int64(e.instrument), on, seen, out, n)
         return hold_on(state, out, n, np.int64(e.instrument), bit, on, seen, 0)
+    return n
+
+
+@inner
+def _restrict(state: State, instrument: int, on: bool, seen: int, out: np.ndarray, n: int) -> int:
+    """P-25: a restriction counts at once; its end is noted, and `lift_restrictions` does it."""
+    a = state.account[0]
+    if on:
+        a.lifting &= ~(1 << instrument)
+        return hold_on(state, out, n, instrument, _RESTRICTED, True, seen, 0)
+    if state.positions[instrument].holds >> _RESTRICTED & 1:
+        a.lifting |= 1 << instrument
+    return n
+
+
+@inner
+def lift_restrictions(state: State, out: np.ndarray, n: int) -> int:
+    """Those whose end was told, once everything is flat.  Returns the output count."""
+    a = state.account[0]
+    for i in range(a.instruments):
+        if a.lifting >> i & 1:
+            n = hold_on(state, out, n, i, _RESTRICTED, False, 0, 0)
+    a.lifting = 0
     return n
 
 
