@@ -8,7 +8,7 @@ from marketdata.core.records import NO_TIME
 from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.simulation.kit import make_spec
-from trading.core.records import CONDITION, MODEL_BLOCKED, MODEL_READY
+from trading.core.records import CAUSE_OPERATOR, CAUSE_START, CONDITION, MODEL, MODEL_BLOCKED, MODEL_READY
 from trading.run.journal.recovery import account_event
 from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, SessionSpec
 from trading.run.streams import StreamAway
@@ -33,6 +33,7 @@ class Inbox:
         self.spec = spec
         self.mark: bytes | None = None
         self.told: list[int] = []
+        self.causes: list[int] = []  # of MODEL_READY
         self.journaled = self.away = False
 
     def holder(self) -> ModelWatch:
@@ -43,13 +44,14 @@ class Inbox:
         if self.away:
             raise StreamAway("away")
         self.told += events["code"].tolist()
+        self.causes += events["ref"][(events["kind"] == MODEL) & (events["code"] == MODEL_READY)].tolist()
         if mark is not None:
             assert mark[0] == MODEL_MARK
             self.mark = mark[1]
 
 
-def test_a_network_that_fell_is_followed_by_one_that_answers_moex_ml_02() -> None:
-    """Not by loading alone, not in the same holding; told once."""
+def test_a_start_of_the_loop_ends_no_fall_back_moex_ml_10() -> None:
+    """Not by loading, not by an answer: a person starts another session."""
     inbox = Inbox(spec_of())
     first = inbox.holder()
     first.opened("network")
@@ -59,16 +61,25 @@ def test_a_network_that_fell_is_followed_by_one_that_answers_moex_ml_02() -> Non
     inbox.told.clear()
     second = inbox.holder()
     second.opened("network")
+    second.answered()
     assert inbox.told == [] and inbox.mark == FELL
+
+
+def test_the_next_session_is_a_persons_and_ends_it_with_an_answer_moex_ml_10() -> None:
+    """Told once, as soon as it can be."""
+    inbox = Inbox(spec_of("ML_FALLBACK"))
+    first = inbox.holder()
+    first.opened("network")
+    assert inbox.told == []
     inbox.away = True
-    second.answered()
+    first.answered()
     inbox.away = False
+    first.answered()
+    first.answered()
+    assert (inbox.told, inbox.causes, inbox.mark) == ([MODEL_READY], [CAUSE_OPERATOR], FINE)
+    second = inbox.holder()
+    second.opened("network")
     second.answered()
-    second.answered()
-    assert (inbox.told, inbox.mark) == ([MODEL_READY], FINE)
-    third = inbox.holder()
-    third.opened("network")
-    third.answered()
     assert inbox.told == [MODEL_READY]
 
 
@@ -82,7 +93,7 @@ def test_one_that_falls_again_before_it_answers_waits_for_the_next() -> None:
     assert MODEL_READY not in inbox.told and inbox.mark == FELL
 
 
-def test_one_that_fell_and_then_could_not_be_opened_answers_before_both_end() -> None:
+def test_one_that_fell_and_then_could_not_be_opened_is_opened_and_stays_fallen_moex_ml_10() -> None:
     inbox = Inbox(spec_of())
     inbox.holder().tell(FALLEN)
     for _ in range(2):
@@ -90,9 +101,8 @@ def test_one_that_fell_and_then_could_not_be_opened_answers_before_both_end() ->
     assert (inbox.told, inbox.mark) == ([BIT["ML_FALLBACK"], MODEL_BLOCKED], BOTH), "each once"
     holder = inbox.holder()
     holder.opened("network")
-    assert inbox.mark == BOTH
     holder.answered()
-    assert (inbox.told[2:], inbox.mark) == ([MODEL_READY], FINE)
+    assert (inbox.told[2:], inbox.causes, inbox.mark) == ([MODEL_READY], [CAUSE_START], FELL)
 
 
 @pytest.mark.parametrize(

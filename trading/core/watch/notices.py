@@ -11,8 +11,10 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from marketdata.core.units import NANOS
 from risk.core.holds import BIT, HOLD_CAPACITY, MODEL_RELOAD_MASK
+from risk.core.records import MOEX
 from trading.core.effects import blank, clear_hold, raise_hold, set_condition
 from trading.core.records import (
+    CAUSE_CALIBRATE,
     CONDITION,
     DRIFT,
     DRIFT_CRITICAL,
@@ -77,12 +79,18 @@ def on_notice(state: State, params: Params, e: np.record, out: np.ndarray, n: in
 
 @inner
 def _model(state: State, e: np.record, out: np.ndarray, n: int) -> int:
-    """A loaded, verified set of networks clears every MODEL_RELOAD hold; a blocked one raises its own."""
+    """A loaded, verified set of networks clears every MODEL_RELOAD hold; a blocked one raises its own.
+
+    Of shares a set that was loaded for no person and no job ends MODEL_BLOCKED alone, which says that there was none
+    (MOEX-ML-10).
+    """
     a = state.account[0]
     if e.code == MODEL_BLOCKED:
         return raise_hold(state, out, n, _MODEL_BLOCKED, NO_TIME, e.value, 0)
     if e.code == MODEL_READY:
         ending = a.holds & MODEL_RELOAD_MASK[a.rules]
+        if a.rules == MOEX and e.ref < CAUSE_CALIBRATE:
+            ending &= 1 << _MODEL_BLOCKED
         for bit in range(HOLD_CAPACITY):
             if ending >> bit & 1:
                 n = clear_hold(state, out, n, bit)

@@ -1,9 +1,11 @@
 """What the kernel hears of the network that a session loads: that it cannot run, and when MODEL_RELOAD holds may end.
 
-One MODEL_READY ends all of them, so it is told once and only when each has its own reason to end: MODEL_BLOCKED with a
-scorer that opens, ML_FALLBACK with a network that was opened anew and has given an output, what else the account's past
-left (drift) with a network that none of those sessions had.  What was told stands in a mark beside the inbox, written
-with it; whoever takes the loop over goes on from there (MES-ML-15, MOEX-ML-10).  Used by the inference loop.
+A MODEL_READY says why the network was loaded (MOEX-ML-10).  A loop that starts, in a session that runs, ends
+MODEL_BLOCKED with a scorer that opens, and nothing else.  A person who starts a new session with a network ends by it
+what the account's past left: ML_FALLBACK once that network has given an output, drift where none of those sessions had
+it; one MODEL_READY ends all of them, so it is told once and only when each has its own reason to end.  What was told
+stands in a mark beside the inbox, written with it; whoever takes the loop over goes on from there (MES-ML-15).  Used by
+the inference loop.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import numpy as np
 from marketdata.core.records import NO_TIME
 from risk.core.holds import BIT, MODEL_RELOAD_MASK
 from risk.core.records import MES
-from trading.core.records import CONDITION, MODEL, MODEL_BLOCKED, MODEL_READY
+from trading.core.records import CAUSE_OPERATOR, CAUSE_START, CONDITION, MODEL, MODEL_BLOCKED, MODEL_READY
 from trading.run.journal.recovery import account_event
 from trading.run.spec import SessionSpec
 from trading.run.streams import StreamAway, StreamFull
@@ -55,7 +57,7 @@ class ModelWatch:
         self._drifted = bool(past - {"MODEL_BLOCKED", "ML_FALLBACK"}) and not is_another(spec)
         self._inherits = past if mark is None and past and not told() else set()
         self._blocked = mark in (BLOCKED, BOTH)
-        self._fell = mark in (FELL, BOTH) or "ML_FALLBACK" in self._inherits
+        self._fell = mark in (FELL, BOTH)  # in this session, in which no network is loaded anew
         self._waits = False  # for an output of the network that was opened
 
     def cannot_open(self) -> None:
@@ -69,21 +71,23 @@ class ModelWatch:
         """The scorer of this name is open and verified; a takeover where nothing waits tells nothing."""
         if self._drifted:
             return
-        if self._fell:
-            self._waits = name == NETWORK
-        elif self._blocked or self._inherits:
-            self._ready()
+        if self._inherits and not self._fell:
+            self._waits = "ML_FALLBACK" in self._inherits and name == NETWORK
+            if "ML_FALLBACK" not in self._inherits:
+                self._ready(CAUSE_OPERATOR)
+        elif self._blocked:
+            self._ready(CAUSE_START)
 
     def answered(self) -> None:
         """The network's last output was one."""
         if self._waits:
             try:
-                self._ready()
+                self._ready(CAUSE_OPERATOR)
             except (StreamAway, StreamFull):
                 return  # it is told with a later one
 
     def tell(self, events: np.ndarray) -> None:
-        """Send CONDITIONs; a network that fell is remembered by whoever opens the next one."""
+        """Send CONDITIONs; that a network fell is remembered, for its loop's next start ends nothing."""
         lost = (events["kind"] == CONDITION) & (events["code"] == BIT["ML_FALLBACK"]) & (events["value"] == 1)
         if not lost.any():
             self._send(events)
@@ -91,7 +95,9 @@ class ModelWatch:
         self._send(events, (MODEL_MARK, BOTH if self._blocked else FELL))
         self._fell, self._waits = True, False
 
-    def _ready(self) -> None:
-        self._send(account_event(MODEL, MODEL_READY, NO_TIME), (MODEL_MARK, FINE))
-        self._blocked = self._fell = self._waits = False
+    def _ready(self, cause: int) -> None:
+        event = account_event(MODEL, MODEL_READY, NO_TIME)
+        event["ref"] = cause
+        self._send(event, (MODEL_MARK, FELL if self._fell else FINE))
+        self._blocked = self._waits = False
         self._inherits = set()
