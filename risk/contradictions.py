@@ -35,6 +35,7 @@ WATCHED = (
     ("probe_slow_ns", "probe_good_ns", "probe_slow_ns", "a slow round trip would count as a good one"),
     ("probe_slow_ns", "probe_slow_ns", "probe_lost_ns", "a round trip would be lost before it is slow"),
     ("instrument_ppm_max", "instrument_ppm_max", "gross_ppm_max", "one instrument may hold more than all of them"),
+    ("atr_ppm_max", "atr_ppm_min", "atr_ppm_max", "no market could pass both filters"),
     ("streak_hard", "streak_soft", "streak_hard", "the longer pause would come before the shorter one"),
     ("streak_hard", "streak_soft_pause_ns", "streak_hard_pause_ns", "the longer streak would pause for less"),
 )
@@ -46,6 +47,7 @@ NEEDED = (
     ("probe_slow_ns", "probe_good_ns", "a slow connection would never be good again"),
     ("streak_soft", "streak_soft_pause_ns", "the pause after losses would end at once"),
     ("streak_hard", "streak_hard_pause_ns", "the pause after losses would end at once"),
+    ("entries_max", "entries_window_ns", "no entry would ever be counted"),
     ("hedge_every_ns", "hedge_min_net_ppm", "any net exposure at all would be hedged"),
     ("hedge_every_ns", "hedge_max_cost_ppm", "no hedge could ever be paid for"),
     ("hedge_every_ns", "hedge_beta_ppm", "every hedge would be of no lots"),

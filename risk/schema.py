@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_core import PydanticCustomError
 
 from marketdata.core.units import MICROS, PPM, QTY_MAX
-from risk.core.records import LIMIT_FIELDS, RULEBOOKS
+from risk.core.records import ENTRIES_KEPT, LIMIT_FIELDS, RULEBOOKS
 
 MONEY, TIME, SHARE, TICKS, COUNT, SWITCH = "money", "time", "share", "ticks", "count", "switch"
 RATIO, CHOICE = "ratio", "choice"
@@ -190,6 +190,27 @@ FIELDS = (
     ),
     _row("hedge_max_cost_ppm", SHARE, 0, PPM, "dearest round trip of a hedge, share of its price (MOEX-HEDGE-03)"),
     _row("hedge_beta_ppm", RATIO, 0, 10 * PPM, "how much of the net exposure is hedged; 1 = all of it (MOEX-HEDGE-02)"),
+    _row(
+        "loss_day_soft_ppm_max",
+        SHARE,
+        0,
+        PPM,
+        "share of the daily loss limit from which nothing is entered; 0 % = the limit alone (P-15)",
+    ),
+    _row("entries_max", COUNT, 0, ENTRIES_KEPT, "entries within entries_window, then a person decides; 0 = off (P-18)"),
+    _row("entries_window_ns", TIME, 0, 24 * HOUR, "window of entries_max (P-18)"),
+    _row("trades_day_max", COUNT, 0, 10_000, "round trips of a trading day; 0 = no limit (P-26)"),
+    _row(
+        "depth_ppm_max", SHARE, 0, 100 * PPM, "largest order as a share of the quantity at the touch; 0 % = off (P-24)"
+    ),
+    _row(
+        "atr_ppm_min",
+        RATIO,
+        0,
+        1_000 * PPM,
+        "least ATR of 14 rows that is entered, ticks; 0 = any (MES-RISK-20, row 8)",
+    ),
+    _row("atr_ppm_max", RATIO, 0, 1_000 * PPM, "largest such ATR, ticks; 0 = any (MES-RISK-20, row 8)"),
 )
 assert tuple(row.name for row in FIELDS) == LIMIT_FIELDS, "FIELDS follows LIMIT_FIELDS, name by name"
 BY_KEY = {row.key: row for row in FIELDS}

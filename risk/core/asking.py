@@ -10,7 +10,9 @@ from marketdata.core.compiled import inner
 from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.units import MONEY_MICROS_MAX, PPM, QTY_MAX, TICK_MAX, TICK_VALUE_MICROS_MAX
 from risk.core.records import UNKNOWN
+from risk.core.stops import ATR_ROWS
 
+ATR_SUM_MAX = ATR_ROWS * TICK_MAX
 STOP_TICKS_MAX = 100_000  # keeps quantity x ticks inside int64 by a wide margin
 FEE_MICROS_MAX = MONEY_MICROS_MAX // (4 * QTY_MAX)
 TIME_MAX = 2**62
@@ -86,6 +88,11 @@ BOUNDS = (
     ("margin_elsewhere_micros", (0, _TOP)),  # of positions and working entries of all other instruments
     ("score_used", _FLAG),  # 1: an order was made from this score, or a newer one, already (P-16's key)
     ("hedging", _FLAG),  # 1: no score asks, the hedging task does: it passes the rules for hedges alone (MOEX-HEDGE-05)
+    ("entries_recent", _COUNT),  # entries decided within the window of P-18
+    ("opposite_tick", (0, TICK_MAX)),  # nearest own working order on the other side, 0 = none (P-19)
+    ("day_trades", _COUNT),  # round trips of this trading day, begun or done
+    ("opposite_qty", _COUNT),  # lots that the book shows at the touch this order would take
+    ("atr_sum", (-1, ATR_SUM_MAX)),  # of the last 14 true ranges, ticks; -1: not known
     ("held_first", (0, 62)),  # 1 + bit of the account hold that the gate names; 0: the one that the table says
 )
 ASK_FIELDS = tuple(name for name, _ in BOUNDS)

@@ -16,5 +16,7 @@ CAP_INSTRUMENT, CAP_STOP, CAP_EXPOSURE, CAP_POSITION, CAP_DEPTH, CAP_BROKER = ra
 # MOEX-RISK-08
 LIMIT_EXPOSURE, LIMIT_INSTRUMENT, SHORT_NOT_ALLOWED, RATE, REVERSAL_LIMIT = range(41, 46)
 HEDGE_COST = 46  # MOEX-HEDGE-03: a hedge would cost too much
+FILTERED = 47  # MES-RISK-20, row 8: an optional entry filter
+REPEATED, SELF_MATCH, DEPTH, TRADES_DAY = range(48, 52)  # P-18, P-19, P-24, P-26
 HOLD_BASE, FIELD_BASE = 100, 200
 RETIRED = (INPUT_INVALID, NO_LIMIT, HOLD)  # of journals before the rulebook: a field's or hold's own reason now

@@ -56,6 +56,7 @@ RULES = (
     ),
     Rule(r.fields_valid, _FIELDS, "P-06", "every input is known and representable", mes=2, moex=1, hedges=True),
     Rule(r.open_risk_known, (c.LIMITS_UNKNOWN,), "P-14 MES-RISK-06", "open risk is known", mes=2),
+    Rule(r.active, (HOLD_BASE + BIT["NOT_ACTIVE"],), "P-25 MOEX-DATA-05", "the instrument is an active one", moex=4),
     Rule(r.tradable, (c.NOT_TRADING,), "P-25", "the instrument may be traded", mes=1, moex=4, hedges=True),
     Rule(r.reconciled, (c.NOT_RECONCILED,), "P-05", "desk and broker agree, no unknown outcome", mes=3, hedges=True),
     Rule(r.held, _HELD, "P-02", "no hold with NO_ENTRY or FLATTEN stands or is due", mes=4, moex=3, hedges=True),
@@ -64,6 +65,7 @@ RULES = (
     Rule(r.phase_admits, _PHASE, "P-03 MES-EOD", "the phase admits entries", mes=6),
     Rule(r.model_ready, _MODEL, "P-23", "an approved network, a valid row of features", mes=7),
     Rule(r.signal, (c.NO_SIGNAL,), "MES-RISK-20", "the score asks for a side", mes=8, moex=8),
+    Rule(r.filtered, (c.FILTERED,), "MES-RISK-20", "optional filters of the market's range", mes=8),
     Rule(r.confidence, (c.LOW_CONFIDENCE,), "MES-RISK-20", "confidence reaches its minimum", mes=9, moex=8),
     Rule(r.flat, (c.IN_POSITION, c.ENTRY_WORKING), "MES-RISK-20", "flat, no order works", mes=10, moex=9),
     Rule(r.cooled_down, (c.COOLDOWN,), "P-26", "cool-downs after entry and exit are over", mes=10),
@@ -83,8 +85,12 @@ RULES = (
     Rule(r.not_duplicate, (c.DUPLICATE,), "P-16", "not the same order again"),
     Rule(r.message_rate, (c.MESSAGE_RATE,), "P-17", "message budget, reserve untouched", moex=16, hedges=True),
     Rule(r.bucket, (c.RATE,), "P-17 MOEX-RISK-10", "the bucket of entry slices", moex=15, hedges=True),
+    Rule(r.repeated, (c.REPEATED,), "P-18", "not too many entries in a window"),
+    Rule(r.crosses_nothing, (c.SELF_MATCH,), "P-19", "not against an own working order", hedges=True),
     Rule(r.open_orders, (c.OPEN_ORDERS,), "P-20", "open orders", hedges=True),
     Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7, hedges=True),
+    Rule(r.depth, (c.DEPTH,), "P-24", "a share of the quantity that the book shows"),
+    Rule(r.trades_left, (c.TRADES_DAY,), "P-26", "trades of the day"),
     Rule(
         r.hedge_fits, (c.FEED_STALE, c.HEDGE_COST), "MOEX-HEDGE-03", "a hedge is tight and cheap", moex=7, hedges=True
     ),

@@ -29,7 +29,7 @@ CLEARINGS = {
 HALTED, MANUAL_REVIEW, STOPPED_FOR_DAY, CALIBRATING, PAUSED, REDUCED, ACTIVE = range(7)
 LABELS = ("HALTED", "MANUAL_REVIEW", "STOPPED_FOR_DAY", "CALIBRATING", "PAUSED", "REDUCED", "ACTIVE")
 HALF_PPM = PPM // 2
-HOLD_CAPACITY = 56
+HOLD_CAPACITY = 62
 
 
 class Hold(NamedTuple):
@@ -55,6 +55,10 @@ MES_HOLDS = (
     Hold(5, "MISMATCH", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "broker and desk differ after reconciliation"),
     Hold(20, "NOT_FLAT_AT_CUTOFF", FLATTEN, BY_OPERATOR, MANUAL_REVIEW, "a position stands where the phase is flat"),
     Hold(21, "ERROR_STORM", FLATTEN, BY_OPERATOR, MANUAL_REVIEW, "too many errors in 60 s (T-10)"),
+    Hold(58, "REPEATED_ENTRIES", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many entries in a window (P-18)"),
+    Hold(
+        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
+    ),
     Hold(22, "MIN_BALANCE", NO_ENTRY, BY_CONDITION, MANUAL_REVIEW, "risk balance is below its minimum"),
     Hold(6, "DAILY_LOSS", FLATTEN, BY_TRADING_DAY, STOPPED_FOR_DAY, "daily loss limit reached (P-15)"),
     Hold(23, "DAILY_DRAWDOWN", FLATTEN, BY_TRADING_DAY, STOPPED_FOR_DAY, "equity has fallen too far from today's peak"),
@@ -79,6 +83,8 @@ MES_HOLDS = (
     Hold(17, "PRICE_MOVE", NO_ENTRY, BY_TIME, PAUSED, "price moved too far in the window (P-11)"),
     Hold(18, "NO_LIMITS", NO_ENTRY, BY_CONDITION, PAUSED, "no configuration version is active (P-07)"),
     Hold(55, "RESTRICTED", NO_ENTRY, BY_CONDITION, PAUSED, "the configuration restricts the instrument (P-25)"),
+    Hold(57, "DAILY_LOSS_NEAR", NO_ENTRY, BY_CONDITION, PAUSED, "the day has lost its share of the daily limit (P-15)"),
+    Hold(56, "CLOCK_OFFSET", NO_ENTRY, BY_CONDITION, PAUSED, "the clock is off, or nobody knows (P-04, T-09)"),
     Hold(32, "VOLATILITY", SCALE, BY_CONDITION, REDUCED, "ATR is far above normal", HALF_PPM),
     Hold(33, "VOLUME", SCALE, BY_CONDITION, REDUCED, "minute volume is far below normal", HALF_PPM),
     Hold(34, "EOD_REDUCED", SCALE, BY_CONDITION, REDUCED, "the last phase that admits entries", HALF_PPM),
@@ -95,6 +101,10 @@ MOEX_HOLDS = (
     Hold(20, "FLATTEN_RESIDUAL", FLATTEN, BY_OPERATOR, MANUAL_REVIEW, "a flatten was not verified flat in time"),
     Hold(5, "RECON_MISMATCH", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "broker and desk differ after reconciliation"),
     Hold(21, "RISK_ERROR_REPEAT", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many errors in 60 s (T-10)"),
+    Hold(58, "REPEATED_ENTRIES", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many entries in a window (P-18)"),
+    Hold(
+        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
+    ),
     Hold(53, "BROKER_AUTH", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "the broker refuses the desk's token"),
     Hold(7, "SESSION_STOPPED", FLATTEN, BY_OPERATOR, STOPPED_FOR_DAY, "operator stopped the session"),
     Hold(6, "DAILY_LOSS", NO_ENTRY, BY_TRADING_DAY, STOPPED_FOR_DAY, "daily loss limit reached (P-15)"),
@@ -125,6 +135,9 @@ MOEX_HOLDS = (
     Hold(17, "PRICE_MOVE", NO_ENTRY, BY_TIME, PAUSED, "price moved too far in the window (P-11)"),
     Hold(18, "NO_LIMITS", NO_ENTRY, BY_CONDITION, PAUSED, "no configuration version is active (P-07)"),
     Hold(55, "RESTRICTED", NO_ENTRY, BY_CONDITION, PAUSED, "the configuration restricts the instrument (P-25)"),
+    Hold(57, "DAILY_LOSS_NEAR", NO_ENTRY, BY_CONDITION, PAUSED, "the day has lost its share of the daily limit (P-15)"),
+    Hold(56, "CLOCK_OFFSET", NO_ENTRY, BY_CONDITION, PAUSED, "the clock is off, or nobody knows (P-04, T-09)"),
+    Hold(60, "NOT_ACTIVE", NO_ENTRY, BY_CONDITION, PAUSED, "the instrument is none of the active ones"),
     Hold(39, "NET_SLOW", SCALE, BY_CONDITION, REDUCED, "the trading connection is slow", HALF_PPM),
     Hold(41, "DRIFT_WARN", SCALE, BY_MODEL_RELOAD, REDUCED, "drift severity is warning", HALF_PPM),
     Hold(44, "ML_FALLBACK", SCALE, BY_MODEL_RELOAD, REDUCED, "networks failed: the heuristic alone signals", HALF_PPM),

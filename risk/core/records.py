@@ -15,6 +15,8 @@ UNKNOWN = UNSET  # the same sentinel, read as "not known" for inputs
 MES, MOEX = 0, 1
 RULEBOOKS = ("mes", "moex")
 
+ENTRIES_KEPT = 32  # the most entries that P-18 can count
+
 # values of the fields that choose a method
 SIZE_FIXED, SIZE_TIERS, SIZE_CAPS = 0, 1, 2  # qty_entry, MES-SIZE, MOEX-SIZE-01
 STOP_FIXED, STOP_ATR, STOP_STRUCTURE, STOP_SHARES = 0, 1, 2, 3  # MES-STOP-01, the last MOEX-STOP-01
@@ -117,6 +119,14 @@ LIMIT_FIELDS = (
     "hedge_min_net_ppm",  # of the capital: net exposure above it is hedged
     "hedge_max_cost_ppm",  # of the price: spread and both commissions of a hedge
     "hedge_beta_ppm",  # of the net exposure that is hedged, 1 = all of it
+    # controls that neither document has a number for; 0 = off
+    "loss_day_soft_ppm_max",  # share of the daily limit from which nothing is entered (P-15)
+    "entries_max",  # entries within entries_window_ns (P-18)
+    "entries_window_ns",
+    "trades_day_max",  # P-26
+    "depth_ppm_max",  # of the opposite quantity that the book shows (P-24)
+    "atr_ppm_min",  # entry filters of MES-RISK-20, row 8, in ticks
+    "atr_ppm_max",
 )
 LIMITS = np.dtype((np.record, [(name, "<i8") for name in LIMIT_FIELDS]))
 LIMIT_INDEX = {name: i for i, name in enumerate(LIMIT_FIELDS)}
@@ -145,10 +155,12 @@ _NEITHER = (
 _SMALLER_ADMITS = (
     "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns"
     " day_loss_open streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
+    " entries_window_ns"
 ).split()
 _ZERO_IS_OFF = (
     "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"
     " bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns hedge_every_ns"
+    " loss_day_soft_ppm_max entries_max trades_day_max depth_ppm_max atr_ppm_max"
 ).split()
 assert set(_NEITHER) | set(_SMALLER_ADMITS) | set(_ZERO_IS_OFF) <= set(LIMIT_FIELDS)
 

@@ -14,13 +14,15 @@ from risk.core.exact import share_floor
 from risk.core.holds import BIT, ENTRY_MASK, strongest
 from risk.core.records import MES, MOEX, SIZE_FIXED, SIZE_TIERS, UNKNOWN
 from risk.core.shares import hedging
+from risk.core.stops import ATR_ROWS
 
 _EOD, _AFTER_HOURS = BIT["EOD"], BIT["AFTER_HOURS"]
 _MODEL_BLOCKED, _FEATURES_COLD = BIT["MODEL_BLOCKED"], BIT["FEATURES_COLD"]
 # Holds that a later rule of MES-RISK-20 names with a sharper reason; MOEX-RISK-08 has no such exception.
 _LATER = ("NOT_RECONCILED", "FEED_STALE", "EOD", "CLOSE_ONLY", "AFTER_HOURS", "MODEL_BLOCKED", "FEATURES_COLD")
 _MES_HELD = int(ENTRY_MASK[MES]) & ~sum(1 << BIT[code] for code in _LATER)
-_MOEX_HELD = int(ENTRY_MASK[MOEX])
+_NOT_ACTIVE = BIT["NOT_ACTIVE"]
+_MOEX_HELD = int(ENTRY_MASK[MOEX]) & ~(1 << _NOT_ACTIVE)  # row 4 names that one
 _ML_FALLBACK = BIT["ML_FALLBACK"]
 
 
@@ -72,6 +74,11 @@ def held(x, limits):
     if standing == 0 and rules == MOEX and x.hedging == 0:
         standing = x.holds & 1 << _ML_FALLBACK
     return APPROVED if standing == 0 else HOLD_BASE + strongest(rules, standing)
+
+
+@inner
+def active(x, limits):
+    return HOLD_BASE + _NOT_ACTIVE if (x.holds | x.instrument_holds) >> _NOT_ACTIVE & 1 else APPROVED
 
 
 @inner
@@ -130,6 +137,17 @@ def signal(x, limits):
 @inner
 def confidence(x, limits):
     return APPROVED if x.confidence_ppm >= limits.confidence_ppm_min else codes.LOW_CONFIDENCE
+
+
+@inner
+def filtered(x, limits):
+    """Optional entry filters (MES-RISK-20, row 8): the range of the last rows; one that is not known passes neither."""
+    if limits.atr_ppm_min <= 0 and limits.atr_ppm_max <= 0:
+        return APPROVED
+    range_ppm = x.atr_sum * PPM
+    if x.atr_sum < 0 or range_ppm < limits.atr_ppm_min * ATR_ROWS:
+        return codes.FILTERED
+    return codes.FILTERED if limits.atr_ppm_max > 0 and range_ppm > limits.atr_ppm_max * ATR_ROWS else APPROVED
 
 
 @inner
@@ -303,6 +321,32 @@ def not_duplicate(x, limits):
     if x.same_order_ts_ns == NO_TIME:
         return APPROVED
     return APPROVED if x.now_ns - x.same_order_ts_ns > limits.duplicate_ns else codes.DUPLICATE
+
+
+@inner
+def repeated(x, limits):
+    return codes.REPEATED if limits.entries_max > 0 and x.entries_recent >= limits.entries_max else APPROVED
+
+
+@inner
+def crosses_nothing(x, limits):
+    """P-19: not marketable against an order of our own; where an exit works at market, no price is far enough."""
+    if x.opposite_tick == 0:
+        return APPROVED
+    reaches = x.price_tick >= x.opposite_tick if x.side == BUY else x.price_tick <= x.opposite_tick
+    return codes.SELF_MATCH if reaches else APPROVED
+
+
+@inner
+def depth(x, limits):
+    if limits.depth_ppm_max <= 0 or limits.bar_mode == 1:
+        return APPROVED  # bars show no quantity
+    return APPROVED if x.qty * PPM <= limits.depth_ppm_max * x.opposite_qty else codes.DEPTH
+
+
+@inner
+def trades_left(x, limits):
+    return codes.TRADES_DAY if limits.trades_day_max > 0 and x.day_trades >= limits.trades_day_max else APPROVED
 
 
 @inner

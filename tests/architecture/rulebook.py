@@ -54,7 +54,7 @@ MES-RISK-13 | what resume and reset_halt clear, and the re-basing | {COMMANDS}
 MES-RISK-14 | the roll, by the event's clock | {CLOCK}
 MES-RISK-15 | a pause closes nothing; expiry is an event's | {CLOCK}
 MES-RISK-16 | the strongest label is shown | {HOLDS}
-MES-RISK-20 | order of the gate; the first refusing row names the reason | {GATE} | row 1 knows one account, row 8's optional entry filters (FILTERED) do not exist, row 7 hears no MODEL event: the scoring loop checks the network by itself and sends no score without it
+MES-RISK-20 | order of the gate; the first refusing row names the reason | {GATE} | row 1 knows one account, of row 8's filters the kernel has those of the range, not of the volume, row 7 hears no MODEL event: the scoring loop checks the network by itself and sends no score without it
 MES-RISK-21 | order of recording a result | {LIMITS}
 MES-RISK-22 | state is journalled before its effects leave; replay is exact; a new session opens with what the last one left | trading/core/past.py
 MES-SIZE-01 | tiers; a boundary belongs to the lower one | {SIZING}
@@ -124,10 +124,10 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with the first network of a new session, for none is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
-MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; of equal holds of one instrument the table names one, not the one that stands longest
+MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; nobody tells NOT_ACTIVE yet; of equal holds of one instrument the table names one, not the one that stands longest
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | trading/core/watch/tasks.py | positions are checked every second, not every ten; metrics, rotation, drift and checkpoints are other loops', by their own clocks
@@ -224,7 +224,7 @@ MOEX-GATE-03 | override for one trading day | - no override exists
 P-01 | authority | {RULES} | only whether the session was started: no matrix of people, accounts and modes is asked
 P-02 | trading state and holds | {RULES}
 P-03 | session and phase | {RULES}
-P-04 | freshness | {RULES} | no offset of the clock is known
+P-04 | freshness | {RULES} | the clock's offset is a hold (CLOCK_OFFSET) that nobody tells
 P-05 | reconciled | {RULES}
 P-06 | every field of the form within its bounds, each with its own reason | risk/core/asking.py
 P-07 | every limit exists | {RULES}
@@ -235,27 +235,27 @@ P-11 | price over time | {CLOCK}
 P-12 | position with working orders | {RULES}
 P-13 | margin and exposure | {RULES} | of the session's account, not of a desk or firm
 P-14 | loss to the stop | {RULES} | slippage is a fixed number of ticks, not a percentile
-P-15 | daily loss lock | {LIMITS} | no softer level before the limit
+P-15 | daily loss lock, and a soft level before it that stops entries | {LIMITS}
 P-16 | duplicates, and the storm of them | {POLICY}
 P-17 | message budget with a reserve | {RULES}
-P-18 | repeated execution throttle | - no count of entries in a window yet
-P-19 | self-match | - one account, one entry at a time; no rule yet
+P-18 | repeated execution throttle, ended by a person | {RULES} | counted within one session
+P-19 | self-match | {RULES} | of one account: two accounts of one owner do not see each other
 P-20 | open orders | {RULES}
 P-21 | protective plan | {RULES}
 P-22 | attribution | trading/sinks.py | the row names who started the session, also of an order that another person's command caused; no automated flag, all orders are
 P-23 | network gate | {RULES} | approval and hash are the scoring loop's; the kernel sees the score's age, strength and row alone
-P-24 | liquidity | {RULES} | the spread alone: no share of the depth but MOEX-SIZE-01's
+P-24 | liquidity: spread, and a share of what is shown | {RULES} | the touch alone, no depth behind it
 P-25 | instrument eligibility: the restricted list, expiry, status | trading/core/watch/told.py | days to expiry are CONTRACT_ROLL's
-P-26 | cool-downs and counts | {RULES} | no count of trades a day; the streak is LOSS_STREAK
+P-26 | cool-downs, trades of the day; the streak is LOSS_STREAK | {RULES}
 P-27 | override | - no override exists
 W-01 | an order without an answer is asked for | {CLOCK}
 W-02 | never sent again blindly | {PROTECT}
 W-03 | stop coverage | {PROTECT}
 W-04 | one leg cancels the other; a double fill is offset | {PROTECT}
-W-05 | a lost link takes entries back and keeps stops | {PROTECT} | at once, not after a time; the venue hears of it when the link is back
+W-05 | a lost link takes entries back and keeps stops | {PROTECT} | at once, as MOEX-RISK-09 has it: a time before it is no setting; the venue hears of it when the link is back
 W-06 | a stale entry is cancelled | {CLOCK}
 W-07 | foreign orders are held | {ANSWERS}
-W-08 | proof of a cancel | - a cancel without an answer is asked after (W-01) and never believed, but nothing escalates after three
+W-08 | proof of a cancel: three retries, then a person | trading/core/effects.py
 W-09 | a late fill is booked | {ANSWERS}
 T-01 | exposure and profit anew with every fill and mark | {LIMITS}
 T-02 | three-way reconciliation | - quantities and orders are compared (P-05), not average prices and balances

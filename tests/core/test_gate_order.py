@@ -34,6 +34,7 @@ def test_a_rulebook_that_does_not_exist_refuses() -> None:
 
 
 EXPOSED = {"gross_ppm_max": 500_000, "instrument_ppm_max": 50_000, "bucket_capacity": 20, "allow_short": 0}
+EXPOSED |= {"entries_max": 3, "trades_day_max": 3, "depth_ppm_max": 10**6, "atr_ppm_min": 10**6}
 ROOM = {"bucket_tokens": 20}
 SHORT = {"side": SELL, "score_ppm": -500_000, "price_tick": 20_000}
 REST = 100  # the controls that a document's table lacks come after it, by the number of P-01 … P-27
@@ -51,6 +52,7 @@ FAULTS: dict[int, list[tuple[float, dict[str, int], int]]] = {
         (6, {"phase": CLOSE_ONLY}, codes.HOLD_BASE + BIT["EOD"]),
         (7, {"row_valid": 0}, codes.HOLD_BASE + BIT["FEATURES_COLD"]),
         (8, {"side": 0}, codes.NO_SIGNAL),
+        (8.1, {"atr_sum": 13}, codes.FILTERED),
         (9, {"confidence_ppm": 1}, codes.LOW_CONFIDENCE),
         (10, {"position": 1}, codes.IN_POSITION),
         (10, {"entries_working": 1}, codes.ENTRY_WORKING),
@@ -69,14 +71,19 @@ FAULTS: dict[int, list[tuple[float, dict[str, int], int]]] = {
         (REST + 14.1, {"day_net_micros": -495_000_000}, codes.RISK_DAILY),
         (REST + 16, {"same_order_ts_ns": T0}, codes.DUPLICATE),
         (REST + 17, {"messages_60s": 200}, codes.MESSAGE_RATE),
+        (REST + 18, {"entries_recent": 3}, codes.REPEATED),
+        (REST + 19, {"opposite_tick": 1}, codes.SELF_MATCH),
         (REST + 20, {"orders_open": 99}, codes.OPEN_ORDERS),
         (REST + 24, {"bid_tick": 19_996, "ask_tick": 20_001}, codes.SPREAD),
+        (REST + 24.1, {"opposite_qty": 0}, codes.DEPTH),
+        (REST + 26, {"day_trades": 3}, codes.TRADES_DAY),
     ],
     MOEX: [
         (1, {"limits_known": 0}, codes.LIMITS_UNKNOWN),
         (2, {"trading": 0}, codes.NOT_TRADING),
         (2, {"latched": 1}, codes.LATCHED),
         (3, {"holds": 1 << BIT["RECON_MISMATCH"]}, codes.HOLD_BASE + BIT["RECON_MISMATCH"]),
+        (4, {"instrument_holds": 1 << BIT["NOT_ACTIVE"]}, codes.HOLD_BASE + BIT["NOT_ACTIVE"]),
         (4, {"tradable": 0}, codes.NOT_TRADING),
         (4, {"status": STATUS_HALTED}, codes.CLOSED),
         (5, {"gap": 1}, codes.FEED_STALE),
@@ -104,7 +111,12 @@ FAULTS: dict[int, list[tuple[float, dict[str, int], int]]] = {
         (REST + 14.1, {"fee_per_unit_micros": 30_000_000}, codes.RISK_PER_TRADE),
         (REST + 14.2, {"day_net_micros": -495_000_000}, codes.RISK_DAILY),
         (REST + 16, {"same_order_ts_ns": T0}, codes.DUPLICATE),
+        (REST, {"atr_sum": 13}, codes.FILTERED),
+        (REST + 18, {"entries_recent": 3}, codes.REPEATED),
+        (REST + 19, {"opposite_tick": 1}, codes.SELF_MATCH),
         (REST + 20, {"orders_open": 99}, codes.OPEN_ORDERS),
+        (REST + 24, {"opposite_qty": 0}, codes.DEPTH),
+        (REST + 26, {"day_trades": 3}, codes.TRADES_DAY),
         (REST + 23, {"row_valid": 0}, codes.HOLD_BASE + BIT["FEATURES_COLD"]),
         (REST + 26, {"exit_fill_ns": T0}, codes.COOLDOWN),
     ],

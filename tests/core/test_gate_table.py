@@ -71,6 +71,11 @@ GOOD = dict(
     instrument_micros=0,
     bucket_tokens=0,
     slices=1,
+    entries_recent=0,
+    opposite_tick=0,
+    day_trades=0,
+    opposite_qty=5,
+    atr_sum=14,
 )
 
 
@@ -172,6 +177,9 @@ P-17   messages_1s=17                       APPROVED
 P-17   messages_1s=18                       MESSAGE_RATE
 P-17   messages_60s=167                     APPROVED
 P-17   messages_60s=168                     MESSAGE_RATE
+P-19   opposite_tick=20002                  APPROVED
+P-19   opposite_tick=20001                  SELF_MATCH
+P-19   opposite_tick=1                      SELF_MATCH
 P-20   orders_open=17                       APPROVED
 P-20   orders_open=18                       OPEN_ORDERS
 """
@@ -199,6 +207,22 @@ def test_relative_collar_p10() -> None:
     # half a tick from the mid is 25 ppm of 20 000
     assert ask(limits(collar_ppm_max=25)) == codes.APPROVED
     assert ask(limits(collar_ppm_max=24)) == codes.COLLAR
+
+
+def test_a_share_of_the_shown_quantity_p24() -> None:
+    half = {"depth_ppm_max": 500_000}
+    assert ask(limits(**half), opposite_qty=2) == codes.APPROVED
+    assert ask(limits(**half), opposite_qty=1) == codes.DEPTH
+    assert ask(limits(**half, bar_mode=1), opposite_qty=0) == codes.APPROVED, "bars show none"
+    assert ask(limits(), opposite_qty=0) == codes.APPROVED, "0 is off"
+
+
+def test_entries_and_trades_are_counted_p18_p26() -> None:
+    assert ask(limits(entries_max=3), entries_recent=2) == codes.APPROVED
+    assert ask(limits(entries_max=3), entries_recent=3) == codes.REPEATED
+    assert ask(limits(trades_day_max=3), day_trades=2) == codes.APPROVED
+    assert ask(limits(trades_day_max=3), day_trades=3) == codes.TRADES_DAY
+    assert ask(limits(), entries_recent=32, day_trades=10_000) == codes.APPROVED, "0 is off"
 
 
 def test_a_wide_spread_falls_back_to_a_recent_trade_or_refuses_p10() -> None:

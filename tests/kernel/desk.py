@@ -100,6 +100,13 @@ LIMITS = {
     "hedge_min_net_ppm": 100_000,
     "hedge_max_cost_ppm": 800,
     "hedge_beta_ppm": 1_000_000,
+    "loss_day_soft_ppm_max": 0,
+    "entries_max": 0,
+    "entries_window_ns": 0,
+    "trades_day_max": 0,
+    "depth_ppm_max": 0,
+    "atr_ppm_min": 0,
+    "atr_ppm_max": 0,
 }
 SPEC = {
     "tick_value_micros": 1_250_000,

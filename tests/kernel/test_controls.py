@@ -1,8 +1,12 @@
-"""Controls under every rulebook: what a lost link does to working orders, and when figures are computed anew."""
+"""Controls under every rulebook: what a lost link does to working orders, when figures are computed anew, and what
+neither document has a number for (P-15, P-18, P-26, W-08, T-09, entry filters)."""
 
 from marketdata.core import records as m
-from marketdata.core.records import ACCOUNT_SCOPE
-from tests.kernel.desk import Desk, sent, standing
+from marketdata.core.records import ACCOUNT_SCOPE, BUY
+from marketdata.core.sessions import NORMAL
+from risk.core import codes
+from risk.core.holds import BIT
+from tests.kernel.desk import T0, Desk, S, decision, sent, standing
 from trading.core import records as r
 
 
@@ -38,3 +42,131 @@ def test_profit_is_computed_anew_with_every_mark_and_fill_t01() -> None:
     desk.ack(number)
     desk.fill(number, 19_998)
     assert desk.account.equity_micros == desk.account.balance_micros == 10_000_000_000 - 3 * 1_250_000 - 2 * 420_000
+
+
+def a_trade(desk: Desk, out_at: int = 20_000) -> None:
+    """In at 20 001, out at `out_at`, everything answered."""
+    desk.enter()
+    desk.command(r.FLATTEN_ALL)
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, out_at)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number), code=r.CANCELLED_ON_REQUEST)
+    desk.command(r.RESUME)
+    desk.quote(20_000, 20_001, wait_ns=S)
+
+
+AGAIN = {"cooldown_entry_ns": 0, "cooldown_exit_ns": 0, "duplicate_ns": 0}
+
+
+def test_a_share_of_the_daily_limit_stops_entries_and_closes_nothing_p15() -> None:
+    """A quarter of 40 dollars: what one trade loses is 2.09, five of them 10.45."""
+    desk = Desk(AGAIN | {"loss_day_micros_max": 40_000_000, "loss_day_soft_ppm_max": 250_000})
+    for _ in range(4):
+        a_trade(desk)
+    assert "DAILY_LOSS_NEAR" not in standing(desk)
+    a_trade(desk)
+    assert standing(desk) == {"DAILY_LOSS_NEAR"}
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["DAILY_LOSS_NEAR"]
+    desk.command(r.RESUME, value=1 << BIT["DAILY_LOSS_NEAR"])
+    assert standing(desk) == {"DAILY_LOSS_NEAR"}, "no person ends a condition"
+    desk.event(
+        r.WINDOW_SET, instrument=ACCOUNT_SCOPE, code=NORMAL, value=T0 + 10**15, until_ns=T0 + 10**16, ref=20260305
+    )
+    desk.now_ns = T0 + 10**15
+    desk.event(r.TIMER)
+    assert "DAILY_LOSS_NEAR" not in standing(desk), "with its day"
+    whole = Desk(AGAIN | {"loss_day_micros_max": 40_000_000})
+    for _ in range(5):
+        a_trade(whole)
+    assert standing(whole) == set(), "0 is no soft level"
+
+
+def test_too_many_entries_in_a_window_wait_for_a_person_p18() -> None:
+    desk = Desk(AGAIN | {"entries_max": 2, "entries_window_ns": 60 * S})
+    a_trade(desk)
+    a_trade(desk)
+    assert standing(desk) == set()
+    assert decision(desk.score()) == codes.REPEATED
+    assert standing(desk) == {"REPEATED_ENTRIES"}
+    desk.quote(20_000, 20_001, wait_ns=61 * S)
+    desk.event(r.TIMER)
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["REPEATED_ENTRIES"], "time does not end it"
+    desk.command(r.RESUME)
+    assert standing(desk) == set()
+    a_trade(desk)
+    desk.quote(20_000, 20_001, wait_ns=61 * S)
+    desk.event(r.TIMER)
+    a_trade(desk)
+    assert decision(desk.score()) == codes.APPROVED, "the one before left the window"
+
+
+def test_a_day_has_so_many_trades_p26() -> None:
+    desk = Desk(AGAIN | {"trades_day_max": 2})
+    a_trade(desk)
+    a_trade(desk)
+    assert decision(desk.score()) == codes.TRADES_DAY and desk.account.day_trades == 2
+    two = Desk(AGAIN | {"trades_day_max": 1}, ready=False)
+    two.add_instrument(1)
+    two.configure()
+    two.connect()
+    two.command(r.START)
+    for instrument in (0, 1):
+        two.quote(20_000, 20_001, instrument=instrument)
+    two.event(r.TIMER)
+    assert decision(two.score()) == codes.APPROVED
+    assert decision(two.score(instrument=1)) == codes.TRADES_DAY, "one that is asked for is begun"
+
+
+def test_a_cancel_without_a_proof_calls_a_person_after_three_retries_w08() -> None:
+    """The asking goes on; the venue's word alone ends the order."""
+    desk = Desk({"entry_ttl_ns": S, "ack_timeout_ns": S})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    asked = []
+    for _ in range(12):
+        desk.quote(20_000, 20_001)
+        out = desk.event(r.TIMER, wait_ns=2 * S)
+        asked += [int(o.kind) for o in out if o.kind in (r.CANCEL, r.QUERY)]
+        if "CANCEL_UNPROVEN" in standing(desk):
+            break
+        if desk.order(number).request == 4:  # the venue says that it still works
+            desk.answer(r.ACK, number)
+    assert len(asked) == 5 and asked[0] == r.CANCEL, "a cancel, three retries, and the next one"
+    assert decision(desk.score()) == codes.HOLD_BASE + BIT["CANCEL_UNPROVEN"]
+    desk.command(r.RESUME)
+    assert "CANCEL_UNPROVEN" not in standing(desk), "a person looked"
+
+
+def test_a_clock_that_is_off_stops_entries_while_it_is_p04_t09() -> None:
+    """The loop that asks a time server tells it; exits and stops go on."""
+    desk = Desk()
+    desk.enter()
+    told = {"instrument": ACCOUNT_SCOPE, "code": BIT["CLOCK_OFFSET"]}
+    out = desk.event(r.CONDITION, value=1, qty=71_000_000, **told)
+    assert standing(desk) == {"CLOCK_OFFSET"} and int(sent(out, r.HOLD_RAISED)[0].value) == 71_000_000
+    assert len(desk.live(r.STOP_LOSS)) == 1 and len(sent(desk.command(r.FLATTEN_ALL), r.SUBMIT, r.EXIT)) == 1
+    desk.event(r.CONDITION, value=0, **told)
+    assert standing(desk) == {"OPERATOR_PAUSE"}
+
+
+def test_entry_filters_look_at_the_range_of_the_last_rows_mes_risk_20_mes_opt_01() -> None:
+    """Fourteen rows of 3 ticks each; a range that nobody knows passes no filter."""
+    desk = Desk(AGAIN | {"atr_ppm_min": 2_500_000})
+    assert decision(desk.score()) == codes.FILTERED, "no row yet"
+    second = desk.now_ns // S
+    for k in range(14):
+        row = {"high_tick": 20_002, "low_tick": 19_999, "close_tick": 20_000, "volume": 5, "value": S}
+        desk.event(m.BAR, wait_ns=S, ts_venue_ns=(second + k + 1) * S, **row)
+    desk.quote(20_000, 20_001)
+    limits = desk.kernel.params.limits[0]
+    for least, most, code in (
+        (2_500_000, 0, codes.APPROVED), (3_000_000, 3_000_000, codes.APPROVED), (3_000_001, 0, codes.FILTERED),
+        (0, 2_999_999, codes.FILTERED),
+    ):  # fmt: skip
+        limits.atr_ppm_min, limits.atr_ppm_max = least, most
+        assert decision(desk.score(BUY)) == code, (least, most)
+        for order in desk.live():
+            desk.answer(r.REJECT, int(order.number))
+        desk.quote(20_000, 20_001)

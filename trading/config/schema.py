@@ -26,6 +26,8 @@ SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
 # keys of `risk` that came later, each with the value at which nothing changes: what was stored before them stays as it
 # is, and keeps its hash
 LATER = {"hedge_every": "0 s", "hedge_min_net": "10 %", "hedge_max_cost": "0.08 %", "hedge_beta": "1"}
+LATER |= {"loss_day_soft_max": "0 %", "entries_max": 0, "entries_window": "0 s", "trades_day_max": 0}
+LATER |= {"depth_max": "0 %", "atr_min": "0", "atr_max": "0"}
 
 
 class Fault(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME
 from risk.core.holds import BIT, HOLD_CAPACITY, RESET_MASK, RESUME_MASK
-from risk.core.records import MES, MOEX, UNSET, loosens
+from risk.core.records import ENTRIES_KEPT, MES, MOEX, UNSET, loosens
 from trading.core import orders as life
 from trading.core import states as why
 from trading.core.bracket import move_leg
@@ -50,6 +50,7 @@ _TOTAL_LOSS = BIT["EQUITY_KILL"]
 _DRAWDOWN = BIT["ACCOUNT_DRAWDOWN"]
 _DAILY_LOSS = BIT["DAILY_LOSS"]
 _RVI_HIGH = BIT["RVI_HIGH"]
+_REPEATED = BIT["REPEATED_ENTRIES"]
 
 
 @inner
@@ -189,6 +190,9 @@ def _resume(state: State, mask: int, out: np.ndarray, n: int) -> int:
         account.day_base_micros = account.equity_micros  # only a further full limit sets it again, until the roll
         account.open_marks[ON_DAY] = 0
         account.open_since_ns[ON_DAY] = NO_TIME
+    if clearing >> _REPEATED & 1:
+        for k in range(ENTRIES_KEPT):
+            account.entries_ns[k] = NO_TIME  # a person looked at them: the window begins anew (P-18)
     return _clear(state, out, n, mask)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from marketdata.core.compiled import inner
 from marketdata.core.records import ACCOUNT_SCOPE, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS
-from risk.core.holds import KNOWN_MASK, TIME_MASK
+from risk.core.holds import BIT, KNOWN_MASK, TIME_MASK
 from trading.core import orders as life
 from trading.core.records import (
     CANCEL,
@@ -28,6 +28,8 @@ from trading.core.records import (
 )
 
 SLOTS_KEPT = 64  # terminal orders remembered before their slots are used again
+CANCEL_RETRIES = 3  # of a cancel without a proof, before a person is called (W-08)
+_UNPROVEN = BIT["CANCEL_UNPROVEN"]
 
 
 @inner
@@ -207,6 +209,7 @@ def submit(
     order.modify_retry_ns = NO_TIME
     order.cancel_retry_ns = NO_TIME
     order.made_ns = account.now_ns
+    order.ending = 0
     account.next_order += 1
     account.submits += 1
     list_open(state)
@@ -224,7 +227,18 @@ def ask_cancel(state: State, out: np.ndarray, n: int, slot: int) -> int:
     if life.advance(order, life.ASK_CANCEL):
         n = order_effect(state, out, n, CANCEL, slot)
         n = order_effect(state, out, n, ORDER_STATE, slot)
+        order.ending += 1
+        n = _prove_end(state, out, n, order)
     return n
+
+
+@inner
+def _prove_end(state: State, out: np.ndarray, n: int, order: np.record) -> int:
+    """W-08: an end is the venue's word.  A cancel and three retries, or questions after it, without one call a person;
+    the asking goes on."""
+    if order.ending <= 1 + CANCEL_RETRIES:
+        return n
+    return raise_hold(state, out, n, _UNPROVEN, NO_TIME, order.number, CANCEL_RETRIES)
 
 
 @inner
@@ -249,6 +263,9 @@ def ask_query(state: State, out: np.ndarray, n: int, slot: int) -> int:
             order.tries += 1
         n = order_effect(state, out, n, QUERY, slot)
         n = order_effect(state, out, n, ORDER_STATE, slot)
+        if order.ending > 0:
+            order.ending += 1
+            n = _prove_end(state, out, n, order)
     return n
 
 

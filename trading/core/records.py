@@ -14,7 +14,7 @@ from marketdata.core.sessions import WINDOW, WINDOW_CAPACITY
 from risk.core.asking import ASK
 from risk.core.breakers import GRID
 from risk.core.holds import HOLD, HOLD_CAPACITY
-from risk.core.records import LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
+from risk.core.records import ENTRIES_KEPT, LIMIT_FIELDS, LIMITS, SPEC, SPEC_FIELDS, UNSET
 
 INSTRUMENT_CAPACITY = 32
 ORDER_CAPACITY = 256  # orders that are not terminal, plus the latest terminal ones
@@ -130,6 +130,7 @@ ORDER = np.dtype(
             ("modify_retry_ns", "<i8"),  # not before this time is a refused modification asked for again
             ("cancel_retry_ns", "<i8"),  # the same of a refused cancel
             ("made_ns", "<i8"),  # when it was submitted; `sent_ns` is the time of the last message about it
+            ("ending", "<i8"),  # messages that asked for its end, or after it, without a proof (W-08)
         ],
     )
 )
@@ -303,6 +304,8 @@ ACCOUNT = np.dtype(
             ("timer_ns", "<i8"),  # last TIMER, while tasks run by the schedule (MOEX-RISK-11)
             ("hedge_on", "<i8"),  # 1: net exposure is being hedged (MOEX-HEDGE-01)
             ("told", "<i8"),  # before the limits: figures that were told, a bit each; later 1: a person stated them
+            ("entered", "<i8"),  # entries that were decided, and when the last of them were, a ring (P-18)
+            ("entries_ns", "<i8", (ENTRIES_KEPT,)),
             ("lifting", "<i8"),  # instruments whose restriction ends once everything is flat, a bit each (P-25)
             ("open_count", "<i8"),
             ("open_slots", "<i8", (ORDER_CAPACITY,)),  # of `orders`: every open one, ascending (`effects.list_open`)
@@ -317,7 +320,7 @@ class State(NamedTuple):
     account: np.ndarray  # (1,) ACCOUNT
     positions: np.ndarray  # (32,) POSITION
     orders: np.ndarray  # (256,) ORDER
-    holds: np.ndarray  # (56,) HOLD, account scope, indexed by bit
+    holds: np.ndarray  # (62,) HOLD, account scope, indexed by bit
     grids: np.ndarray  # (32,) GRID, what the bars of each instrument say
 
 
@@ -350,7 +353,7 @@ def new_state() -> State:
     state.account["next_order"] = 1
     for name in ("now_ns", "feed_ts_ns", "recon_ts_ns", "duplicates", "clock_ns", "presence_ns", "errors_ns"):
         state.account[name] = NO_TIME
-    for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns", "timer_ns"):
+    for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns", "timer_ns", "entries_ns"):
         state.account[name] = NO_TIME
     state.grids["end_ns"] = state.grids["print_ns"] = NO_TIME
     state.grids["close_tick"] = NO_TICK

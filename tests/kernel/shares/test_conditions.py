@@ -4,7 +4,7 @@ import pytest
 
 from marketdata.core.records import ACCOUNT_SCOPE, BUY, NO_TIME
 from risk.core import codes
-from risk.core.holds import BIT
+from risk.core.holds import BIT, HOLD_CAPACITY
 from risk.core.records import MOEX
 from tests.kernel.desk import Desk, S, decision, sent, standing
 from trading.core import records as r
@@ -170,7 +170,7 @@ def test_only_the_way_from_decision_to_venue_halves_by_its_errors_moex_risk_05(l
 def test_what_nobody_may_tell_says_nothing_moex_term_05() -> None:
     """Holds with a trigger of their own, numbers of no hold, instruments that are not there; and futures have none."""
     desk = two()
-    for bit in (*range(56), 56, 99, -1):
+    for bit in (*range(HOLD_CAPACITY), HOLD_CAPACITY, 99, -1):
         if bit not in [BIT[code] for code in TOLD]:
             desk.event(r.CONDITION, instrument=ACCOUNT_SCOPE, code=bit, value=1)
     for instrument in (-1, 2, 31, 99):
@@ -178,7 +178,8 @@ def test_what_nobody_may_tell_says_nothing_moex_term_05() -> None:
     assert standing(desk) == set() and all(desk.position(i).holds == 0 for i in range(32))
     futures = Desk()
     for code in TOLD:
-        assert not tell(futures, code, instrument=0)
+        assert not tell(futures, code, instrument=0) or code == "CLOCK_OFFSET", "whose clock matters, too"
+        tell(futures, code, 0, instrument=0)
     assert futures.account.holds == 0 and futures.position().holds == 0
     assert futures.kernel.state.holds[BIT["LATENCY"]].until_ns in (0, NO_TIME)
 
@@ -221,6 +222,21 @@ def test_futures_may_be_restricted_too_p_25() -> None:
     assert decision(desk.score(BUY)) == codes.APPROVED
 
 
+def test_an_instrument_that_is_not_active_is_not_entered_moex_risk_08_moex_data_05() -> None:
+    """Row 4 names it, behind every hold of row 3; the other instrument trades on."""
+    desk = two()
+    out = tell(desk, "NOT_ACTIVE", instrument=0)
+    assert rows(out, r.HOLD_RAISED, "NOT_ACTIVE") == [(0, 0)] and standing(desk) == set()
+    assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["NOT_ACTIVE"]
+    tell(desk, "UNHEALTHY", instrument=0)
+    assert decision(desk.score(BUY)) == codes.HOLD_BASE + BIT["UNHEALTHY"]
+    assert decision(desk.score(BUY, instrument=1)) == codes.APPROVED
+    tell(desk, "UNHEALTHY", 0, instrument=0)
+    tell(desk, "NOT_ACTIVE", 0, instrument=0)
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score(BUY)) == codes.APPROVED
+
+
 def test_under_the_heuristic_alone_no_network_enters_moex_risk_08() -> None:
     desk = two()
     tell(desk, "ML_FALLBACK")
@@ -237,13 +253,14 @@ def test_a_flatten_that_is_not_flat_in_thirty_seconds_calls_a_person_moex_exec_1
     for _ in range(29):
         desk.quote(20_000, 20_001, wait_ns=S)
         desk.event(r.TIMER)
-    assert standing(desk) == {"OPERATOR_PAUSE"}
+    assert standing(desk) == {"OPERATOR_PAUSE", "CANCEL_UNPROVEN"}, "the target's cancel was not answered (W-08)"
     out = desk.quote(20_000, 20_001, wait_ns=S) + desk.event(r.TIMER)
     assert rows(out, r.HOLD_RAISED, "FLATTEN_RESIDUAL") == [(ACCOUNT_SCOPE, 1)]
     number = int(desk.live(r.EXIT)[0].number)
     desk.ack(number)
     desk.fill(number, 20_000)
     desk.command(r.RESUME)
+    desk.command(r.RESUME, value=1 << BIT["CANCEL_UNPROVEN"])
     assert standing(desk) == {"FLATTEN_RESIDUAL"}, "flat at last, and a person must still look"
     desk.command(r.RESUME, value=1 << BIT["FLATTEN_RESIDUAL"])
     assert standing(desk) == set()
@@ -277,7 +294,7 @@ def test_an_exit_of_the_strategy_is_no_flatten() -> None:
     for _ in range(45):
         desk.quote(20_000, 20_001, wait_ns=S)
         desk.event(r.TIMER)
-    assert desk.position().closing == 1 and not of(desk, "FLATTEN_RESIDUAL") and standing(desk) == set()
+    assert desk.position().closing == 1 and standing(desk) == {"CANCEL_UNPROVEN"}, "no FLATTEN_RESIDUAL"
 
 
 def test_a_lost_connection_that_is_good_again_waits_for_integrity_moex_risk_05() -> None:
@@ -293,4 +310,5 @@ def test_a_lost_connection_that_is_good_again_waits_for_integrity_moex_risk_05()
     assert standing(desk) == set()
 
 
-TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "UNHEALTHY")
+TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "UNHEALTHY",
+        "CLOCK_OFFSET", "NOT_ACTIVE")  # fmt: skip

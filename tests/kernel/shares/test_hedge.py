@@ -230,9 +230,7 @@ def test_a_reduction_goes_on_while_a_hedge_order_works_moex_hedge_02_moex_hedge_
     floor = Floor().story()
     hedged(floor)
     floor.kernel.params.limits[0].gross_ppm_max = 380_000
-    floor.kernel.params.limits[
-        0
-    ].hedge_beta_ppm = 2_000_000  # no room for twice the hedge: positions are reduced
+    floor.kernel.params.limits[0].hedge_beta_ppm = 2_000_000  # no room for twice the hedge: positions are reduced
     out = floor.task()
     reduced = {i: -lots for i, action, lots, _ in rows(out) if action == "REDUCE"}
     assert reduced and (HEDGE, r.EXIT) in [(i, role) for i, role, _, _ in orders(out)], "the hedge leaves, too"

@@ -264,6 +264,8 @@ class World:
             return self._event(kind, instrument=ACCOUNT_SCOPE, value=start, until=start + rng.choice((0, 2 * S, 9 * S)))
         if kind == r.CONDITION:
             told = {"instrument": rng.choice((0, 0, 1, 7)), "code": BITS["RESTRICTED"]}
+            if rng.random() < 0.3:
+                told = {"instrument": ACCOUNT_SCOPE, "code": BITS["CLOCK_OFFSET"]}
             self._ends(self._event(kind, wait=2 * S, **told))
             return self._event(kind, value=1, **told)
         if kind == r.TRANSFER:

@@ -108,6 +108,13 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "hedge_min_net_ppm": (0, ()),
     "hedge_max_cost_ppm": (0, ()),
     "hedge_beta_ppm": (0, ()),
+    "loss_day_soft_ppm_max": (0, (500_000,)),
+    "entries_max": (0, (1, 2)),
+    "entries_window_ns": (10 * S, (MINUTE,)),
+    "trades_day_max": (0, (1, 2)),
+    "depth_ppm_max": (0, (200_000,)),
+    "atr_ppm_min": (0, (1_000_000, 2_500_000)),
+    "atr_ppm_max": (0, (2_000_000,)),
 }
 # what a desk must be like for one reason or hold to be met again and again; a calm life has one of these
 BUSY = {"qty_entry": 3, "stop_ticks": 4, "slip_ticks_assumed": 0, "cooldown_entry_ns": S, "cooldown_exit_ns": S}
@@ -124,6 +131,11 @@ THEMES: tuple[dict[str, int], ...] = (
     BUSY | {"margin_micros_max": 120 * USD},
     BUSY | {"loss_trade_micros_max": 12 * USD},
     {"capital_micros": 2**61 - 1_000 * USD},  # STATE_UNREADABLE by what it earns, or is paid in
+    BUSY | {"loss_day_soft_ppm_max": 200_000, "loss_day_micros_max": 60 * USD},  # DAILY_LOSS_NEAR
+    BUSY | {"entries_max": 1, "entries_window_ns": 30 * S},
+    BUSY | {"trades_day_max": 1},
+    BUSY | {"depth_ppm_max": 200_000},  # one contract of the five that are shown
+    BUSY | {"atr_ppm_min": 1_500_000},
     {"half_keep_one": 0},  # SIZE_HALF_SKIPPED, of one contract
     {"spread_hold_ns": 0, "spread_ticks_max": 1},
     {"move_ticks_max": 8, "move_window_ns": MINUTE, "move_hold_ns": S // 100},  # a move outlasts its hold

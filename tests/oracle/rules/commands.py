@@ -21,7 +21,7 @@ NEWS_KEPT = 16  # windows of the event list that the desk remembers
 # a larger value admits less
 LESS = frozenset(
     """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
-    move_window_ns
+    move_window_ns entries_window_ns
     streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
 )
 # neither more nor less: part of the version
@@ -33,7 +33,8 @@ NEITHER = frozenset(
 # 0 switches these off, which admits everything
 ZERO_IS_OFF = frozenset(
     """tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max
-    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns hedge_every_ns""".split()  # noqa: SIM905
+    bucket_capacity spread_ppm_max loss_day_share_ppm_max rvi_max probe_slow_ns hedge_every_ns
+    loss_day_soft_ppm_max entries_max trades_day_max depth_ppm_max atr_ppm_max""".split()  # noqa: SIM905
 )
 
 
@@ -172,6 +173,8 @@ def clear(d: "Desk", codes: tuple[str, ...], narrowed: int) -> None:
             d.reference = d.equity()
         if code in d.holds and code == "ACCOUNT_DRAWDOWN":
             d.peak = d.balance
+        if code in d.holds and code == "REPEATED_ENTRIES":
+            d.entered.clear()  # a person looked at them
         d.clear_hold(code)
 
 

@@ -29,6 +29,7 @@ from tests.oracle.rules.sending import Output, Sending
 from trading.core import records as r
 
 STORM = 60 * S
+ENTRIES_KEPT = 32
 SPEC_NAMES = {"tick_value_micros": "tick_value", "fee_micros": "fee", "fee_ppm": "fee_ppm", "margin_micros": "margin"}
 
 
@@ -72,6 +73,7 @@ class Desk(Sending):
         self.stated = False  # a person said what nobody could read
         self.past_holds: dict[str, int | None] = {}
         self.duplicates: list[int] = []
+        self.entered: list[int] = []  # when the last entries were decided (P-18)
 
     # --- one event ----------------------------------------------------------------------------------------------------
     def apply(self, e: Event) -> list[Output]:
@@ -187,7 +189,10 @@ class Desk(Sending):
         if code == "APPROVED":
             i.plan_stop, i.plan_target, i.asked = ask.stop, ask.plan.target, e.venue_ts
             i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price
+            self.entered = [*self.entered, self.now][-ENTRIES_KEPT:]
             self.enter(ask)
+        elif code == "REPEATED":
+            self.raise_hold("REPEATED_ENTRIES")
         elif code == "DUPLICATE":
             self.duplicates = [*self.duplicates, self.now][-3:]
             if len(self.duplicates) == 3 and self.now - self.duplicates[0] <= STORM:
@@ -343,6 +348,8 @@ class Desk(Sending):
         """One error of a component."""
 
     def on_other(self, e: Event) -> None:
-        """What the configuration restricts (P-25); futures hear nothing else."""
+        """What the configuration restricts (P-25), and a clock that is off (T-09); futures hear nothing else."""
         if e.kind == r.CONDITION and e.code == BITS["RESTRICTED"]:
             commands.restrict(self, e)
+        elif e.kind == r.CONDITION and e.code == BITS["CLOCK_OFFSET"]:
+            self.follow("CLOCK_OFFSET", e.value == 1)

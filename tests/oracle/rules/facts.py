@@ -58,8 +58,8 @@ class Order:
     """One order of ours.  `price` is its limit or stop; None for a market order."""
 
     __slots__ = (
-        "asked_price", "asked_qty", "cancel_retry", "filled", "instrument", "kind", "made", "modify_retry", "number",
-        "price", "qty", "request", "role", "seen", "sent", "side", "status", "until",
+        "asked_price", "asked_qty", "cancel_retry", "ending", "filled", "instrument", "kind", "made",
+        "modify_retry", "number", "price", "qty", "request", "role", "seen", "sent", "side", "status", "until",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Order:
         self.status, self.request, self.made = NEW, SUBMITTING, now
         self.asked_qty, self.asked_price = qty, price
         self.seen = False
+        self.ending = 0  # how often its end was asked for, or asked after
         self.cancel_retry = self.modify_retry = 0  # a refused request is not asked again sooner
 
     @property

@@ -5,6 +5,7 @@ Integers are unbounded here and None is "not known", so nothing can overflow and
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from marketdata.core.records import FLAG_INVALID
@@ -19,6 +20,7 @@ from tests.oracle.rules.facts import (
     PRICE_MOST,
     QUERYING,
     REDUCED,
+    STOP,
     UNKNOWN,
     Event,
     Instrument,
@@ -137,9 +139,23 @@ def asks_model(d: "Desk", a: Ask) -> str | None:  # row 7
     return "HOLD:FEATURES_COLD" if a.e.flags & FLAG_INVALID or "FEATURES_COLD" in d.holds else None
 
 
-def asks_signal(d: "Desk", a: Ask) -> str | None:  # rows 8, 9
+def asks_signal(d: "Desk", a: Ask) -> str | None:  # row 8
     if a.e.side == 0 or a.e.score * a.e.side < a.limits.score_ppm_min:
         return "NO_SIGNAL"
+    return None
+
+
+def asks_filters(d: "Desk", a: Ask) -> str | None:  # row 8: the range of 14 rows, in ticks
+    least, most = a.limits.atr_ppm_min, a.limits.atr_ppm_max
+    if not least and not most:
+        return None
+    total = a.i.grid.atr_sum()
+    if total is None or Fraction(total, 14) * PPM < least:
+        return "FILTERED"
+    return "FILTERED" if most and Fraction(total, 14) * PPM > most else None
+
+
+def asks_sure(d: "Desk", a: Ask) -> str | None:  # row 9
     return None if a.e.confidence >= a.limits.confidence_ppm_min else "LOW_CONFIDENCE"
 
 
@@ -256,6 +272,29 @@ def asks_rate(d: "Desk", a: Ask) -> str | None:  # P-17
     return None if in_second + 3 <= limits.messages_1s_max and in_minute + 3 <= left else "MESSAGE_RATE"
 
 
+def asks_repeated(d: "Desk", a: Ask) -> str | None:  # P-18
+    recent = [at for at in d.entered if d.now - at < a.limits.entries_window_ns]
+    return "REPEATED" if 0 < a.limits.entries_max <= len(recent) else None
+
+
+def asks_crossing(d: "Desk", a: Ask) -> str | None:  # P-19: what row 10 lets pass never is
+    own = [o for o in d.live(a.e.instrument) if o.side == -a.e.side and o.kind != STOP]
+    met = [o for o in own if o.price is None or (a.price - o.price) * a.e.side >= 0]  # type: ignore[operator]
+    return "SELF_MATCH" if met else None
+
+
+def asks_depth(d: "Desk", a: Ask) -> str | None:  # P-24
+    shown = max(0, a.i.ask_qty if a.e.side == 1 else a.i.bid_qty)
+    share = a.limits.depth_ppm_max
+    return "DEPTH" if share > 0 and not a.bars and a.qty > Fraction(shown * share, PPM) else None
+
+
+def asks_trades(d: "Desk", a: Ask) -> str | None:  # P-26: done today, held, or asked for
+    asked = {i.index: sum(o.left for o in d.live(i.index) if o.role == ENTRY) for i in d.instruments}
+    begun = [i for i in d.instruments if i.qty != 0 or asked[i.index] > 0]
+    return "TRADES_DAY" if 0 < a.limits.trades_day_max <= d.day_trades + len(begun) else None
+
+
 def asks_orders(d: "Desk", a: Ask) -> str | None:  # P-20
     return None if len(a.open) + 3 <= a.limits.orders_open_max else "OPEN_ORDERS"
 
@@ -266,9 +305,9 @@ def asks_spread(d: "Desk", a: Ask) -> str | None:  # P-24
 
 QUESTIONS: tuple[Callable[["Desk", Any], str | None], ...] = (
     asks_ready, asks_limits, asks_fields, asks_risk_known, asks_reconciled, asks_held, asks_fresh, asks_phase,
-    asks_model, asks_signal, asks_flat, asks_cooled, asks_stop, asks_size, asks_short, asks_status, asks_qty,
-    asks_value, asks_collar, asks_moved, asks_position, asks_margin, asks_loss, asks_duplicate, asks_rate, asks_orders,
-    asks_spread,
+    asks_model, asks_signal, asks_filters, asks_sure, asks_flat, asks_cooled, asks_stop, asks_size, asks_short,
+    asks_status, asks_qty, asks_value, asks_collar, asks_moved, asks_position, asks_margin, asks_loss, asks_duplicate,
+    asks_rate, asks_repeated, asks_crossing, asks_orders, asks_spread, asks_depth, asks_trades,
 )  # fmt: skip
 
 

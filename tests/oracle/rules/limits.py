@@ -1,8 +1,9 @@
 """The account against its limits, re-stated from MES-RISK-01 … -12: what is due, and which holds that raises."""
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from tests.oracle.rules.facts import S
+from tests.oracle.rules.facts import PPM, S
 
 if TYPE_CHECKING:
     from tests.oracle.rules.desk import Desk
@@ -24,6 +25,8 @@ def due(d: "Desk") -> set[str]:
     found = {code for code, (loss, limit) in losses(d, d.equity()).items() if loss >= limit}
     if -d.day_net >= d.limits.loss_day_micros_max:
         found.add("DAILY_LOSS")
+    if is_near(d, -d.day_net, Fraction(d.limits.loss_day_micros_max)):
+        found.add("DAILY_LOSS_NEAR")
     if d.peak - d.balance >= d.limits.drawdown_micros_max:
         found.add("ACCOUNT_DRAWDOWN")
     if d.balance < d.limits.balance_micros_min:
@@ -47,8 +50,15 @@ def check(d: "Desk", is_mark: bool) -> None:
     for code in ("ACCOUNT_DRAWDOWN", "DAILY_LOSS"):
         if code in breached:
             d.raise_hold(code)
+    d.follow("DAILY_LOSS_NEAR", "DAILY_LOSS_NEAR" in breached)
     d.follow("MIN_BALANCE", "MIN_BALANCE" in breached)
     pause_after_losses(d)
+
+
+def is_near(d: "Desk", loss: int, limit: Fraction) -> bool:
+    """P-15, soft: whole micros of the limit's share, where it has one."""
+    soft = d.limits.loss_day_soft_ppm_max
+    return bool(soft > 0 and loss >= limit // 1 * soft // PPM)
 
 
 def readable(d: "Desk") -> None:

@@ -83,6 +83,8 @@ class Sending:
             o.status = NEW if o.request == SUBMITTING else o.status  # the submit's own answer comes first
             o.request = CANCELLING
             self.send(r.CANCEL, o)
+            o.ending += 1
+            self.escalate(o)
 
     def ask_modify(self, o: Order, qty: int, price: int) -> None:
         """Only while nothing else is in flight."""
@@ -96,6 +98,14 @@ class Sending:
             o.status = UNKNOWN
         o.request = QUERYING
         self.send(r.QUERY, o)
+        if o.ending:
+            o.ending += 1
+            self.escalate(o)
+
+    def escalate(self, o: Order) -> None:
+        """W-08: a cancel and three retries without the venue's word that the order ended."""
+        if o.ending > 4:
+            self.raise_hold("CANCEL_UNPROVEN")
 
     def ask_missed(self) -> None:
         """The venue's numbers have a gap: ask for everything after the last one applied."""

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 from marketdata.core import records as m
 from tests.oracle.measures.tape import Tape
+from tests.oracle.rules import limits
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import (
     BEST_PRICE,
@@ -92,6 +93,8 @@ class SharesDesk(Desk):
             found.add("TOTAL_LOSS")
         if self.lost_today(equity) >= self.day_limit() // 1:
             found.add("DAILY_LOSS")
+        if limits.is_near(self, self.lost_today(equity), self.day_limit()):
+            found.add("DAILY_LOSS_NEAR")
         return found
 
     def tokens(self) -> Fraction:
@@ -169,6 +172,8 @@ class SharesDesk(Desk):
             if "DAILY_LOSS" in self.holds:
                 self.day_base = self.equity()  # a further full limit sets it again
                 self.breaches.pop("DAILY_LOSS", None)
+        if "REPEATED_ENTRIES" in named and "REPEATED_ENTRIES" in self.holds:
+            self.entered.clear()
         for code in named:
             self.clear_hold(code)
         return 0 if named else why.NONE_NAMED

@@ -79,11 +79,15 @@ def ready(d: "SharesDesk", a: SharesAsk) -> str | None:  # row 2
 
 def held(d: "SharesDesk", a: SharesAsk) -> str | None:  # row 3: the account's, standing or due, then the instrument's
     of_account = {code for code in (*d.holds, *d.due()) if code in d.book.stops_entry}
-    of_instrument = {code for code in a.i.holds if code in d.book.stops_entry}
+    of_instrument = {code for code in a.i.holds if code in d.book.stops_entry} - {"NOT_ACTIVE"}  # row 4's
     code = d.book.strongest(of_account, d.since) or d.book.strongest(of_instrument, {})
     if not code and "ML_FALLBACK" in d.holds:
         code = "ML_FALLBACK"  # no score here is the heuristic's
     return f"HOLD:{code}" if code else None
+
+
+def active(d: "SharesDesk", a: SharesAsk) -> str | None:  # row 4
+    return "HOLD:NOT_ACTIVE" if "NOT_ACTIVE" in a.i.holds else None
 
 
 def tradable(d: "SharesDesk", a: SharesAsk) -> str | None:  # row 4
@@ -136,12 +140,13 @@ def orders(d: "SharesDesk", a: SharesAsk) -> str | None:  # P-20: each child, a 
 
 
 QUESTIONS: tuple[Callable[[Any, Any], str | None], ...] = (
-    gate.asks_limits, fields, ready, held, tradable, gate.asks_status, gate.asks_fresh, spread, gate.asks_signal,
-    gate.asks_flat, gate.asks_short, gate.asks_stop, gate.asks_size, limits, gate.asks_position, gate.asks_collar,
-    bucket, messages,
+    gate.asks_limits, fields, ready, held, active, tradable, gate.asks_status, gate.asks_fresh, spread,
+    gate.asks_signal, gate.asks_sure, gate.asks_flat, gate.asks_short, gate.asks_stop, gate.asks_size, limits,
+    gate.asks_position, gate.asks_collar, bucket, messages,
     # the controls that MOEX-RISK-08 lacks
-    gate.asks_phase, gate.asks_reconciled, gate.asks_qty, gate.asks_value, gate.asks_moved, gate.asks_margin,
-    gate.asks_risk_known, trade_risk, day_risk, gate.asks_duplicate, orders, gate.asks_model, gate.asks_cooled,
+    gate.asks_filters, gate.asks_phase, gate.asks_reconciled, gate.asks_qty, gate.asks_value, gate.asks_moved,
+    gate.asks_margin, gate.asks_risk_known, trade_risk, day_risk, gate.asks_duplicate, gate.asks_repeated,
+    gate.asks_crossing, orders, gate.asks_model, gate.asks_depth, gate.asks_cooled, gate.asks_trades,
 )  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from tests.oracle.shares.venue import SharesVenue
 from trading.core import records as r
 
 MS, MINUTE, HOUR = 1_000_000, 60 * S, 3600 * S
-OF_ACCOUNT = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY")
+OF_ACCOUNT = (
+    "HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "CLOCK_OFFSET",
+)  # fmt: skip
 NOBODYS = ("EXPOSURE", "KILL_SWITCH", "RVI_HIGH", "SPREAD")  # holds that no loop may tell
 ROUND_TRIPS = (20, 20, 20, 40, 41, 50, 51, 60, 100, 101, 150)  # ms
 
@@ -183,7 +185,7 @@ class SharesWorld(World):
         rng = self.rng
         if rng.random() < 0.3:
             k = rng.choice((0, 0, 1, 2, 7, -1))
-            bit = BITS[rng.choice(("UNHEALTHY", "RESTRICTED"))]
+            bit = BITS[rng.choice(("UNHEALTHY", "RESTRICTED", "NOT_ACTIVE"))]
             self._ends(self._event(r.CONDITION, wait=2 * S, instrument=k, code=bit))
             return self._event(r.CONDITION, instrument=k, code=bit, value=1)
         code = rng.choice(OF_ACCOUNT if rng.random() < 0.95 else NOBODYS)

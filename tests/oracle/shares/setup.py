@@ -82,6 +82,13 @@ OWN: dict[str, tuple[int, tuple[int, ...]]] = {
     "probe_slow_ns": (50 * MS, (0,)),
     "probe_good_ns": (40 * MS, OFF),
     "probe_lost_ns": (100 * MS, OFF),
+    "loss_day_soft_ppm_max": (0, (500_000,)),
+    "entries_max": (0, (1, 2)),
+    "entries_window_ns": (10 * S, (MINUTE,)),
+    "trades_day_max": (0, (1, 2)),
+    "depth_ppm_max": (0, (10_000,)),
+    "atr_ppm_min": (0, OFF),
+    "atr_ppm_max": (0, (5_000_000,)),
 }
 LIMITS = futures.LIMITS | OWN
 VARIED = [name for name, (_, others) in LIMITS.items() if others]
@@ -133,6 +140,10 @@ THEMES: tuple[dict[str, int], ...] = (
     {"cooldown_entry_ns": 30 * S},
     BUSY | {"streak_soft": 1, "streak_soft_pause_ns": 2 * S},
     BUSY | {"errors_60s_max": 2},
+    BUSY | {"loss_day_soft_ppm_max": 100_000, "loss_day_micros_max": 600 * RUB},
+    BUSY | {"entries_max": 1, "entries_window_ns": 30 * S},
+    BUSY | {"trades_day_max": 1},
+    BUSY | {"depth_ppm_max": 5_000},
     BUSY | {"capital_micros": 2**61 - 300_000 * RUB, "instrument_ppm_max": 1},  # STATE_UNREADABLE
 )
 # tick value of a lot in micros, commission, tick in nanos of a rouble, a usual price in ticks

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HOUR = 3600 * 1_000_000_000
 DEAD = 96 * HOUR  # of the index
 BAD, GOOD = 3, 30  # probes in a row
-TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK")  # stand while they are so
+TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "CLOCK_OFFSET")  # stand while they are so
 LASTING = ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST")  # end by their own rule
 STAGES = range(5)
 NAMES = {bit: code for code, bit in BITS.items()}
@@ -36,6 +36,7 @@ def check(d: "SharesDesk", is_mark: bool) -> None:
     shared.confirm(d, "TOTAL_LOSS", d.reference - equity, most, d.reference - d.balance >= most, is_mark)
     limit = day_limit(d) // 1
     shared.confirm(d, "DAILY_LOSS", d.lost_today(equity), limit, d.lost_today(d.balance) >= limit, is_mark)
+    d.follow("DAILY_LOSS_NEAR", shared.is_near(d, d.lost_today(equity), day_limit(d)))
     exposure.check(d)
     shared.pause_after_losses(d)
 
@@ -107,7 +108,7 @@ def on_condition(d: "SharesDesk", e: Event) -> None:
         d.raise_hold(code)
     elif code == "RESTRICTED":
         restrict(d, e)
-    elif code == "UNHEALTHY" and 0 <= e.instrument < len(d.instruments):
+    elif code in ("UNHEALTHY", "NOT_ACTIVE") and 0 <= e.instrument < len(d.instruments):
         d.hold_on(d.instruments[e.instrument], code, on)
 
 

@@ -10,15 +10,16 @@ import numpy as np
 
 from marketdata.core.compiled import inner
 from marketdata.core.records import BUY, NO_TICK, NO_TIME
-from marketdata.core.units import NANOS, PPM
+from marketdata.core.units import NANOS, PPM, TICK_MAX
 from risk.core import breakers, codes, gate, sizing, stops
+from risk.core.asking import ATR_SUM_MAX, COUNT_MAX
 from risk.core.holds import BY_STRENGTH, ENTRY_MASK, HALF_PPM, HOLD_CAPACITY, RANK, scale_ppm
-from risk.core.records import MOEX, SIZE_CAPS, SIZE_FIXED, STOP_STRUCTURE, UNKNOWN
+from risk.core.records import ENTRIES_KEPT, MOEX, SIZE_CAPS, SIZE_FIXED, STOP_STRUCTURE, UNKNOWN
 from risk.core.shares.routing import route
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import roll_messages
-from trading.core.records import ENTRY, FILL_AND_KILL, MARKET, REGIME_HIGH, Params, State
+from trading.core.records import ENTRY, FILL_AND_KILL, MARKET, REGIME_HIGH, STOP, Params, State
 from trading.core.watch.limits import (
     ON_DAY,
     breached,
@@ -172,6 +173,11 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.slices = plan.slices
     x.margin_elsewhere_micros = margin_elsewhere(state, params, asked.instrument)
     x.score_used = 1 if asked.score_ns <= state.positions[asked.instrument].asked_ns else 0
+    x.atr_sum = min(max(-1, breakers.atr_sum(state.grids[asked.instrument])), ATR_SUM_MAX)
+    shown = (
+        state.positions[asked.instrument].ask_qty if asked.side == BUY else state.positions[asked.instrument].bid_qty
+    )
+    x.opposite_qty = min(max(0, shown), COUNT_MAX)
     _market(x, state, params, asked.instrument)
     _orders(x, state, asked, plan.first_qty)
     _account(x, state, params, asked, plan.qty)
@@ -215,6 +221,7 @@ def _orders(x: np.record, state: State, asked: Asked, qty: int) -> None:
     x.unknown_orders = unknown
     x.same_order_ts_ns = same_ns
     x.entries_working = open_on(state, asked.instrument)
+    x.opposite_tick = _own_opposite(state, asked)
     second = a.now_ns // NANOS
     roll_messages(state, second)
     in_a_minute = 0
@@ -239,6 +246,8 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
     x.limits_known = 1 if a.version != 0 and gate.all_known(params.limit_values) else 0
     x.holds = a.holds
     x.bucket_tokens = 0
+    x.entries_recent = 0
+    x.day_trades = a.day_trades + _begun(state, params)
     x.capital_micros = a.balance_micros
     x.gross_micros = 0
     x.instrument_micros = 0
@@ -246,6 +255,7 @@ def _account(x: np.record, state: State, params: Params, asked: Asked, qty: int)
         x.holds |= breached(state, params)
         x.day_net_micros = -lost(a, params.limits[0], ON_DAY, a.equity_micros)  # what DAILY_LOSS counts
         x.bucket_tokens = tokens(a, params.limits[0])
+        x.entries_recent = _entries_since(a, a.now_ns - params.limits[0].entries_window_ns)
     x.held_first = 0
     if a.rules == MOEX:
         x.held_first = longest_of_the_strongest(state, x.holds & ENTRY_MASK[MOEX]) + 1
@@ -282,6 +292,47 @@ def tokens(a: np.record, limits: np.record) -> int:
         return max(0, capacity)
     missing = (a.bucket_full_ns - a.now_ns + limits.bucket_refill_ns - 1) // limits.bucket_refill_ns
     return max(0, capacity - missing)
+
+
+@inner
+def _entries_since(a: np.record, since_ns: int) -> int:
+    """Entries that were decided after this moment, as far as they are kept (P-18)."""
+    count = 0
+    for k in range(ENTRIES_KEPT):
+        if a.entries_ns[k] > since_ns:
+            count += 1
+    return count
+
+
+@inner
+def _begun(state: State, params: Params) -> int:
+    """Round trips in progress, or asked for; a hedge is none (MOEX-HEDGE-05)."""
+    count = 0
+    for i in range(state.account[0].instruments):
+        begun = state.positions[i].qty != 0 or _working_on(state, i) > 0
+        if begun and not is_hedge(params.specs[i], params.limits[0]):
+            count += 1
+    return count
+
+
+@inner
+def _own_opposite(state: State, asked: Asked) -> int:
+    """P-19: the nearest price at which an own order of the other side stands, 0 = none.
+
+    One at market meets any price; a stop stands in no book.
+    """
+    nearest = 0
+    for k in range(state.account[0].open_count):
+        order = state.orders[state.account[0].open_slots[k]]
+        if order.number == 0 or order.instrument != asked.instrument or not life.is_open(order.status):
+            continue
+        if order.side == asked.side or order.order_type == STOP:
+            continue
+        buys = asked.side == BUY
+        tick = (1 if buys else TICK_MAX) if order.price_tick == NO_TICK else order.price_tick
+        if nearest == 0 or (tick < nearest if buys else tick > nearest):
+            nearest = tick
+    return nearest
 
 
 @inner

@@ -12,7 +12,7 @@ from marketdata.core.records import FLAG_INVALID, NO_TICK, NO_TIME
 from marketdata.core.units import NANOS, PPM
 from risk.core import codes, gate
 from risk.core.holds import BIT
-from risk.core.records import MOEX
+from risk.core.records import ENTRIES_KEPT, MOEX
 from risk.core.shares.moex_stops import reverses
 from trading.core.effects import blank, raise_hold, set_condition, submit
 from trading.core.entry.children import expected_cost, send_children
@@ -24,6 +24,7 @@ from trading.core.watch.shares import by_formula, check, keep_plan
 
 _DUPLICATE_STORM = BIT["DUPLICATE_STORM"]
 _FEATURES_COLD = BIT["FEATURES_COLD"]
+_REPEATED = BIT["REPEATED_ENTRIES"]
 STORM_NS = 60 * NANOS
 
 
@@ -122,6 +123,9 @@ def _decide(state: State, params: Params, asked: Asked, over_limit: bool, out: n
     account.refusals += 1
     if code == codes.DUPLICATE:
         n = _count_duplicate(state, out, n)
+    if code == codes.REPEATED:
+        most = params.limits[0].entries_max
+        n = raise_hold(state, out, n, _REPEATED, NO_TIME, x.entries_recent, most)
     return code, n
 
 
@@ -131,6 +135,8 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     limits = params.limits[0]
     p = state.positions[asked.instrument]
     p.asked_ns = asked.score_ns
+    account.entries_ns[account.entered % ENTRIES_KEPT] = account.now_ns
+    account.entered += 1
     p.stop_ticks = plan.stop_ticks
     p.target_ticks = plan.target_ticks
     if by_formula(account, limits):

@@ -182,7 +182,7 @@ def is_steady(account: np.record, p: np.record, limits: np.record) -> bool:
     for which in (ON_TOTAL, ON_DAY, ON_DAY_DRAWDOWN):
         if account.open_since_ns[which] != NO_TIME:
             return False
-    alone = account.instruments == 1 and p.closing == 0
+    alone = account.instruments == 1 and p.closing == 0 and limits.loss_day_soft_ppm_max == 0
     return alone and p.naked_since_ns == NO_TIME and limits.trail_ticks <= 0
 
 

@@ -60,6 +60,7 @@ WATCHED_MASK = sum(
         "NO_LIMITS",
         "EXPOSURE",
         "MIN_BALANCE",
+        "DAILY_LOSS_NEAR",
         "PRESENCE",
         "RVI_STALE",
         "NET_SLOW",

@@ -26,6 +26,7 @@ _DRAWDOWN = BIT["ACCOUNT_DRAWDOWN"]
 _MIN_BALANCE = BIT["MIN_BALANCE"]
 _DAILY_LOSS = BIT["DAILY_LOSS"]
 _DAILY_DRAWDOWN = BIT["DAILY_DRAWDOWN"]
+_LOSS_NEAR = BIT["DAILY_LOSS_NEAR"]
 _STREAK = BIT["LOSS_STREAK"]
 _EXPOSURE = BIT["EXPOSURE"]
 _INSTRUMENT_CAP = BIT["INSTRUMENT_CAP"]
@@ -62,6 +63,17 @@ def day_limit(account: np.record, limits: np.record) -> int:
 
 
 @inner
+def near_limit(account: np.record, limits: np.record) -> int:
+    """P-15: the loss of the day from which nothing is entered any more; out of reach while the limit has no such share.
+
+    Unconfirmed, as every breach stops entries at once (N15): it closes nothing, and ends when the loss does.
+    """
+    if limits.loss_day_soft_ppm_max <= 0:
+        return MONEY_REPRESENTABLE
+    return share(day_limit(account, limits), limits.loss_day_soft_ppm_max)
+
+
+@inner
 def lost(account: np.record, limits: np.record, which: int, money: int) -> int:
     """What is lost against one limit if equity were `money`: with the balance, the booked part alone."""
     if which == ON_TOTAL:
@@ -93,6 +105,8 @@ def breached(state: State, params: Params) -> int:
         found |= 1 << _TOTAL_LOSS
     if lost(a, limits, ON_DAY, a.equity_micros) >= limit_of(a, limits, ON_DAY):
         found |= 1 << _DAILY_LOSS
+    if lost(a, limits, ON_DAY, a.equity_micros) >= near_limit(a, limits):
+        found |= 1 << _LOSS_NEAR
     if a.rules == MES:
         if a.peak_micros - a.balance_micros >= limits.drawdown_micros_max:
             found |= 1 << _DRAWDOWN
@@ -154,6 +168,8 @@ def check_limits(state: State, params: Params, out: np.ndarray, n: int, is_mark:
         poor = a.balance_micros < limits.balance_micros_min
         n = set_condition(state, out, n, _MIN_BALANCE, poor, a.balance_micros, limits.balance_micros_min)
     n = _check_open(state, params, out, n, ON_DAY, _DAILY_LOSS, is_mark)
+    loss, near = lost(a, limits, ON_DAY, a.equity_micros), near_limit(a, limits)
+    n = set_condition(state, out, n, _LOSS_NEAR, loss >= near, loss, near)
     if a.rules == MES:
         n = _check_open(state, params, out, n, ON_DAY_DRAWDOWN, _DAILY_DRAWDOWN, is_mark)
     if a.rules == MOEX:

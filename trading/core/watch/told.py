@@ -1,10 +1,10 @@
 """What another loop sees and the kernel cannot: CONDITION events, and the holds that they raise (MOEX-RISK-05).
 
-A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, an unhealthy or restricted
-instrument: such a hold stands while its condition does.  To lift a restriction loosens: it waits until all is flat, as
-a looser limit does.  Networks that failed, a refused token, a lost state: that one comes down by its own rule, whatever
-is told.  Every other code says nothing.  Called by `notices`; the producers are
-the loops, of restrictions the configuration.
+A stage that is too slow, books that stay away, a gate that is not passed, a weak ensemble, a clock that is off, an
+unhealthy, inactive or restricted instrument: such a hold stands while its condition does.  To lift a restriction
+loosens: it waits until all is flat, as a looser limit does.  Networks that failed, a refused token, a lost state: that
+one comes down by its own rule, whatever is told.  Every other code says nothing.  Called by `notices`; the producers
+are the loops, of restrictions the configuration.
 """
 
 import numpy as np
@@ -16,9 +16,9 @@ from trading.core.effects import hold_on, raise_hold, set_condition
 from trading.core.records import State
 
 _LATENCY = BIT["LATENCY"]
-FOLLOWED = sum(1 << BIT[code] for code in ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK"))
+FOLLOWED = sum(1 << BIT[code] for code in ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "CLOCK_OFFSET"))
 RAISED = sum(1 << BIT[code] for code in ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST"))
-OF_INSTRUMENTS = sum(1 << BIT[code] for code in ("UNHEALTHY", "RESTRICTED"))
+OF_INSTRUMENTS = sum(1 << BIT[code] for code in ("UNHEALTHY", "NOT_ACTIVE", "RESTRICTED"))
 _RESTRICTED = BIT["RESTRICTED"]
 # Stages of LATENCY by their number, EVENT.ref: bits of the hold's value (MOEX-MON-04).  Append, never renumber.
 STAGES = ("book", "features", "ml", "risk", "broker")
