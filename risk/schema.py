@@ -38,6 +38,7 @@ CHOICES = {
     "sizing": ("fixed", "tiers", "caps"),
     "stop_method": ("fixed", "atr", "structure", "shares"),
     "bracket_anchor": ("fill", "signal"),
+    "trail_anchor": ("entry", "best"),
 }  # a value's place in its row is its number in LIMITS
 _AMOUNT = re.compile(r"^\s*([-+]?\d+(?:[ _]\d{3})*(?:\.\d+)?)\s*([A-Za-zµ%]*)\s*$")
 
@@ -211,6 +212,11 @@ FIELDS = (
         "least ATR of 14 rows that is entered, ticks; 0 = any (MES-RISK-20, row 8)",
     ),
     _row("atr_ppm_max", RATIO, 0, 1_000 * PPM, "largest such ATR, ticks; 0 = any (MES-RISK-20, row 8)"),
+    _row("costs_ppm", SHARE, 0, PPM // 10, "commission of a side that a size of shares reckons with (MOEX-SIZE-01)"),
+    _row("spread_floor_ppm", SHARE, 0, PPM // 2, "least spread that a stop assumes, share of the price (MOEX-STOP-01)"),
+    _row("net_widen_ppm", SHARE, 0, 10 * PPM, "how much wider than ours the venue's stop is (MOEX-STOP-06)"),
+    _row("trail_anchor", CHOICE, 0, 1, "what a stop of shares trails: its entry, or the best mid since (MOEX-STOP-03)"),
+    _row("take_profit_ppm", SHARE, 0, PPM, "gain on the average fill that closes shares; 0 % = off (MOEX-STOP-05)"),
 )
 assert tuple(row.name for row in FIELDS) == LIMIT_FIELDS, "FIELDS follows LIMIT_FIELDS, name by name"
 BY_KEY = {row.key: row for row in FIELDS}

@@ -127,6 +127,12 @@ LIMIT_FIELDS = (
     "depth_ppm_max",  # of the opposite quantity that the book shows (P-24)
     "atr_ppm_min",  # entry filters of MES-RISK-20, row 8, in ticks
     "atr_ppm_max",
+    # the shares' own numbers
+    "costs_ppm",  # of the price, a side: what a lot is assumed to cost (MOEX-SIZE-01)
+    "spread_floor_ppm",  # of the price: the least spread that a stop assumes (MOEX-STOP-01)
+    "net_widen_ppm",  # of its distance: how far the venue's stop stands behind ours (MOEX-STOP-06)
+    "trail_anchor",  # MOEX-STOP-03
+    "take_profit_ppm",  # of the average fill; 0 = off (MOEX-STOP-05)
 )
 LIMITS = np.dtype((np.record, [(name, "<i8") for name in LIMIT_FIELDS]))
 LIMIT_INDEX = {name: i for i, name in enumerate(LIMIT_FIELDS)}
@@ -150,12 +156,12 @@ SPEC_INDEX = {name: i for i, name in enumerate(SPEC_FIELDS)}
 _NEITHER = (
     "capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method"
     " stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min"
-    " reverse_confidence_ppm_min hedge_beta_ppm"
+    " reverse_confidence_ppm_min hedge_beta_ppm spread_floor_ppm net_widen_ppm trail_anchor take_profit_ppm"
 ).split()
 _SMALLER_ADMITS = (
     "messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_window_ns move_hold_ns"
     " day_loss_open streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns"
-    " entries_window_ns"
+    " entries_window_ns costs_ppm"
 ).split()
 _ZERO_IS_OFF = (
     "tier_ppm_max presence_ns_max errors_60s_max streak_soft streak_hard gross_ppm_max instrument_ppm_max"

@@ -123,7 +123,7 @@ MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
-MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS} | costs of 5 bps a side are a constant
+MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS}
 MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
@@ -139,12 +139,12 @@ MOEX-ROUTE-01 | routing into one or two children | trading/core/entry/children.p
 MOEX-ROUTE-02 | expected cost of a plan, in its decision | trading/core/entry/children.py | strategy, aggressiveness and model set are not in the row: the orders that leave show the slices
 MOEX-ROUTE-03 | limits of entry children and the ladder of exits | trading/core/watch/routes.py | no adapter of a real broker maps the types yet
 MOEX-ROUTE-04 | gap, window, price and end of the passive child | trading/core/venue/held.py | the paper venue alone serves it; volume is counted by whole seconds, of 59 to 60 s
-MOEX-STOP-01 | the stop's formula, in the plan and at the fill | trading/core/watch/shares.py | the floor of the spread is no setting
+MOEX-STOP-01 | the stop's formula, in the plan and at the fill | trading/core/watch/shares.py
 MOEX-STOP-02 | the stop on the grid | risk/core/shares/moex_stops.py
-MOEX-STOP-03 | trailing, only ever tighter | trading/core/watch/shares.py | anchor BEST cannot be chosen
+MOEX-STOP-03 | trailing, only ever tighter | trading/core/watch/shares.py
 MOEX-STOP-04 | what triggers a stop | trading/core/watch/shares.py
-MOEX-STOP-05 | the first true exit | trading/core/watch/shares.py | TAKE_PROFIT is the target order of a version, not a fraction of the price
-MOEX-STOP-06 | the venue's own stop, wider than ours | trading/core/watch/shares.py | a close leaves it until its exit is filled, and the share of widening is no setting
+MOEX-STOP-05 | the first true exit | trading/core/watch/shares.py
+MOEX-STOP-06 | the venue's own stop, wider than ours | trading/core/watch/shares.py | a close leaves it until its exit is filled
 MOEX-HEDGE-01 | when a hedge is on, every 300 s | trading/core/hedge/task.py
 MOEX-HEDGE-02 | how large a hedge is; nothing while one works | trading/core/hedge/task.py
 MOEX-HEDGE-03 | a hedge must be tight, cheap and approved, else positions are reduced | trading/core/hedge/task.py | margin is a number of the instrument, no permission of the broker; the future is any of the session whose instrument hedges, no feed brings its history

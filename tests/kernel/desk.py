@@ -107,6 +107,11 @@ LIMITS = {
     "depth_ppm_max": 0,
     "atr_ppm_min": 0,
     "atr_ppm_max": 0,
+    "costs_ppm": 500,
+    "spread_floor_ppm": 10_000,
+    "net_widen_ppm": 500_000,
+    "trail_anchor": 0,
+    "take_profit_ppm": 0,
 }
 SPEC = {
     "tick_value_micros": 1_250_000,

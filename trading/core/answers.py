@@ -258,6 +258,7 @@ def _start_trade(state: State, p: np.record, qty: int) -> None:
     p.exit_allowed = 0
     p.stop_tick = NO_TICK
     p.net_tick = NO_TICK
+    p.best_twice_tick = NO_TICK
     forget_legs(p)
     p.trailed = 0
 
@@ -325,7 +326,7 @@ def _plan_bracket(state: State, params: Params, e: np.record) -> None:
         anchor = p.plan_tick
     stop = max(1, anchor - p.trade_side * p.stop_ticks)  # no venue takes a price below its first tick
     if by_formula(state.account[0], limits):
-        on_entry_fill(p, spec, state.account[0].now_ns)
+        on_entry_fill(p, spec, limits, state.account[0].now_ns)
     elif p.stop_tick == NO_TICK or (stop - p.stop_tick) * p.trade_side > 0:
         p.stop_tick = stop
     target = anchor + p.trade_side * p.target_ticks

@@ -224,6 +224,7 @@ POSITION = np.dtype(
             ("stop_refused_times", "<i8"),
             ("stop_retry_ns", "<i8"),
             ("stop_ref", "<i8"),
+            ("best_twice_tick", "<i8"),  # of shares: the most favourable mid since the entry, in half ticks
             ("flatten_ns", "<i8"),  # of shares: since when flat is demanded, whatever it was left for (MOEX-EXEC-10)
         ],
     )
@@ -361,7 +362,7 @@ def new_state() -> State:
     times = "entry_fill exit_fill naked_since quote_ts last_ts move_ts opened target_retry exit_retry exit_since"
     for name in f"{times} rev_score rev_exit asked candle book valid net stop_retry flatten".split():
         state.positions[f"{name}_ns"] = NO_TIME
-    ticks = "bid ask last mark move stop target target_before refused plan net book_twice stop_refused"
+    ticks = "bid ask last mark move stop target target_before refused plan net book_twice best_twice stop_refused"
     for name in ticks.split():
         state.positions[f"{name}_tick"] = NO_TICK
     return state

@@ -15,14 +15,13 @@ from risk.core.exact import share_ceil
 
 RANGE_FACTOR = 1.8  # of the average true range of five one-minute candles
 SPREAD_FACTOR = 0.5
-SPREAD_FLOOR = 0.01  # of the entry price, `spread_floor`
 GRID_TOLERANCE = 1e-6  # of a tick: what counts as on the grid
 BOOK_AGE_NS_MAX = NANOS
 TRADE_AGE_NS_MAX = 5 * NANOS
 NET_STEP_NS_MIN = 60 * NANOS  # the broker's stop follows at most this often
 
-# trail_anchor
-ANCHOR_ENTRY, ANCHOR_BEST = 1, 2
+# trail_anchor, as LIMITS has it
+ANCHOR_ENTRY, ANCHOR_BEST = 0, 1
 # exits, in the order in which they win (MOEX-STOP-05)
 NO_EXIT, BY_FLATTEN, BY_STOP_LOSS, BY_TIME_LIMIT, BY_TAKE_PROFIT, BY_REVERSAL = range(6)
 EXITS = ("NO_EXIT", "FLATTEN", "STOP_LOSS", "TIME_LIMIT", "TAKE_PROFIT", "REVERSAL")

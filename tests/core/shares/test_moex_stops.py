@@ -22,7 +22,7 @@ TABLE_12_1 = """
 100    0      nan     long  99.5000   0.01     9950  99.50
 100    0.02   -1      short 100.5360  0.01     10053 100.53
 """
-FLOOR = stops.SPREAD_FLOOR
+FLOOR = 0.01
 
 
 @pytest.mark.parametrize("row", TABLE_12_1.strip().splitlines())

@@ -1,6 +1,7 @@
 """Stops of shares in the kernel: by formula at the decision and at the fill, trailed on every check, tested against the
 mid, with the venue's own stop behind them (MOEX-STOP-01 … -06)."""
 
+import math
 import random
 
 import pytest
@@ -260,3 +261,40 @@ def test_a_version_without_the_formula_puts_our_stop_at_the_venue_moex_stop_06()
     for _ in range(3):
         desk.quote(20_000, 20_001, wait_ns=61 * S)
     assert int(desk.position().net_tick) == NO_TICK and desk.live(r.STOP_LOSS)[0].stop_tick >= own, "it never loosens"
+
+
+def test_the_floor_of_the_spread_and_the_widening_are_settings_moex_stop_01_moex_stop_06_moex_acc_102() -> None:
+    """Without a range half of the floor is the offset: 20 011 less 0.1 %, the venue's stop as far again behind it."""
+    desk = shares(spread_floor_ppm=2_000, net_widen_ppm=1_000_000)
+    out = desk.score(BUY)
+    assert sent(out, r.DECISION)[0].stop_tick == 20, "20.011 ticks, rounded towards the entry"
+    number = int(sent(out, r.SUBMIT)[0].order_number)
+    desk.ack(number)
+    net = sent(desk.fill(number, 20_001), r.SUBMIT, r.STOP_LOSS)[0]
+    assert desk.position().stop_tick == 19_981 and net.stop_tick == 19_961
+
+
+def test_a_stop_may_trail_the_best_mid_moex_stop_03_moex_acc_103() -> None:
+    """12.1's story in its anchor BEST, in ticks of a fourth: the best mid, less the offset of the entry as a share."""
+    desk = history(40, {"trail_anchor": 1})
+    desk.enter(BUY)
+    first = int(desk.position().stop_tick)
+    assert first == 19_829, "20 001 − 72 − 100.005"
+    desk.quote(20_100, 20_101)
+    best = 20_100.5
+    offset = (1.8 * 40 + 0.5 * 0.01 * 20_001) / 20_001
+    assert desk.position().stop_tick == math.ceil(best * (1 - offset) - 1e-6) > first
+    raised = int(desk.position().stop_tick)
+    desk.quote(20_040, 20_041)
+    assert desk.position().stop_tick == raised, "back again it stays"
+    out = desk.quote(raised - 1, raised + 1)
+    assert len(sent(out, r.SUBMIT, r.EXIT)) == 1 and desk.position().close_reason == protect.BY_TRAIL
+
+
+def test_a_fraction_of_the_fill_takes_the_profit_moex_stop_05() -> None:
+    """0.5 % of 20 001 is 100.005 ticks: the mid of 20 101.5 has it, that of 20 101 has not."""
+    desk = history(40, {"take_profit_ppm": 5_000})
+    desk.enter(BUY)
+    assert not sent(desk.quote(20_100, 20_102), r.SUBMIT, r.EXIT)
+    out = desk.quote(20_101, 20_102)
+    assert len(sent(out, r.SUBMIT, r.EXIT)) == 1 and desk.position().close_reason == protect.BY_TARGET

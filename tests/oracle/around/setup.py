@@ -115,6 +115,11 @@ LIMITS: dict[str, tuple[int, tuple[int, ...]]] = {
     "depth_ppm_max": (0, (200_000,)),
     "atr_ppm_min": (0, (1_000_000, 2_500_000)),
     "atr_ppm_max": (0, (2_000_000,)),
+    "costs_ppm": (500, ()),
+    "spread_floor_ppm": (10_000, ()),
+    "net_widen_ppm": (500_000, ()),
+    "trail_anchor": (0, ()),
+    "take_profit_ppm": (0, ()),
 }
 # what a desk must be like for one reason or hold to be met again and again; a calm life has one of these
 BUSY = {"qty_entry": 3, "stop_ticks": 4, "slip_ticks_assumed": 0, "cooldown_entry_ns": S, "cooldown_exit_ns": S}

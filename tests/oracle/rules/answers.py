@@ -276,6 +276,7 @@ def trip_begins(d: "Desk", i: Instrument) -> None:
     i.leaving_since, i.exit_retry, i.tries, i.allowed = None, 0, 0, 0
     i.trip_side = 1 if i.qty > 0 else -1
     i.trip_qty = abs(i.qty)
+    d.begins(i)
     i.trip_gross = i.trip_fee = i.trip_entry_ticks = i.trip_entry_qty = 0
     i.stop = i.net = None
     forget_legs(i)

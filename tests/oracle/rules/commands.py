@@ -21,14 +21,14 @@ NEWS_KEPT = 16  # windows of the event list that the desk remembers
 # a larger value admits less
 LESS = frozenset(
     """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
-    move_window_ns entries_window_ns
+    move_window_ns entries_window_ns costs_ppm
     streak_soft_pause_ns streak_hard_pause_ns spread_hold_ns reverse_wait_ns bucket_refill_ns""".split()  # noqa: SIM905
 )
 # neither more nor less: part of the version
 NEITHER = frozenset(
     """capital_micros qty_entry stop_ticks target_ticks hold_ns_max entry_ttl_ns rules sizing stop_method
     stop_atr_ppm stop_reduced_ppm target_ratio_ppm bracket_anchor trail_ticks exit_confidence_ppm_min
-    reverse_confidence_ppm_min hedge_beta_ppm""".split()  # noqa: SIM905
+    reverse_confidence_ppm_min hedge_beta_ppm spread_floor_ppm net_widen_ppm trail_anchor take_profit_ppm""".split()  # noqa: SIM905
 )
 # 0 switches these off, which admits everything
 ZERO_IS_OFF = frozenset(

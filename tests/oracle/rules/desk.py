@@ -315,6 +315,9 @@ class Desk(Sending):
         """How long after a failed attempt to leave the next one goes."""
         return protect.pause_after(self, i, o)
 
+    def begins(self, i: Instrument) -> None:
+        """A round trip began."""
+
     def left(self, i: Instrument) -> None:
         """An order that closes was filled."""
 

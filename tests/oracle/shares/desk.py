@@ -48,6 +48,7 @@ class Share:
         self.tape = Tape()
         self.plan_range: Fraction | None = None  # what the decision measured
         self.plan_spread: int | None = None
+        self.best: Fraction | None = None  # the most favourable mid since the entry
         self.gap = self.net_moved = 0  # how far the venue's stop stands behind ours, and when it moved
 
 
@@ -257,6 +258,9 @@ class SharesDesk(Desk):
         if not self.routed():
             return super().pause_after(i, o)
         return S if i.tries > len(LADDER) else 0
+
+    def begins(self, i: Instrument) -> None:
+        self.shares[i.index].best = None
 
     def left(self, i: Instrument) -> None:
         """MOEX-ROUTE-04: what leaves takes back what is left of its entry; what fills after it leaves at once."""

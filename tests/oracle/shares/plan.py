@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 CAPS = ("CAP_INSTRUMENT", "CAP_STOP", "CAP_EXPOSURE", "CAP_POSITION", "CAP_DEPTH", "CAP_BROKER")
 BPS = 100  # ppm
 ENTRY_BPS = 5
-ASSUMED_BPS = 5  # commission of a side
 IOC_MOST = 5  # lots of an order that goes as one child
 
 
@@ -58,8 +57,9 @@ class SharesPlan(Plan):
         self.stop, self.target = distances(d, i, e.side)
         if d.by_formula():
             stop = stop_tick(
-                e.side, self.price, d.shares[i.index].tape.average_range(), fresh_spread(d, i), i.tick_nanos
-            )
+                e.side, self.price, d.shares[i.index].tape.average_range(), fresh_spread(d, i), i.tick_nanos,
+                limits.spread_floor_ppm,
+            )  # fmt: skip
             self.stop = 0 if stop is None or self.price is None else abs(self.price - stop)
             self.target = limits.target_ticks or _by_ratio(limits, self.stop)
         if self.price is None or self.price <= 0 or not i.tick_value or i.tick_value <= 0:
@@ -85,7 +85,7 @@ class SharesPlan(Plan):
         limits, value = d.limits, i.tick_value
         assert self.price is not None and value is not None
         lot = max(self.price, self.price if i.mark is None else ceil(i.exact)) * value
-        loss = self.stop * value + ceil(Fraction(2 * self.price * value * ASSUMED_BPS * BPS, PPM))
+        loss = self.stop * value + ceil(Fraction(2 * self.price * value * limits.costs_ppm, PPM))
         if d.capital <= 0 or lot <= 0 or loss <= 0:
             return 0, "SIZE_ZERO"
         held = abs(i.qty) + sum(o.left for o in d.live(i.index) if o.role == ENTRY)

@@ -89,6 +89,11 @@ OWN: dict[str, tuple[int, tuple[int, ...]]] = {
     "depth_ppm_max": (0, (10_000,)),
     "atr_ppm_min": (0, OFF),
     "atr_ppm_max": (0, (5_000_000,)),
+    "costs_ppm": (500, (0, 5_000)),
+    "spread_floor_ppm": (10_000, (1_000, 0)),
+    "net_widen_ppm": (500_000, (0, 1_000_000)),
+    "trail_anchor": (0, (1,)),
+    "take_profit_ppm": (0, (2_000, 500)),
 }
 LIMITS = futures.LIMITS | OWN
 VARIED = [name for name, (_, others) in LIMITS.items() if others]

@@ -34,7 +34,6 @@ from trading.core.watch.routes import entry_tick, is_hedge, routed, simplified
 from trading.core.watch.shares import by_formula, planned_distance
 
 NEVER_NS = 2**62
-COSTS_PPM = 1_000  # both sides at 5 bps: what a lot is assumed to cost (MOEX-SIZE-01)
 
 
 class Asked(NamedTuple):
@@ -89,7 +88,7 @@ def plan_entry(state: State, params: Params, asked: Asked) -> Plan:
         swing = stops.swing_ticks(highs, lows, count, asked.side, p.last_tick)
     stop = stops.stop_ticks(limits, a.phase, breakers.atr_sum(grid), swing)
     if by_formula(a, limits):
-        stop = planned_distance(p, spec, asked.side, price, a.now_ns)
+        stop = planned_distance(p, spec, limits, asked.side, price, a.now_ns)
     target = stops.target_ticks(limits, stop)
     risk = open_risk(state, params)
     if price == NO_TICK or price <= 0 or spec.tick_value_micros <= 0:
@@ -131,7 +130,7 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     p = state.positions[asked.instrument]
     tick_value = params.specs[asked.instrument].tick_value_micros
     entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick + p.mark_half)
-    loss = stop * tick_value + _ceil_share(price * tick_value, COSTS_PPM)
+    loss = stop * tick_value + _ceil_share(price * tick_value, 2 * params.limits[0].costs_ppm)  # both sides
     gross, _ = exposure(state, params, asked.instrument, 0, 0, NO_TICK)
     held = abs(p.qty) + _working_on(state, asked.instrument)
     depth = p.ask_qty if asked.side == BUY else p.bid_qty

@@ -18,14 +18,13 @@ from risk.core.holds import FLATTEN_MASK
 from risk.core.records import MOEX, STOP_SHARES
 from risk.core.shares import moex_stops as stops
 from trading.core import ledger
-from trading.core.protect import BY_HOLD, BY_STOP, BY_TIME, BY_TRAIL, close
+from trading.core.protect import BY_HOLD, BY_STOP, BY_TARGET, BY_TIME, BY_TRAIL, close
 from trading.core.records import RANGES_KEPT
 from trading.core.watch.routes import note_traded
 
 CANDLE_GAP_NS = 300 * NANOS  # a candle that starts later after the one before has no previous close (MOEX-FEAT-05)
 PAIR_NS = 60 * NANOS  # two books that are further apart make no range
 RING_BOOKS = 30  # of the history ring: a pair leaves with its older book (MOEX-DATA-12)
-NET_WIDEN_PPM = PPM // 2  # `net_widen`
 
 
 @inner
@@ -117,20 +116,20 @@ def _spread(p: np.record, now_ns: int) -> int:
 
 
 @inner
-def _stop(side: int, entry_tick: int, total: int, count: int, spread: int, spec: np.record) -> int:
+def _stop(side: int, entry_tick: int, total: int, count: int, spread: int, spec: np.record, limits: np.record) -> int:
     """The formula in this instrument's ticks; NO_TICK when it gives none or the tick is not known."""
     if spec.tick_nanos <= 0 or entry_tick <= 0:
         return NO_TICK
     tick = spec.tick_nanos / NANOS
     average = total * tick / (2.0 * count) if count > 0 else math.nan
-    return stops.initial_stop_tick(side, entry_tick, average, spread * tick, stops.SPREAD_FLOOR, tick)
+    return stops.initial_stop_tick(side, entry_tick, average, spread * tick, limits.spread_floor_ppm / PPM, tick)
 
 
 @inner
-def planned_distance(p: np.record, spec: np.record, side: int, entry_tick: int, now_ns: int) -> int:
+def planned_distance(p: np.record, spec: np.record, limits: np.record, side: int, entry_tick: int, now_ns: int) -> int:
     """Ticks from the price of an entry to its stop; 0: STOP_INVALID.  A range or spread that is missing counts as 0."""
     total, count = measured(p)
-    tick = _stop(side, entry_tick, total, count, _spread(p, now_ns), spec)
+    tick = _stop(side, entry_tick, total, count, _spread(p, now_ns), spec, limits)
     return 0 if tick == NO_TICK else abs(entry_tick - tick)
 
 
@@ -142,18 +141,18 @@ def keep_plan(p: np.record, now_ns: int) -> None:
 
 
 @inner
-def on_entry_fill(p: np.record, spec: np.record, now_ns: int) -> None:
+def on_entry_fill(p: np.record, spec: np.record, limits: np.record, now_ns: int) -> None:
     """Our stop from the average entry, the venue's behind it.  A later fill of the entry may only tighten both.
 
     A position that no formula protects gets no stop, and `protect` closes what has none.
     """
     side = p.trade_side
     anchor = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
-    tick = _stop(side, anchor, p.plan_range, p.plan_ranges, p.plan_spread, spec)
+    tick = _stop(side, anchor, p.plan_range, p.plan_ranges, p.plan_spread, spec, limits)
     if tick == NO_TICK:
         return
     if p.stop_tick == NO_TICK:
-        p.net_gap = abs(tick - stops.net_tick(side, anchor, tick, NET_WIDEN_PPM))
+        p.net_gap = abs(tick - stops.net_tick(side, anchor, tick, limits.net_widen_ppm))
     p.stop_tick = stops.tighter(side, p.stop_tick, tick)
     p.net_tick = stops.tighter(side, p.net_tick, max(1, p.stop_tick - side * p.net_gap))
     p.net_ns = now_ns
@@ -169,30 +168,38 @@ def check(account: np.record, p: np.record, spec: np.record, limits: np.record) 
     upper = p.mark_tick + p.mark_half
     twice = stops.trigger_twice_tick(now_ns, p.valid_ns, p.mark_tick, upper, p.last_ts_ns, p.last_tick, p.entry_fill_ns)
     hit = twice != NO_TICK and stops.is_triggered(side, p.stop_tick, twice)
-    reason = stops.exit_reason(flatten, hit, now_ns, p.opened_ns, limits.hold_ns_max, False, False)
+    profit = False
+    if p.valid_ns != NO_TIME and now_ns - p.valid_ns <= stops.BOOK_AGE_NS_MAX:
+        twice_mid = p.mark_tick + upper
+        profit = stops.takes_profit(side, abs(p.cost_ticks), abs(p.qty), twice_mid, limits.take_profit_ppm)
+    reason = stops.exit_reason(flatten, hit, now_ns, p.opened_ns, limits.hold_ns_max, profit, False)
     if reason == stops.BY_FLATTEN:
         close(p, BY_HOLD)
     elif reason == stops.BY_STOP_LOSS:
         close(p, BY_TRAIL if p.trailed == 1 else BY_STOP)
     elif reason == stops.BY_TIME_LIMIT:
         close(p, BY_TIME)
+    elif reason == stops.BY_TAKE_PROFIT:
+        close(p, BY_TARGET)
     else:
-        _tighten(p, spec, now_ns)
+        _tighten(p, spec, limits, now_ns)
 
 
 @inner
-def _tighten(p: np.record, spec: np.record, now_ns: int) -> None:
+def _tighten(p: np.record, spec: np.record, limits: np.record, now_ns: int) -> None:
     """Without a range, a valid book of the last second or a tick nothing moves.  The venue's stop follows ours with the
     same distance, at most once in 60 s."""
     side = p.trade_side
     total, count = measured(p)
     spread = _spread(p, now_ns)
+    if spread > 0:
+        p.best_twice_tick = stops.best_tick(side, p.best_twice_tick, p.bid_tick, p.ask_tick)
     if count > 0 and spread > 0 and spec.tick_nanos > 0:
         tick = spec.tick_nanos / NANOS
         entry = ledger.nearest_average(p.trade_entry_ticks, p.trade_entry_qty)
         moved = stops.trailed_stop_tick(
-            side, p.stop_tick, entry, NO_TICK, stops.ANCHOR_ENTRY, total * tick / (2.0 * count), spread * tick,
-            stops.SPREAD_FLOOR, tick, p.bid_tick, p.ask_tick,
+            side, p.stop_tick, entry, p.best_twice_tick, limits.trail_anchor, total * tick / (2.0 * count),
+            spread * tick, limits.spread_floor_ppm / PPM, tick, p.bid_tick, p.ask_tick,
         )  # fmt: skip
         if moved != p.stop_tick:
             p.stop_tick = moved
