@@ -200,7 +200,7 @@ MES-WF-02 | purge and embargo at both borders; the tests add up; a test is trade
 MES-WF-03 | a hold-out that no fold touches | {FOLDS} | nobody records its one opening
 MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
 MES-WF-05 | overfitting score and robustness | {RESULTS}
-MES-OPT-01 | parameters and their space | trading/research/search/space.py | `entry_filters` is not shipped: the gate has no such filters (MES-RISK-20, row 8)
+MES-OPT-01 | parameters and their space | trading/research/search/space.py | `entry_filters` lacks the volume's ratio, which the kernel does not know (MES-RISK-20, row 8)
 MES-OPT-02 | methods of search | trading/research/search/methods.py
 MES-OPT-03 | objective, infeasible points, best of the history | trading/research/search/objective.py | `optimise` scores on the bars that it is given; a walk-forward searches training and chooses in validation
 MES-OPT-04 | results do not depend on workers | trading/run/search/study.py

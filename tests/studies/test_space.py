@@ -126,7 +126,7 @@ def test_a_flag_that_says_nothing_is_refused(text: str) -> None:
         flag_of(text)
 
 
-SHIPPED = {"mes_scalping": 3_168, "quick_search": 36, "risk_only": 16}
+SHIPPED = {"entry_filters": 336, "mes_scalping": 3_168, "quick_search": 36, "risk_only": 16}
 
 
 def test_every_shipped_space_has_the_points_of_the_rulebook_mes_opt_01() -> None:
@@ -162,7 +162,7 @@ def test_the_shipped_profile_trades_every_value_of_a_shipped_space(
 
 
 def test_a_name_that_is_no_space_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ResearchError, match="--space entry_filters is no file and none of mes_scalping, quick_search"):
-        space_file("entry_filters")
+    with pytest.raises(ResearchError, match="--space own_filters is no file and none of entry_filters, mes_scalping"):
+        space_file("own_filters")
     with pytest.raises(FileNotFoundError):
         space_file("nowhere.yaml")
