@@ -170,3 +170,21 @@ def test_entry_filters_look_at_the_range_of_the_last_rows_mes_risk_20_mes_opt_01
         for order in desk.live():
             desk.answer(r.REJECT, int(order.number))
         desk.quote(20_000, 20_001)
+
+
+def test_the_form_knows_own_orders_of_the_other_side_p19() -> None:
+    """A target stands at its price, an exit at market meets any; a stop stands in no book, and no own side counts."""
+    desk = Desk(AGAIN)
+    asking = desk.kernel.params.asking
+    desk.score(BUY)
+    assert asking[0].opposite_tick == 0
+    number = int(desk.live(r.ENTRY)[0].number)
+    desk.ack(number)
+    desk.fill(number, 20_001)
+    desk.score(BUY)
+    assert asking[0].opposite_tick == 20_017
+    desk.score(-BUY)
+    assert asking[0].opposite_tick == 0
+    desk.command(r.FLATTEN_ALL)
+    desk.score(BUY)
+    assert asking[0].opposite_tick == 1

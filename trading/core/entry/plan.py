@@ -130,7 +130,7 @@ def _capped(state: State, params: Params, asked: Asked, price: int, stop: int) -
     p = state.positions[asked.instrument]
     tick_value = params.specs[asked.instrument].tick_value_micros
     entry = price if p.mark_tick == NO_TICK else max(price, p.mark_tick + p.mark_half)
-    loss = stop * tick_value + _ceil_share(price * tick_value, 2 * params.limits[0].costs_ppm)  # both sides
+    loss = stop * tick_value + _ceil_share(price * tick_value, 2 * params.limits[0].costs_ppm)
     gross, _ = exposure(state, params, asked.instrument, 0, 0, NO_TICK)
     held = abs(p.qty) + _working_on(state, asked.instrument)
     depth = p.ask_qty if asked.side == BUY else p.bid_qty
@@ -172,19 +172,14 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.slices = plan.slices
     x.margin_elsewhere_micros = margin_elsewhere(state, params, asked.instrument)
     x.score_used = 1 if asked.score_ns <= state.positions[asked.instrument].asked_ns else 0
-    x.atr_sum = min(max(-1, breakers.atr_sum(state.grids[asked.instrument])), ATR_SUM_MAX)
-    shown = (
-        state.positions[asked.instrument].ask_qty if asked.side == BUY else state.positions[asked.instrument].bid_qty
-    )
-    x.opposite_qty = min(max(0, shown), COUNT_MAX)
-    _market(x, state, params, asked.instrument)
+    _market(x, state, params, asked.instrument, asked.side)
     _orders(x, state, asked, plan.first_qty)
     _account(x, state, params, asked, plan.qty)
     return x
 
 
 @inner
-def _market(x: np.record, state: State, params: Params, instrument: int) -> None:
+def _market(x: np.record, state: State, params: Params, instrument: int, side: int) -> None:
     """What the market and the venue say about the instrument."""
     a = state.account[0]
     p = state.positions[instrument]
@@ -203,6 +198,8 @@ def _market(x: np.record, state: State, params: Params, instrument: int) -> None
     x.last_tick = p.last_tick
     x.last_ts_ns = p.last_ts_ns
     x.move_ticks = price_move(p)
+    x.opposite_qty = min(max(0, p.ask_qty if side == BUY else p.bid_qty), COUNT_MAX)
+    x.atr_sum = min(max(-1, breakers.atr_sum(state.grids[instrument])), ATR_SUM_MAX)
     x.position = p.qty
     x.instrument_holds = p.holds
     x.entry_fill_ns = p.entry_fill_ns
