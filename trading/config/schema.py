@@ -25,7 +25,12 @@ from trading.config.watching import TIME_UNITS, Section, WatchSection, time_ns
 SCHEDULES = (ALL_HOURS, *FUTURES_SCHEDULES, MOEX)
 # keys of `risk` that came later, each with the value at which nothing changes: what was stored before them stays as it
 # is, and keeps its hash
-LATER = {"hedge_every": "0 s", "hedge_min_net": "10 %", "hedge_max_cost": "0.08 %", "hedge_beta": "1"}
+LATER: dict[str, str | int] = {
+    "hedge_every": "0 s",
+    "hedge_min_net": "10 %",
+    "hedge_max_cost": "0.08 %",
+    "hedge_beta": "1",
+}
 LATER |= {"loss_day_soft_max": "0 %", "entries_max": 0, "entries_window": "0 s", "trades_day_max": 0}
 LATER |= {"depth_max": "0 %", "atr_min": "0", "atr_max": "0", "costs": "0.05 %", "spread_floor": "1 %"}
 LATER |= {"net_widen": "50 %", "trail_anchor": "entry", "take_profit": "0 %"}
