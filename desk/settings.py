@@ -121,6 +121,7 @@ INSTALLED_APPS = [
     "trading.studies",
     "trading.news",
     "desk.audit",
+    "desk.alerts",
     "desk.accounts",
     "desk.dashboard",
     "desk.config",
@@ -215,6 +216,9 @@ COLUMN_CACHE_MB = env_int("DESK_COLUMN_CACHE_MB", 8192)  # bars as mapped column
 STRATEGIES = Path(os.environ.get("DESK_STRATEGIES", VAR / "strategies"))  # the functions that a page may name
 DISK_BYTES_MIN = env_int("DESK_DISK_BYTES_MIN", 1_000_000_000)  # with less, pre-flight refuses a start
 SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's sign-in is looked up again
+# Who is told outside of this desk, in the order of escalation, and who raises an alarm when the desk falls silent.
+ALERT_CHANNELS = os.environ.get("DESK_ALERT_CHANNELS", "")
+ALERT_HEARTBEAT = os.environ.get("DESK_ALERT_HEARTBEAT", "")
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("desk.data.urls")),
     path("", include("desk.backtests.pages.urls")),
     path("", include("desk.ops.pages.urls")),
+    path("", include("desk.alerts.pages.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -15,7 +15,7 @@ PROTOCOL = 1
 HZ = 20  # the most; a page may ask for less
 FRAME_BYTES_MAX = 64_000  # more waits for the next frame
 HOPS = ("venue", "feed", "bus", "worker", "web")
-STRIP_KEYS = frozenset({"mode", "clock", "holds"})  # all that a page with nothing but the strip is told
+STRIP_KEYS = frozenset({"mode", "clock", "holds", "alerts"})  # all that a page with nothing but the strip is told
 LOOPS = ("feed", "inference", "risk", "execution", "sinks")
 # panel → [ageing, stale] in ms of knowledge: beats of the loops come once a second, so "stale" leaves room for one
 THRESHOLDS = {"market": [1200, 2500], "state": [1000, 2000], "loops": [2000, 3500]}

@@ -16,6 +16,7 @@ LOOP_WORKERS = ("feed", "inference", "risk", "execution")  # one normally holds 
 WORKERS = 50  # priority of the Celery workers
 # Who steps behind the order path when the cores are busy: pictures may be late, and a search takes what is left over.
 NICE_WEB = 5
+NICE_ALERTS = 5
 NICE_BATCH = 8
 LOG_BYTES_MAX = 10_000_000
 LOG_COPIES = 5
@@ -66,6 +67,7 @@ def programs(layout: Layout) -> list[Program]:
         Program("venue", 20, (*manage, "venue"), 5),
         Program("guard", 30, (*manage, "guard"), 5),
         Program("web", 40, (*daphne, "desk.asgi:application"), 5, nice=NICE_WEB),
+        Program("alerts", 45, (*manage, "alerts"), 8, nice=NICE_ALERTS),
         *(
             Program(
                 f"loop{number}",

@@ -32,6 +32,11 @@ export function strip(store) {
     const holds = store.values.holds;
     put(by("s-holds"), holds ? String(holds.length) : NONE);
     dress(by("s-holds"), holds?.length ? "warn" : "");
+    const alerts = store.values.alerts;
+    if (alerts) {
+      put(by("s-alerts"), `alerts ${alerts.urgent}`);
+      dress(by("s-alerts"), alerts.urgent > 0 ? "bad" : "");
+    }
   }
 
   function tick() {
@@ -81,5 +86,5 @@ export function strip(store) {
     const wanted = icons[fault ? "fault" : (mode ?? "")] ?? icons[""];
     if (link && link.getAttribute("href") !== wanted) link.setAttribute("href", wanted);
   }
-  return { keys: ["mode", "clock", "holds", "*"], update, tick };
+  return { keys: ["mode", "clock", "holds", "alerts", "*"], update, tick };
 }

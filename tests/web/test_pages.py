@@ -39,6 +39,7 @@ ARGUMENTS = {
     "name": "trades",
     "file": "trials.csv",
     "window_id": "1",
+    "alert_id": "1",
 }
 
 

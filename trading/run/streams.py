@@ -351,6 +351,12 @@ class Board:
             value = self.client.hget(f"desk:{self.session}:latest", name)
         return None if value is None else bytes(value)
 
+    def gauges(self) -> list[dict[str, Any]]:
+        """How far each limit was when the picture was last taken; empty where there is none.  Raises StreamAway."""
+        with _reachable():
+            text = self.client.hget(f"desk:latest:{self.session}", "risk")
+        return [] if text is None else msgspec.json.decode(text, type=list[dict[str, Any]])
+
     def beat(self, name: str, life_ms: int) -> None:
         """A key that vanishes unless it is beaten again within `life_ms`.  Raises StreamAway."""
         with _reachable():

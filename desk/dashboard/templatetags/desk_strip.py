@@ -7,9 +7,11 @@ the newest.  A database that is away leaves everything unknown: the strip says s
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError
 
+from desk.alerts.teller import is_fresh, read_state
 from desk.dashboard.sessions import latest_id
 from trading import selectors
 
@@ -23,11 +25,17 @@ def strip(session: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
         shown = session or newest()
     except DatabaseError as error:
-        return {"fault": f"the database does not answer ({error.__class__.__name__})"}
+        return badge() | {"fault": f"the database does not answer ({error.__class__.__name__})"}
     if shown is None:
-        return {"none": True}
+        return badge() | {"none": True}
     word = MODES.get(shown["mode"])
-    return {"shown": shown, "word": word or f"UNKNOWN MODE {shown['mode']}", "known": word is not None}
+    return badge() | {"shown": shown, "word": word or f"UNKNOWN MODE {shown['mode']}", "known": word is not None}
+
+
+def badge() -> dict[str, Any]:
+    """Urgent alerts without an answer, from the file of the alerts' process; None where it does not run."""
+    state = read_state(settings.VAR)
+    return {"alerts": state.urgent if state is not None and is_fresh(state) else None}
 
 
 def newest() -> dict[str, Any] | None:

@@ -36,6 +36,7 @@ PAGES = {
     "lock": "/sessions/1/lock/",
     "news": "/news/",
     "news-remove": "/news/1/remove/",
+    "alerts": "/alerts/",
     "account": "/account/",
     "confirm": "/account/confirm/?next=/desk/",
     "operations": "/ops/",

@@ -1,0 +1,36 @@
+"""People's answers to alerts, and rehearsals of the way out, as rows and audit rows.
+
+Rights were checked by the caller: the pages.
+"""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from desk.alerts.kinds import URGENT
+from desk.alerts.mirror import TEST
+from desk.alerts.models import Alert
+from desk.audit import services as audit
+
+
+def acknowledge(ids: Sequence[int], by: str) -> int:
+    """Answer those of these alerts that wait for an answer.  Returns how many did."""
+    with transaction.atomic():
+        waiting = Alert.objects.select_for_update().filter(id__in=ids, acknowledged_at=None)
+        found = dict(waiting.values_list("id", "uid"))
+        if not found:
+            return 0
+        Alert.objects.filter(id__in=found).update(acknowledged_at=timezone.now(), acknowledged_by=by)
+        uids = sorted(found.values())
+        detail = {"alerts": uids[:20], "count": len(uids)}
+        audit.append(category="control", action="alert_answered", actor=by, object=uids[0][:120], detail=detail)
+    return len(found)
+
+
+def rehearse(uid: str, by: str) -> None:
+    """Store a test; the alerts' process sends it within a second."""
+    with transaction.atomic():
+        text = f"this is a test of the alerts, asked for by {by}: answer it on the page Alerts"
+        Alert.objects.create(uid=uid, raised_at=timezone.now(), severity=URGENT, kind=TEST, text=text)
+        audit.append(category="control", action="alert_test", actor=by, object=uid)

@@ -1,0 +1,98 @@
+"""What no journal says: the kill latch, a Redis that is away, loops without a beat, and limits that come near (T-04).
+
+Each is told when it begins, once, and again only after it was over.  Reads the latch's file and Redis, never the
+database.  Called by `teller`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from desk.alerts.kinds import URGENT, WARNING, Alert
+from desk.alerts.watching import Watched
+from marketdata.core.units import NANOS
+from trading.run.latch import read_latch
+from trading.run.streams import Board, StreamAway, make_client
+
+NEAR_PCT, FAR_PCT = 80.0, 75.0  # told at the first, armed again below the second
+SILENT_NS = 10 * NANOS  # a loop without a beat for so long; a takeover takes less
+AWAY_LOOKS = 3  # Redis without an answer so often in a row
+# Of the gauges of a session those that come near; a position of one contract stands at its limit by itself.
+NEARING = ("loss_day", "loss_total", "drawdown_day", "drawdown", "streak", "orders_open", "messages_60s")
+
+
+class Looks:
+    """Begun conditions by name."""
+
+    def __init__(self, var: Path, redis_url: str) -> None:
+        self._var, self._client = var, make_client(redis_url)
+        self._standing: set[str] = set()
+        self._away = 0
+
+    def look(self, watched: Iterable[Watched], at_ns: int, boot: int) -> list[Alert]:
+        """What has begun since the last look.  `at_ns`: wall clock; `boot`: boot clock."""
+        found = self._latch(at_ns)
+        try:
+            for one in watched:
+                found += self._session(one, at_ns, boot)
+            self._away = 0
+        except StreamAway as error:
+            self._away += 1
+            found += self._begin(self._away >= AWAY_LOOKS, "redis", at_ns, URGENT, f"Redis does not answer: {error}")
+            return found
+        self._standing.discard("redis")
+        return found
+
+    def show(self, watched: Iterable[Watched], text: bytes, boot: int) -> None:
+        """Put the badge's value where the browsers of these sessions look; without Redis they know that it is gone."""
+        try:
+            for one in watched:
+                Board(self._client, one.key).publish({"alerts": text}, boot)
+        except StreamAway:
+            self._away += 1
+
+    def _latch(self, at_ns: int) -> list[Alert]:
+        latch = read_latch(self._var)
+        if latch is None:
+            return []
+        uid = f"latch:{latch['at_ns']}"  # a latch that falls anew is another one
+        return [Alert(uid, at_ns, URGENT, "KILLED", f"the kill latch stands: {latch['by']}: {latch['reason']}")]
+
+    def _session(self, one: Watched, at_ns: int, boot: int) -> list[Alert]:
+        found: list[Alert] = []
+        board = Board(self._client, one.key)
+        for name, text in board.health().items():
+            row = msgspec.json.decode(text)
+            if not name.endswith(".run") or "beat_boot_ns" not in row:
+                continue
+            loop, silent = name.removesuffix(".run"), boot - int(row["beat_boot_ns"])
+            words = f"{one.key}: the {loop} loop has been silent for {silent / 1e9:.0f} s"
+            found += self._begin(silent > SILENT_NS, f"{one.key}:{loop}:SILENT", at_ns, URGENT, words, one.session)
+        for gauge in board.gauges():
+            found += self._gauge(one, gauge, at_ns)
+        return found
+
+    def _gauge(self, one: Watched, gauge: dict[str, Any], at_ns: int) -> list[Alert]:
+        name, pct = f"{one.key}:{gauge['id']}:NEAR", gauge.get("pct")
+        if gauge["id"] not in NEARING or pct is None:
+            return []
+        if pct >= FAR_PCT and name in self._standing:
+            return []
+        used, top, unit = gauge["used"], gauge["max"], gauge["unit"]
+        if unit == "micros":
+            used, top, unit = f"{used / 1e6:.2f}", f"{top / 1e6:.2f}", "of the account's currency"
+        words = f"{one.key}: {gauge['id']} is at {pct} % of its limit: {used} of {top} {unit} ({gauge['rule']})"
+        return self._begin(pct >= NEAR_PCT, name, at_ns, WARNING, words, one.session)
+
+    def _begin(self, on: bool, name: str, at_ns: int, severity: str, words: str, session: int = 0) -> list[Alert]:
+        """An alert when a condition begins; nothing while it stands."""
+        if not on:
+            self._standing.discard(name)
+            return []
+        if name in self._standing:
+            return []
+        self._standing.add(name)
+        kind = name.rpartition(":")[2].upper()
+        return [Alert(f"{name}:{at_ns}", at_ns, severity, kind, words, session)]

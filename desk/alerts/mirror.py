@@ -1,0 +1,68 @@
+"""The book's alerts as rows of the database, for the page; and what people answered there, back to the book.
+
+Nothing waits for it: while the database is away alerts go out all the same, and the rows follow later.  Called by
+`teller` alone.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from desk.alerts.kinds import Alert as Found
+from desk.alerts.models import Alert
+
+TEST = "TEST"  # kind of the row that the page's button writes: a rehearsal, sent like an urgent alert
+
+
+class MirrorAway(RuntimeError):
+    """The database takes no rows now."""
+
+
+def when(at_ns: int) -> datetime:
+    """Wall clock ns → UTC."""
+    return datetime.fromtimestamp(at_ns / 1e9, UTC)
+
+
+def write(found: Iterable[Found], deliveries: Iterable[tuple[str, list[str], int]]) -> None:
+    """Rows of new alerts, and where (uid, names of channels, first time in ns) they were sent.  Raises MirrorAway."""
+    try:
+        close_old_connections()
+        rows = [_row(alert) for alert in found]
+        if rows:
+            Alert.objects.bulk_create(rows, ignore_conflicts=True)
+        for uid, names, at_ns in deliveries:
+            Alert.objects.filter(uid=uid, first_sent_at=None).update(first_sent_at=when(at_ns))
+            Alert.objects.filter(uid=uid).update(sent_through=names)
+    except DatabaseError as error:
+        raise MirrorAway(str(error)) from error
+
+
+def _row(alert: Found) -> Alert:
+    row = Alert(uid=alert.uid, raised_at=when(alert.at_ns), severity=alert.severity, kind=alert.kind[:60])
+    row.session, row.text = alert.session, alert.text[:500]
+    return row
+
+
+def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
+    """(uid, who) of those of these alerts that a person has answered.  Raises MirrorAway."""
+    try:
+        close_old_connections()
+        rows = Alert.objects.filter(uid__in=list(uids), acknowledged_at__isnull=False)
+        return [(uid, by) for uid, by in rows.values_list("uid", "acknowledged_by")]
+    except DatabaseError as error:
+        raise MirrorAway(str(error)) from error
+
+
+def rehearsals() -> list[Found]:
+    """Tests that somebody asked for on the page and that nobody has sent yet.  Raises MirrorAway."""
+    try:
+        close_old_connections()
+        rows = Alert.objects.filter(kind=TEST, first_sent_at=None, acknowledged_at=None).order_by("id")[:10]
+        return [
+            Found(row.uid, int(row.raised_at.timestamp() * 1e9), row.severity, row.kind, row.text, row.session)
+            for row in rows
+        ]
+    except DatabaseError as error:
+        raise MirrorAway(str(error)) from error

@@ -1,0 +1,111 @@
+"""The journals of the sessions that may trade, read for alerts beside the sinks and without Redis or database.
+
+Which sessions those are says the guard's list; one that leaves it is read to its end.  It writes nothing.  Called by
+`teller`.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from desk.alerts.kinds import URGENT, Alert, SessionKinds
+from marketdata.core.units import NANOS
+from risk.core.records import MES
+from trading.run import guard
+from trading.run.journal.reader import JournalReader
+from trading.run.journal.segment import JournalBroken
+from trading.run.spec import SpecError, load_spec
+
+FRAMES = 4096  # of one session in one look
+LEFT_NS = 10 * NANOS  # boot clock: so long is a session read that has left the guard's list
+
+
+class Watched(NamedTuple):
+    """A session whose journal is read."""
+
+    session: int
+    key: str
+
+
+class _Followed:
+    def __init__(self, folder: Path, watched: Watched, seq: int) -> None:
+        spec = load_spec(folder)
+        self.watched, self.seq, self.left_ns = watched, seq, 0
+        self.reader = JournalReader(folder)
+        symbols = [item.symbol for item in spec.instruments]
+        self.kinds = SessionKinds(watched.session, watched.key, spec.limits.get("rules", MES), symbols, seq > 0)
+        self.broken = False
+
+
+class Journals:
+    """`cursors`: how far each session was read before.  `from_end`: sessions that are there already were read by none,
+    and are followed from their end on.
+    """
+
+    def __init__(self, var: Path, cursors: dict[str, int], from_end: bool) -> None:
+        self._var, self._cursors, self._from_end = var, dict(cursors), from_end
+        self._followed: dict[str, _Followed] = {}
+        self.fault = ""
+
+    def look(self, at_ns: int, boot: int) -> tuple[list[Alert], dict[str, int]]:
+        """What is new, and the cursors behind it.  `at_ns`: wall clock; `boot`: boot clock."""
+        found: list[Alert] = []
+        moved: dict[str, int] = {}
+        self._choose(boot)
+        self._from_end = False
+        for key, one in self._followed.items():
+            alerts = self._read(one, at_ns)
+            found += alerts
+            if alerts:
+                moved[key] = one.seq
+        return found, moved
+
+    def watched(self) -> list[Watched]:
+        """Sessions that the guard's list names."""
+        return [one.watched for one in self._followed.values() if one.left_ns == 0]
+
+    def cursors(self) -> dict[str, int]:
+        """How far each session is read."""
+        return {key: one.seq for key, one in self._followed.items()}
+
+    def _choose(self, boot: int) -> None:
+        try:
+            targets = guard.read_settings(self._var)
+        except (OSError, ValueError) as error:
+            self.fault = f"the guard's list cannot be read: {error}"
+            return
+        self.fault = ""
+        for target in targets:
+            if target.key in self._followed:
+                self._followed[target.key].left_ns = 0
+                continue
+            try:
+                self._followed[target.key] = self._follow(Watched(target.session, target.key))
+            except (SpecError, JournalBroken, OSError, ValueError) as error:
+                self.fault = f"{target.key} cannot be followed: {error}"
+        wanted = {target.key for target in targets}
+        for key, one in list(self._followed.items()):
+            if key not in wanted:
+                one.left_ns = one.left_ns or boot
+                if boot - one.left_ns > LEFT_NS:
+                    self._cursors[key] = one.seq
+                    del self._followed[key]
+
+    def _follow(self, watched: Watched) -> _Followed:
+        folder = self._var / "sessions" / str(watched.session)
+        seq = self._cursors.get(watched.key, -1)
+        if seq < 0:
+            seq = JournalReader(folder).last_seq() if self._from_end else 0
+        return _Followed(folder, watched, seq)
+
+    @staticmethod
+    def _read(one: _Followed, at_ns: int) -> list[Alert]:
+        if one.broken:
+            return []
+        try:
+            frames = one.reader.read(one.seq, FRAMES)
+        except (JournalBroken, OSError) as error:
+            one.broken = True
+            uid, words = f"{one.watched.key}:journal", f"{one.watched.key}: the journal cannot be read: {error}"
+            return [Alert(uid, at_ns, URGENT, "JOURNAL_BROKEN", words, one.watched.session)]
+        one.seq += len(frames)
+        return one.kinds.note(frames["event"], at_ns) if len(frames) else []
