@@ -1,4 +1,4 @@
-"""The alerts' process: finds, keeps, sends, escalates, and gives a sign of life, so that silence is an alarm (T-04, N16).
+"""The alerts' process: finds, keeps, sends, escalates, gives a sign of life: silence is an alarm (T-04, N16).
 
 It reads files first and needs neither database nor Redis to tell; it sends no command and touches no order.  Run by
 `manage.py alerts`, one per desk, beside the trading loops and at a lower priority than theirs.

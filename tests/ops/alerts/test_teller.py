@@ -1,4 +1,4 @@
-"""T-04 and N16 with the real parts: a journal on disk, a receiver over HTTP, the database, Redis away; clocks by hand."""
+"""T-04 and N16 with the real parts: a journal on disk, a receiver over HTTP, the database, Redis; clocks moved on."""
 
 import json
 import time
