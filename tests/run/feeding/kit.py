@@ -9,6 +9,7 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.universe.records import SECOND_NS
 from marketdata.feeds.port import Feed
 from marketdata.feeds.registry import open_feed
+from risk.core.records import MOEX
 from tests.simulation.kit import make_spec
 from trading.core.records import CONDITION
 from trading.run.feeding.engine import FILES, FeedEngine, open_engine
@@ -28,7 +29,9 @@ def spec_of(symbols: list[str], **universe: int) -> SessionSpec:
     ]
     feed = FeedSpec("simulated", symbols, seed=5, options=OPTIONS)
     wanted = UniverseSpec(**{"active_max": 2, "rss_hard_bytes": 1 << 40, "rss_soft_bytes": 1 << 39} | universe)
-    return msgspec.structs.replace(make_spec(), instruments=rows, feed=feed, universe=wanted)
+    spec = make_spec()
+    limits = spec.limits | {"rules": MOEX}
+    return msgspec.structs.replace(spec, instruments=rows, feed=feed, universe=wanted, limits=limits)
 
 
 class Driven:

@@ -44,6 +44,15 @@ def test_a_change_is_told_at_once_and_all_of_it_again_moex_risk_05() -> None:
     assert due(conditions, 1 + AGAIN_DOWN_NS) == [("UNHEALTHY", 2, 0, 0)]
 
 
+def test_what_begins_anew_is_told_at_once_again() -> None:
+    conditions = Conditions(MOEX)
+    conditions.set("INTEGRITY", True)
+    assert conditions.stands("INTEGRITY") and not conditions.stands("UNHEALTHY", 2)
+    assert len(due(conditions, 1)) == 1 and due(conditions, 2) == []
+    conditions.again("INTEGRITY")
+    assert due(conditions, 2) == [("INTEGRITY", ACCOUNT_SCOPE, 1, 0)]
+
+
 def test_futures_are_told_of_no_hold_that_they_lack() -> None:
     conditions = Conditions(MES)
     for code in ("INTEGRITY", "LATENCY", "ML_FALLBACK"):

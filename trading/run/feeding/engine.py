@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from marketdata.core.records import ACCOUNT_SCOPE, NO_TIME, new_events
+from marketdata.core.records import NO_TIME, new_events
 from marketdata.core.universe.records import (
     ACTIVATED,
     ACTIVE,
@@ -34,22 +34,21 @@ from marketdata.engine.numbers import numbers
 from marketdata.engine.subscriptions import Subscriptions
 from marketdata.engine.telling import memory, metrics
 from marketdata.feeds.port import Batch
-from risk.core.holds import BIT
-from trading.core.records import CONDITION
+from risk.core.records import MES
 from trading.run.clock import boot_ns
 from trading.run.feeding.aide import Aide
 from trading.run.feeding.wishes import REPLACE, RESYNC, Wish
 from trading.run.spec import SessionSpec
+from trading.run.telling.conditions import Conditions
 
 FILES = "engine-*.bin"  # one a holder, named after its fence: who was fenced never writes over a newer one
 KEEP_NS = 30 * SECOND_NS  # of session time between two memories (MOEX-RISK-11, light checkpoint)
-AGAIN_NS = 60 * SECOND_NS  # how often what stands is said again (boot clock)
 SAMPLES = 4096
 FIRST_VIEW_S = 10.0  # that a takeover without a memory waits for the journal
 METRICS_MAX = 60  # seconds that are told at once: of a longer silence the last ones
 SILENT_NS = 15 * SECOND_NS  # three heartbeats of the books
 NEWS_NAMES = {SUBSCRIBED: "subscribed", ACTIVATED: "activated", DEMOTED: "demoted"}
-_INTEGRITY, _UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
+INTEGRITY, UNHEALTHY = "INTEGRITY", "UNHEALTHY"
 NO_ROWS = new_events(0)
 log = structlog.get_logger("trading.engine")
 
@@ -106,12 +105,11 @@ class FeedEngine:
         self._folder, own = folder, folder / FILES.replace("*", f"{fence:08d}")
         self._aide = Aide(folder, len(listed), own)
         self._subscriptions = Subscriptions(range(len(listed)))
-        self._stands: dict[tuple[int, int], int] = {}  # (bit, instrument) → what was measured; absent: gone
-        self._told: dict[tuple[int, int], tuple[bool, int]] = {}  # → what the ring heard, and when (boot clock)
-        self._news, self._again_ns = (
-            True,
-            0,
-        )  # whether what stands has changed; when it is looked at anyway (boot clock)
+        self._conditions = Conditions(spec.limits.get("rules", MES))
+        self._conditions.set(INTEGRITY, True)  # the first to be told
+        for which in range(len(listed)):
+            self._conditions.set(UNHEALTHY, False, instrument=which)
+        self._news, self._again_ns = True, 0  # whether one has changed; when they are looked at anyway (boot clock)
         self._cause_ns = NO_TIME  # since when INTEGRITY stands; NO_TIME: it was passed
         self._made: deque[np.ndarray] = deque(maxlen=METRICS_MAX)  # METRICs that nobody was told yet
         self._kept_ns = NO_TIME
@@ -181,22 +179,12 @@ class FeedEngine:
 
     def conditions(self, now_ns: int) -> np.ndarray:
         """CONDITION EVENTs that the ring has not heard, or not for long; they count as heard."""
-        boot, rows = boot_ns(), []
+        boot = boot_ns()
         if not self._news and boot < self._again_ns:
             return NO_ROWS
         self._news, self._again_ns = False, boot + SECOND_NS
-        keys = [(_INTEGRITY, ACCOUNT_SCOPE)] + [(_UNHEALTHY, which) for which in range(len(self.live.symbols))]
-        for key in keys:
-            stands = key in self._stands
-            told, at_ns = self._told.get(key, (None, 0))
-            if told == stands and boot - at_ns < AGAIN_NS:
-                continue
-            self._told[key] = stands, boot
-            rows.append((*key, int(stands), self._stands.get(key, 0)))
-        events = new_events(len(rows))
-        events["kind"], events["ts_ns"], events["ts_venue_ns"] = CONDITION, now_ns, now_ns
-        for event, row in zip(events, rows, strict=True):
-            event["code"], event["instrument"], event["value"], event["qty"] = row
+        events = self._conditions.due(now_ns, boot)
+        self._conditions.note(events, boot)
         return events
 
     def shown(self, now_ns: int) -> dict[str, Any]:
@@ -205,7 +193,7 @@ class FeedEngine:
         found["instruments"] = [row._asdict() for row in found["instruments"]]
         view = self._aide.view
         gate = self.live.gate(now_ns, view.reconciled_ns != NO_TIME)
-        held = (_INTEGRITY, ACCOUNT_SCOPE) in self._stands
+        held = self._conditions.stands(INTEGRITY)
         found["gate"] = {**gate._asdict(), "held": held, "since_ns": self._cause_ns if held else None}
         wanted, confirmed = len(self._subscriptions.wanted), len(self._subscriptions.confirmed)
         found["subscriptions"] = {"wanted": wanted, "confirmed": confirmed}
@@ -223,7 +211,7 @@ class FeedEngine:
         figures: dict[str, object] = {"active": int((states == ACTIVE).sum()), "monitored": int((states != 0).sum())}
         figures |= {"cache": self.live.cached, "rss_mb": self.live.guard.rss >> 20, "engine_us_p99": self._us(99)}
         figures |= self.counts
-        return figures | {"integrity": int((_INTEGRITY, ACCOUNT_SCOPE) in self._stands)}
+        return figures | {"integrity": int(self._conditions.stands(INTEGRITY))}
 
     def close(self) -> None:
         """Leave the memory to the next holder."""
@@ -246,7 +234,7 @@ class FeedEngine:
             return None
         found = self.live.restore(np.frombuffer(kept.universe, UNIVERSE), np.frombuffer(kept.members, MEMBER))
         for which in np.flatnonzero(self.live.members["unhealthy"]).tolist():
-            self._stands[_UNHEALTHY, which] = 1
+            self._conditions.set(UNHEALTHY, True, 1, instrument=which)
         return found
 
     def _keep(self, now_ns: int) -> None:
@@ -293,12 +281,9 @@ class FeedEngine:
         """Which conditions stand (MOEX-DATA-09, -14)."""
         unhealthy = self.live.members["unhealthy"]
         for which in range(len(unhealthy)):
-            if unhealthy[which] != ((_UNHEALTHY, which) in self._stands):
+            if unhealthy[which] != self._conditions.stands(UNHEALTHY, which):
                 self._news = True
-                if unhealthy[which]:
-                    self._stands[_UNHEALTHY, which] = 1
-                else:
-                    del self._stands[_UNHEALTHY, which]
+                self._conditions.set(UNHEALTHY, bool(unhealthy[which]), int(unhealthy[which]), instrument=which)
         if self._cause_ns == NO_TIME:
             if self._silent(moment):
                 self._fails(moment)
@@ -306,11 +291,11 @@ class FeedEngine:
         gate = self.live.gate(moment, reconciled=True)  # the other half is the kernel's own hold RECON
         if gate.passed:
             self._cause_ns, self._news = NO_TIME, True
-            del self._stands[_INTEGRITY, ACCOUNT_SCOPE]
+            self._conditions.set(INTEGRITY, False)
             log.info("integrity_passed", at_ns=moment)
         else:
             failing = len(gate.missing) + len(gate.stale) + len(gate.empty) + len(gate.invalid)
-            self._stands[_INTEGRITY, ACCOUNT_SCOPE] = failing
+            self._conditions.set(INTEGRITY, True, failing)
 
     def _silent(self, moment: int) -> bool:
         """Whether no ACTIVE instrument that trades had a book for SILENT_NS: the stream's heartbeat is lost."""
@@ -321,8 +306,8 @@ class FeedEngine:
     def _fails(self, now_ns: int) -> None:
         """The books must prove themselves anew."""
         self._cause_ns, self._news = now_ns, True
-        self._stands[_INTEGRITY, ACCOUNT_SCOPE] = 0
-        self._told.pop((_INTEGRITY, ACCOUNT_SCOPE), None)
+        self._conditions.set(INTEGRITY, True)
+        self._conditions.again(INTEGRITY)
 
     def _us(self, percent: int) -> float:
         return round(float(np.percentile(np.array(self._took), percent)) / 1000, 1) if self._took else 0.0

@@ -48,6 +48,16 @@ class Conditions:
         if code in self._known:
             self._now[_Key(BIT[code], instrument, stage)] = _Seen(on, seen)
 
+    def again(self, code: str) -> None:
+        """Its next telling is due at once, whatever was told: what it says has begun anew."""
+        for key in [key for key in self._told if key.bit == BIT[code]]:
+            del self._told[key]
+
+    def stands(self, code: str, instrument: int = ACCOUNT_SCOPE) -> bool:
+        """Whether it is so now."""
+        seen = self._now.get(_Key(BIT[code], instrument, 0))
+        return seen is not None and seen.on
+
     def due(self, now_ns: int, boot: int) -> np.ndarray:
         """EVENTs (n,) of what changed and of what is to be told again, stamped with session time."""
         keys = [key for key, seen in self._now.items() if self._is_due(key, seen, boot)]
