@@ -75,7 +75,7 @@ MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS} | pre-flight a
 MES-EOD-03 | early closes shift the phases | {CALENDARS}
 MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
 MES-EOD-05 | data that end before the schedule | {BACKTEST}/plan.py | an option of the command, `--data-close`, not of a profile
-MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK} | the alert is the hold on the screen; no message leaves the desk
+MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLOCK}
 MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
@@ -152,7 +152,7 @@ MOEX-HEDGE-04 | what exceeds its cap by a twentieth is reduced to it | trading/c
 MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py | rows of the journal and the audit log; no page of their own
 MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set; no page draws it
 MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
-MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | p50, p95 and p99 of a minute are kept for scores alone; a breach is a count, the third a log line
+MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py
 MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
 MES-COST-02 | a fee that differs raises an alert: the comparison | risk/core/costs.py | nothing calls it
@@ -260,7 +260,7 @@ W-09 | a late fill is booked | {ANSWERS}
 T-01 | exposure and profit anew with every fill and mark | {LIMITS}
 T-02 | three-way reconciliation | - quantities and orders are compared (P-05), not average prices and balances
 T-03 | the venue's statement of the day | - no statement is read
-T-04 | alerts within 5 s | - the page and the log say it; nothing is sent to an independent receiver, nothing asks for an answer
+T-04 | alerts within 5 s | desk/alerts/teller.py | position and exposure stand at their limits by themselves and are not told at 80 %; of refusals those that say that something is wrong
 T-05 | outliers of execution | - slippage is reported, nothing watches it
 T-06 | health of the network | - nothing watches calibration or drift of a running one
 T-07 | orders against trades | - messages are bounded (P-17), their ratio to trades is not counted

@@ -302,7 +302,7 @@ class InferenceLoop:
             return
         self._shown = now
         numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name}
-        numbers |= {**self.counts, **self._feeding.counts}
+        numbers |= {**self.counts, **self._feeding.counts, **self._watch.shown()}
         numbers |= {"inbox_full": int(self._full), "warm": self._feeding.warm(), "active": self._active.count()}
         for name, samples in (("score_us", self.latency_ns), ("wait_us", self._wait_ns)):
             if len(samples) > 0:

@@ -32,7 +32,8 @@ GUARD_S = 1.0
 # What a loop shows of itself beside its beat: figures always, trouble only where there is some.
 FIGURES = (
     "seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind", "active", "monitored",
-    "integrity", "engine_us_p99", "recorded_mb",
+    "integrity", "engine_us_p99", "recorded_mb", "book_us_p99", "features_us_p99", "ml_us_p99", "risk_us_p99",
+    "broker_us_p99",
 )  # fmt: skip
 TROUBLE = (
     "inbox_waiting", "md_waiting", "md_lost", "inbox_full", "withheld", "waiting", "stuck", "refused", "unknown",

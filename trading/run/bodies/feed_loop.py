@@ -7,12 +7,13 @@ decides nothing and knows no order.  Called by the runner.
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
-from marketdata.core.records import FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
+from marketdata.core.records import BOOK, FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
 from marketdata.core.units import NANOS
 from marketdata.feeds.port import Batch, Feed
 from marketdata.feeds.registry import open_feed
@@ -30,6 +31,7 @@ from trading.run.feeding.recorder import Recorder
 from trading.run.feeding.wishes import RESYNC, Wishes
 from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, MARKET, Board, Stream, StreamAway, StreamFull
+from trading.run.telling.books import BookWatch
 
 BATCH = 256
 BEAT_NS = NANOS // 4  # of session time without an event, after which a beat is sent
@@ -82,6 +84,7 @@ class FeedLoop:
         )  # compiled before the session's clock runs
         if self._engine is not None:
             self._stack.callback(self._engine.close)
+        self._books = BookWatch(context.spec)
         self._recorder = Recorder(context.folder, context.spec, context.fence) if context.spec.feed.record else None
         if self._recorder is not None:
             self._recorder.start()
@@ -132,6 +135,7 @@ class FeedLoop:
             now_ns = self._clock.now()
             self._tell_engine(self._engine.until(now_ns), now_ns)
         if not self._ended:
+            self._tell_books()
             self._tell_index()
             self._tell_contracts()
         self.context.beat(self.counts)
@@ -212,11 +216,13 @@ class FeedLoop:
         events["ts_ns"] = events["ts_venue_ns"] if self._clock.tape else now_ns
         batch = batch._replace(events=events)
         self._to_venue(batch)
+        began = perf_counter_ns()
         self._publish(batch, now_ns)
         if self._recorder is not None:
             self._recorder.take(batch)
         if self._engine is not None:
             self._tell_engine(self._engine.feed(batch, now_ns), now_ns)
+        self._books.took(perf_counter_ns() - began, int((events["kind"] == BOOK).sum()), self._clock)
         self.counts["events"] += len(events)
         self.counts["position"] = batch.position
 
@@ -264,6 +270,12 @@ class FeedLoop:
             for events in found:
                 self._md.offer(notice(events))
             self._md.flush(now_ns)
+
+    def _tell_books(self) -> None:
+        """Whether books are taken in time."""
+        if self._inbox.takes_notices and len(events := self._books.due(self._clock)) > 0:
+            self._inbox.offer(notice(events))
+            self._inbox.flush(self._clock.now())
 
     def _tell_index(self) -> None:
         if self._index is not None:
@@ -352,6 +364,7 @@ class FeedLoop:
             self.counts["full"] = int(self._inbox.full)
             if self._inbox.full:
                 self._board.beat("full", 1000)
+            self.counts |= self._books.shown()
             self.counts |= {"venue_up": int(self._venue_up), "venue_skipped": self._venue_skipped}
             self._show(boot)
             self._hear_wish()

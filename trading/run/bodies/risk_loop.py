@@ -288,6 +288,7 @@ class RiskLoop:
             self._links.saw_database(self._board.beats("sinks"), boot)
             waiting = self._inbox.length()
             self.counts["inbox"] = waiting
+            self.counts |= self._watch.shown()
             full = waiting >= self._inbox.cap * 9 // 10 or self._board.beats("full")
             self._links.stream_ok = self._streams_open and not full
             self._ask_recon(boot)

@@ -39,6 +39,10 @@ class RiskWatch:
         if self._watched:
             self._stages.sample("risk", took_ns, self._clock.now())
 
+    def shown(self) -> dict[str, object]:
+        """Figures for the loop's beat."""
+        return self._stages.shown()
+
     def due(self, kernel: Kernel, now_ns: int) -> np.ndarray:
         """CONDITION EVENTs (n,) that the kernel does not know yet; looks every LOOK_NS."""
         boot = boot_ns()

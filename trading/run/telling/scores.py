@@ -45,3 +45,7 @@ class ScoreWatch:
         self._took.clear()
         self.network.look(now_ns)
         self._conditions.tell(now_ns, self._send)
+
+    def shown(self) -> dict[str, object]:
+        """Figures for the loop's beat."""
+        return self._stages.shown()

@@ -12,12 +12,15 @@ import structlog
 
 from marketdata.core.records import NO_TIME
 from trading.core.watch.told import STAGES
+from trading.run.clock import boot_ns
 from trading.run.telling.conditions import Conditions
+from trading.run.telling.histogram import QUANTILES, Histogram
 
 BREACHES = 3  # in a row
 GOOD = 10  # samples since the last breach
 QUIET_NS = 60_000_000_000  # without a breach, session clock
 UNCOUNTED = ("broker",)  # ends by time alone: a desk that may not enter sends nothing that could be measured
+SHOW_NS = 1_000_000_000  # boot clock; quantiles are made anew so often
 log = structlog.get_logger("trading.latency")
 
 
@@ -29,6 +32,7 @@ class _Stage:
         self.since_ns = now_ns  # of the last breach, at first of the loop's begin
         self.breaches = self.good = 0
         self.slow: bool | None = None  # None: whatever the loop before said still stands
+        self.histogram = Histogram()
 
 
 class Stages:
@@ -38,6 +42,8 @@ class Stages:
         self._conditions, self._limits, self._loop = conditions, limits, loop
         self._stages: dict[str, _Stage] = {}
         self.counts = {"breaches": 0, "unknown": 0}
+        self._shown: dict[str, object] = {}
+        self._next_ns = 0
 
     def begin(self, now_ns: int, *names: str) -> None:
         """From now on these stages are this loop's; a name that is no stage is counted and ignored."""
@@ -56,6 +62,7 @@ class Stages:
         stage = self._stages.get(name)
         if stage is None:
             return
+        stage.histogram.add(took_ns, boot_ns())
         if took_ns <= stage.limit_ns:
             stage.breaches = 0
             stage.good += 1
@@ -81,3 +88,15 @@ class Stages:
                 log.info("stage_good", loop=self._loop, stage=name)
             stage.slow = False
             self._conditions.set("LATENCY", False, stage=STAGES.index(name))
+
+    def shown(self) -> dict[str, object]:
+        """p50, p95 and p99 of every stage in µs, of the last minute and (`…_all`) of this holding, once a second."""
+        boot = boot_ns()
+        if boot >= self._next_ns:
+            self._next_ns = boot + SHOW_NS
+            self._shown = {}
+            for name, stage in self._stages.items():
+                for tail, found in (("", stage.histogram.minute(boot)), ("_all", stage.histogram.whole())):
+                    for percent, ns in zip(QUANTILES, found, strict=False):
+                        self._shown[f"{name}_us_p{percent}{tail}"] = round(ns / 1000, 1)
+        return self._shown

@@ -71,7 +71,7 @@ class VenueWatch:
         """Figures for the loop's beat."""
         if not self._watched:
             return {}
-        shown: dict[str, object] = {"slow_acks": self._stages.counts["breaches"]}
+        shown: dict[str, object] = {"slow_acks": self._stages.counts["breaches"], **self._stages.shown()}
         if self._probes.last_ns >= 0:
             shown["probe_us"] = self._probes.last_ns // 1000
         return shown
