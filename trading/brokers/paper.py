@@ -13,7 +13,7 @@ import numpy as np
 
 from marketdata.core.records import EVENT
 from trading.brokers.paper_link import VenueLink
-from trading.brokers.port import BrokerTruth, OutcomeUnknown, RateLimited, Rejected, Unreachable
+from trading.brokers.port import BrokerTruth, OutcomeUnknown, RateLimited, Rejected, Unauthorized, Unreachable
 from trading.brokers.wire import InstrumentTerms, Reply, Terms, events_of
 from trading.core.records import ACK, CANCEL, CANCELLED, MODIFY, SUBMIT
 from trading.run.clock import ClockRecord, SessionClock, boot_ns
@@ -123,7 +123,7 @@ class PaperBroker:
             return sent
         try:
             self._link.wait(sent)
-        except (Rejected, RateLimited, OutcomeUnknown) as error:
+        except (Rejected, RateLimited, OutcomeUnknown, Unauthorized) as error:
             return error
         return None
 

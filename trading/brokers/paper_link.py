@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreachable
-from trading.brokers.wire import RATE_LIMITED, Call, Frames, Reply, Terms, WireError, frame
+from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unauthorized, Unreachable
+from trading.brokers.wire import RATE_LIMITED, UNAUTHORIZED, Call, Frames, Reply, Terms, WireError, frame
 from trading.run.clock import ClockRecord
 
 READ_BYTES = 1 << 18
@@ -121,6 +121,8 @@ class VenueLink:
             reply = self._replies.pop(number)
         if reply.error == RATE_LIMITED:
             raise RateLimited(reply.text)
+        if reply.error == UNAUTHORIZED:
+            raise Unauthorized(reply.text)
         if reply.error != "":
             raise Rejected(reply.text, reply.error)
         return reply

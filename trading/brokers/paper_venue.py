@@ -17,12 +17,14 @@ from typing import Any
 
 from trading.brokers.paper_account import Account
 from trading.brokers.paper_store import StoreError
+from trading.brokers.paper_token import is_refused
 from trading.brokers.wire import (
     FENCED,
     MALFORMED,
     RATE_LIMITED,
     REJECTED,
     ROLES,
+    UNAUTHORIZED,
     UNKNOWN_ACCOUNT,
     Call,
     Frames,
@@ -171,6 +173,7 @@ class Server:
     def _hello(self, connection: Connection, call: Call) -> Reply:
         if call.role not in ROLES:
             raise Refused(REJECTED, f"role {call.role!r} is unknown; known: {', '.join(ROLES)}")
+        self._check_token(call.account, call.role)
         who = (call.account, call.role, call.fence)
         again = connection.cursor >= 0 and (connection.account, connection.role, connection.fence) == who
         connection.account, connection.role, connection.fence = who
@@ -218,6 +221,10 @@ class Server:
             connection.cursor = -1
             raise Refused(FENCED, f"fence {connection.fence} of role {connection.role} is below {highest}")
 
+    def _check_token(self, account: str, role: str) -> None:
+        if role == "execution" and is_refused(self.folder, account):
+            raise Refused(UNAUTHORIZED, f"the token of account {account!r} is not accepted")
+
     def _missed(self, account: Account, ref: int) -> bytes:
         try:
             return account.since(ref)
@@ -229,6 +236,7 @@ class Server:
         if call.verb not in _ALLOWED[connection.role]:
             raise Refused(REJECTED, f"role {connection.role} may not call {call.verb!r}")
         self._check_fence(connection, account)
+        self._check_token(connection.account, connection.role)
         if call.clock is not None:
             account.set_clock(call.clock)
         if call.verb == "market":

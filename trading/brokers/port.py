@@ -31,6 +31,10 @@ class Unreachable(Exception):
     """Not connected: nothing was sent."""
 
 
+class Unauthorized(Unreachable):
+    """The broker refuses the desk's token: nothing was done, nor will be before it takes one (BROKER_AUTH)."""
+
+
 class OutcomeUnknown(Exception):
     """Sent, and no answer came: it may or may not have happened.  Never to be read as failed."""
 

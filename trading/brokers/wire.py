@@ -20,7 +20,7 @@ _LENGTH = struct.Struct("<I")
 
 # Reply.error
 REJECTED, RATE_LIMITED, FENCED = "rejected", "rate_limited", "fenced"
-UNKNOWN_ACCOUNT, MALFORMED = "unknown", "malformed"
+UNKNOWN_ACCOUNT, MALFORMED, UNAUTHORIZED = "unknown", "malformed", "unauthorized"
 
 
 class WireError(ValueError):

@@ -13,8 +13,21 @@ from risk.core.records import MES, MOEX
 from tests.redis_server import RedisServer
 from tests.run.test_execution_loop import Desk, step_often
 from tests.simulation.kit import START_NS, make_spec
+from trading.brokers import paper_token
 from trading.brokers.port import Rejected
-from trading.core.records import ACK, CONDITION, ENTRY, FILL, FILL_AND_KILL, PASSIVE, PROBE, PROBE_LOST, SUBMIT
+from trading.core.records import (
+    ACK,
+    CONDITION,
+    ENTRY,
+    EXIT,
+    FILL,
+    FILL_AND_KILL,
+    PASSIVE,
+    PROBE,
+    PROBE_LOST,
+    REJECT,
+    SUBMIT,
+)
 from trading.core.watch.told import STAGES
 from trading.run.bodies.reconcile import FENCED
 from trading.run.clock import SessionClock, boot_ns
@@ -181,3 +194,24 @@ def test_without_a_connection_probes_are_lost_whatever_waits_to_be_sent_moex_ris
     seen.step(clock, up=False, idle=False)
     probes = [e for part in told for e in part if e["kind"] == PROBE]
     assert [int(e["code"]) for e in probes] == [PROBE_LOST]
+
+
+@pytest.mark.parametrize("desk", [MOEX], indirect=True)
+def test_a_refused_token_is_told_until_it_is_taken_and_no_exit_is_lost_moex_risk_05(desk, monkeypatch):
+    """BROKER_AUTH: by the probe where nothing is sent; the exit that waits leaves once the token is good again."""
+    monkeypatch.setattr(probes, "EVERY_NS", 1)
+
+    def auth() -> list[int]:
+        return [int(e["value"]) for e in desk.got(CONDITION) if e["code"] == BIT["BROKER_AUTH"]]
+
+    desk.start()
+    desk.step_until(lambda: auth() == [0], "a good token is told, too")
+    folder = desk.venue.socket.parent
+    paper_token.refuse(folder, desk.spec.key, True)
+    desk.step_until(lambda: auth()[-1] == 1, "refused")
+    desk.put(desk.order(1, role=EXIT, qty=1))
+    step_often(desk.loop, 3)
+    assert len(desk.got(ACK)) == len(desk.got(REJECT)) == 0
+    paper_token.refuse(folder, desk.spec.key, False)
+    desk.step_until(lambda: auth()[-1] == 0, "taken again")
+    desk.step_until(lambda: len(desk.got(ACK)) + len(desk.got(REJECT)) > 0, "the exit has its answer")

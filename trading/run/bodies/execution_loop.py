@@ -141,15 +141,16 @@ class ExecutionLoop:
         except Rejected as error:
             raise_if_fenced(error)
             raise
-        except Unreachable:
+        except Unreachable as error:
+            self._watch.reached(error)
             self._not_before_ns = boot_ns() + round(self._back_off_s * NANOS)
             self._back_off_s = min(2 * self._back_off_s, BACK_OFF_S[1])
             return False
+        self._watch.reached(None)
         self._back_off_s = BACK_OFF_S[0]
         self.counts["connects"] += 1
         self._pending = deque(output._replace(again=True) for output in self._pending)
-        self._recon_wanted = True
-        self._said_down = False
+        self._recon_wanted, self._said_down = True, False
         self._answers.tell(self._link(1))
         self._up.set()
         return True

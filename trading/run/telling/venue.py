@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from risk.core.records import MES
+from trading.brokers.port import Unauthorized
 from trading.core.records import ACK, PASSIVE, SUBMIT
 from trading.run.clock import SessionClock, boot_ns
 from trading.run.spec import SessionSpec, watch_of
@@ -30,7 +31,8 @@ class VenueWatch:
         self._conditions = Conditions(spec.limits.get("rules", MES))
         self._watched = self._conditions.knows("LATENCY")
         self._stages = Stages(self._conditions, watch_of(spec), "execution")
-        self._probes = Probes(ask, self._watched)  # a version may switch the limits on: the kernel knows whether
+        self._ask = ask
+        self._probes = Probes(self._probe, self._watched)  # a version switches the limits on, and the kernel knows it
         self._acks: deque[int] = deque(maxlen=KEPT)
         self._kept: dict[int, None] = {}  # numbers of orders that the venue keeps, oldest first
         self._lock = threading.Lock()
@@ -54,11 +56,29 @@ class VenueWatch:
         with self._lock:
             self._acks.extend(now - sent for number, sent in pairs if number not in self._kept)
 
+    def reached(self, error: Exception | None) -> None:
+        """The venue was asked: None for an answer.  A token that it refuses is told until it takes one (BROKER_AUTH).
+
+        An outage says nothing of the token.
+        """
+        if error is None or isinstance(error, Unauthorized):
+            self._conditions.set("BROKER_AUTH", error is not None)
+
+    def _probe(self) -> None:
+        try:
+            self._ask()
+        except Unauthorized as error:
+            self.reached(error)
+            raise
+
     def step(self, clock: SessionClock, *, up: bool, idle: bool) -> None:
         """Now and then, while the inbox takes what it is told.  `up`: connected; `idle`: nothing waits to be sent."""
-        if not self._watched or clock.tape:
-            return
         now_ns = clock.now()
+        if not self._watched:
+            return
+        if clock.tape:  # nothing is measured on it
+            self._conditions.tell(now_ns, self._tell)
+            return
         self._stages.begin(now_ns, "broker")
         while self._acks:
             self._stages.sample("broker", self._acks.popleft(), now_ns)
