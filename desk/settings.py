@@ -96,6 +96,19 @@ def metrics_token() -> str:
     return token
 
 
+def time_server() -> tuple[str, int] | None:
+    """Who is asked for the time, as DESK_TIME_SERVER names it (host or host:port); None: nobody."""
+    text = os.environ.get("DESK_TIME_SERVER", "")
+    host, colon, port = text.rpartition(":")
+    if not text:
+        return None
+    if not colon:
+        return text, 123
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ImproperlyConfigured(f"DESK_TIME_SERVER={text!r} is neither host nor host:port")
+    return host, int(port)
+
+
 DEBUG = False
 SECRET_KEY = secret_key()
 ALLOWED_HOSTS = os.environ.get("DESK_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
@@ -219,6 +232,7 @@ SOCKET_RECHECK_S = env_int("DESK_SOCKET_RECHECK_S", 30)  # how often a socket's 
 # Who is told outside of this desk, in the order of escalation, and who raises an alarm when the desk falls silent.
 ALERT_CHANNELS = os.environ.get("DESK_ALERT_CHANNELS", "")
 ALERT_HEARTBEAT = os.environ.get("DESK_ALERT_HEARTBEAT", "")
+TIME_SERVER = time_server()
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

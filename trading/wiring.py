@@ -21,7 +21,7 @@ from trading.brokers.port import OutcomeUnknown, RateLimited, Rejected, Unreacha
 from trading.brokers.wire import FENCED
 from trading.control import session_folder
 from trading.core.records import TIMER
-from trading.run.bodies.errors import tell_failure
+from trading.run.bodies.errors import keep_failure, tell_failure
 from trading.run.bodies.execution_loop import ExecutionLoop
 from trading.run.bodies.feed_loop import FeedLoop
 from trading.run.bodies.risk_loop import RiskLoop
@@ -54,6 +54,7 @@ def assemble(
             connect=lambda: make_client(spec.redis_url),
             guard=Path(settings.VAR) / "guard",
             code_hash=settings.CODE_HASH,
+            time_server=settings.TIME_SERVER,
             stop=stop,
             beat=runner.beat,
             overdue=runner.lease.overdue,
@@ -73,7 +74,10 @@ def report_failure(session_id: int, loop: str) -> None:
         now_ns = load_clock(folder).now()
     except (SpecError, ClockMissing, OSError):
         return  # nothing trades yet
-    tell_failure(spec.redis_url, spec.key, loop, now_ns)
+    if loop == "risk":
+        keep_failure(folder)
+    else:
+        tell_failure(spec.redis_url, spec.key, loop, now_ns)
 
 
 class VenueMarket:

@@ -88,7 +88,7 @@ MES-HOLD-STATE_UNREADABLE | a state out of range halts | {LIMITS}
 MES-HOLD-ACCOUNT_DRAWDOWN | balance fallen from its peak | {LIMITS}
 MES-HOLD-MISMATCH | broker and desk differ | {ANSWERS}
 MES-HOLD-NOT_FLAT_AT_CUTOFF | a position at MUST_BE_FLAT | {CLOCK}
-MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | an outage that has a hold of its own is no error; the risk loop's own failures are not told
+MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | an outage that has a hold of its own is no error
 MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
 MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
 MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
@@ -124,7 +124,7 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS}
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | BROKER_AUTH is told by nobody: the simulated venue has no token that it could refuse; of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; RISK_ERROR follows errors that the execution loop tells, for the risk loop cannot tell its own; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; nobody tells NOT_ACTIVE yet; of equal holds of one instrument the table names one, not the one that stands longest
@@ -265,7 +265,7 @@ T-05 | outliers of execution | - slippage is reported, nothing watches it
 T-06 | health of the network | - nothing watches calibration or drift of a running one
 T-07 | orders against trades | - messages are bounded (P-17), their ratio to trades is not counted
 T-08 | surveillance of own orders | - not done
-T-09 | the clock against a time server | - nothing asks for its offset
+T-09 | the clock against a time server | trading/run/telling/timeserver.py | nobody is asked where DESK_TIME_SERVER names none; monotonic drift is not watched
 T-10 | errors in a window stop the account | {NOTICES} | the whole account stops, not one component's strategies
 """
 

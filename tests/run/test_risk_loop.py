@@ -22,6 +22,7 @@ from trading.core.records import (
     CONDITION,
     DECISION,
     ENTRY,
+    ERROR,
     FILL,
     KILL,
     LINK,
@@ -36,9 +37,10 @@ from trading.core.records import (
     SUBMIT,
     TIMER,
 )
+from trading.run.bodies.errors import keep_failure, kept_failures
 from trading.run.bodies.risk_inputs import due_timers, own_inputs, weave_timers
 from trading.run.clock import SessionClock, boot_ns, save_clock
-from trading.run.context import Fenced
+from trading.run.context import LOOPS, Fenced
 from trading.run.journal.recovery import recover
 from trading.run.journal.verify import verify_journal
 from trading.run.journal.writer import JournalFull
@@ -222,6 +224,22 @@ def shares(tmp_path, server, speed: float = 1.0) -> Desk:
 
 def held(desk: Desk, code: str) -> bool:
     return bool(int(desk.loop.kernel.state.account[0].holds) >> BIT[code] & 1)
+
+
+def test_its_own_failures_are_told_by_the_holder_after_t10_moex_risk_05(tmp_path, server):
+    """RISK_ERROR for one, the storm for ten; told once, in the journal, so that a replay is exact."""
+    desk = shares(tmp_path, server)
+    for _ in range(2):
+        keep_failure(desk.folder)
+    desk.start()
+    desk.start()
+    assert held(desk, "RISK_ERROR") and not held(desk, "RISK_ERROR_REPEAT")
+    assert [(int(e["code"]), int(e["value"])) for e in desk.journal(ERROR)] == [(LOOPS.index("risk") + 1, 2)]
+    for _ in range(10):
+        keep_failure(desk.folder)
+    desk.start()
+    assert held(desk, "RISK_ERROR_REPEAT") and kept_failures(desk.folder) == 0
+    assert verify_journal(desk.folder).ok
 
 
 def beats_told(desk: Desk) -> np.ndarray:

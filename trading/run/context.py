@@ -42,7 +42,8 @@ class LoopContext:
 
     `beat(numbers)` tells the runner that the loop made progress and what it shows (queue length, state, counts);
     `overdue()` is True once the lease may have run out unseen: checked before a side effect; `guard` is the
-    folder with the latch; `connect()` makes a new redis client (bytes, not text); `code_hash` names the code (hex).
+    folder with the latch; `connect()` makes a new redis client (bytes, not text); `code_hash` names the code (hex);
+    `time_server`: who is asked for the time, None: nobody (T-09).
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class LoopContext:
     stop: threading.Event = field(default_factory=threading.Event)
     beat: Callable[[Mapping[str, object]], None] = no_beat
     overdue: Callable[[], bool] = never_overdue
+    time_server: tuple[str, int] | None = None
 
 
 class Body(Protocol):

@@ -33,7 +33,7 @@ GUARD_S = 1.0
 FIGURES = (
     "seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind", "active", "monitored",
     "integrity", "engine_us_p99", "recorded_mb", "book_us_p99", "features_us_p99", "ml_us_p99", "risk_us_p99",
-    "broker_us_p99",
+    "broker_us_p99", "clock_offset_us",
 )  # fmt: skip
 TROUBLE = (
     "inbox_waiting", "md_waiting", "md_lost", "inbox_full", "withheld", "waiting", "stuck", "refused", "unknown",

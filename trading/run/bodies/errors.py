@@ -5,6 +5,9 @@ would be counted as many.  Bounded: at most one notice a second from each teller
 keeps.  Telling never raises: a kernel that cannot be told admits no entry anyway.
 """
 
+import os
+from pathlib import Path
+
 import numpy as np
 import structlog
 
@@ -15,6 +18,7 @@ from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, Stream, StreamAway, StreamFull, make_client
 
 ERRORS_MAX = 32  # of one notice; the kernel remembers as many (ACCOUNT.errors_ns)
+KEPT_FILE = "risk.failures"
 EVERY_NS = 1_000_000_000  # boot clock
 log = structlog.get_logger("trading.errors")
 
@@ -50,13 +54,32 @@ class ErrorTeller:
         return told
 
 
+def keep_failure(folder: Path) -> None:
+    """The risk loop ended by an error that nobody foresaw: kept in the session's folder for who takes it over."""
+    with (folder / KEPT_FILE).open("ab") as file:
+        file.write(b".")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def kept_failures(folder: Path) -> int:
+    """How often it did so since they were last told."""
+    try:
+        return (folder / KEPT_FILE).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def forget_failures(folder: Path) -> None:
+    """They stand in the journal now."""
+    (folder / KEPT_FILE).unlink(missing_ok=True)
+
+
 def tell_failure(redis_url: str, key: str, loop: str, now_ns: int) -> bool:
     """One loop ended by an error that nobody foresaw.  False when the kernel could not be told.
 
-    The risk loop's own failures are not told: it is who would hear them, late and all at once, after it has recovered.
+    The risk loop's own failures do not come here: it is who would hear them (`keep_failure`).
     """
-    if loop == "risk":
-        return False
     client = make_client(redis_url)
     try:
         Stream(client, key, INBOX).append(error_event(loop, 1, now_ns), fence=0, loop="errors")

@@ -29,6 +29,7 @@ from trading.core.records import (
     SUBMIT,
     TIMER,
 )
+from trading.run.bodies.errors import error_event, forget_failures, kept_failures
 from trading.run.bodies.risk_inputs import (
     Inputs,
     LatchWatch,
@@ -49,6 +50,7 @@ from trading.run.replica import Kernel
 from trading.run.spec import setup_events
 from trading.run.streams import INBOX, OUTBOX, Board, Stream, StreamAway, StreamFull, StreamId, Tail, pack
 from trading.run.telling.risk import RiskWatch, state_lost
+from trading.run.telling.timeserver import TimeWatch
 
 BATCH = 256  # inputs journaled together
 READ_ENTRIES = 64
@@ -152,7 +154,10 @@ class RiskLoop:
         self._snapshot_seq, self._snapshot_ns = self.kernel.seq, boot_ns()
         self._latch = LatchWatch(lambda: latch_identity(context.guard))
         self._links = LinkWatch()
-        self._watch = RiskWatch(context.spec, clock)
+        server = None if context.time_server is None else TimeWatch(context.time_server)
+        if server is not None:
+            self._stack.callback(server.close)
+        self._watch = RiskWatch(context.spec, clock, server)
         client = context.connect()
         self._stack.callback(client.close)
         self._inbox = Stream(client, context.spec.key, INBOX)
@@ -167,6 +172,9 @@ class RiskLoop:
         self._clock = clock
         if self.kernel.seq == 0:
             self._handle(own_inputs(setup_events(context.spec, clock.now()), boot_ns()))
+        if (failures := kept_failures(context.folder)) > 0:  # of the holders before: nobody else could hear them
+            self._handle(own_inputs(error_event("risk", failures, clock.now()), boot_ns()))
+            forget_failures(context.folder)
         if recovered.is_lost:
             self._handle(own_inputs(state_lost(clock.now()), boot_ns()))
         link = account_event(LINK, LINK_EXECUTION, clock.now(), value=0)  # unreconciled until execution proves more
