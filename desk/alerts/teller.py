@@ -1,12 +1,13 @@
 """The alerts' process: finds, keeps, sends, escalates, gives a sign of life: silence is an alarm (T-04, N16).
 
-It reads files first and needs neither database nor Redis to tell; it sends no command and touches no order.  Run by
-`manage.py alerts`, one per desk, beside the trading loops and at a lower priority than theirs.
+It reads files first and needs neither database nor Redis to tell; it touches no order, and the one command that it
+sends is a pause (T-05).  Run by `manage.py alerts`, one per desk, at a lower priority than the trading loops.
 """
 
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,9 @@ from desk.alerts.looking import Looks
 from desk.alerts.sender import Senders
 from desk.alerts.watching import Journals
 from marketdata.core.units import NANOS
+from trading import control
 from trading.run.clock import boot_id, boot_ns
+from trading.run.conduct.watch import OUTLIERS
 
 STEP_S = 0.25
 LOOK_NS = NANOS  # latch, Redis, database
@@ -74,6 +77,14 @@ def read_state(var: Path) -> Shown | None:
 def is_fresh(shown: Shown | None) -> bool:
     """Whether the process that wrote it is there."""
     return shown is not None and shown.boot == boot_id() and boot_ns() - shown.at_boot_ns < 4 * LOOK_NS
+
+
+def _pause(alert: Alert) -> None:
+    """Three fills that stood out: entries wait until a person has looked (T-05).  Once by the alert's name."""
+    try:
+        control.send_command(alert.session, "pause", "alerts", alert.text, uuid.uuid5(uuid.NAMESPACE_OID, alert.uid))
+    except control.CommandRefused as error:
+        log.warning("pause_refused", uid=alert.uid, error=str(error))
 
 
 class Teller:
@@ -131,6 +142,8 @@ class Teller:
         for standing in new:
             self._newest = standing.alert.text
             self._unwritten.append(standing.alert)
+            if standing.alert.kind == OUTLIERS:
+                _pause(standing.alert)
             log.warning("alert", severity=standing.alert.severity, what=standing.alert.text, uid=standing.alert.uid)
 
     def _send(self, boot: int) -> None:

@@ -7,10 +7,13 @@ Which sessions those are says the guard's list; one that leaves it is read to it
 from pathlib import Path
 from typing import NamedTuple
 
-from desk.alerts.kinds import URGENT, Alert, SessionKinds
+import numpy as np
+
+from desk.alerts.kinds import URGENT, WARNING, Alert, SessionKinds
 from marketdata.core.units import NANOS
 from risk.core.records import MES
 from trading.run import guard
+from trading.run.conduct.watch import OUTLIERS, Watch
 from trading.run.journal.reader import JournalReader
 from trading.run.journal.segment import JournalBroken
 from trading.run.spec import SpecError, load_spec
@@ -33,7 +36,18 @@ class _Followed:
         self.reader = JournalReader(folder)
         symbols = [item.symbol for item in spec.instruments]
         self.kinds = SessionKinds(watched.session, watched.key, spec.limits.get("rules", MES), symbols, seq > 0)
+        self.watch = Watch(max(0, spec.limits.get("collar_ticks_max", 0)))
+        if seq > 0:
+            self.watch.windows(self.reader.read(0, FRAMES)["event"])
         self.broken = False
+
+    def note(self, frames: np.ndarray, at_ns: int) -> list[Alert]:
+        """Alerts of these FRAMEs: what the kernel and the venue said, and how the orders fared (T-05, T-07)."""
+        found, key = self.kinds.note(frames["event"], at_ns), self.watched.key
+        for one in self.watch.note(frames["event"]):
+            severity, uid = URGENT if one.kind == OUTLIERS else WARNING, f"{key}:{one.kind}:{one.key}"
+            found.append(Alert(uid, at_ns, severity, one.kind, f"{key}: {one.text}", self.watched.session))
+        return found
 
 
 class Journals:
@@ -108,4 +122,4 @@ class Journals:
             uid, words = f"{one.watched.key}:journal", f"{one.watched.key}: the journal cannot be read: {error}"
             return [Alert(uid, at_ns, URGENT, "JOURNAL_BROKEN", words, one.watched.session)]
         one.seq += len(frames)
-        return one.kinds.note(frames["event"], at_ns) if len(frames) else []
+        return one.note(frames, at_ns) if len(frames) else []

@@ -261,10 +261,10 @@ T-01 | exposure and profit anew with every fill and mark | {LIMITS}
 T-02 | three-way reconciliation | - quantities and orders are compared (P-05), not average prices and balances
 T-03 | the venue's statement of the day | - no statement is read
 T-04 | alerts within 5 s | desk/alerts/teller.py | position and exposure stand at their limits by themselves and are not told at 80 %; of refusals those that say that something is wrong
-T-05 | outliers of execution | - slippage is reported, nothing watches it
+T-05 | outliers of execution | trading/run/conduct/watch.py | the six deviations are no setting; a restart of the alerts' process begins the count of the day anew
 T-06 | health of the network | - nothing watches calibration or drift of a running one
-T-07 | orders against trades | - messages are bounded (P-17), their ratio to trades is not counted
-T-08 | surveillance of own orders | - not done
+T-07 | orders against trades | trading/run/conduct/watch.py | an alert and the report; nothing throttles by it but the budget of messages (P-17)
+T-08 | surveillance of own orders | trading/run/conduct/patterns.py | on demand (`manage.py sessions conduct`), for one session; nobody makes it before the next open
 T-09 | the clock against a time server | trading/run/telling/timeserver.py | nobody is asked where DESK_TIME_SERVER names none; monotonic drift is not watched
 T-10 | errors in a window stop the account | {NOTICES} | the whole account stops, not one component's strategies
 """

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,16 @@ from desk.audit.models import AuditRecord
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
 from tests.ops.alerts.receiver import Receiver, receiving
-from tests.shell.frames import SECOND, Tape, make_session
+from tests.run.conduct.tape import Tape as Conduct
+from tests.shell.frames import SECOND, Tape, make_session, ring
 from trading import services
 from trading.core import records as kinds
-from trading.models import Session
+from trading.models import Command, Session
 from trading.run import guard
 from trading.run.clock import boot_ns
 from trading.run.journal.writer import JournalWriter
 from trading.run.latch import write_latch
-from trading.run.streams import Board
+from trading.run.streams import ZERO_ID, Board
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 PATIENCE_S = 30
@@ -205,6 +207,29 @@ def test_a_limit_that_comes_near_a_silent_loop_and_a_latch_are_told_once_t_04(
     assert sum("drill of the alerts" in text for text in texts) == 1
     badge = redis_client.hget(f"desk:latest:{session.key}", "alerts")
     assert b'"urgent":2' in badge
+
+
+@pytest.mark.django_db
+def test_three_fills_that_stand_out_pause_the_session_t_05(
+    var: Path, receiver: Receiver, redis_server: str, redis_client: Any
+) -> None:
+    session = make_session(redis_url=redis_server, limits={"collar_ticks_max": 20})
+    inbox = ring(session, redis_client)
+    guard.watch(var, guard.Target(session.id, session.key, "1", "nowhere"), True)
+    writer = JournalWriter(services.session_folder(session.id), session.id, 1, "code")
+    teller = Teller(Setting(var, redis_server, parse(receiver.url)))
+    teller.step()
+    tape = Conduct()
+    for second in range(4):
+        tape.quote(second, 100, 101)
+        tape.fill(second, tape.submit(second), 130)
+    events = tape.events()
+    writer.append(events, np.zeros((len(events), 2), np.int64), np.zeros(len(events), np.int64), durable=True)
+    until(teller, lambda: len(receiver.texts()) == 5)
+    assert sum("outside of the collar of 20" in text for text in receiver.texts()) == 4
+    (entry,) = inbox.read(ZERO_ID, 0, 9)
+    assert [(int(e["kind"]), int(e["code"])) for e in entry.events] == [(kinds.COMMAND, kinds.PAUSE)]
+    assert Command.objects.get().by == "alerts"
 
 
 @pytest.mark.django_db

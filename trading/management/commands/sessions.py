@@ -23,16 +23,18 @@ from trading.models import Account, Session
 from trading.models import Command as GivenCommand
 from trading.preflight import checks
 from trading.reports import daily
+from trading.reports.conduct import conduct_rows
 from trading.run.journal.closing import ClosingUnknown, remember_closing
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.journal.segment import JournalBroken
-from trading.run.spec import FeedSpec, ScorerSpec
+from trading.run.spec import FeedSpec, ScorerSpec, SpecError
 
 VERBS = ("pause", "resume", "cancel_all", "flatten", "stop")
-OF_ONE = ("show", "days", "closing", "start", "reset", "lock", "state", "transfer", "abandon")
+OF_ONE = ("show", "days", "conduct", "closing", "start", "reset", "lock", "state", "transfer", "abandon")
 UNIVERSE = ("replace", "resync")  # of shares with books
 TEXTS = {
     "days": "summary of each trading day, from the journal",
+    "conduct": "orders against trades of each trading day, and patterns that a venue would ask about",
     "closing": "read again how a session left its account, however long its journal; a start then finds it",
     "state": "state figures that the desk could not read, and lift STATE_UNREADABLE; the session stays paused",
     "transfer": "book money into the account or out of it (negative); no part of the day's net",
@@ -51,8 +53,8 @@ FIGURES = {
 
 class Command(BaseCommand):
     help = (
-        "Sessions: list, show, days, closing, new (make and start one), and pause, resume, cancel_all, flatten, stop,"
-        " reset, lock, state, transfer, abandon; of shares also replace, resync."
+        "Sessions: list, show, days, conduct, closing, new (make and start one), and pause, resume, cancel_all,"
+        " flatten, stop, reset, lock, state, transfer, abandon; of shares also replace, resync."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -123,6 +125,8 @@ class Command(BaseCommand):
             return selectors.session_row(options["session"])
         if verb == "days":
             return self._days(options["session"])
+        if verb == "conduct":
+            return self._conduct(options["session"])
         if verb == "closing":
             return self._closing(options["session"])
         if verb == "start":
@@ -188,6 +192,12 @@ class Command(BaseCommand):
         try:
             return daily.days_of(session_id)
         except (FileNotFoundError, JournalBroken, ReplayDiffers) as error:
+            raise CommandError(f"session {session_id}: {error}") from None
+
+    def _conduct(self, session_id: int) -> list[dict[str, Any]]:
+        try:
+            return conduct_rows(session_id)
+        except (SpecError, JournalBroken) as error:
             raise CommandError(f"session {session_id}: {error}") from None
 
     def _closing(self, session_id: int) -> dict[str, Any]:
