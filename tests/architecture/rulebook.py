@@ -93,7 +93,7 @@ MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
 MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
 MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
 MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS}
-MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | the scoring loop sends it when its network cannot be loaded; who approved a network nobody asks; a Redis that starts empty between the two forgets to send its end
+MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | the scoring loop sends it when its network cannot be loaded; who approved a network nobody asks
 MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES} | told while no instrument of the session has a row that counts; of several a single cold one has no score
 MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 
 from marketdata.core.records import BAR, FEED, FLAG_BACKFILL, FLAG_INVALID, NO_TIME, new_events
-from trading.core.records import MODEL, SCORE
+from trading.core.records import SCORE
 from trading.learning.artifacts import ArtifactError
 from trading.learning.feeding import NO_DEPTHS, Feeding, open_feeding, rehearse
 from trading.learning.schemas import STREAM_SCHEMA
@@ -26,7 +26,7 @@ from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.feeding.active import ActiveSet
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
-from trading.run.telling.reload import MODEL_MARK, ModelWatch
+from trading.run.telling.reload import MODEL_MARK, ModelWatch, Told
 from trading.run.telling.scores import ScoreWatch
 
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
@@ -122,14 +122,16 @@ class InferenceLoop:
         """Let Redis go.  Features are not kept: the next holder makes them anew from the retained entries."""
         self._stack.close()
 
-    def _told_model(self) -> bool:
-        """Whether the session's journal has a MODEL."""
+    def _told_model(self) -> Told:
+        """What the session's journal says of its network; nothing while Redis has the marks that it was given."""
+        told = Told()
+        if self._inbox.mark(MARK) is not None:
+            return told
         reader, seq = JournalReader(self._context.folder), 0
         while len(frames := reader.read(seq, CHUNK_FRAMES)) > 0:
             seq += len(frames)
-            if (frames["event"]["kind"] == MODEL).any():
-                return True
-        return False
+            told = told.after(frames["event"])
+        return told
 
     def _read_history(self) -> None:
         """The session's bars so far, from its journal, up to the first market entry not yet scored (MES-FEAT-06)."""

@@ -12,7 +12,7 @@ from trading.core.records import CAUSE_OPERATOR, CAUSE_START, CONDITION, MODEL, 
 from trading.run.journal.recovery import account_event
 from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, SessionSpec
 from trading.run.streams import StreamAway
-from trading.run.telling.reload import BLOCKED, BOTH, FELL, FINE, MODEL_MARK, ModelWatch
+from trading.run.telling.reload import BLOCKED, BOTH, FELL, FINE, MODEL_MARK, ModelWatch, Told
 
 FALLEN = account_event(CONDITION, BIT["ML_FALLBACK"], 1, value=1)
 GOOD = "/nets/2"
@@ -34,11 +34,11 @@ class Inbox:
         self.mark: bytes | None = None
         self.told: list[int] = []
         self.causes: list[int] = []  # of MODEL_READY
-        self.journaled = self.away = False
+        self.journal, self.away = Told(), False
 
     def holder(self) -> ModelWatch:
         """The next holder of the loop."""
-        return ModelWatch(self.spec, self.mark, lambda: self.journaled, self.take)
+        return ModelWatch(self.spec, self.mark, lambda: self.journal, self.take)
 
     def take(self, events: np.ndarray, mark: tuple[str, bytes] | None = None) -> None:
         if self.away:
@@ -142,6 +142,52 @@ def test_a_redis_that_came_back_empty_makes_no_second_start_of_the_session() -> 
     inbox = Inbox(spec_of("MODEL_BLOCKED"))
     inbox.holder().opened("network")
     assert inbox.told == [MODEL_READY]
-    inbox.mark, inbox.journaled = None, True
+    inbox.mark, inbox.journal = None, Told(anything=True)
     inbox.holder().opened("network")
     assert inbox.told == [MODEL_READY]
+
+
+def said(*rows: tuple[int, int], cause: int = CAUSE_OPERATOR) -> np.ndarray:
+    """(kind, code) → EVENTs; a CONDITION stands, a network was loaded for this cause."""
+    events = np.concatenate([account_event(kind, code, 1, value=1) for kind, code in rows])
+    events["ref"] = cause
+    return events
+
+
+def test_a_redis_that_came_back_empty_forgets_no_end_mes_hold_model_blocked() -> None:
+    """What was told before is in the journal; it ends once a network is there, and once."""
+    blocked, fallen = (MODEL, MODEL_BLOCKED), (CONDITION, BIT["ML_FALLBACK"])
+    inbox = Inbox(spec_of())
+    inbox.journal = Told().after(said(blocked))
+    inbox.holder().cannot_open()
+    assert inbox.told == [], "it was told"
+    inbox.holder().opened("network")
+    assert (inbox.told, inbox.mark) == ([MODEL_READY], FINE)
+    fell = Inbox(spec_of())
+    fell.journal = Told().after(said(blocked, fallen))
+    holder = fell.holder()
+    holder.opened("network")
+    holder.answered()
+    assert (fell.told, fell.causes, fell.mark) == ([MODEL_READY], [CAUSE_START], FELL), "the fall-back stands"
+
+
+def test_a_loop_that_starts_ends_no_fall_back_in_the_journal_either_moex_ml_10() -> None:
+    fallen = said((MODEL, MODEL_BLOCKED), (CONDITION, BIT["ML_FALLBACK"]))
+    assert Told().after(fallen).after(said((MODEL, MODEL_READY), cause=CAUSE_START)) == Told(True, fell=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((((CONDITION, BIT["HEARTBEAT"]),),), Told()),
+        ((((MODEL, MODEL_BLOCKED), (MODEL, MODEL_READY)),), Told(True)),
+        ((((MODEL, MODEL_READY), (CONDITION, BIT["ML_FALLBACK"])),), Told(True, fell=True)),
+        ((((CONDITION, BIT["ML_FALLBACK"]),), ((MODEL, MODEL_BLOCKED),)), Told(True, True, True)),
+        ((((CONDITION, BIT["ML_FALLBACK"]), (MODEL, MODEL_BLOCKED)), ((MODEL, MODEL_READY),)), Told(True)),
+    ],
+)
+def test_what_a_journal_says_of_a_network(parts: tuple[tuple[tuple[int, int], ...], ...], expected: Told) -> None:
+    found = Told()
+    for part in parts:
+        found = found.after(said(*part))
+    assert found == expected

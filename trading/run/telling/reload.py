@@ -9,7 +9,7 @@ the inference loop.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,20 +44,41 @@ def is_another(spec: SessionSpec) -> bool:
     return spec.scorer.name == NETWORK and len(networks) > 0 and spec.scorer.artifact not in networks
 
 
+class Told(NamedTuple):
+    """What a session's journal says of its network: anything at all, and how it stands."""
+
+    anything: bool = False
+    blocked: bool = False
+    fell: bool = False
+
+    def after(self, events: np.ndarray) -> "Told":
+        """The same some EVENTs later."""
+        kinds, codes = events["kind"], events["code"]
+        models = np.flatnonzero(kinds == MODEL)
+        fallen = (kinds == CONDITION) & (codes == BIT["ML_FALLBACK"]) & (events["value"] == 1)
+        last = int(models[-1]) if len(models) else -1
+        ends = np.flatnonzero((kinds == MODEL) & (codes == MODEL_READY) & (events["ref"] == CAUSE_OPERATOR))
+        end = int(ends[-1]) if len(ends) else -1
+        blocked = self.blocked if last < 0 else int(codes[last]) == MODEL_BLOCKED
+        fell = bool(fallen[end + 1 :].any()) or (self.fell and end < 0)
+        return Told(self.anything or last >= 0 or bool(fallen.any()), blocked, fell)
+
+
 class ModelWatch:
     """One holding of the inference loop.
 
-    `mark`: what the holder before left of MODEL_MARK.  `told`: whether this session's journal has a MODEL, asked when
-    there is no mark though the past left a hold: a Redis that came back empty.
+    `mark`: what the holder before left of MODEL_MARK.  `told`: what this session's journal says, asked when there is no
+    mark: a Redis that came back empty forgets it, and what was told must have its end.
     """
 
-    def __init__(self, spec: SessionSpec, mark: bytes | None, told: Callable[[], bool], send: Sender) -> None:
+    def __init__(self, spec: SessionSpec, mark: bytes | None, told: Callable[[], Told], send: Sender) -> None:
         self._send = send
         past = reload_holds(spec)
         self._drifted = bool(past - {"MODEL_BLOCKED", "ML_FALLBACK"}) and not is_another(spec)
-        self._inherits = past if mark is None and past and not told() else set()
-        self._blocked = mark in (BLOCKED, BOTH)
-        self._fell = mark in (FELL, BOTH)  # in this session, in which no network is loaded anew
+        journal = told() if mark is None else Told()
+        self._inherits = past if mark is None and not journal.anything else set()
+        self._blocked = mark in (BLOCKED, BOTH) or journal.blocked
+        self._fell = mark in (FELL, BOTH) or journal.fell  # in this session, in which no network is loaded anew
         self._waits = False  # for an output of the network that was opened
 
     def cannot_open(self) -> None:
