@@ -79,7 +79,7 @@ MES-EOD-06 | flatten is retried; a position at the cut-off needs a person | {CLO
 MES-BREAK-01 | breakers are holds of the risk core | {HOLDS}
 MES-BREAK-02 | VOLATILITY and VOLUME at minute boundaries, exact | {BREAKERS}
 MES-BREAK-03 | SPREAD on every quote | {MARKET}
-MES-BREAK-04 | summary of a trading day | trading/run/journal/daily.py | written on demand (`manage.py sessions days`), over one session: figures of the last 20 days do not reach into earlier sessions
+MES-BREAK-04 | summary of a trading day | trading/run/journal/daily.py | written on demand (`manage.py sessions days`); earlier sessions are replayed with it
 MES-BREAK-05 | no backtest day loses more than its limit and the last slippage, no fall from the peak more than its limit and one trade | trading/run/backtest/summary.py
 MES-HOLD-EQUITY_KILL | equity lost from the reference | {LIMITS}
 MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}

@@ -12,7 +12,7 @@ from tests.kernel.test_limits import USD, WIDE, lose, next_day
 from tests.kernel.test_past import heir, left, state, unreadable
 from trading.core import records as r
 from trading.run.journal.closing import past_of
-from trading.run.journal.daily import Day, daily_summaries
+from trading.run.journal.daily import NO_HISTORY, SHARPE_DAYS, Day, daily_summaries, history_of
 from trading.run.journal.recovery import ReplayDiffers
 from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
@@ -149,3 +149,33 @@ def test_a_stated_balance_is_no_result_mes_break_04(tmp_path: Path) -> None:
     lose(desk, 2)
     (day,) = daily_summaries(journal(desk, tmp_path))
     assert (day.net_micros, day.transfer_micros) == (-2 * TICK - FEE, 900 * USD - WIDE["capital_micros"])
+
+
+def test_the_last_twenty_reach_into_the_sessions_before_mes_break_04(tmp_path: Path) -> None:
+    """One journal, or the same days cut into sessions, a day in the middle included: the same figures."""
+    days = [(20260301 + i, 100 * (i % 3) - 90, 10_000 - i) for i in range(23)]
+    whole = NO_HISTORY
+    for day in days:
+        whole = whole.after(*day).traded(day[1])
+    assert len(whole.days) == SHARPE_DAYS and whole.days[-1] == days[-1] and whole.is_enough
+    for cut in range(1, len(days)):
+        first = second = NO_HISTORY
+        for day in days[:cut]:
+            first = first.after(*day).traded(day[1])
+        for day in days[cut:]:
+            second = second.after(*day).traded(day[1])
+        assert first.joined(second) == whole
+    number, net, start = days[-1]
+    halves = NO_HISTORY.after(number, net - 7, start).joined(NO_HISTORY.after(number, 7, start + net - 7))
+    assert halves.days == (days[-1],), "the second half of a day belongs to its first"
+    desk = two_days()
+    folder = journal(desk, tmp_path)
+    own = history_of(folder)
+    assert [day for day, _, _ in own.days] == [20260304, 20260305] and len(own.nets) == 6
+    before = NO_HISTORY._replace(nets=(1,) * 20, days=tuple(days[:3]))
+    alone, after = daily_summaries(folder), daily_summaries(folder, before)
+    assert [day.net_micros for day in alone] == [day.net_micros for day in after]
+    assert (alone[1].win_rate_20, after[1].win_rate_20) == (2 / 6, 16 / 20)
+    assert after[1].sharpe_daily is None, "five days are not twenty"
+    before = NO_HISTORY._replace(days=tuple(days[:18]))
+    assert daily_summaries(folder, before)[1].sharpe_daily is not None

@@ -10,7 +10,10 @@ import msgspec
 from trading.control import session_folder
 from trading.models import ConfigVersion
 from trading.reports.tables import money_text, time_text
-from trading.run.journal.daily import Day, daily_summaries
+from trading.run.journal.daily import NO_HISTORY, Day, History, daily_summaries, history_of
+from trading.run.journal.recovery import ReplayDiffers
+from trading.run.journal.segment import JournalBroken
+from trading.run.spec import SpecError, load_spec
 
 _MONEY = "_micros"
 
@@ -21,9 +24,28 @@ def days_of(session_id: int) -> list[dict[str, Any]]:
     folder = session_folder(session_id)
     if not folder.is_dir():
         raise FileNotFoundError(f"no journal in {folder}")
-    days = daily_summaries(folder)
+    days = daily_summaries(folder, history_before(session_id))
     hashes = dict(ConfigVersion.objects.filter(id__in={day.version_id for day in days}).values_list("id", "hash"))
     return [_row(day, hashes) for day in days]
+
+
+def history_before(session_id: int) -> History:
+    """The last days and trades of the sessions that this one continues, as far back as they count.
+
+    One whose journal is gone or is of other code ends it: the figures then reach no further.
+    """
+    found, folder, seen = NO_HISTORY, session_folder(session_id), {session_id}
+    while not found.is_enough:
+        try:
+            past = load_spec(folder).past
+            if past is None or past.session in seen:
+                break
+            seen.add(past.session)
+            folder = session_folder(past.session)
+            found = history_of(folder).joined(found)
+        except (SpecError, JournalBroken, ReplayDiffers):
+            break
+    return found
 
 
 def _row(day: Day, hashes: dict[int, str]) -> dict[str, Any]:

@@ -70,6 +70,39 @@ class Day(msgspec.Struct):
     refusals: dict[str, int] = {}  # by reason, the most frequent first
 
 
+class History(NamedTuple):
+    """What the figures over several days need of the days before: the last trades, and the last days of the account."""
+
+    nets: tuple[int, ...] = ()  # of each trade, micros
+    days: tuple[tuple[int, int, int], ...] = ()  # (trading day, net, balance at its start), micros
+
+    def after(self, day: int, net: int, start: int) -> "History":
+        """One more stretch of a day; the second one of the same day belongs to the first."""
+        if self.days and self.days[-1][0] == day:
+            *before, (_, earlier, start) = self.days
+            return self._replace(days=(*before, (day, earlier + net, start)))
+        return self._replace(days=(*self.days, (day, net, start))[-SHARPE_DAYS:])
+
+    def traded(self, net: int) -> "History":
+        """One more trade."""
+        return self._replace(nets=(*self.nets, net)[-WIN_RATE_TRADES:])
+
+    def joined(self, later: "History") -> "History":
+        """This one, and what came after it."""
+        found = self._replace(nets=(*self.nets, *later.nets)[-WIN_RATE_TRADES:])
+        for day in later.days:
+            found = found.after(*day)
+        return found
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether nothing before it counts any more."""
+        return len(self.nets) >= WIN_RATE_TRADES and len(self.days) >= SHARPE_DAYS
+
+
+NO_HISTORY = History()
+
+
 class _Stand(NamedTuple):
     """Where the account stood after an input."""
 
@@ -83,12 +116,11 @@ class _Stand(NamedTuple):
 class _Book:
     """Follows one kernel: where it stood when the day began, and what happened since."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, before: History) -> None:
         self._account = kernel.state.account
         self.days: list[Day] = []
         self.day = Day(day=0, version_id=0)
-        self._nets: list[int] = []  # of every trade so far
-        self._returns: list[float] = []
+        self.history = before
         self._open: dict[tuple[int, int], Held] = {}  # (scope, bit) -> its entry in this day
         self._now = self._look()
         self._begin()
@@ -146,7 +178,7 @@ class _Book:
             self._open.pop(_place(event)).cleared_ns = ts_ns
 
     def _trade(self, net: int) -> None:
-        self._nets.append(net)
+        self.history = self.history.traded(net)
         self.day.trades += 1
         if net > 0:
             self._won.append(net)
@@ -169,11 +201,11 @@ class _Book:
         day.largest_loss_micros = min(self._lost, default=None)
         day.mean_win_micros = sum(self._won) / len(self._won) if self._won else None
         day.mean_loss_micros = sum(self._lost) / len(self._lost) if self._lost else None
-        latest = self._nets[-WIN_RATE_TRADES:]
+        latest = self.history.nets
         day.win_rate_20 = sum(net > 0 for net in latest) / len(latest) if latest else None
         if self._start.balance > 0:
-            self._returns.append(day.net_micros / self._start.balance)
-        day.sharpe_daily = _sharpe(self._returns[-SHARPE_DAYS:])
+            self.history = self.history.after(day.day, day.net_micros, self._start.balance)
+        day.sharpe_daily = _sharpe([net / start for _, net, start in self.history.days])
         day.refusals = dict(self._refused.most_common())
         self.days.append(day)
 
@@ -190,13 +222,23 @@ def _sharpe(returns: list[float]) -> float | None:
     return float(values.mean() / values.std(ddof=1)) * math.sqrt(SESSIONS_A_YEAR)
 
 
-def daily_summaries(folder: Path) -> list[Day]:
+def history_of(folder: Path) -> History:
+    """What the journal in `folder` alone leaves for the sessions after it.  Errors as `daily_summaries`."""
+    return _replayed(folder, NO_HISTORY).history
+
+
+def daily_summaries(folder: Path, before: History = NO_HISTORY) -> list[Day]:
     """The trading days of the journal in `folder`, in order; the last one up to its last frame.
 
-    Raises ReplayDiffers when an output of the journal is not what the kernel of this code makes, JournalBroken.
+    `before`: what the account's earlier sessions left for the figures of the last twenty.  Raises ReplayDiffers when an
+    output of the journal is not what the kernel of this code makes, JournalBroken.
     """
+    return _replayed(folder, before).days
+
+
+def _replayed(folder: Path, before: History) -> _Book:
     reader, kernel = JournalReader(folder), Kernel()
-    book = _Book(kernel)
+    book = _Book(kernel, before)
     owed: list[bytes] = []  # outputs that the journal must show next
     seq = 0
     while len(events := reader.read(seq, CHUNK)["event"]) > 0:
@@ -215,4 +257,4 @@ def daily_summaries(folder: Path) -> list[Day]:
         seq += len(events)
     if book.day.day > 0:
         book.finish()
-    return book.days
+    return book
