@@ -17,6 +17,7 @@ from marketdata.core.records import NO_TICK, NO_TIME
 from risk.core.holds import BIT, hold_of
 from trading.control import advance_command, advance_session, write_late
 from trading.core import records as kinds
+from trading.core import states
 from trading.core.past import FIGURES, PAST_FIGURE, PAST_STATED, STATED
 from trading.core.states import REFUSALS
 from trading.leases import short_wait
@@ -44,6 +45,8 @@ KEPT = (
 )
 ORDER_CHANGES = ["last_seq", "status", "request", "qty", "filled", "price_tick", "stop_tick", "code", "changed_ns"]
 DECISION_CHANGES = ["last_seq", "last_ns", "same", "score_ppm", "confidence_ppm", "price_tick", "holds"]
+CLOSING = {kinds.COMMANDS[code] for code in (kinds.FLATTEN_ALL, kinds.STOP_SESSION, kinds.KILL, kinds.LOCK)}
+ENTERING = {kinds.COMMANDS[code] for code in (kinds.START, kinds.RESUME)}
 LOOK_NS = 1_000_000_000
 
 
@@ -199,11 +202,23 @@ class _Batch:
             stop_tick=tick(e["stop_tick"]),
             version_id=int(e["ref"]),
             scorer=self.session.scorer,
-            by=self.session.started_by,
+            by=self._by(e),
             sent_ns=int(e["ts_ns"]),
             changed_ns=int(e["ts_ns"]),
         )
         self.new_orders.add(number)
+
+    def _by(self, e: np.record) -> str:
+        """Whose order it is (P-22): an exit's that of who asked to close, until somebody lets the session enter again.
+
+        Everything else is the session's own, and so of who started it.
+        """
+        if int(e["role"]) == kinds.EXIT:
+            given = Command.objects.filter(session=self.session, seq__lt=int(e["seq"]), kind__in=CLOSING | ENTERING)
+            last = given.exclude(state=states.REFUSED).order_by("-seq").first()
+            if last is not None and last.kind in CLOSING:
+                return last.by
+        return self.session.started_by
 
     def _order_state(self, e: np.record) -> None:
         order = self.orders[int(e["order_number"])]

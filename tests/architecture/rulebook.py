@@ -242,7 +242,7 @@ P-18 | repeated execution throttle, ended by a person | {RULES} | counted within
 P-19 | self-match | {RULES} | of one account: two accounts of one owner do not see each other
 P-20 | open orders | {RULES}
 P-21 | protective plan | {RULES}
-P-22 | attribution | trading/sinks.py | the row names who started the session, also of an order that another person's command caused; no automated flag, all orders are
+P-22 | attribution | trading/sinks.py | an order that was moved names who started the session, not who moved it; no automated flag, all orders are
 P-23 | network gate | {RULES} | approval and hash are the scoring loop's; the kernel sees the score's age, strength and row alone
 P-24 | liquidity: spread, and a share of what is shown | {RULES} | the touch alone, no depth behind it
 P-25 | instrument eligibility: the restricted list, expiry, status | trading/core/watch/told.py | days to expiry are CONTRACT_ROLL's

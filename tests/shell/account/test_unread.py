@@ -25,7 +25,7 @@ from trading.core import states
 from trading.core.past import PAST_STATED, STATED
 from trading.core.records import FIRST_OUTPUT_KIND
 from trading.leases import want_loops
-from trading.models import Session
+from trading.models import Command, Session
 from trading.preflight.probes import FAIL
 from trading.run import guard
 from trading.run.context import LOOPS
@@ -209,6 +209,7 @@ def test_an_order_names_scorer_and_person_p_22(client, django_user_model):
     rows = list(session.orders.order_by("number").values_list("scorer", "by"))
     assert rows == [(f"network {'ab' * 32}", "alice")] * 2
     session.refresh_from_db()
+    assert session.orders.get(number=2).by == "alice", "nobody asked for that exit"
     session.spec = session.spec | {"scorer": {"name": "baseline"}, "inputs": {"artifact": "", "code": "c0de"}}
     assert session.scorer == "baseline c0de", "a formula is named by the code that holds it"
     client.force_login(django_user_model.objects.create_superuser("alice", password="ladder-and-tape-9"))
@@ -216,3 +217,26 @@ def test_an_order_names_scorer_and_person_p_22(client, django_user_model):
     assert f'title="network {"ab" * 32}"' in page and "<td>alice</td>" in page
     table = whole(client.get(f"/sessions/{session.id}/orders.csv"))
     assert "ab" * 32 in table and "scorer" in table.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([("flatten", "bob", "done")], "bob"),
+        ([("flatten", "bob", "refused")], "alice"),
+        ([("flatten", "bob", "done"), ("resume", "carol", "done")], "alice"),
+        ([("resume", "carol", "done"), ("lock", "dave", "done"), ("pause", "carol", "done")], "dave"),
+    ],
+)
+def test_an_exit_names_who_asked_for_it_p_22(given, expected):
+    session = make_session()
+    Session.objects.filter(id=session.id).update(started_by="alice")
+    tape = Tape()
+    for ref, (kind, by, state) in enumerate(given, 1):
+        now = session.created_at
+        Command.objects.create(ref=ref, session=session, kind=kind, by=by, state=state, requested_at=now, seq=ref)
+        tape.add(kinds.TIMER)  # the commands took these numbers
+    LedgerFollower(context_of(session)).apply(round_trip(tape).frames())
+    assert list(session.orders.order_by("number").values_list("role", "by")) == [
+        (kinds.ENTRY, "alice"), (kinds.EXIT, expected),
+    ]  # fmt: skip
