@@ -1,7 +1,7 @@
 """The alerts' process: finds, keeps, sends, escalates, gives a sign of life: silence is an alarm (T-04, N16).
 
 It reads files first and needs neither database nor Redis to tell; it touches no order, and the one command that it
-sends is a pause (T-05).  Run by `manage.py alerts`, one per desk, at a lower priority than the trading loops.
+sends is a pause (T-02, T-05).  Run by `manage.py alerts`, one per desk, at a lower priority than the trading loops.
 """
 
 import os
@@ -22,7 +22,7 @@ from desk.alerts.escalation import ESCALATE_NS, Standing
 from desk.alerts.kinds import URGENT, Alert
 from desk.alerts.looking import Looks
 from desk.alerts.sender import Senders
-from desk.alerts.watching import Journals
+from desk.alerts.watching import MONEY_DIFFERS, Journals
 from marketdata.core.units import NANOS
 from trading import control
 from trading.run.clock import boot_id, boot_ns
@@ -80,7 +80,7 @@ def is_fresh(shown: Shown | None) -> bool:
 
 
 def _pause(alert: Alert) -> None:
-    """Three fills that stood out: entries wait until a person has looked (T-05).  Once by the alert's name."""
+    """Fills that stood out, money that differs: entries wait until a person has looked (T-02, T-05).  Once an alert."""
     try:
         control.send_command(alert.session, "pause", "alerts", alert.text, uuid.uuid5(uuid.NAMESPACE_OID, alert.uid))
     except control.CommandRefused as error:
@@ -142,7 +142,7 @@ class Teller:
         for standing in new:
             self._newest = standing.alert.text
             self._unwritten.append(standing.alert)
-            if standing.alert.kind == OUTLIERS:
+            if standing.alert.kind in (OUTLIERS, MONEY_DIFFERS):
                 _pause(standing.alert)
             log.warning("alert", severity=standing.alert.severity, what=standing.alert.text, uid=standing.alert.uid)
 

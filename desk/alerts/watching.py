@@ -13,12 +13,14 @@ from desk.alerts.kinds import URGENT, WARNING, Alert, SessionKinds
 from marketdata.core.units import NANOS
 from risk.core.records import MES
 from trading.run import guard
+from trading.run.conduct.money import MoneyWatch
 from trading.run.conduct.watch import OUTLIERS, Watch
-from trading.run.journal.reader import JournalReader
+from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.journal.segment import JournalBroken
 from trading.run.spec import SpecError, load_spec
 
 FRAMES = 4096  # of one session in one look
+MONEY_DIFFERS = "MONEY_DIFFERS"
 LEFT_NS = 10 * NANOS  # boot clock: so long is a session read that has left the guard's list
 
 
@@ -37,16 +39,23 @@ class _Followed:
         symbols = [item.symbol for item in spec.instruments]
         self.kinds = SessionKinds(watched.session, watched.key, spec.limits.get("rules", MES), symbols, seq > 0)
         self.watch = Watch(max(0, spec.limits.get("collar_ticks_max", 0)))
-        if seq > 0:
-            self.watch.windows(self.reader.read(0, FRAMES)["event"])
+        self.money = MoneyWatch([item.values["tick_value_micros"] for item in spec.instruments])
+        read = 0
+        while read < seq and len(frames := self.reader.read(read, min(CHUNK_FRAMES, seq - read))) > 0:
+            self.watch.windows(frames["event"])
+            self.money.note(frames["event"])  # sums count from the first fill; what differed then was told then
+            read += len(frames)
         self.broken = False
 
     def note(self, frames: np.ndarray, at_ns: int) -> list[Alert]:
-        """Alerts of these FRAMEs: what the kernel and the venue said, and how the orders fared (T-05, T-07)."""
+        """Alerts of these FRAMEs: what the kernel and the venue said, and how the orders fared (T-02, T-05, T-07)."""
         found, key = self.kinds.note(frames["event"], at_ns), self.watched.key
         for one in self.watch.note(frames["event"]):
             severity, uid = URGENT if one.kind == OUTLIERS else WARNING, f"{key}:{one.kind}:{one.key}"
             found.append(Alert(uid, at_ns, severity, one.kind, f"{key}: {one.text}", self.watched.session))
+        for words in self.money.note(frames["event"]):
+            uid = f"{key}:{MONEY_DIFFERS}:{int(frames['event']['seq'][-1])}"
+            found.append(Alert(uid, at_ns, URGENT, MONEY_DIFFERS, f"{key}: {words}", self.watched.session))
         return found
 
 

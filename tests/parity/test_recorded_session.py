@@ -10,16 +10,18 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.bootstrap import ROOT
 from tests.simulation.ring import Ring, settled
-from trading.core.records import DECISION, FILL, KILL, START, SUBMIT, TRADE_CLOSED
+from trading.core.records import DECISION, FILL, KILL, RECON, RECON_POSITION, START, SUBMIT, TRADE_CLOSED
 from trading.reports.impact.preview import impact
 from trading.reports.impact.replay import Version
 from trading.reports.parity.proof import prove
 from trading.reports.parity.tell import DECISIONS_ONLY, DIFFERS, IDENTICAL, fills_csv
 from trading.reports.why.answer import why
+from trading.run.conduct.money import MoneyWatch
 from trading.run.journal.daily import daily_summaries
 from trading.run.journal.verify import VerifyReport, verify_journal
 from trading.run.spec import SPEC_FILE, VenueSpec, save_spec
@@ -81,6 +83,16 @@ def check_a_difference_is_found(ring: Ring) -> None:
     assert "the feed does not give" in values["parts"][1]["why"]
 
 
+def check_the_money_is_the_venues(ring: Ring) -> None:
+    """T-02: every truth that tells of money agrees with our own fills; one fill booked a tick off does not."""
+    events = ring.events().copy()
+    told = events[(events["kind"] == RECON) & (events["code"] == RECON_POSITION) & (events["volume"] == 1)]
+    tick_values = [item.values["tick_value_micros"] for item in ring.spec.instruments]
+    assert len(told) > 0 and MoneyWatch(tick_values).note(events) == []
+    events["price_tick"][np.flatnonzero(events["kind"] == FILL)[0]] += 1
+    assert len(MoneyWatch(tick_values).note(events)) == 1
+
+
 def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None:
     ring = Ring(tmp_path, SPEED)
     try:
@@ -91,6 +103,7 @@ def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None
         ring.until(lambda: len(ring.events(FILL)) >= 2, "it traded")
         ring.command(KILL, 2)
         ring.until(lambda: settled(ring), "flat")
+        ring.until(lambda: bool((ring.events(RECON)["volume"] == 1).any()), "a truth of its money")
         ring.stop()
     finally:
         ring.close()
@@ -103,6 +116,7 @@ def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None
     check_every_decision_is_explained(ring)
     check_it_is_a_backtest(ring, compiled)
     check_a_difference_is_found(ring)
+    check_the_money_is_the_venues(ring)
     done = subprocess.run(
         [sys.executable, "-c", PLAIN, str(ring.folder)],
         cwd=ROOT,

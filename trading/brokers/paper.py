@@ -38,7 +38,7 @@ def terms_of(spec: SessionSpec) -> Terms:
 
 def truth_of(reply: Reply) -> BrokerTruth:
     """A snapshot's reply as the port's record."""
-    return BrokerTruth(reply.positions, events_of(reply.events), reply.ref, reply.position, reply.pending)
+    return BrokerTruth(reply.positions, events_of(reply.events), reply.ref, reply.position, reply.pending, reply.money)
 
 
 class PaperBroker:

@@ -254,12 +254,16 @@ class Account:
         evidence."""
         account = self.venue.account[0]
         held = {int(i): int(self.venue.markets[i].qty) for i in np.flatnonzero(self.venue.markets["qty"])}
+        paid = np.flatnonzero(self.venue.markets["fees_micros"] | self.venue.markets["cash_ticks"])
+        markets = self.venue.markets
+        money = {int(i): (int(markets[i].cash_ticks), int(markets[i].fees_micros)) for i in paid}
         orders = [self.venue.orders[slot] for slot in open_slots(self.venue)]
         rows = [self._order_row(order, RECON, RECON_ORDER, order.filled) for order in orders]
         rows += [self._order_row(request, RECON, RECON_ORDER, 0) for request in self._sent()]
         return Reply(
             events=b"".join(row.tobytes() for row in rows),
             positions=held,
+            money=money,
             ref=self.last_ref,
             position=int(account.market_position),
             pending=int(account.request_count),

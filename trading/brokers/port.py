@@ -6,6 +6,7 @@ REJECT, CANCELLED) whose `ref` is the venue's own gapless event number.  ACK and
 time (ns) at which their request left this process, 0 if not known: latencies are read from the journal.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +40,9 @@ class OutcomeUnknown(Exception):
     """Sent, and no answer came: it may or may not have happened.  Never to be read as failed."""
 
 
+NO_MONEY: Mapping[int, tuple[int, int]] = {}  # of a venue that says nothing of it
+
+
 class BrokerTruth(NamedTuple):
     """What the broker says is so."""
 
@@ -47,6 +51,7 @@ class BrokerTruth(NamedTuple):
     last_ref: int  # number of the last answer that this truth contains
     market_position: int = 0  # tape events that the venue has taken; 0 for venues with a market of their own
     pending: int = 0  # requests received that have not reached the market yet
+    money: Mapping[int, tuple[int, int]] = NO_MONEY  # instrument → (−Σ side x qty x price in ticks, fees in micros)
 
 
 class Broker(Protocol):

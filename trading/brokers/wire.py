@@ -73,6 +73,7 @@ class Reply(msgspec.Struct, omit_defaults=True):
     text: str = ""
     events: bytes = b""
     positions: dict[int, int] = {}
+    money: dict[int, tuple[int, int]] = {}
     ref: int = 0
     position: int = 0
     pending: int = 0

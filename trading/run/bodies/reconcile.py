@@ -32,14 +32,21 @@ class TruthSource(Protocol):
 
 
 def recon_events(truth: BrokerTruth, now_ns: int) -> np.ndarray:
-    """BEGIN, a POSITION for each instrument held, an ORDER for each working order, END with ref = last answer."""
-    positions = sorted((i, qty) for i, qty in truth.positions.items() if qty != 0)
+    """BEGIN, POSITIONs of what is held or was traded (volume 1: with its money), ORDERs of what works, END.
+
+    END's ref is the last answer that the truth contains.
+    """
+    held = {i: qty for i, qty in truth.positions.items() if qty != 0}
+    positions = sorted((i, held.get(i, 0)) for i in {*held, *truth.money})
     events = new_events(len(positions) + len(truth.orders) + 2)
     events["kind"], events["instrument"] = RECON, ACCOUNT_SCOPE
     events["code"][0], events["code"][-1] = RECON_BEGIN, RECON_END
     for row, (instrument, qty) in zip(events[1:], positions, strict=False):
         row["code"], row["instrument"] = RECON_POSITION, instrument
-        row["side"], row["qty"] = (1 if qty > 0 else -1), abs(qty)
+        row["side"], row["qty"] = (qty > 0) - (qty < 0), abs(qty)
+        if instrument in truth.money:
+            row["volume"] = 1
+            row["value"], row["fee_micros"] = truth.money[instrument]
     if len(truth.orders) > 0:
         events[1 + len(positions) : -1] = truth.orders
     events["ts_ns"], events["ts_venue_ns"] = now_ns, now_ns

@@ -1,0 +1,67 @@
+"""T-02: the venue's money against our own fills, whenever a truth is told: an average price, a balance, a cent."""
+
+import pytest
+
+from tests.run.conduct.tape import Tape
+from trading.core.records import RECON, RECON_BEGIN, RECON_END, RECON_POSITION
+from trading.run.conduct.money import MoneyWatch
+
+TICK_VALUE, FEE = 1_250_000, 840_000
+
+
+def truth(tape: Tape, cash: int, fees: int, instrument: int = 0, ref: int | None = None) -> Tape:
+    tape.add(RECON, 50, code=RECON_BEGIN)
+    tape.add(RECON, 50, code=RECON_POSITION, instrument=instrument, volume=1, value=cash, fee_micros=fees)
+    return tape.add(RECON, 50, code=RECON_END, ref=tape.ref if ref is None else ref)
+
+
+def held() -> Tape:
+    """Two bought at 100 and 103: the cash is −203 ticks."""
+    tape = Tape()
+    for at_s, price in ((1, 100), (2, 103)):
+        tape.fill(at_s, tape.submit(at_s), price)
+        tape.rows[-2]["fee_micros"] = FEE
+    return tape
+
+
+def said(tape: Tape) -> list[str]:
+    return MoneyWatch([TICK_VALUE] * 2).note(tape.events())
+
+
+def test_equal_money_says_nothing_and_a_second_delivery_counts_once_t_02() -> None:
+    tape = held()
+    tape.rows.append(tape.rows[-2])
+    assert said(truth(tape, -203, 2 * FEE)) == []
+
+
+@pytest.mark.parametrize(
+    ("cash", "fees", "expected"),
+    [
+        (-206, 2 * FEE, ["the average price of instrument 0 by 1.50 ticks and in the balance by -3.75"]),
+        (-203, 2 * FEE + 10_000, []),
+        (-203, 2 * FEE + 10_001, ["the balance by -0.01"]),
+        (0, 0, ["the average price of instrument 0 by 101.50 ticks and in the balance by 255.43"]),
+    ],
+)
+def test_more_than_a_tick_of_the_average_or_a_cent_of_the_balance_differs_t_02(
+    cash: int, fees: int, expected: list[str]
+) -> None:
+    assert said(truth(held(), cash, fees)) == [f"venue and desk differ in {words}" for words in expected]
+
+
+def test_it_is_said_when_it_begins_and_again_only_after_it_was_over_t_02() -> None:
+    tape = held()
+    for fees in (FEE, FEE, 2 * FEE, FEE):
+        truth(tape, -203, fees)
+    assert len(said(tape)) == 2
+
+
+def test_a_truth_of_another_moment_or_without_money_is_not_compared() -> None:
+    assert said(truth(held(), 0, 0, ref=1)) == [], "answers that it contains are still on their way"
+    tape = held()
+    tape.add(RECON, 50, code=RECON_BEGIN).add(RECON, 50, code=RECON_POSITION).add(RECON, 50, code=RECON_END, ref=2)
+    assert said(tape) == []
+
+
+def test_an_instrument_that_the_venue_does_not_name_has_no_money_there() -> None:
+    assert len(said(truth(held(), 0, 0, instrument=1))) == 1

@@ -1,0 +1,81 @@
+"""The venue's money against our own fills (T-02): what positions cost and what was paid, whenever a truth is told.
+
+Quantities and orders are the kernel's to compare; of money it knows its own alone.  A difference is told and asks for a
+pause, and only the venue's evidence ends it.  Pure; called by the alerts' process with a journal from its first frame.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from marketdata.core.records import NO_TICK
+from trading.core.records import FILL, RECON, RECON_BEGIN, RECON_END, RECON_POSITION, SUBMIT
+
+BALANCE_MICROS = 10_000  # $0.01
+
+
+class Money(NamedTuple):
+    """One instrument's: −Σ side x quantity x price in ticks, and fees."""
+
+    cash_ticks: int
+    fees_micros: int
+
+
+class MoneyWatch:
+    """One session.  `tick_values`: micros of a tick and contract, by instrument."""
+
+    def __init__(self, tick_values: list[int]) -> None:
+        self._tick_values = tick_values
+        self._orders: dict[int, tuple[int, int]] = {}  # number → instrument, side
+        self._cash: Counter[int] = Counter()
+        self._fees: Counter[int] = Counter()
+        self._held: Counter[int] = Counter()
+        self._told: dict[int, Money] = {}  # by the truth in progress
+        self._ref = 0
+        self._differs = False
+
+    def note(self, events: np.ndarray) -> list[str]:
+        """Follow EVENTs in order; a sentence when venue and desk begin to differ."""
+        found = []
+        for i in np.flatnonzero(np.isin(events["kind"], (SUBMIT, FILL, RECON))):
+            e = events[i]
+            kind, code = int(e["kind"]), int(e["code"])
+            if kind == SUBMIT:
+                self._orders[int(e["order_number"])] = int(e["instrument"]), int(e["side"])
+            elif kind == FILL:
+                self._fill(e)
+            elif code == RECON_BEGIN:
+                self._told = {}
+            elif code == RECON_POSITION and e["volume"] == 1:  # a venue that says nothing of money is not compared
+                self._told[int(e["instrument"])] = Money(int(e["value"]), int(e["fee_micros"]))
+            elif code == RECON_END and self._ref <= int(e["ref"]) and self._told:
+                words = self._compare()
+                if words and not self._differs:
+                    found.append(words)
+                self._differs = bool(words)
+        return found
+
+    def _fill(self, e: np.void) -> None:
+        number, ref = int(e["order_number"]), int(e["ref"])
+        if number not in self._orders or ref <= self._ref or int(e["price_tick"]) == NO_TICK:
+            return
+        self._ref = ref
+        instrument, side = self._orders[number]
+        self._held[instrument] += side * int(e["qty"])
+        self._cash[instrument] -= side * int(e["qty"]) * int(e["price_tick"])
+        self._fees[instrument] += int(e["fee_micros"])
+
+    def _compare(self) -> str:
+        """What differs by more than a tick of the average price, or a cent of the balance; empty: nothing."""
+        words, balance = [], 0
+        for instrument in sorted({*self._told, *self._cash}):
+            venue = self._told.get(instrument, Money(0, 0))
+            cash = venue.cash_ticks - self._cash[instrument]
+            balance += cash * self._tick_values[instrument] - (venue.fees_micros - self._fees[instrument])
+            held = abs(self._held[instrument])
+            if held and abs(cash) > held:
+                words.append(f"the average price of instrument {instrument} by {abs(cash) / held:.2f} ticks")
+        if abs(balance) > BALANCE_MICROS:
+            words.append(f"the balance by {balance / 1e6:.2f}")
+        return f"venue and desk differ in {' and in '.join(words)}" if words else ""
