@@ -14,7 +14,7 @@ from django.utils import timezone
 from desk.alerts import answering
 from desk.alerts.channels import parse
 from desk.alerts.models import Alert
-from desk.alerts.teller import Setting, Teller, read_state
+from desk.alerts.teller import Setting, Shown, Teller, read_state
 from desk.audit.models import AuditRecord
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
@@ -73,6 +73,13 @@ def until(teller: Teller, true: Callable[[], bool]) -> None:
         teller.step()
 
 
+def shown_of(var: Path) -> Shown:
+    """The state as the pages read it."""
+    shown = read_state(var)
+    assert shown is not None
+    return shown
+
+
 def trading_session(var: Path) -> tuple[Session, JournalWriter]:
     """A session on the guard's list, and the writer of its journal."""
     session = make_session()
@@ -109,8 +116,7 @@ def test_a_hold_of_the_journal_is_sent_within_5_s_shown_and_answered_t_04(
     row = Alert.objects.get()
     assert (row.severity, row.kind, row.session) == ("urgent", "DAILY_LOSS", session.id)
     assert row.sent_through == ["webhook 127.0.0.1 #1"]
-    shown = read_state(var)
-    assert shown is not None and (shown.urgent, shown.unsent) == (1, 0)
+    assert (shown_of(var).urgent, shown_of(var).unsent) == (1, 0)
     clock.jump(50)
     teller.step()
     assert second.came == []
@@ -119,7 +125,7 @@ def test_a_hold_of_the_journal_is_sent_within_5_s_shown_and_answered_t_04(
     assert answering.acknowledge([row.id], "alice") == 1 and answering.acknowledge([row.id], "bob") == 0
     clock.jump(1)
     teller.step()
-    assert read_state(var).urgent == 0
+    assert shown_of(var).urgent == 0
     clock.jump(3600)
     for _ in range(5):
         teller.step()
@@ -139,8 +145,8 @@ def test_a_receiver_that_refuses_is_passed_over_and_a_restart_forgets_nothing_n1
     append(writer, Tape().add(kinds.COMMAND, code=kinds.START, instrument=ACCOUNT_SCOPE))
     append(writer, halt())
     until(teller, lambda: len(second.came) == 1)
-    until(teller, lambda: read_state(var).urgent == 1 and read_state(var).channels[0][1] != "")
-    assert receiver.came == [] and read_state(var).channels[0][1] == "it answered 500"
+    until(teller, lambda: shown_of(var).urgent == 1 and shown_of(var).channels[0][1] != "")
+    assert receiver.came == [] and shown_of(var).channels[0][1] == "it answered 500"
     append(writer, Tape().add(kinds.HOLD_RAISED, code=BIT["KILL_SWITCH"], instrument=ACCOUNT_SCOPE))
     receiver.status = 200
     again = Teller(Setting(var, redis_server, channels))  # the process died before it had seen that one

@@ -22,7 +22,7 @@ def stamp(ns: int) -> tuple[int, int]:
     return (ns // 1_000_000_000 + SINCE_1900_S) & 0xFFFFFFFF, (ns % 1_000_000_000 << 32) // 1_000_000_000
 
 
-def answer(question: bytes, ahead_ns: int, first: int = 0x24, stratum: int = 2, echo: bool = True) -> bytes:
+def answer(question: bytes, ahead_ns: int, first: int = 0x24, stratum: int = 2, echo: int = 1) -> bytes:
     """What a server whose clock is ahead of ours says."""
     now = stamp(time.time_ns() + ahead_ns)
     originate = PACKET.unpack(question)[-2:] if echo else (1, 2)

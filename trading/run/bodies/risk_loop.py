@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
@@ -84,7 +85,7 @@ class RiskLoop:
         self._read_after: StreamId = (0, 0)
         self._snapshot_fault: OSError | None = None
         self._withheld = np.zeros(0, EVENT)
-        self.counts = {"inputs": 0, "sent": 0, "withheld": 0, "snapshots": 0, "inbox": 0, "seq": 0}
+        self.counts: dict[str, Any] = {"inputs": 0, "sent": 0, "withheld": 0, "snapshots": 0, "inbox": 0, "seq": 0}
 
     def step(self) -> int:
         """One batch: read, decide, journal, send.  Returns the number of inputs.  Raises Fenced, JournalFull."""
