@@ -14,7 +14,7 @@ from marketdata.core.universe import step
 from marketdata.engine.live import LiveData
 
 # EVENT.code of METRIC
-METRIC_MARKET, METRIC_INSTRUMENT, METRIC_MEMORY = 1, 2, 3
+METRIC_MARKET, METRIC_INSTRUMENT, METRIC_MEMORY, METRIC_MISSED = 1, 2, 3, 4
 UNKNOWN = -1
 BILLION = 1_000_000_000
 
@@ -76,3 +76,13 @@ def states_of(events: np.ndarray) -> list[tuple[int, int]]:
     """(instrument, state) of every METRIC of an instrument among EVENTs, in order."""
     rows = events[(events["kind"] == METRIC) & (events["code"] == METRIC_INSTRUMENT)]
     return list(zip(rows["instrument"].tolist(), rows["role"].tolist(), strict=True))
+
+
+def missed(first: int, count: int, now_ns: int) -> np.ndarray:
+    """One METRIC EVENT: the venue that fills on this market never had `count` events of the tape from place `first`
+    (from 0) on, or lost them with its process: value = first, qty = count."""
+    event = new_events(1)
+    event["kind"], event["code"], event["instrument"] = METRIC, METRIC_MISSED, ACCOUNT_SCOPE
+    event["ts_ns"] = event["ts_venue_ns"] = now_ns
+    event["value"], event["qty"] = first, count
+    return event

@@ -14,6 +14,7 @@ import pytest
 
 from tests.simulation.ring import ROOT, Ring, replayed, settled, venue_answers
 from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
+from trading.reports.parity import proof as parity
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
 from trading.run.spec import save_spec
@@ -45,6 +46,15 @@ def prove(ring: Ring, words: str) -> None:
     sent = events["order_number"][events["kind"] == SUBMIT]
     assert len(sent) == len(set(sent.tolist())), f"{words}: an order was made twice"
     assert set(said["order_number"].tolist()) <= set(sent.tolist()), f"{words}: the venue has an order that is not ours"
+
+
+def prove_parity(ring: Ring, words: str) -> None:
+    """MES-BT-01: whatever was killed, the venue too, every answer that was compared comes out again."""
+    save_spec(ring.folder, ring.spec)
+    values = parity.prove(ring.folder).values
+    parts = {part["name"]: part for part in values["parts"]}
+    assert parts["decisions"]["state"] == "equal", f"{words}: {values}"
+    assert parts["answers"]["state"] == "equal" and parts["answers"]["equal"] > 0, f"{words}: {values}"
 
 
 def _risk(ring: Ring) -> RiskLoop:
@@ -97,6 +107,7 @@ def test_crashes_at_any_moment_lose_and_double_nothing(tmp_path, seed):
                 ring.start(move)
         end_flat(ring, f"seed {seed}, {done}")
         prove(ring, f"seed {seed}, {done}")
+        prove_parity(ring, f"seed {seed}, {done}")
         assert len(ring.events(REJECT)) < 50
     finally:
         ring.close()
@@ -152,6 +163,7 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
             process.wait()
         ring.stop()
         prove(ring, "processes")
+        prove_parity(ring, "processes")
         assert len(ring.events(FILL)) >= 5, "it traded between the kills"
     finally:
         for process in processes.values():

@@ -166,7 +166,7 @@ def prove(folder: Path, progress: Progress = lambda done, total: None) -> Proof:
         "fills": len(fills),
         "sides": tell.side_values(spec, fills, sent),
         "first": tell.first_difference(spec, again.difference, again.venue, score),
-        "beside": dict(sorted((recorded.beside | _restarts(chain.segments)).items())),
+        "beside": dict(sorted((recorded.beside | _dropped(again.venue) | _restarts(chain.segments)).items())),
     }
     return Proof(spec, values, orders, fills)
 
@@ -176,6 +176,11 @@ def _fills(venue: VenueAgain | None, recorded: Recorded) -> list[Answered]:
         return venue.fills
     rows = recorded.answers
     return [Answered(rows[i : i + 1], None) for i in np.flatnonzero(rows["kind"] == FILL)]
+
+
+def _dropped(venue: VenueAgain | None) -> dict[str, int]:
+    count = 0 if venue is None else venue.dropped
+    return {"kept children that ended with the loop or the venue that kept them": count} if count else {}
 
 
 def _restarts(segments: int) -> dict[str, int]:

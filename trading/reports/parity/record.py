@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marketdata.core.records import EVENT, FEED, FEED_GAP
+from marketdata.core.records import EVENT, FEED, FEED_GAP, METRIC
+from marketdata.engine.telling import METRIC_MISSED
 from trading.core.records import (
     ACK,
     CANCEL,
@@ -35,6 +36,7 @@ from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 
 REQUESTS = (SUBMIT, MODIFY, CANCEL)
 NEVER = -1  # in the place of an arrival: the request never left
+LOST = "market events that the venue never had, or lost with its process"
 ANSWERED_BY = {ACK: (SUBMIT, MODIFY), REJECT: REQUESTS, CANCELLED: (CANCEL,)}
 Arrivals = dict[tuple[int, int], deque[int]]
 
@@ -42,12 +44,14 @@ Arrivals = dict[tuple[int, int], deque[int]]
 class Recorded(NamedTuple):
     """`answers`: the venue's numbered ones in order of `ref`, each once; `arrivals`: (order number, kind of request) →
     when each was at the venue, ns, or NEVER; `acted_ref`: the first answer that no request of the journal asked for,
-    0 when there is none; `beside`: how often what no backtest has."""
+    0 when there is none; `missed`: stretches of the tape that the venue never had, or lost with its process, as its
+    first place and the place behind its last, apart and in order; `beside`: how often what no backtest has."""
 
     last_seq: int
     answers: np.ndarray
     arrivals: Arrivals
     acted_ref: int
+    missed: list[tuple[int, int]]
     beside: dict[str, int]
 
 
@@ -58,6 +62,7 @@ class Reading:
         self._answers: list[np.ndarray] = []
         self._last_ref = 0
         self._acted_ref = 0
+        self._missed: list[tuple[int, int]] = []
         self._waiting: Counter[tuple[int, int]] = Counter()  # requests without an answer yet
         self._arrivals: Arrivals = defaultdict(deque)
         self._beside: Counter[str] = Counter()
@@ -66,11 +71,14 @@ class Reading:
         """The next ones."""
         kinds = events["kind"]
         wanted = np.isin(kinds, (*REQUESTS, COMMAND, CONFIG_COMMIT, LINK, ERROR, RECON, FEED))
+        wanted |= (kinds == METRIC) & (events["code"] == METRIC_MISSED)
         for i in np.flatnonzero(wanted | ((kinds >= ACK) & (kinds <= UNKNOWN_OUTCOME))):
             row = events[i]
             kind = int(row["kind"])
             if kind in REQUESTS:
                 self._waiting[int(row["order_number"]), kind] += 1
+            elif kind == METRIC:
+                self._missed.append((int(row["value"]), int(row["value"]) + int(row["qty"])))
             elif ACK <= kind <= UNKNOWN_OUTCOME:
                 self._answer(events[i : i + 1], kind)
             else:
@@ -124,7 +132,21 @@ class Reading:
     def found(self, last_seq: int) -> Recorded:
         """What was read."""
         answers = np.concatenate([np.zeros(0, EVENT), *self._answers])
-        return Recorded(last_seq, answers, dict(self._arrivals), self._acted_ref, dict(self._beside))
+        missed = _joined(self._missed)
+        if missed:
+            self._beside[LOST] = sum(end - first for first, end in missed)
+        return Recorded(last_seq, answers, dict(self._arrivals), self._acted_ref, missed, dict(self._beside))
+
+
+def _joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same places, in order and apart: what was told twice, or told again and longer, counts once."""
+    found: list[tuple[int, int]] = []
+    for first, end in sorted(stretches):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((first, end))
+    return found
 
 
 def read_record(folder: Path) -> Recorded:

@@ -162,7 +162,8 @@ def _answer(spec: SessionSpec, found: Answered) -> dict[str, Any]:
     elif what == KIND_NAMES[FILL]:
         why = (
             "Both filled it, on another book: no order of arrival within a quarter of a second gives the session's"
-            " price. The venue of the session had other books than its feed gives again, or other code."
+            " price. The venue of the session had other books than its feed gives again: it was started anew and its"
+            " journal, of an older version, does not say what it missed; or its code was other."
         )
     else:
         why = "The same answer with other terms."

@@ -13,7 +13,7 @@ import numpy as np
 from marketdata.core.records import FEED, FLAG_BACKFILL
 from marketdata.core.units import NANOS
 from trading.brokers.paper import terms_of
-from trading.core.records import ACK, CANCELLED, FILL, KIND_NAMES, PASSIVE, REJECT
+from trading.core.records import ACK, CANCELLED, CANCELLED_UNSENT, FILL, KIND_NAMES, PASSIVE, REJECT
 from trading.core.venue import engine
 from trading.core.venue.state import Venue, new_venue
 from trading.reports.parity.record import NEVER, REQUESTS, Recorded
@@ -93,6 +93,7 @@ class VenueAgain:
         self._made: dict[int, np.ndarray] = {}
         self.compared = self.equal = self.aside = self.differing = 0
         self.unasked = 0  # requests that nothing answered
+        self.dropped = 0  # passive children that ended with who kept them
         self.late: list[int] = []  # ns by which requests arrived later than the latency says
         self.races: list[Race] = []
         self.fills: list[Answered] = []
@@ -137,8 +138,11 @@ class VenueAgain:
                 self.late.append(latency_ns - self._latency_ns)
         if latency_ns == 0 or row["order_type"][0] == PASSIVE:  # served, or priced, at once
             self._market(self._tape.upto(sent_ns))
+        asked = row.copy()
+        if row["order_type"][0] == PASSIVE and arrive_ns is not None:  # kept back longer: whoever sends it was away
+            asked["ts_venue_ns"] = max(int(row["ts_venue_ns"][0]), arrive_ns - self._latency_ns)
         account.latency_ns = latency_ns if row["order_type"][0] != PASSIVE else self._latency_ns
-        self._keep(engine.request(self.venue, row.copy(), 0, self._out))
+        self._keep(engine.request(self.venue, asked, 0, self._out))
         account.latency_ns = self._latency_ns
 
     # answers
@@ -157,6 +161,8 @@ class VenueAgain:
             return
         if ref not in self._made:
             self._run(place)
+        if ref not in self._made:
+            self._drop(row)
         found = Answered(row.copy(), self._made.pop(ref, None))
         self.compared += 1
         self.equal += found.same
@@ -186,6 +192,14 @@ class VenueAgain:
                     self.races.append(Race(int(told["seq"]), int(told["order_number"]), back, ahead_ns))
                 return
 
+    def _drop(self, told: np.ndarray) -> None:
+        """Children that were kept back, and ended with the loop or the venue that kept them (MOEX-ROUTE-04): no
+        backtest loses either, so that they did is the record's word."""
+        if told["kind"][0] == CANCELLED and told["code"][0] == CANCELLED_UNSENT:
+            count = engine.drop_kept(self.venue, self._out)
+            self.dropped += count
+            self._keep(count)
+
     def _group(self, place: int) -> list[np.ndarray]:
         """The recorded answers of one moment, from here on."""
         rows = self._recorded.answers[place : place + GROUP_MAX]
@@ -201,12 +215,26 @@ class VenueAgain:
     # the market
 
     def _market(self, end: int) -> None:
-        """Give the venue what is before `end`."""
+        """Give the venue what is before `end`, but what the session's never had (`Recorded.missed`)."""
         tape = self._tape
         while tape.given < end:
-            told = tape.events[:end], tape.given, tape.depths, tape.depth_of[:end]
+            stop, lost = self._stretch(end)
+            if lost:
+                tape.given = stop
+                continue
+            told = tape.events[:stop], tape.given, tape.depths, tape.depth_of[:stop]
             tape.given, count = engine.market_batch(self.venue, *told, self._out)
             self._keep(count)
+
+    def _stretch(self, end: int) -> tuple[int, bool]:
+        """(place up to which, from `given` on, all are alike, at most `end`; whether the session's venue lacked them)."""
+        gone, at = self._tape.gone, self._tape.gone + self._tape.given
+        for first, behind in self._recorded.missed:
+            if at < first:
+                return min(end, first - gone), False
+            if at < behind:
+                return min(end, behind - gone), True
+        return end, False
 
     def _let_go(self, now_ns: int) -> None:
         """Events that no request can overtake any more go to the venue now, so that little is held."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from marketdata.core.records import BOOK, FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
 from marketdata.core.units import NANOS
+from marketdata.engine.telling import missed
 from marketdata.feeds.port import Batch, Feed
 from marketdata.feeds.registry import open_feed
 from marketdata.store.rolls import open_rolls
@@ -41,6 +42,7 @@ LOOK_NS = NANOS // 4
 RETRY_S = 0.05
 CONTRACT_NS = 60 * NANOS  # how often what is known of a contract is said again (boot clock)
 FAR_NS = np.iinfo(np.int64).max
+KNOWN = -1  # in the place of a position of the venue: it has all that it was given since
 
 
 class MarketSink(Protocol):
@@ -94,6 +96,7 @@ class FeedLoop:
         self._stack.callback(self._venue.close)
         self._venue_up = False
         self._venue_retry_ns = 0
+        self._venue_at = KNOWN
         self._venue_skipped = 0
         self._latest: dict[str, bytes] = {}
         self._latest_ns = self._looked_ns = self._spoke_boot_ns = self._shown_ns = NO_TIME
@@ -330,7 +333,7 @@ class FeedLoop:
         except Unreachable:
             self._venue_retry_ns = boot_ns() + NANOS // 2
             return -1
-        self._venue_up = True
+        self._venue_up, self._venue_at = True, position
         return position
 
     def _to_venue(self, batch: Batch) -> None:
@@ -338,6 +341,7 @@ class FeedLoop:
         if not self._venue_up:
             self._connect_venue()
         if self._venue_up:
+            self._tell_missed(batch)
             try:
                 self._venue.market(batch.events, batch.depths, batch.depth_of, batch.position)
                 return
@@ -347,6 +351,16 @@ class FeedLoop:
             except Unreachable:
                 self._venue_up = False
         self._venue_skipped += len(batch.events)
+
+    def _tell_missed(self, batch: Batch) -> None:
+        """The first batch after a new connection: what lies between the venue's position and it, the venue never has.
+        Told before it is given, so that the journal knows why its fills are not those of a whole tape."""
+        first, self._venue_at = self._venue_at, KNOWN
+        count = batch.position - len(batch.events) - first
+        if first != KNOWN and batch.position >= 0 and count > 0:
+            now_ns = self._clock.now()
+            self._inbox.offer(notice(missed(first, count, now_ns)))
+            self._inbox.flush(now_ns)
 
     def _look(self) -> None:
         """Now and then: newest depths and our health to the board.  A Redis that is away is no fault of the market."""
