@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 from desk.ops.embedded import redis_arguments, redis_binary, wait_for_redis
 from tests.bootstrap import ROOT, free_ports
+from trading.run.search.registry import FILE as TRIALS
 
 SAMPLE_DATA = Path(os.environ.get("DESK_SAMPLE_DATA", ROOT.parent / "shared" / "data"))
 DATABASE_FOLDERS = ("tests/shell/", "tests/web/")
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         outside = uses or fixtures & SERVER_FIXTURES or any(map(item.get_closest_marker, ("processes", "browser")))
         if item.nodeid.startswith(PURE_FOLDERS) and not outside:
             item.add_marker(pytest.mark.pure)
+
+
+@pytest.fixture(autouse=True)
+def _no_trial_before() -> None:
+    """What other tests tried on the same made-up bars is nobody's trial here."""
+    (Path(os.environ["DESK_VAR"]) / TRIALS).unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 
 from desk.audit.services import Entry, append_many
 from risk.core.codes import APPROVED
+from risk.core.costs import fee_differs
 from risk.core.gate import code_name
 from risk.core.holds import LABELS, hold_of
 from risk.core.shares import hedging
@@ -38,6 +39,7 @@ KEPT = (
     kinds.PAST,
     kinds.ADJUSTMENT,
     kinds.ROUTE_FAILOVER,
+    kinds.FILL,
 )
 
 
@@ -50,6 +52,7 @@ class AuditFollower:
         self.session_id, self.key = context.spec.id, context.spec.key
         self.rules = context.spec.limits.get("rules", 0)  # which rulebook's codes
         self.symbols = [item.symbol for item in context.spec.instruments]
+        self.fees = [(item.values["fee_micros"], item.values["fee_ppm"]) for item in context.spec.instruments]
 
     def cursor(self) -> int:
         """Seq of the last frame that was audited."""
@@ -92,6 +95,8 @@ class AuditFollower:
             elif kind == kinds.CONFIG_ACTIVE:
                 base |= {"version": int(e["ref"]), "waits_for_flat": int(e["value"])}
                 yield Entry("config", "in_force", "desk", self.key, base)
+            elif kind == kinds.FILL:
+                yield from self._fee(e, base)
             elif kind == kinds.PAST:
                 if e["code"] == PAST_SOURCE:
                     base |= {"session": int(e["ref"]), "its_seq": int(e["order_number"])}
@@ -118,6 +123,16 @@ class AuditFollower:
             base |= {"why": REFUSALS.get(int(e["qty"]), "")}
         category = "session" if done and int(e["value"]) in (kinds.START, kinds.STOP_SESSION, kinds.KILL) else "command"
         return Entry(category, f"{name}_done" if done else f"{name}_refused", by, about, base)
+
+    def _fee(self, e: np.record, base: dict[str, object]) -> Iterator[Entry]:
+        """An alert where the broker booked another fee than the table says (MES-COST-02); one that is a share of the
+        value has no table of a side."""
+        table, share_ppm = self.fees[int(e["instrument"])]
+        booked, qty = int(e["fee_micros"]), int(e["qty"])
+        if share_ppm == 0 and fee_differs(booked, table, qty):
+            base |= {"booked_micros": booked, "table_micros": table * qty, "qty": qty}
+            symbol = self.symbols[int(e["instrument"])]
+            yield Entry("order", "fee_differs", "venue", f"{self.key} {symbol} #{int(e['order_number'])}", base)
 
     def _adjustment(self, e: np.record, base: dict[str, object]) -> Entry:
         """What the hedging task did, why, and what refused a hedge (MOEX-HEDGE-05)."""

@@ -23,6 +23,7 @@ from marketdata.models import DataSet
 from marketdata.selectors import data_set_path
 from marketdata.services import cancel_job, end_job, open_job, take_job
 from marketdata.store.coverage import look
+from trading.management.history import registry_file
 from trading.research.records import ResearchError
 from trading.run.backtest.codehash import code_hash
 from trading.run.search.ledger import others_on
@@ -103,12 +104,13 @@ def trials_of(run: BacktestRun) -> int:
 
 
 def _searched(data_set: DataSet | None) -> int:
-    """Trials of the studies on the same bytes."""
+    """Trials of the studies on the same bytes, wherever their folders are or were."""
     studies = Path(settings.VAR) / STUDIES
-    if data_set is None or data_set.bar_ns == 0 or not studies.is_dir():  # studies are of bars
+    told = studies.is_dir() or registry_file().is_file()
+    if data_set is None or data_set.bar_ns == 0 or not told:  # studies are of bars
         return 0
-    trials, _ = others_on(studies / "none", look(data_set_path(data_set)).data_hash)
-    return trials
+    data_hash = look(data_set_path(data_set)).data_hash
+    return others_on(studies / "none", data_hash, registry_file()).searched
 
 
 def open_on(data_set: DataSet) -> list[str]:

@@ -155,10 +155,10 @@ MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/
 MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py
 MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
-MES-COST-02 | a fee that differs raises an alert: the comparison | risk/core/costs.py | nothing calls it
+MES-COST-02 | a fee that differs raises an alert, a row of the audit log | desk/audit/follower.py
 MES-COST-03 | published cost of a round trip | risk/core/costs.py
 MES-COST-04 | edge ceiling | risk/core/costs.py
-MES-COST-05 | break-even win rate after costs: the function | risk/core/costs.py | no screen shows it
+MES-COST-05 | break-even win rate after costs, on the result and in the terminal | {BACKTEST}/breakeven.py
 MES-COST-06 | conditional slippage: the function | risk/core/costs.py | the fill models use the fixed one
 MES-BT-01 | the backtest drives the kernel; same inputs, same bytes | {DRIVE} | operator actions cannot be scripted
 MES-BT-02 | the five steps of a bar | {DRIVE}
@@ -197,7 +197,7 @@ MES-METRIC-12 | costs a trade and of positive gross | {METRICS}
 MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py
 MES-WF-01 | calendar-month windows on session borders | {FOLDS}
 MES-WF-02 | purge and embargo at both borders; the tests add up; a test is traded once | trading/run/forward/walk.py | parameters are searched in every fold, networks are not trained anew
-MES-WF-03 | a hold-out that no fold touches | {FOLDS} | nobody records its one opening
+MES-WF-03 | a hold-out that no fold touches, opened once by a named person | trading/run/forward/holdout.py
 MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
 MES-WF-05 | overfitting score and robustness | {RESULTS}
 MES-OPT-01 | parameters and their space | trading/research/search/space.py | `entry_filters` lacks the volume's ratio, which the kernel does not know (MES-RISK-20, row 8)
@@ -206,7 +206,7 @@ MES-OPT-03 | objective, infeasible points, best of the history | trading/researc
 MES-OPT-04 | results do not depend on workers | trading/run/search/study.py
 MES-OPT-05 | parameters combined over folds | trading/research/search/combine.py | tried again on the stretches of the tests, which its folds have seen
 MES-OPT-06 | plateau of the chosen parameters | trading/research/luck/plateau.py
-MES-GUARD-01 | registry of every trial | trading/run/search/ledger.py | one ledger a study; those of the same data in the same folder are counted, and backtests with --study; other folders and other backtests are not
+MES-GUARD-01 | registry of every trial on a data set, whoever ran it and wherever | trading/run/search/registry.py
 MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py
 MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py
 MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py
@@ -214,7 +214,7 @@ MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | trading/research/luck/costs
 MES-SANE-01 | random directions | {BASELINES}
 MES-SANE-02 | oracle: labels as signals | {BASELINES}
 MES-SANE-03 | the oracle's mirror | {BASELINES}
-MES-SANE-04 | labels shuffled inside each day | {BASELINES} | no network is trained on them
+MES-SANE-04 | a network trained on labels that were shuffled inside each day knows nothing | trading/learning/shuffled.py
 MES-SANE-05 | a known rule on a fixture | {BACKTEST}/engine.py | no profile `sanity`: `mes-topstep` with limits that do not bind
 MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | the walk-forward asks it; what a walk does not prove (paper, build) has no evidence
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py

@@ -23,7 +23,7 @@ from tests.backtest.parts import Bar, S
 from tests.backtest.test_hand import BARS, bars_of, example
 from trading.research.metrics import measure
 from trading.research.records import Curve, daily_returns
-from trading.run.backtest import outputs, summary
+from trading.run.backtest import breakeven, outputs, summary
 from trading.run.backtest.engine import Result
 from trading.run.backtest.plan import Calendar
 from trading.run.backtest.signals import strategy_of
@@ -218,3 +218,27 @@ def test_no_fall_exceeds_its_limit_by_more_than_one_trade_mes_break_05() -> None
     """Random runs: what is beyond the limit is the last trade's, for the hold that it raises ends trading."""
     listed = [line for seed in range(8) for line in summary.warnings(drawn(seed), 0, {}) if "from its peak, " in line]
     assert all("more than that trade" not in line for line in listed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "before", "after"),
+    [
+        ({"stop_ticks": 8, "target_ticks": 16}, 0.3334, 0.387),
+        ({"stop_ticks": 8, "target_ticks": 0, "target_ratio_ppm": 3_000_000}, 0.25, 0.293),
+        ({"stop_ticks": 8, "target_ticks": 8, "bracket_anchor": 1}, 0.5, 0.628),
+        ({"target_ticks": 0, "target_ratio_ppm": 0}, None, None),
+        ({"stop_method": 1}, None, None),
+    ],
+    ids=["fixed", "ratio", "from the signal", "no target", "moving stop"],
+)
+def test_the_win_rate_that_a_bracket_needs_is_told_mes_cost_05(
+    changes: dict[str, int], before: float | None, after: float | None
+) -> None:
+    plan = shipped()
+    values = breakeven.break_even(replace(plan, limits=plan.limits | changes))
+    told = breakeven.spoken(values, 0.4)
+    if after is None:
+        assert values["after"] is None and values["why"] and values["why"].lower() in told
+    else:
+        assert (values["before"], values["after"]) == pytest.approx((before, after), abs=5e-4)
+        assert f"{100 * after:.1f} % won after costs" in told and "40.0 % won" in told

@@ -248,3 +248,19 @@ def test_adjustments_of_the_hedging_task_and_routes_are_audited_moex_hedge_05_mo
     assert (rows[0].detail["reason"], rows[0].detail["refused"]) == ("exposure_imbalance_0.818_long", "SPREAD")
     assert rows[3].detail["reason"] == "exposure_imbalance_0.000_flat"
     assert rows[1].detail["reason"] == "notional_over_cap" and "refused" not in rows[1].detail
+
+
+def test_a_fee_that_is_not_the_tables_raises_an_alert_mes_cost_02():
+    """More than a cent a side and contract: the broker's own fee is booked all the same."""
+    session = make_session()
+    follower = AuditFollower(context_of(session))
+    follower.fees = [(420_000, 0)]  # of the spec, which frames make with other numbers
+    tape = Tape()
+    for number, fee in ((1, 860_000), (2, 860_001), (3, 700_000)):
+        tape.add(kinds.FILL, order_number=number, side=1, qty=2, price_tick=20_000, fee_micros=fee, ref=number)
+    before = AuditRecord.objects.count()
+    follower.apply(tape.frames())
+    rows = AuditRecord.objects.filter(seq__gt=before).order_by("seq")
+    assert [(row.category, row.action, row.actor) for row in rows] == [("order", "fee_differs", "venue")] * 2
+    assert [row.object.rpartition("#")[2] for row in rows] == ["2", "3"]
+    assert (rows[0].detail["booked_micros"], rows[0].detail["table_micros"]) == (860_001, 840_000)

@@ -1,6 +1,7 @@
 """A backtest that criticises itself: rivals through the same loop, rows with their reasons, words at the end (N11)."""
 
 import json
+import shutil
 from datetime import date
 from io import StringIO
 from pathlib import Path
@@ -145,16 +146,20 @@ def backtest(data: Path, json_only: bool = True, **given: Any) -> Any:
     return json.loads(told.getvalue()) if json_only else told.getvalue()
 
 
-def test_trials_that_nobody_told_leave_no_verdict_n11(data: Path) -> None:
-    """Null with a reason, and in the way; the costs need no count."""
-    criticism = backtest(data)["criticism"]
+def test_the_desk_counts_what_was_tried_on_the_same_data_mes_guard_01(data: Path) -> None:
+    """By whatever command, in whatever folder; the same words once more, or another seed, are no other trial."""
+    told = [
+        backtest(data, changes=[f"strategy.lookback={lookback}"], seed=seed)["criticism"]["trials"]
+        for lookback, seed in ((3, 1), (4, 1), (3, 2), (5, 1))
+    ]
+    assert [trials["count"] for trials in told] == [1, 2, 2, 3]
+    assert {trials["told_by"] for trials in told} == {"the desk's registry of trials"}
+    shutil.rmtree(data.parent / "out")  # a result that was thrown away was tried all the same
+    criticism = backtest(data, changes=["strategy.lookback=6"], trials=2)["criticism"]
     rows = {row["name"]: row for row in criticism["rows"]}
-    assert criticism["trials"] == {"count": None, "told_by": "nobody"}
-    for name in ("deflated_sharpe", "pbo", "plateau"):
-        assert rows[name]["value"] is None and rows[name]["state"] == "no_data"
-        assert rows[name]["sentence"] == "Nobody said how many trials were run on these data before this one."
-        assert name in criticism["blocked_by"]
-    assert rows["net_at_cost_1_5"]["value"] is not None
+    assert criticism["trials"]["count"] == 4, "who counts less forgets some"
+    assert "After 4 trials on these data" in rows["deflated_sharpe"]["sentence"]
+    assert rows["pbo"]["state"] == "no_data" and "pbo" in criticism["blocked_by"]
     assert set(OVERFIT_ROWS) <= set(rows)
 
 
@@ -183,9 +188,10 @@ def test_rivals_paths_and_costs_are_in_the_summary(data: Path) -> None:
 
 
 def test_the_end_of_the_command_says_it_in_words(data: Path) -> None:
+    backtest(data, changes=["strategy.lookback=9"])  # so that something was chosen among several
     text = backtest(data, json_only=False, random=2)
     assert "What this is worth: " in text and "NO DATA" in text
-    assert "Give --trials N (1 when nothing was ever tried on these data before) or --study FOLDER." in text
+    assert "breaks even at " in text and " won after costs" in text, "MES-COST-05"
     assert "buy_and_hold: One contract held from the first bar to the last" in text
     assert "None" not in text and "{" not in text
 

@@ -1,5 +1,6 @@
 """The ledger of a study: rows are added and nothing else, one writer, one test a fold (MES-GUARD-01, MES-WF-02)."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from trading.research.records import Days, ResearchError
 from trading.run.search.ledger import FILE, Ledger, Trial, others_on
+from trading.run.search.registry import FILE as TRIALS
+from trading.run.search.registry import note_backtest, note_study, sharpes_of, tried
 
 DAYS = Days(
     0, 1_000_000_000, np.array([20260302, 20260303]), np.array([10, 20]), np.array([1_000_000_000, 1_002_500_000])
@@ -87,4 +90,60 @@ def test_a_folder_holds_one_study_and_the_others_on_its_data_are_counted(tmp_pat
             ledger.identify({"data_hash": data, "seed": 1})
             with pytest.raises(ResearchError, match="with another seed: name another folder"):
                 ledger.identify({"data_hash": data, "seed": 2})
-    assert others_on(tmp_path / "a", "x") == (3, 1) and others_on(tmp_path / "c", "y") == (0, 0)
+    assert others_on(tmp_path / "a", "x") == (3, 1, 0) and others_on(tmp_path / "c", "y") == (0, 0, 0)
+
+
+def studied(folder: Path, counted: Path, trials: int, data: str = "x") -> None:
+    """A study of its own in this folder, so many trials."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Ledger(folder, counted=counted) as ledger:
+        ledger.identify({"data_hash": data, "seed": 1})
+        ledger.add([trial((k,)) for k in range(trials)])
+
+
+def test_studies_of_other_folders_and_backtests_count_mes_guard_01(tmp_path: Path) -> None:
+    counted = tmp_path / TRIALS
+    studied(tmp_path / "here" / "a", counted, 2)
+    studied(tmp_path / "here" / "b", counted, 3)
+    studied(tmp_path / "far" / "c", counted, 4)
+    studied(tmp_path / "far" / "d", counted, 5, data="y")
+    note_backtest(counted, "x", "k1", "bars: column", DAYS, 0.5)
+    note_backtest(counted, "x", "k1", "bars: column", DAYS, 0.5)
+    note_backtest(counted, "x", "k2", "bars: column", DAYS, None)
+    found = others_on(tmp_path / "here" / "a", "x", counted)
+    assert found == (3 + 4, 2, 2) and found.trials == 9
+    assert found.words() == " and 2 more on these data beside it and 2 backtests of them"
+    shutil.rmtree(tmp_path / "far")
+    assert others_on(tmp_path / "here" / "a", "x", counted) == found, "what is thrown away was tried all the same"
+    assert np.array_equal(sharpes_of(counted, "x"), [0.5, np.nan], equal_nan=True)
+    assert tried(counted, "z").words() == ""
+
+
+def test_a_study_that_goes_on_counts_once_and_other_words_in_its_place_are_another(tmp_path: Path) -> None:
+    counted, folder = tmp_path / TRIALS, tmp_path / "s"
+    studied(folder, counted, 2)
+    with Ledger(folder, counted=counted) as ledger:
+        ledger.add([trial((9,))])
+    assert tried(counted, "x") == (3, 1, 0)
+    shutil.rmtree(folder)
+    note_study(counted, folder, {"data_hash": "x", "seed": 2}, 4)
+    assert tried(counted, "x") == (7, 2, 0)
+
+
+def test_what_is_counted_is_never_taken_away(tmp_path: Path) -> None:
+    counted = tmp_path / TRIALS
+    note_backtest(counted, "x", "k1", "bars: column", DAYS, 0.5)
+    note_study(counted, tmp_path, {"data_hash": "x"}, 4)
+    note_study(counted, tmp_path, {"data_hash": "x"}, 3)
+    assert tried(counted, "x").trials == 5, "a count only grows"
+    with sqlite3.connect(counted) as database:
+        for words in ("DELETE FROM entry", "UPDATE entry SET count = 0", "UPDATE entry SET data_hash = 'y'"):
+            with pytest.raises(sqlite3.IntegrityError, match=r"is never removed|only grows"):
+                database.execute(words)
+
+
+def test_a_registry_that_cannot_be_read_ends_the_command(tmp_path: Path) -> None:
+    """Unknown is not "none"."""
+    (tmp_path / TRIALS).write_bytes(b"no database at all, but more than a page of it " * 200)
+    with pytest.raises(ResearchError, match="in which trials are counted, cannot be used"):
+        tried(tmp_path / TRIALS, "x")

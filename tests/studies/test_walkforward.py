@@ -216,3 +216,22 @@ def test_what_is_no_walk_is_refused_in_one_sentence(data: Path, given: dict[str,
 def test_help_says_what_each_word_means() -> None:
     text = Command().create_parser("manage.py", "walkforward").format_help()
     assert "anchored" in text and "docs/optimise.md" in text
+
+
+def test_the_hold_out_is_opened_once_by_a_person_and_is_contaminated_for_the_next_mes_wf_03(data: Path) -> None:
+    """Of five months the last is sealed; whoever opens it is named, and another study of the same data is told."""
+    bars = write_bars(data.parent / "months.parquet", days=132, bars=120)
+    months = {"unit": "month", "train": 1, "validation": 1, "test": 1, "step": 1, "holdout": 1, "param": FEW[:1]}
+    sealed = walkforward(bars, "sealed", **months)
+    assert sealed["opened"] is None and "touched by no fold" in sealed["holdout"]
+    opened = walkforward(bars, "sealed", open_holdout="olga", **months)
+    assert (opened["opened"]["by"], opened["opened"]["contaminated"]) == ("olga", False)
+    assert opened["opened"]["trades"] > 0 and "by olga: " in opened["holdout"]
+    again = walkforward(bars, "sealed", open_holdout="boris", **months)
+    assert again["opened"] == opened["opened"], "it is traded once, and the first to open it is its opener"
+    assert walkforward(bars, "sealed", **months)["opened"] == opened["opened"], "and cannot be sealed again"
+    other = walkforward(bars, "other", open_holdout="boris", **(months | {"param": ["strategy.lookback=3..5/2"]}))
+    assert other["opened"]["contaminated"] and [one["by"] for one in other["opened"]["before"]] == ["olga", "boris"]
+    assert "CONTAMINATED: olga had opened these sessions" in other["holdout"]
+    with pytest.raises(CommandError, match="opened by a person"):
+        walkforward(bars, "sealed", open_holdout=" ", **months)

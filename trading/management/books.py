@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from marketdata.core.units import NANOS
-from trading.management.history import STRATEGY, changes_of, data_path
+from trading.management.history import STRATEGY, changes_of, data_path, known_by
 from trading.management.progress import Bar
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def traded(options: dict[str, Any]) -> dict[str, Any]:
     others = _others(options, plan.instrument.symbol)
     if others:
         values["warnings"].append(f"the file holds {', '.join(others)}, too: {plan.instrument.symbol} alone was traded")
-    values["criticism"] = criticism_of(result, _known(options), None, options["seed"])
+    values["criticism"] = criticism_of(result, known_by(options, result, inputs), None, options["seed"])
     outputs.write(options["out"], result, [], values, fills_csv(run))
     return values
 
@@ -185,12 +185,6 @@ def _others(options: dict[str, Any], symbol: str) -> list[str]:
     if options["data"] == SIMULATED:
         return []
     return [name for name in instruments_of(Path(data_path(options["data"]))) if name != symbol]
-
-
-def _known(options: dict[str, Any]) -> Any:
-    from trading.run.backtest.judged import Known
-
-    return Known(trials=options["trials"], told_by="--trials") if options["trials"] is not None else Known()
 
 
 def _whole_ns(options: dict[str, Any], start_ns: int) -> int:

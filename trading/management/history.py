@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 if TYPE_CHECKING:
     from marketdata.core.instruments import Instrument
     from trading.config.schema import Profile
+    from trading.run.backtest.engine import Result
+    from trading.run.backtest.judged import Known
     from trading.run.backtest.plan import Calendar, Plan
     from trading.run.backtest.signals import Strategy
     from trading.run.backtest.source import BarSource
@@ -64,6 +67,26 @@ def add_history_arguments(parser: CommandParser) -> None:
         metavar="HH:MM",
         help="where each date's data end, New York: a later flat is refused",
     )
+
+
+def registry_file() -> Path:
+    """Where this desk counts every trial (MES-GUARD-01)."""
+    from trading.run.search.registry import FILE
+
+    return Path(settings.VAR) / FILE
+
+
+def known_by(options: dict[str, Any], result: "Result", inputs: dict[str, Any]) -> "Known":
+    """What the desk's registry knows of these data, this result counted in: another seed or the same words once more
+    are no other trial.  Raises ResearchError."""
+    from trading.run.search.judgement import known_here
+    from trading.run.search.registry import key_of
+    from trading.run.search.trial import days_of
+
+    decides = {name: value for name, value in inputs.items() if name not in ("data", "code_hash")}
+    words = [options[name] for name in ("option", "limit_fill", "latency", "seconds")]
+    key, name = key_of([result.plan.config_hash, decides, words]), f"{inputs['data']}: {inputs['strategy']}"
+    return known_here(registry_file(), inputs["data_hash"], key, name, days_of(result), options["trials"])
 
 
 def refusals() -> tuple[type[Exception], ...]:

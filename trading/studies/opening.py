@@ -21,7 +21,15 @@ from django.core.management.base import CommandParser
 
 from trading.config.paths import changed, check_path
 from trading.config.schema import ConfigError, parse_profile
-from trading.management.history import STRATEGY, History, add_history_arguments, changes_of, opened, reader_options
+from trading.management.history import (
+    STRATEGY,
+    History,
+    add_history_arguments,
+    changes_of,
+    opened,
+    reader_options,
+    registry_file,
+)
 from trading.management.progress import Bar
 from trading.research.records import ResearchError
 from trading.research.search.halving import KEPT, PARTS
@@ -118,7 +126,7 @@ def study(options: dict[str, Any], purpose: dict[str, Any], say: Callable[[str],
     rows_max, _, _ = source.estimate()
     identity = _identity(options, history, space, purpose)
     folder = _folder(options["out"], identity)
-    with Ledger(folder) as ledger:
+    with Ledger(folder, counted=registry_file()) as ledger:
         ledger.identify(identity)
         chunks = source.chunks if history.strategy.function is None else source.bars
         try:

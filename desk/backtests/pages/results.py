@@ -61,6 +61,7 @@ def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
         "mean_words": _sentence(values["criticism"], "mean_net_low"),
         "verdicts": verdicts(values["criticism"]),
         "sharpe_words": _sentence(values["criticism"], "sharpe_low"),
+        "break_even": _percents(values),
         "gate": gate_of(values, time.time_ns()),
         "stress": [{**row, "net_micros": micros_from_text(row["net"])} for row in values["criticism"]["cost_stress"]],
         "picture": reading.picture_of([run], start / 1_000_000),
@@ -87,6 +88,15 @@ def _prices(run: BacktestRun, sums: reading.Sums, rows: pl.DataFrame, asked: str
         "before": max((item for item in days if item < day), default=None),
         "after": min((item for item in days if item > day), default=None),
     }
+
+
+def _percents(values: dict[str, Any]) -> dict[str, float] | None:
+    """Win rates in percent: the one at which the bracket earns nothing, and the one there was (MES-COST-05); None
+    where the bracket has none, or the result is of an older desk."""
+    found, won = values.get("break_even", {}), values["trades"]["win_rate"]
+    if found.get("after") is None:
+        return None
+    return {"after": 100 * found["after"], "before": 100 * found["before"], "won": 100 * (won or 0.0)}
 
 
 def _sentence(criticism: dict[str, Any], name: str) -> str:

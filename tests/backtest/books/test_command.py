@@ -56,7 +56,7 @@ def test_four_files_that_agree_and_the_same_bytes_again(tmp_path: Path) -> None:
     assert values["run"]["latency"] | {"samples": 1, "p50_ns": 5_000_000} == values["run"]["latency"]
     assert values["run"]["fill_model"] == "book" and values["period"]["events"] > 200
     assert "bars" not in values["period"] and any("resting" in line for line in values["warnings"])
-    assert values["criticism"]["trials"]["count"] is None
+    assert values["criticism"]["trials"]["count"] == 1, "MES-GUARD-01"
     assert values["run"]["strategy_hash"] == settings.CODE_HASH and len(values["run"]["latency"]["sha256"]) == 64
 
 

@@ -11,6 +11,7 @@ from trading.core.protect import BY_EXCESS, BY_STOP, BY_TARGET
 from trading.core.records import ENTRY, EXIT, STOP_LOSS, TARGET
 from trading.run.backtest.engine import Result
 from trading.run.backtest.plan import BacktestError
+from trading.run.tapes.report import summary_of
 
 CENT = 10_000
 
@@ -47,6 +48,17 @@ def test_an_entry_walks_levels_and_a_target_waits_in_its_queue_moex_paper_01() -
     assert trade.fee_micros == 4 * 42 * CENT and trade.net_micros == 3125 * CENT - 168 * CENT
     assert (trade.mfe_ticks, trade.mae_ticks, trade.bars_held) == (12, 0, 4)
     whole(result)
+
+
+def test_each_side_pays_its_fee_and_the_summary_has_both_mes_cost_01() -> None:
+    """2 bought and 2 sold at $0.42 a contract and side: $0.84 + $0.84, which the trades' commission is, too."""
+    tape = began([(24_001, 1), (24_002, 5), (24_014, 4)]).score(0.5, 1)
+    tape.trade(3.0, 24_014, 3, 1).trade(4.0, 24_014, 2, 1).trade(5.0, 24_014, 5, 1).trade(6.0, 24_014, 1, 1)
+    run, result = through(tape.made(), plan(qty_entry=2))
+    assert run.fills()["fee_micros"].tolist() == [42 * CENT] * 4
+    values = summary_of(run, result, fixed(20 * MS), {})
+    assert values["fills"]["fees"] == {"bought": "0.840000", "sold": "0.840000"}
+    assert values["costs"]["commission"] == "1.680000" and values["trades"]["net"] == "29.570000"
 
 
 def test_a_stop_triggers_by_the_far_touch_and_takes_what_is_there_moex_paper_01() -> None:

@@ -15,11 +15,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from trading.management import books
-from trading.management.history import History, add_history_arguments, opened, refusals
+from trading.management.history import (
+    History,
+    add_history_arguments,
+    known_by,
+    opened,
+    refusals,
+    registry_file,
+)
 from trading.management.progress import Bar
 
 if TYPE_CHECKING:
     from trading.run.backtest.engine import Result
+    from trading.run.backtest.judged import Known
 
 Show = Callable[[int, int], None]
 
@@ -31,7 +39,8 @@ class Command(BaseCommand):
         "Trade recorded bars back: --config NAME with every rule active, decisions from columns of the data or from a"
         " function of yours. Writes trades.csv, equity.csv and summary.json into --out; the same inputs give the same"
         " bytes. With --books a tape of books and trades is traded instead. It ends with what speaks against the"
-        " result: say with --trials how often you have tried on these data. docs/backtest.md has examples."
+        " result: what this desk has tried on these data is counted, what was tried elsewhere you say with --trials."
+        " docs/backtest.md has examples."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,7 +49,10 @@ class Command(BaseCommand):
         parser.add_argument("--out", required=True, type=Path, help="folder to make")
         parser.add_argument("--equity-sample", default="minute", help="bar, minute or day (minute)")
         parser.add_argument(
-            "--trials", type=int, help="how many configurations were ever tried on these data, this one included"
+            "--trials",
+            type=int,
+            help="how many configurations were ever tried on these data, this one and those of other desks included;"
+            " what this desk has tried it counts itself",
         )
         parser.add_argument("--study", type=Path, help="folder of the study (optimise) that chose this configuration")
         parser.add_argument("--random", type=int, help="random strategies to hold it against (39); 0: none")
@@ -96,6 +108,7 @@ class Command(BaseCommand):
 
     def _tell(self, values: dict[str, Any], out: Path) -> None:
         """The result in a few lines, and what speaks against it."""
+        from trading.run.backtest import breakeven
         from trading.run.backtest.judged import spoken
 
         period, trades, drawdown = values["period"], values["trades"], values["drawdown"]
@@ -112,10 +125,9 @@ class Command(BaseCommand):
             f"Sharpe {'not defined' if sharpe is None else f'{sharpe:.2f}'}, {fell}\n"
             f"config {values['run']['config_hash'][:12]}, data {values['run']['data_hash'][:12]}: {out}"
         )
+        self.stdout.write(breakeven.spoken(values["break_even"], trades["win_rate"]))
         for line in spoken(values["criticism"]):
             self.stdout.write(line)
-        if values["criticism"]["trials"]["count"] is None:
-            self.stdout.write("Give --trials N (1 when nothing was ever tried on these data before) or --study FOLDER.")
 
 
 def _counted(period: dict[str, Any]) -> str:
@@ -162,16 +174,13 @@ def _shown(bar: Bar, what: str) -> Show:
     return show
 
 
-def _known(options: dict[str, Any], history: History, result: "Result") -> Any:
-    """What is known of the trials before this one."""
-    from trading.run.backtest.judged import Known
+def _known(options: dict[str, Any], history: History, result: "Result") -> "Known":
+    """What is known of the trials before this one, which is one more."""
     from trading.run.search.judgement import known_of
 
     if options["study"] is not None:
-        return known_of(options["study"], result, history.source.data_hash())
-    if options["trials"] is not None:
-        return Known(trials=options["trials"], told_by="--trials")
-    return Known()
+        return known_of(options["study"], result, history.source.data_hash(), registry_file())
+    return known_by(options, result, _inputs(options, history))
 
 
 def _inputs(options: dict[str, Any], history: History) -> dict[str, Any]:

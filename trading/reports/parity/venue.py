@@ -227,7 +227,7 @@ class VenueAgain:
             self._keep(count)
 
     def _stretch(self, end: int) -> tuple[int, bool]:
-        """(place up to which, from `given` on, all are alike, at most `end`; whether the session's venue lacked them)."""
+        """(place up to which, from `given` on, all are alike, at most `end`; whether the venue of then lacked them)."""
         gone, at = self._tape.gone, self._tape.gone + self._tape.given
         for first, behind in self._recorded.missed:
             if at < first:

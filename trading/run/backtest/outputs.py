@@ -21,6 +21,7 @@ from marketdata.core.units import NANOS, PPM, text_from_micros, text_from_ticks
 from risk.core.holds import LABELS
 from trading.core.history.records import CARRY_NS
 from trading.run.backtest import summary
+from trading.run.backtest.breakeven import break_even
 from trading.run.backtest.engine import Result, reason_of
 from trading.run.backtest.plan import BacktestError, Calendar, Plan
 
@@ -166,6 +167,7 @@ def summary_of(
         },
         **summary.metrics(result),
         **summary.account(result),
+        "break_even": break_even(plan),
     }
 
 

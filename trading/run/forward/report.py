@@ -28,6 +28,8 @@ from trading.research.records import Days, Trades
 from trading.research.search.space import Space
 from trading.run.backtest import summary
 from trading.run.backtest.judged import row_values, stress_values
+from trading.run.forward.holdout import Opened
+from trading.run.forward.holdout import values_of as holdout_values
 from trading.run.forward.walk import TEST, TRAIN, Outcome, stage_of
 from trading.run.search.judgement import axes_of, sharpes_of
 from trading.run.search.judgement import evidence_of as trials_of
@@ -85,7 +87,7 @@ def judged(
         trades, days, curve = joined(start_micros, tests)
         metrics = measure(trades, days, curve)
         sharpes = np.concatenate([choice.sharpes for choice in choices.values()])
-        count = ledger.count() + others_on(folder, identity["data_hash"])[0]
+        count = ledger.count() + others_on(folder, identity["data_hash"], ledger.counted).trials
         subject = Subject(trades, days, curve, sharpes, seed=seed, told=max(count, len(sharpes)))
         rows = tuple(row for row in criticise(subject) if row.name not in ("pbo", "plateau", *NOT_RUN))
         record = (trades, days)
@@ -223,6 +225,7 @@ def walk_values(
     found: Judged,
     one: tuple[Point, list[Trial]] | None,
     holdout: str,
+    opened: Opened | None,
 ) -> dict[str, Any]:
     """`walkforward.json`."""
     walk, metrics = found.walk, found.metrics
@@ -231,6 +234,7 @@ def walk_values(
         "study": ledger.identity(),
         "trials": ledger.count(),
         "holdout": holdout,
+        "opened": holdout_values(opened),
         "folds": [_fold_values(outcome, space, found.choices.get(outcome.fold.number), notes) for outcome in outcomes],
         "walk": {name: plain(getattr(walk, name)) for name in ("profitable", "mean", "deviation", "worst", "score")}
         | {"robust": walk.robust, "why_not": walk.why_not},

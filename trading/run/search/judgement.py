@@ -1,7 +1,7 @@
 """What a study says of its best: how many trials it was the best of, its neighbourhood, and the odds that it is luck.
 
-All from the ledger alone, so that a result can be criticised long after its study.  Trials of other studies of the same
-data that stand in the same folder are counted too (MES-GUARD-01).  Called by `report`, the walk-forward and
+All from the ledger, so that a result can be criticised long after its study.  Whatever else was tried on the same data,
+beside it or as the desk counts it, counts too (MES-GUARD-01).  Called by `report`, the walk-forward and
 `manage.py backtest --study`.
 """
 
@@ -20,6 +20,7 @@ from trading.research.search.methods import Seen, best_of
 from trading.research.search.objective import worth_of
 from trading.run.backtest.engine import Result
 from trading.run.backtest.judged import Known
+from trading.run.search import registry
 from trading.run.search.ledger import Ledger, Trial, others_on
 from trading.run.search.trial import days_of
 
@@ -60,18 +61,31 @@ def axes_of(identity: dict[str, Any]) -> list[Axis]:
     return [Axis(item["path"], len(item["values"]), bool(item["ordered"])) for item in identity["space"]]
 
 
-def known_of(folder: Path, result: Result, data_hash: str) -> Known:
+def known_here(counted: Path, data_hash: str, key: str, name: str, days: Days, told: int | None) -> Known:
+    """What the desk's registry knows of these data, this result written down first (`key`: what decides it).  `told`:
+    how many trials somebody counts, this one included; the larger number is the truth.  Raises ResearchError."""
+    own, why = daily_returns(days)
+    sharpe = None if why else sharpe_ratio(own, 1).value
+    registry.note_backtest(counted, data_hash, key, name, days, sharpe)
+    count = registry.tried(counted, data_hash).trials
+    by = "the desk's registry of trials"
+    if told is not None and told > count:
+        count, by = told, "--trials"
+    return Known(trials=count, sharpes=registry.sharpes_of(counted, data_hash), told_by=by)
+
+
+def known_of(folder: Path, result: Result, data_hash: str, counted: Path | None = None) -> Known:
     """What a study's ledger knows about a result of its data.  One that it never tried is one more trial, written down
     before it is told of; the same one only once.
 
     Raises ResearchError: no study, one of other data, or one that is being worked on when a trial must be added."""
-    with Ledger(folder, reading=True) as ledger:
+    with Ledger(folder, reading=True, counted=counted) as ledger:
         if ledger.identity().get("data_hash") != data_hash:
             raise ResearchError(f"the study in {folder} searched other data")
         new = _untried(ledger, folder, result)
         if new is None:
             return known_in(ledger, folder, days_of(result))
-    with Ledger(folder) as ledger:
+    with Ledger(folder, counted=counted) as ledger:
         ledger.add([new])
         return known_in(ledger, folder, days_of(result))
 
@@ -107,16 +121,13 @@ def known_in(ledger: Ledger, folder: Path, days: Days, stage: str = STAGE) -> Kn
         alone = sharpe_ratio(own, 1).value if not why else None
         sharpes = np.append(sharpes, np.nan if alone is None else alone)
     chosen = place if place is None or best is None or found.scores[place] != best.score else best.point
-    others, studies = others_on(folder, str(identity.get("data_hash", "")))
-    told = f"the study in {folder.name}"
-    if others:
-        told += f" and {studies} more on these data beside it"
+    others = others_on(folder, str(identity.get("data_hash", "")), ledger.counted)
     return Known(
-        trials=ledger.count() + others,
+        trials=ledger.count() + others.trials,
         sharpes=sharpes,
         returns=found.returns if found.returns.size else None,
         search=None if chosen is None else Search(axes_of(identity), chosen, found.scores),
-        told_by=told,
+        told_by=f"the study in {folder.name}{others.words()}",
     )
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import fcntl
 import json
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ import numpy as np
 
 from trading.research.luck.plateau import Point
 from trading.research.records import Days, ResearchError
+from trading.run.search import registry
 
 FILE, LOCK = "study.sqlite3", "lock"
 PART = " part "  # in the name of a stage: its trials are of the first bars alone of the stage that is named before it
@@ -54,6 +56,7 @@ COLUMNS = (
     "curve",
 )  # fmt: skip
 
+NOTED_S = 5.0  # how often, at most, the count is told to the registry while trials are written
 NONE = np.zeros((2, 0), np.int64)
 
 
@@ -83,15 +86,17 @@ class NoStudy(ResearchError):
 
 
 class Ledger:
-    """The trials of one folder.  Use as a context; `reading`: nothing is written, nothing locked.
+    """The trials of one folder.  Use as a context; `reading`: nothing is written, nothing locked; `counted`: the file
+    in which the desk counts all trials (`registry`), None: nobody counts these beside others.
 
     Raises ResearchError when another process works on it, or when it is no ledger.
     """
 
-    def __init__(self, folder: Path, *, reading: bool = False) -> None:
+    def __init__(self, folder: Path, *, reading: bool = False, counted: Path | None = None) -> None:
         self.path = folder / FILE
         self._lock: IO[bytes] | None = None
         self._stretches: dict[str, Days] = {}
+        self.counted, self._noted_s = counted, time.monotonic()
         if reading:
             if not self.path.is_file():
                 raise NoStudy(f"{folder} holds no study")
@@ -106,10 +111,10 @@ class Ledger:
                 self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
         except sqlite3.DatabaseError as error:
-            self.close()
+            self._let_go()
             raise ResearchError(f"{self.path} is no study: {error}") from None
         if not {"study", "trial", "stretch"} <= tables:
-            self.close()
+            self._let_go()
             raise NoStudy(f"{folder} holds no study")
 
     def __enter__(self) -> "Ledger":
@@ -121,9 +126,23 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
+        """Tell the registry how many there are by now, and let go."""
+        try:
+            self._note()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
         self._database.close()
         if self._lock is not None:
             self._lock.close()
+
+    def _note(self) -> None:
+        if self.counted is None or self._lock is None:
+            return
+        self._noted_s = time.monotonic()
+        if identity := self.identity():
+            registry.note_study(self.counted, self.path.parent, identity, self.count())
 
     def identify(self, identity: dict[str, Any]) -> None:
         """Say what is searched, or prove that it is the same as before.  Raises ResearchError naming what differs."""
@@ -166,6 +185,8 @@ class Ledger:
             if isinstance(error, sqlite3.IntegrityError):
                 raise ResearchError(f"{self.path.parent}: a trial was to be written a second time ({error})") from None
             raise
+        if self.counted is not None and time.monotonic() - self._noted_s >= NOTED_S:
+            self._note()
 
     def scores(self, stage: str) -> dict[Point, float | None]:
         """Score by point; None is infeasible."""
@@ -230,19 +251,26 @@ class Ledger:
         return int(self._database.execute(words, {"part": PART}).fetchone()[0])
 
 
-def others_on(folder: Path, data_hash: str) -> tuple[int, int]:
-    """(trials, studies) of the other studies in the same folder of studies that searched the same data."""
+def others_on(folder: Path, data_hash: str, counted: Path | None = None) -> registry.Tried:
+    """What else was tried on the same data: in the other studies of the same folder of studies, and in whatever the
+    registry `counted` knows of."""
     trials = studies = 0
+    known = set()
     for path in sorted(folder.resolve().parent.glob(f"*/{FILE}")):
-        if path.parent == folder.resolve():
-            continue
         try:
             with Ledger(path.parent, reading=True) as other:
-                if other.identity().get("data_hash") == data_hash:
+                identity = other.identity()
+                if identity.get("data_hash") != data_hash:
+                    continue
+                known.add(registry.study_key(path.parent, identity))
+                if path.parent != folder.resolve():
                     trials, studies = trials + other.count(), studies + 1
         except NoStudy:
             continue  # begun by another process a moment ago: it has no trial yet
-    return trials, studies
+    if counted is None:
+        return registry.Tried(trials, studies)
+    far = registry.tried(counted, data_hash, frozenset(known))
+    return registry.Tried(trials + far.searched, studies + far.studies, far.backtests)
 
 
 def _locked(folder: Path) -> IO[bytes]:

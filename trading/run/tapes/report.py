@@ -20,6 +20,7 @@ FILL_COLUMNS = (
     "fill_id", "trade_id", "time", "order_number", "role", "direction", "contracts", "price", "commission", "liquidity",
 )  # fmt: skip
 UNEXPLAINED = "own"  # role of what the venue itself sold or bought at a close
+SIDES = (("bought", 1), ("sold", -1))
 
 
 def fills_csv(run: TapeRun) -> str:
@@ -74,6 +75,7 @@ def summary_of(run: TapeRun, result: Result, latency: Latency, inputs: dict[str,
         "count": len(rows),
         "maker": int((rows["maker"] == 1).sum()),
         "contracts": int(rows["qty"].sum()),
+        "fees": {name: text_from_micros(int(rows["fee_micros"][rows["side"] == side].sum())) for name, side in SIDES},
         "requests": run.requests,
     }
     return values

@@ -29,7 +29,10 @@ from trading.studies.folding import (
 from trading.studies.opening import Shown, Study, add_search_arguments, study
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trading.research.folds import Fold, Plan
+    from trading.run.forward.holdout import Opened
     from trading.run.forward.report import Judged
     from trading.run.forward.walk import Outcome
 
@@ -58,6 +61,9 @@ class Command(StudyCommand):
             "--fold-trades", type=int, default=FOLD_TRADES, help=f"a test with fewer proves nothing ({FOLD_TRADES})"
         )
 
+        words = "trade the hold-out once with the one configuration of all folds: it cannot be sealed again (MES-WF-03)"
+        parser.add_argument("--open-holdout", default="", metavar="NAME", help=words)
+
     def work(self, options: dict[str, Any]) -> dict[str, Any]:
         from trading.run.forward import report
         from trading.run.forward.walk import Walk, sessions_of
@@ -81,16 +87,32 @@ class Command(StudyCommand):
 
                 outcomes = walk.run(plan.folds, progress)
             one = walk.combine(outcomes)
+            seen = self._holdout(options, opened, starts_ns, plan, one)
             start_micros = opened.history.plan.capital_micros
             found = report.judged(
                 opened.ledger, opened.folder, outcomes, start_micros, options["fold_trades"], options["seed"],
                 time.time_ns(),
             )  # fmt: skip
-            values = report.walk_values(opened.ledger, outcomes, opened.space, found, one, _holdout(plan))
+            values = report.walk_values(opened.ledger, outcomes, opened.space, found, one, _holdout(plan, seen), seen)
             report.write(opened.folder, outcomes, opened.space, found, values)
             if not options["json"]:
                 self._tell(opened, outcomes, found, values)
         return values
+
+    def _holdout(
+        self, options: dict[str, Any], study: Study, starts_ns: "np.ndarray", plan: "Plan", one: Any
+    ) -> "Opened | None":
+        """What its opening showed, now or before; None while it is sealed."""
+        from trading.research.records import ResearchError
+        from trading.run.forward.holdout import open_holdout, opened
+
+        if options["open_holdout"]:
+            if one is None:
+                raise ResearchError("no fold chose a configuration: there is nothing to open the hold-out with")
+            open_holdout(
+                study.ledger, study.crew, starts_ns, plan.holdout, one[0], options["open_holdout"], time.time_ns()
+            )
+        return opened(study.ledger, plan.holdout)
 
     def _tell(self, opened: Study, outcomes: "list[Outcome]", found: "Judged", values: dict[str, Any]) -> None:
         """A line a fold, the joined tests, what speaks against them, what the gate wants."""
@@ -132,16 +154,19 @@ class Command(StudyCommand):
             if missing
             else "Go-live gate: passed."
         )
+        write(values["holdout"])
         write(f"files: {opened.folder}")
 
 
-def _holdout(plan: "Plan") -> str:
+def _holdout(plan: "Plan", seen: "Opened | None" = None) -> str:
     from trading.run.backtest.summary import utc
+    from trading.run.forward.holdout import words_of
 
     part = plan.holdout
     if part.sessions == 0:
         return "no hold-out: nothing is left that was never looked at"
-    return f"hold-out of {part.sessions} sessions from {utc(part.open_ns)} on, touched by no fold"
+    words = f"hold-out of {part.sessions} sessions from {utc(part.open_ns)} on, touched by no fold"
+    return words if seen is None else f"{words}; {words_of(seen)}"
 
 
 def _words(values: dict[str, Any]) -> str:
