@@ -17,6 +17,7 @@ from marketdata.core.features_schema import FEATURE_COUNT, RING
 from marketdata.core.features_stream import new_states, update, vector
 from marketdata.core.records import NO_TIME, new_depths
 from marketdata.feeds.port import Batch, Feed
+from trading.learning.forward import CLASSES
 from trading.learning.schemas import STREAM_SCHEMA, Schema
 from trading.learning.scoring import due
 
@@ -249,6 +250,26 @@ def _purged(rows: Rows, parts: list[np.ndarray], late: Callable[[np.ndarray], np
         if len(part) < rows_min:
             raise DataError(f"the {name} part has {len(part)} rows, {rows_min} are needed: give a longer tape")
     return Split(kept[0], kept[1], kept[2], purged, embargoed)
+
+
+def class_weights_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, weights) of the train rows: weight total/(3 count), normalised to sum 3 (MES-ML-07)."""
+    counts = np.bincount(labels, minlength=3)
+    absent = [CLASSES[i] for i in range(3) if counts[i] == 0]
+    if absent:
+        raise DataError(
+            f"the train rows have no {' and no '.join(absent)} (counts {[int(c) for c in counts]}): "
+            "a longer tape, another horizon or a smaller cost is needed"
+        )
+    weights = len(labels) / (3.0 * counts)
+    return counts, weights * 3.0 / weights.sum()
+
+
+def scaler_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population deviation of the train rows; deviation 0 becomes 1 (MES-SPLIT-04)."""
+    scale = features.std(axis=0)
+    scale[scale == 0] = 1.0
+    return features.mean(axis=0), scale
 
 
 def rows_hash(rows: Rows) -> str:

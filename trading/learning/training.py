@@ -23,10 +23,12 @@ from trading.learning.dataset import (
     Rows,
     Split,
     Tape,
+    class_weights_of,
     estimate_bytes,
     read_rows,
     row_bytes,
     rows_hash,
+    scaler_of,
     split_days,
     split_rows,
 )
@@ -102,8 +104,8 @@ def estimate(request: TrainRequest) -> tuple[int, int]:
     return estimate_bytes(request.seconds if request.seconds > 0 else 86_400, request.every_ms)
 
 
-def check_request(request: TrainRequest) -> None:
-    """Refuse what cannot be trained, before any work.  Raises DataError or ArtifactError."""
+def check_rows(request: TrainRequest) -> None:
+    """Refuse rows that cannot be trained on, before any work.  Raises DataError."""
     positive = {
         "horizon": request.horizon_s,
         "every_ms": request.every_ms,
@@ -125,6 +127,11 @@ def check_request(request: TrainRequest) -> None:
         raise DataError(
             f"about {rows:,} rows need {size / 1e6:,.0f} MB, above {limit:,.0f} MB: fewer seconds or larger every_ms"
         )
+
+
+def check_request(request: TrainRequest) -> None:
+    """The same, and a place where no artifact can stand.  Raises DataError or ArtifactError."""
+    check_rows(request)
     artifacts.check_target(Path(request.out))
 
 
@@ -148,7 +155,7 @@ def _open_file(request: TrainRequest) -> "BarFile":
     return file
 
 
-def _read(request: TrainRequest, progress: Progress, cancelled: Cancel) -> tuple[Rows, Split]:
+def read_parts(request: TrainRequest, progress: Progress, cancelled: Cancel) -> tuple[Rows, Split]:
     """Rows and parts: of a file of bar features by whole trading days, of a tape by rows."""
 
     def report(done: int, share: float, what: str) -> None:
@@ -187,26 +194,6 @@ def _read_tape(request: TrainRequest, report: Callable[[int, float], None], canc
         )
     finally:
         feed.close()
-
-
-def class_weights_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(counts, weights) of the train rows: weight total/(3 count), normalised to sum 3 (MES-ML-07)."""
-    counts = np.bincount(labels, minlength=3)
-    absent = [CLASSES[i] for i in range(3) if counts[i] == 0]
-    if absent:
-        raise DataError(
-            f"the train rows have no {' and no '.join(absent)} (counts {[int(c) for c in counts]}): "
-            "a longer tape, another horizon or a smaller cost is needed"
-        )
-    weights = len(labels) / (3.0 * counts)
-    return counts, weights * 3.0 / weights.sum()
-
-
-def scaler_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and population deviation of the train rows; deviation 0 becomes 1 (MES-SPLIT-04)."""
-    scale = features.std(axis=0)
-    scale[scale == 0] = 1.0
-    return features.mean(axis=0), scale
 
 
 class _Fit:
@@ -281,6 +268,28 @@ class _Fit:
         return history
 
 
+class Fitted(NamedTuple):
+    """A network that was fitted.  `x`: all rows as it takes them; `counts`: of the train rows' classes."""
+
+    fit: _Fit
+    x: Any
+    counts: np.ndarray
+    scaler: tuple[np.ndarray, np.ndarray]
+    history: list[dict[str, float]]
+
+
+def fitted(request: TrainRequest, rows: Rows, split: Split, progress: Progress, cancelled: Cancel) -> Fitted:
+    """Scaler, class weights and network from the train rows, stopped by the validation rows.  Raises DataError,
+    Cancelled."""
+    counts, class_weights = class_weights_of(rows.label[split.train])
+    mean, scale = scaler_of(rows.features[split.train])
+    fit = _Fit(request, class_weights, rows.schema.width)
+    x = fit.torch.from_numpy(((rows.features - mean) / scale).astype(np.float32))
+    y = fit.torch.from_numpy(rows.label[split.train].astype(np.int64))
+    history = fit.run(x[split.train], y, x[split.validation], rows.label[split.validation], progress, cancelled)
+    return Fitted(fit, x, counts, (mean, scale), history)
+
+
 class _Result(NamedTuple):
     """What evaluation found; `golden` are rows of the test part and the answers to them."""
 
@@ -351,13 +360,8 @@ def train(
     Raises DataError, SchemaError, ArtifactError, Cancelled, or the feed's FeedError; then nothing was written.
     """
     check_request(request)
-    rows, split = _read(request, progress, cancelled)
-    counts, class_weights = class_weights_of(rows.label[split.train])
-    mean, scale = scaler_of(rows.features[split.train])
-    fit = _Fit(request, class_weights, rows.schema.width)
-    x = fit.torch.from_numpy(((rows.features - mean) / scale).astype(np.float32))
-    y = fit.torch.from_numpy(rows.label[split.train].astype(np.int64))
-    history = fit.run(x[split.train], y, x[split.validation], rows.label[split.validation], progress, cancelled)
+    rows, split = read_parts(request, progress, cancelled)
+    fit, x, counts, scaler, history = fitted(request, rows, split, progress, cancelled)
     result = _evaluate(fit, x, rows, split, counts, history)
     progress(int(0.99 * PROGRESS_TOTAL), PROGRESS_TOTAL, "saving")
     if cancelled():
@@ -365,7 +369,7 @@ def train(
     from safetensors.torch import save as save_tensors
 
     weights = save_tensors(tensors_of(fit.network))
-    manifest = _manifest(request, rows, (mean, scale), fit, result, weights)
+    manifest = _manifest(request, rows, scaler, fit, result, weights)
     artifact = artifacts.save(Path(request.out), manifest, weights)
     progress(PROGRESS_TOTAL, PROGRESS_TOTAL, "done")
     return TrainReport(

@@ -17,10 +17,9 @@ from marketdata.core.units import NANOS
 from marketdata.feeds.options import ReplayOptions
 from marketdata.store.chunks import ChunkReader
 from trading.learning.bars.rows import as_columns
-from trading.learning.dataset import DataError, Rows, split_days
+from trading.learning.dataset import DataError, Rows, class_weights_of, scaler_of, split_days
 from trading.learning.leakage.pipeline import Matrix, Pipeline, Prepared
 from trading.learning.schemas import bars_schema
-from trading.learning.training import class_weights_of, scaler_of
 
 DAYS = 10  # trading days of a tape: the least of which each part keeps one behind its embargo
 BEFORE_S, AFTER_S = 1_500, 1_500  # around 09:30 New York of each day: warm-up, and rows within RTH

@@ -49,7 +49,9 @@ class Command(BaseCommand):
         add_tape_arguments(parser)
         words = "file of bar features (manage.py features --schema bars) to train on instead of a tape"
         parser.add_argument("--features", default="", metavar="FILE", help=words)
-        parser.add_argument("--out", required=True, help="folder to make; it must not exist yet")
+        parser.add_argument("--out", default="", help="folder to make; it must not exist yet")
+        words = "shuffle the labels inside each day: what the network then knows is a leak (MES-SANE-04); saves nothing"
+        parser.add_argument("--shuffled", action="store_true", help=words)
         parser.add_argument("--seed", type=int, default=42, help="seed of weights, order of rows and simulated tape")
         parser.add_argument("--horizon", type=float, default=30.0, help="seconds ahead that the label looks (30)")
         parser.add_argument("--cost", type=float, default=3.0, help="ticks a move must exceed to be up or down (3)")
@@ -64,8 +66,11 @@ class Command(BaseCommand):
         from trading.learning.artifacts import ArtifactError
         from trading.learning.dataset import Cancelled, DataError, Tape
         from trading.learning.schemas import SchemaError
+        from trading.learning.shuffled import train_shuffled
         from trading.learning.training import FEATURES, TrainRequest, estimate, train
 
+        if bool(options["out"]) == options["shuffled"]:
+            raise CommandError("give --out FOLDER, or --shuffled, which saves nothing")
         tape, seconds = tape_from(options, options["seed"])
         if options["features"]:
             if options["data"] or options["seconds"] is not None:
@@ -87,16 +92,30 @@ class Command(BaseCommand):
             if not options["json"]:
                 self.stdout.write(f"At most {rows:,} rows, about {size / 1e6:,.0f} MB of memory.")
             with Bar(quiet=options["json"]) as bar, _interrupts() as stopped:
-                report = train(request, bar.show, stopped)
+                work = train_shuffled if options["shuffled"] else train
+                report = work(request, bar.show, stopped)
         except (KeyboardInterrupt, Cancelled):
             self.stderr.write("Cancelled; nothing was written.")
             sys.exit(130)
         except (DataError, SchemaError, ArtifactError, FeedError) as error:
             raise CommandError(str(error)) from None
+        if options["shuffled"]:
+            self._judge(report, options["json"])
+            return
         if options["json"]:
             self.stdout.write(json.dumps(msgspec.to_builtins(report)))
             return
         self._print(report)
+
+    def _judge(self, report: Any, as_json: bool) -> None:
+        """Exit status 1 where labels that mean nothing were told apart."""
+        words = (
+            f"Area under the curve {report.auc:.4f} over {report.days} days that it has not seen, standard error"
+            f" {report.error:.4f}: chance is 0.5."
+        )
+        self.stdout.write(json.dumps(msgspec.to_builtins(report)) if as_json else words)
+        if not report.knows_nothing:
+            raise CommandError(f"{words} Labels without meaning were told apart: something leaks (MES-SANE-04).")
 
     def _print(self, report: Any) -> None:
         write = self.stdout.write
