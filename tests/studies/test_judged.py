@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
+from fractions import Fraction
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.studies.kit import PROFILE, mornings, write_bars, write_strategy
 from trading.core.history.records import Columns
 from trading.research.baselines import best_possible
 from trading.research.criticism import OVERFIT_ROWS
+from trading.run.backtest.dearer import dearer_plan
 from trading.run.backtest.engine import Backtest, Result
 from trading.run.backtest.plan import Calendar, Plan
 from trading.run.backtest.rivals import Foresight, Held, rivals_of, side_cost_micros
@@ -221,3 +224,22 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(data: Path, given: dict[
     with pytest.raises(CommandError, match=sentence):
         backtest(data, **given)
     assert not (data.parent / "out").exists()
+
+
+def test_the_same_decisions_are_traded_anew_at_dearer_costs_mes_guard_05(data: Path) -> None:
+    """Costs are rounded up; an account that loses more may trade less, so it is no sum of the old trades."""
+    criticism = backtest(data)["criticism"]
+    stress = {row["factor"]: row for row in criticism["cost_stress"]}
+    assert stress[1.0]["rerun"] is None and stress[1.5]["rerun"]["trades"] > 0
+    nets = [float(stress[factor]["rerun"]["net"]) for factor in (1.5, 2.0)]
+    row = next(row for row in criticism["rows"] if row["name"] == "net_rerun_at_cost_1_5")
+    assert row["value"] == pytest.approx(nets[0]) and row["weight"] == "required"
+    assert "net_rerun_at_cost_1_5" in criticism["blocked_by"] or nets[0] > 0
+    dear = backtest(data, changes=["paper.slip_ticks=2"])
+    assert float(dear["trades"]["net"]) > nets[0] >= nets[1], "1.5 ticks are 2, and the commission is dearer, too"
+
+
+def test_costs_are_rounded_up_for_a_rerun_mes_guard_05() -> None:
+    plan = dearer_plan(replace(shipped(), slip_ticks=1), Fraction(3, 2))
+    assert (plan.slip_ticks, plan.instrument.fee_micros) == (2, 630_000)
+    assert dearer_plan(replace(shipped(), slip_ticks=3), Fraction(3, 2)).slip_ticks == 5

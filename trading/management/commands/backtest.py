@@ -84,6 +84,7 @@ class Command(BaseCommand):
         if options["latency"] or options["seconds"] or options["schema"]:
             raise CommandError("--latency, --seconds and --schema are of a tape of books: give --books")
         from trading.run.backtest import outputs
+        from trading.run.backtest.dearer import reruns_of
         from trading.run.backtest.judged import criticism_of
         from trading.run.backtest.rivals import RANDOM_RUNS, rivals_of
 
@@ -101,8 +102,10 @@ class Command(BaseCommand):
             known = _known(options, history, result)
             show = _shown(bar, "rows, for random strategies and foresight")
             rivals = rivals_of(result, lambda: source.bars(calendar, show), calendar, runs, options["seed"])
+            dearer = _shown(bar, "rows, at dearer costs")
+            reruns = reruns_of(result.plan, source.chunks(calendar, dearer), calendar)
         values = outputs.summary_of(result, _inputs(options, history), outside, dropped)
-        values["criticism"] = criticism_of(result, known, rivals, options["seed"])
+        values["criticism"] = criticism_of(result, known, rivals, options["seed"], reruns)
         outputs.write(options["out"], result, source.contracts, values)
         return values
 

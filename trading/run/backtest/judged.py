@@ -28,6 +28,7 @@ from trading.research.luck.costs import cost_stress
 from trading.research.luck.paths import Paths, bootstrapped_days, shuffled_trades
 from trading.research.metrics import sharpe_ratio
 from trading.research.records import Curve, Days, Trades, daily_returns
+from trading.run.backtest.dearer import Rerun, verdict_of
 from trading.run.backtest.engine import Result
 from trading.run.backtest.rivals import Rivals
 from trading.run.backtest.summary import arrays_of
@@ -69,10 +70,15 @@ def subject_of(trades: Trades, days: Days, known: Known, rivals: Rivals | None, 
     )
 
 
-def criticism_of(result: Result, known: Known, rivals: Rivals | None, seed: int = 1) -> dict[str, Any]:
-    """`criticism` of summary.json.  Raises ResearchError where the trials contradict themselves."""
+def criticism_of(
+    result: Result, known: Known, rivals: Rivals | None, seed: int = 1, reruns: Sequence[Rerun] = ()
+) -> dict[str, Any]:
+    """`criticism` of summary.json; `reruns`: the same at dearer costs, where it was traded anew.  Raises ResearchError
+    where the trials contradict themselves."""
     trades, days = arrays_of(result)
     rows = list(criticise(subject_of(trades, days, known, rivals, seed)))
+    if reruns:
+        rows.append(verdict_of(reruns))
     if rivals is not None:
         rows.append(_against_holding(rivals, trades))
     return {
@@ -80,7 +86,7 @@ def criticism_of(result: Result, known: Known, rivals: Rivals | None, seed: int 
         "seed": seed,
         "blocked_by": [row.name for row in rows if row.blocks],
         "rows": [row_values(row) for row in rows],
-        "cost_stress": stress_values(trades),
+        "cost_stress": stress_values(trades, reruns),
         "monte_carlo": _paths_values(trades, days, seed),
         "baselines": _rivals_values(rivals),
     }
@@ -126,14 +132,16 @@ def _against_holding(rivals: Rivals, trades: Trades) -> Verdict:
     return judge("buy_and_hold", value, "", None, len(trades), "trades", text, REPORT, words=words)
 
 
-def stress_values(trades: Trades) -> list[dict[str, Any]]:
-    """MES-GUARD-05, three rows; money in dollars."""
+def stress_values(trades: Trades, reruns: Sequence[Rerun] = ()) -> list[dict[str, Any]]:
+    """MES-GUARD-05, three rows; money in dollars.  `rerun`: what trading anew came to, null where it was not done."""
+    anew = {run.factor: {"trades": run.trades, "net": text_from_micros(run.net_micros)} for run in reruns}
     return [
         {
             "factor": float(row.factor),
             "net": text_from_micros(row.net_micros),
             "profit_factor": row.profit_factor.value,
             "wins": row.wins,
+            "rerun": anew.get(row.factor),
         }
         for row in cost_stress(trades)
     ]

@@ -20,10 +20,12 @@ from trading.research.luck.plateau import Neighbour, Point, plateau
 from trading.research.search.methods import Seen
 from trading.research.search.space import Space
 from trading.run.backtest import outputs
+from trading.run.backtest.dearer import reruns_of
 from trading.run.backtest.engine import Result
 from trading.run.backtest.judged import criticism_of
 from trading.run.backtest.plan import BacktestError, Plan
 from trading.run.backtest.rivals import rivals_of
+from trading.run.backtest.signals import Decisions
 from trading.run.search.judgement import axes_of, known_in
 from trading.run.search.ledger import Ledger, Trial
 from trading.run.search.tape import chunks_of
@@ -68,15 +70,16 @@ def trials_csv(trials: Sequence[Trial], space: Space) -> str:
     return text.getvalue()
 
 
-def best_run(bench: Bench, space: Space, point: Point, first: int, end: int, sample: str) -> Result:
-    """The chosen point once more, its curve kept and its function asked in full whether it looks ahead.
+def best_run(bench: Bench, space: Space, point: Point, first: int, end: int, sample: str) -> tuple[Result, Decisions]:
+    """The chosen point once more, its curve kept, and what it decided, asked in full whether it looks ahead.
 
     Raises BacktestError when it does, or when the run is not the one that was recorded."""
     plan = bench.plan(space.values(point))
     if not isinstance(plan, Plan):
         raise BacktestError(plan)
     decisions = bench.proven(point, end)
-    return trade(replace(plan, equity_sample=sample), bench.subject.calendar, bench.tape, decisions, first, end)
+    plan = replace(plan, equity_sample=sample)
+    return trade(plan, bench.subject.calendar, bench.tape, decisions, first, end), decisions
 
 
 def same_as(result: Result, trial: Trial) -> None:
@@ -93,7 +96,7 @@ def write_best(
 ) -> dict[str, Any]:
     """The best as a backtest in `best/`; its summary.  Raises BacktestError, OSError."""
     space = bench.subject.space
-    result = best_run(bench, space, best.point, 0, rows, "minute")
+    result, decisions = best_run(bench, space, best.point, 0, rows, "minute")
     trial = ledger.one("study", best.point)
     assert trial is not None
     same_as(result, trial)
@@ -101,7 +104,9 @@ def write_best(
     rivals = rivals_of(result, chunks_of(bench.tape, 0, rows), bench.subject.calendar, runs, seed)
     inputs = named.inputs | {"set": named.inputs["set"] | space.values(best.point)}
     values = outputs.summary_of(result, inputs, named.outside, named.dropped)
-    values["criticism"] = criticism_of(result, known, rivals, seed)
+    whole = [(bench.tape.bar_ns, bench.tape.window(0, rows, decisions))]
+    reruns = reruns_of(result.plan, whole, bench.subject.calendar)
+    values["criticism"] = criticism_of(result, known, rivals, seed, reruns)
     outputs.write(folder / BEST, result, named.contracts, values)
     return values
 
