@@ -196,7 +196,7 @@ MES-METRIC-11 | winning days, best and worst day | {METRICS}
 MES-METRIC-12 | costs a trade and of positive gross | {METRICS}
 MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py
 MES-WF-01 | calendar-month windows on session borders | {FOLDS}
-MES-WF-02 | purge and embargo at both borders; the tests add up; a test is traded once | trading/run/forward/walk.py | parameters are searched in every fold, networks are not trained anew
+MES-WF-02 | purge and embargo at both borders; the tests add up; a test is traded once | trading/run/forward/walk.py | networks are trained anew by the command alone (`--retrain`), on bar features; the pages do not offer it
 MES-WF-03 | a hold-out that no fold touches, opened once by a named person | trading/run/forward/holdout.py
 MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
 MES-WF-05 | overfitting score and robustness | {RESULTS}

@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from django.core.management.base import CommandError
 
+from tests.learning.barsets import write
 from tests.studies.kit import LAST, walkforward, write_bars, write_strategy
+from trading.research.folds import Fold, Part, Sessions
 from trading.research.gate import MES_CHECKS
 from trading.run.forward.report import CURVE, FOLDS, WALK
+from trading.run.forward.retraining import How, Retrainer
 from trading.run.search.ledger import Ledger
 from trading.studies.management.commands.walkforward import Command
 
@@ -235,3 +238,69 @@ def test_the_hold_out_is_opened_once_by_a_person_and_is_contaminated_for_the_nex
     assert "CONTAMINATED: olga had opened these sessions" in other["holdout"]
     with pytest.raises(CommandError, match="opened by a person"):
         walkforward(bars, "sealed", open_holdout=" ", **months)
+
+
+@pytest.fixture(scope="module")
+def featured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Thirty-five mornings long enough for the features to be warm, and the file of their features."""
+    folder = tmp_path_factory.mktemp("featured")
+    bars = write_bars(folder / "bars.parquet", days=35, bars=1_500)
+    write(bars, folder / "rows.parquet")
+    return bars, folder / "rows.parquet"
+
+
+def networked(featured: tuple[Path, Path], folder: Path, **given: Any) -> dict[str, Any]:
+    bars, features = featured
+    words = {"param": ["risk.stop_ticks=6..8/2"], "strategy": "column", "retrain": features, "epochs": 1}
+    return walkforward(bars, str(folder), **{**words, "min_trades": 1, **given})
+
+
+def test_every_fold_trades_by_a_network_of_its_own_mes_wf_02(featured: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same seed gives the same folds; nothing behind a fold's own end was seen by its network."""
+    values = networked(featured, tmp_path / "whole")
+    assert [fold["note"] for fold in values["folds"]] == [""] * 3 or all(f["test"]["trades"] for f in values["folds"])
+    assert values["study"]["networks"]["epochs"] == 1 and values["study"]["strategy"].endswith("retraining:undecided")
+    assert networked(featured, tmp_path / "again")["folds"] == values["folds"]
+    other = networked(featured, tmp_path / "other", seed=9)
+    assert [f["test"]["net"] for f in other["folds"]] != [f["test"]["net"] for f in values["folds"]]
+
+
+def test_a_network_knows_its_fold_s_past_alone_mes_wf_02(featured: tuple[Path, Path], tmp_path: Path) -> None:
+    """Rows behind the first fold's test are another market: its decisions are the same to the last one."""
+    bars, features = featured
+    starts_ns = pq.read_table(bars)["timestamp"].to_numpy()
+    day = starts_ns // 86_400_000_000_000
+    days = np.unique(day)
+    edges = [(starts_ns[day == one][0], starts_ns[day == one][-1] + 1_000_000_000) for one in days]
+    sessions = Sessions(days, *(np.array(column, np.int64) for column in zip(*edges, strict=True)))
+    parts = [Part(a, b, int(edges[a][0]), int(edges[b - 1][1]), 1) for a, b in ((0, 10), (11, 15), (16, 20))]
+    fold = Fold(1, *parts, "")
+    found = []
+    for which, change in enumerate((False, True)):
+        maker = Retrainer(How(features, 2, 5, 1), "MES", starts_ns, sessions, tmp_path)
+        if change:
+            far = maker._rows.ts_ns > edges[19][1]
+            assert far.any()
+            maker._rows.features[far] *= 100.0
+            maker._rows.label[far] = 0
+        found.append(np.load(tmp_path / maker(fold)))
+        assert which or (found[0][0] != 0).any()
+    assert np.array_equal(*found)
+    inside = (starts_ns >= edges[0][0]) & (starts_ns < edges[19][1])
+    assert not found[0][0][~inside].any(), "it decides within its fold alone"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"strategy": "own_study:follow"}, "--retrain makes the decisions"),
+        ({"epochs": 0}, "--epochs 0: at least 1"),
+        ({"open_holdout": "olga"}, "neither --distributed nor --open-holdout"),
+        ({"symbol": "ES"}, "holds MES, not ES"),
+    ],
+)
+def test_words_that_do_not_fit_networks_are_refused(
+    featured: tuple[Path, Path], tmp_path: Path, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        networked(featured, tmp_path / "refused", **given)

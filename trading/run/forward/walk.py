@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.calendars import Session
+from trading.learning.dataset import DataError
 from trading.research.figures import Figure
 from trading.research.fold_results import FoldResult
 from trading.research.folds import Fold, Part, Sessions
@@ -24,6 +25,7 @@ from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
 from trading.run.search.study import How, Progress, Search, Stretch, look, once
 
+Retrain = Callable[[Fold], str]  # → name of the fold's decisions; raises DataError
 CHOSEN_OF = 5  # best of training that are looked at in validation
 TRAIN, VALIDATION, TEST, COMBINED = "train", "validation", "test", "combined"
 
@@ -54,8 +56,19 @@ class Walk:
     """All folds of one study."""
 
     def __init__(
-        self, ledger: Ledger, crew: Crew, space: Space, how: How, starts_ns: np.ndarray, sessions: Sessions, choose: int
+        self,
+        ledger: Ledger,
+        crew: Crew,
+        space: Space,
+        how: How,
+        starts_ns: np.ndarray,
+        sessions: Sessions,
+        choose: int,
+        retrain: Retrain | None = None,
     ) -> None:
+        """`retrain`: gives the decisions of a fold, a file beside the tape; None: the study's strategy decides."""
+        self._retrain = retrain
+        self._decided: dict[int, str] = {}
         self._ledger, self._crew, self._space, self._how = ledger, crew, space, how
         self._starts_ns, self._sessions, self._choose = starts_ns, sessions, choose
         self._least = crew.bench.subject.trades_min
@@ -74,14 +87,18 @@ class Walk:
         point = combined(self._space, [outcome.chosen for outcome in run if outcome.chosen is not None])
         found: list[Trial] = []
         for outcome in run:
-            _, first, end = self._stretch(outcome.fold, TEST)
-            stretch = Stretch(stage_of(outcome.fold, COMBINED), first, end)
+            stretch = self._stretch(outcome.fold, TEST)._replace(stage=stage_of(outcome.fold, COMBINED))
             found += look(self._ledger, self._crew, stretch, [point], 1)
         return point, found
 
     def _fold(self, fold: Fold, progress: Progress) -> Outcome:
         if fold.reason:
             return Outcome(fold, fold.reason)
+        if self._retrain is not None:
+            try:
+                self._decided[fold.number] = self._retrain(fold)
+            except DataError as error:
+                return Outcome(fold, f"its network cannot be trained: {error}")
         stretches = {name: self._stretch(fold, name) for name in (TRAIN, VALIDATION, TEST)}
         for name, stretch in stretches.items():
             if stretch.first >= stretch.end:
@@ -110,7 +127,7 @@ class Walk:
         part: Part = getattr(fold, name)
         opens_ns, closes_ns = self._sessions.open_ns[part.first], self._sessions.close_ns[part.end - 1]
         first, end = np.searchsorted(self._starts_ns, [opens_ns, closes_ns]).tolist()
-        return Stretch(stage_of(fold, name), first, end)
+        return Stretch(stage_of(fold, name), first, end, self._decided.get(fold.number, ""))
 
     def _part_min(self, fold: Fold) -> int:
         """Least trades in validation: as many for its sessions as training must have for its own."""

@@ -40,11 +40,13 @@ class How(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A stage of a study: its name, and the rows of the tape that its trials trade."""
+    """A stage of a study: its name, and the rows of the tape that its trials trade; `decided`: the file of decisions
+    beside the tape that they trade by, empty where the study's strategy decides."""
 
     stage: str
     first: int
     end: int
+    decided: str = ""
 
 
 class Search:
@@ -92,14 +94,14 @@ class Search:
 
     def _pruned(self, points: list[Point]) -> list[Point]:
         """Those that go on after the parts of the stretch, each of which is tried whole before anybody is given up."""
-        stage, first, end = self._stretch
+        stage, first, end, decided = self._stretch
         trades_min = self._crew.bench.subject.trades_min
         left = points
         for share in PARTS:
             border = self._border(first + (end - first) // share)
             if border is None:
                 continue
-            part = Stretch(f"{stage}{PART}1/{share}", first, border)
+            part = Stretch(f"{stage}{PART}1/{share}", first, border, decided)
             left = going_on(self._on_part(part, left, least_of(trades_min, border - first, end - first)))
         self._wanted = len(left)
         return left
@@ -113,7 +115,7 @@ class Search:
 
     def _on_part(self, part: Stretch, points: Sequence[Point], least: int) -> list[Seen]:
         """The scores of points on a part; what the ledger knows is not tried twice."""
-        stage, first, end = part
+        stage, first, end, decided = part
         known = self._ledger.scores(stage)
 
         def keep(held: list[Trial]) -> None:
@@ -124,7 +126,8 @@ class Search:
 
         wanted = set(points)
         missing = [point for point in _in_order(points) if point not in known]
-        self._all([Task(stage, PARTIAL, point, first, end, trades_min=least) for point in missing], keep)
+        task = Task(stage, PARTIAL, (), first, end, trades_min=least, decided=decided)
+        self._all([task._replace(point=point) for point in missing], keep)
         return [Seen(point, known[point]) for point in points]
 
     def _look_around(self, best: Seen | None) -> None:
@@ -143,8 +146,9 @@ class Search:
 
     def _try(self, points: Sequence[Point], kind: str) -> None:
         """Try what is not known yet."""
-        stage, first, end = self._stretch
-        self._all([Task(stage, kind, point, first, end) for point in points if point not in self.scores], self._write)
+        stage, first, end, decided = self._stretch
+        task = Task(stage, kind, (), first, end, decided=decided)
+        self._all([task._replace(point=point) for point in points if point not in self.scores], self._write)
 
     def _all(self, tasks: Sequence[Task], keep: Callable[[list[Trial]], None]) -> None:
         """Run tasks and keep their trials.  Whatever happens, what was finished is kept."""
@@ -184,9 +188,9 @@ def look(ledger: Ledger, crew: Crew, stretch: Stretch, points: Iterable[Point], 
     """Trials of these points on a stretch, tried once and never again; in the order of the points."""
     wanted = list(points)
     known = ledger.scores(stretch.stage)
-    stage, first, end = stretch
-    tasks = [Task(stage, LOOK, point, first, end, trades_min=trades_min) for point in wanted if point not in known]
-    for trial in crew.run(tasks):
+    stage, first, end, decided = stretch
+    task = Task(stage, LOOK, (), first, end, trades_min=trades_min, decided=decided)
+    for trial in crew.run([task._replace(point=point) for point in wanted if point not in known]):
         ledger.add([trial])
     found = [ledger.one(stage, point) for point in wanted]
     return [trial for trial in found if trial is not None]
@@ -197,7 +201,7 @@ def once(ledger: Ledger, crew: Crew, stretch: Stretch, point: Point, trades_min:
 
     Raises LooksAhead, found by the full question: then the test is not traded, and so not spent; ResearchError where
     other parameters were tested before."""
-    stage, first, end = stretch
+    stage, first, end, decided = stretch
     if (known := ledger.one(stage, point)) is not None:
         return known
     for other in ledger.trials(stage, TEST):
@@ -207,9 +211,10 @@ def once(ledger: Ledger, crew: Crew, stretch: Stretch, point: Point, trades_min:
             f" {words_of(space.values(point))} was chosen, so the search gives another result than it did; does the"
             " strategy draw at random?"
         )
-    task = Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min)
+    task = Task(stage, TEST, point, first, end, keep_rows=True, trades_min=trades_min, decided=decided)
     try:
-        crew.bench.proven(point, end)
+        if not decided:
+            crew.bench.proven(point, end)
         trial = crew.bench.run(task)
     except LooksAhead:
         raise

@@ -59,6 +59,7 @@ class Task(NamedTuple):
     end: int
     keep_rows: bool = False  # its trades, and the turns of its curve
     trades_min: int | None = None  # None: the study's
+    decided: str = ""  # file of decisions beside the tape, in the place of the strategy
 
 
 class Bench:
@@ -84,7 +85,7 @@ class Bench:
         plan = self.plan(values)
         if isinstance(plan, str):
             return failed(task, "", plan)
-        decisions = self._decide(values, task.end)
+        decisions = self._read(task.decided) if task.decided else self._decide(values, task.end)
         if isinstance(decisions, str):
             return failed(task, plan.config_hash, decisions)
         if task.keep_rows:
@@ -140,6 +141,14 @@ class Bench:
         found = decide(strategy, bars)
         check_prefix(strategy, bars, found)
         return found
+
+    def _read(self, name: str) -> Decisions:
+        """Decisions that were made beforehand for the whole tape (`trading.run.forward.retraining`)."""
+        if (known := self._decisions.get((name,))) is None:
+            side, confidence = np.load(self.subject.tape / name)
+            known = self._decisions[name,] = Decisions(side.astype(np.int8), confidence.astype(np.int32))
+        assert not isinstance(known, str)
+        return known
 
     def _decide(self, values: dict[str, Value], end: int) -> Decisions | str:
         """Decisions on the bars up to `end`, by which alone they were made."""

@@ -5,6 +5,7 @@ Thin: words into folds and an open study, the walk in trading.run.forward, three
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
@@ -31,9 +32,10 @@ from trading.studies.opening import Shown, Study, add_search_arguments, study
 if TYPE_CHECKING:
     import numpy as np
 
-    from trading.research.folds import Fold, Plan
+    from trading.research.folds import Fold, Plan, Sessions
     from trading.run.forward.holdout import Opened
     from trading.run.forward.report import Judged
+    from trading.run.forward.retraining import How, Retrainer
     from trading.run.forward.walk import Outcome
 
 
@@ -61,6 +63,11 @@ class Command(StudyCommand):
             "--fold-trades", type=int, default=FOLD_TRADES, help=f"a test with fewer proves nothing ({FOLD_TRADES})"
         )
 
+        words = "file of bar features (manage.py features --schema bars): every fold has a network of its own"
+        parser.add_argument("--retrain", type=Path, metavar="FILE", help=words)
+        parser.add_argument("--epochs", type=int, default=20, help="of --retrain: passes over its training (20)")
+        words = "of --retrain: a row every so many seconds (5)"
+        parser.add_argument("--retrain-every", type=int, default=5, help=words)
         words = "trade the hold-out once with the one configuration of all folds: it cannot be sealed again (MES-WF-03)"
         parser.add_argument("--open-holdout", default="", metavar="NAME", help=words)
 
@@ -71,6 +78,12 @@ class Command(StudyCommand):
 
         sizes = sizes_of(options)
         purpose = {"purpose": "walkforward", "walk": sizes, "trials": options["trials"] or TRIALS[options["method"]]}
+        networks = _networks(options)
+        if networks is not None:
+            from trading.run.forward.retraining import STRATEGY, identity_of
+
+            purpose["networks"] = identity_of(networks, options["symbol"])
+            options = options | {"strategy": STRATEGY}
         with study(options, purpose, self.say) as opened:
             self.folder = str(opened.folder)
             starts_ns = opened.crew.bench.tape.columns.start_ns
@@ -79,7 +92,10 @@ class Command(StudyCommand):
             sessions = sessions_of([session for session in calendar.sessions if session.open_ns <= last])
             plan = folds_of(sessions, sizes)
             self.say(f"{len(plan.folds)} folds; {_holdout(plan)}")
-            walk = Walk(opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"])
+            retrain = _retrainer(networks, opened, starts_ns, sessions)
+            walk = Walk(
+                opened.ledger, opened.crew, opened.space, opened.how, starts_ns, sessions, options["choose"], retrain
+            )
             with Bar(quiet=options["json"], lines=options["progress_lines"]) as bar:
 
                 def progress(fold: "Fold") -> Progress:
@@ -156,6 +172,34 @@ class Command(StudyCommand):
         )
         write(values["holdout"])
         write(f"files: {opened.folder}")
+
+
+def _networks(options: dict[str, Any]) -> "How | None":
+    """How every fold's network is trained; None where the strategy decides."""
+    from trading.research.records import ResearchError
+    from trading.run.forward.retraining import How
+
+    if options["retrain"] is None:
+        return None
+    for name in ("epochs", "retrain_every"):
+        if options[name] < 1:
+            raise ResearchError(f"--{name.replace('_', '-')} {options[name]}: at least 1")
+    if options["strategy"] != "column":
+        raise ResearchError("--retrain makes the decisions: give no --strategy")
+    if options["distributed"] or options["open_holdout"]:
+        raise ResearchError("with --retrain neither --distributed nor --open-holdout is done yet")
+    return How(options["retrain"], options["epochs"], options["retrain_every"], options["seed"])
+
+
+def _retrainer(
+    networks: "How | None", opened: Study, starts_ns: "np.ndarray", sessions: "Sessions"
+) -> "Retrainer | None":
+    from trading.run.forward.retraining import Retrainer
+
+    if networks is None:
+        return None
+    subject = opened.crew.bench.subject
+    return Retrainer(networks, subject.instrument.symbol, starts_ns, sessions, subject.tape)
 
 
 def _holdout(plan: "Plan", seen: "Opened | None" = None) -> str:
