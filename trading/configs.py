@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 FOLDER = Path(__file__).resolve().parent / "profiles"
 SHIPPED = ("demo-mes", "demo-moex", "mes-topstep", "moex-tinvest")
+BACKTEST = ("sanity",)  # no version is stored of them: no session can name one
 
 
 def profile_of(version: ConfigVersion) -> Profile:
@@ -68,6 +69,8 @@ def resolve(word: str) -> Profile:
     """A profile by file name, by version, or of those shipped.  Raises ConfigError."""
     if word.endswith((".yaml", ".yml")):
         return load_file(Path(word))
+    if word in BACKTEST:
+        return load_file(FOLDER / f"{word}.yaml")
     if word in SHIPPED and not ConfigVersion.objects.filter(profile=word, status=states.ACTIVE).exists():
         return load_file(FOLDER / f"{word}.yaml")
     return profile_of(find(word))

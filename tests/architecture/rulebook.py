@@ -215,7 +215,7 @@ MES-SANE-01 | random directions | {BASELINES}
 MES-SANE-02 | oracle: labels as signals | {BASELINES}
 MES-SANE-03 | the oracle's mirror | {BASELINES}
 MES-SANE-04 | a network trained on labels that were shuffled inside each day knows nothing | trading/learning/shuffled.py
-MES-SANE-05 | a known rule on a fixture | {BACKTEST}/engine.py | no profile `sanity`: `mes-topstep` with limits that do not bind
+MES-SANE-05 | a known rule on a fixture, under profile `sanity` | {BACKTEST}/engine.py
 MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | the walk-forward asks it; what a walk does not prove (paper, build) has no evidence
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py
 MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed

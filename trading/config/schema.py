@@ -123,7 +123,9 @@ class Profile(Section):
     version: Literal[1] = Field(description="version of this form")
     profile: str = Field(description="name", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     title: str = Field(description="one line for people", max_length=120)
-    modes: list[Literal["paper", "live"]] = Field(description="where sessions of this profile may run", min_length=1)
+    modes: list[Literal["paper", "live", "backtest"]] = Field(
+        description="where sessions of this profile may run; backtest: nowhere", min_length=1
+    )
     market: MarketSection
     paper: PaperSection
     risk: RiskSection  # type: ignore[valid-type]

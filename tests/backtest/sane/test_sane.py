@@ -1,4 +1,4 @@
-"""Sanity strategies on the desk's own backtest (MES-SANE-01 … -03, -05): kernel, rules and venue of `mes-topstep`.
+"""Sanity strategies on the desk's own backtest (MES-SANE-01 … -03, -05): kernel, rules and venue, profile `sanity`.
 
 Seconds of one session, a decision every forty, out after thirty by time, no target and a stop beyond everything: what
 such a trade earns is the difference of two opens, and is worked out here from the bars alone.
@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from risk.core.records import SIZE_FIXED
-from tests.backtest.compare import DOLLAR, FAR_TICKS, MANY, shipped
+from marketdata.core.instruments import INSTRUMENTS
 from tests.backtest.market import ALL_HOURS, at
+from trading.configs import SHIPPED, resolve
 from trading.core.history.records import Columns
 from trading.run.backtest.engine import Backtest, Result, reason_of
-from trading.run.backtest.plan import Calendar, Plan
+from trading.run.backtest.plan import Calendar, Plan, plan_of
+from trading.run.backtest.summary import warnings
 
 S = 1_000_000_000
 TICK, FEES = 1_250_000, 840_000  # micros: a tick of one contract, both sides' commission
 EVERY, HELD = 40, 30
 TRADES = 1_200
 OPEN_NS = at("2026-03-02", "18:00:00")
-FAR_STOP = 10_000
 
 
 class Walk(NamedTuple):
@@ -67,39 +67,10 @@ def _columns(ticks: np.ndarray) -> Columns:
 
 
 def plan(slip: int) -> Plan:
-    """`mes-topstep` with one contract, thirty seconds, no target, and nothing of money or pauses that binds."""
-    base = shipped(sample="minute")
-    changed = {
-        "capital_micros": 1_000_000 * DOLLAR,
-        "sizing": SIZE_FIXED,
-        "qty_entry": 1,
-        "stop_ticks": FAR_STOP,
-        "stop_ticks_max": FAR_STOP,
-        "target_ticks": 0,
-        "target_ratio_ppm": 0,
-        "trail_ticks": 0,
-        "hold_ns_max": HELD * S,
-        "cooldown_entry_ns": 0,
-        "cooldown_exit_ns": 0,
-        "streak_soft": 0,
-        "streak_hard": 0,
-        "move_ticks_max": FAR_TICKS,
-        "messages_1s_max": MANY,
-        "messages_60s_max": MANY,
-        "loss_trade_micros_max": 900_000 * DOLLAR,
-        "loss_day_micros_max": 900_000 * DOLLAR,
-        "loss_total_micros_max": 950_000 * DOLLAR,
-        "drawdown_day_micros_max": 900_000 * DOLLAR,
-        "drawdown_micros_max": 900_000 * DOLLAR,
-    }
-    assert set(changed) <= set(base.limits)
-    return replace(
-        base,
-        limits=base.limits | changed,
-        schedule=ALL_HOURS,
-        slip_ticks=slip,
-        capital_micros=changed["capital_micros"],
-    )
+    """Profile `sanity`: one contract, thirty seconds, no target, no limit that binds; by night, too."""
+    base = plan_of(resolve("sanity"), INSTRUMENTS["MES"], equity_sample="minute")
+    assert base.slip_ticks == 0 and base.limits["hold_ns_max"] == HELD * S
+    return replace(base, schedule=ALL_HOURS, slip_ticks=slip)
 
 
 def traded(columns: Columns, slip: int = 0) -> Result:
@@ -154,5 +125,10 @@ def test_a_known_rule_on_a_fixture_earns_what_the_hand_says_mes_sane_05() -> Non
     assert rows["exit_tick"].tolist() == [24_007, 24_013, 24_020]
     assert int(rows["gross_micros"].sum()) == 5_000_000
     assert int(rows["net_micros"].sum()) == 2_480_000 == result.balance_micros - result.plan.capital_micros
+    assert any("profile sanity" in line for line in warnings(result, 0, {})), "the report says so"
     dearer = by_time(traded(columns._replace(side=side), slip=1), 3)
     assert int(dearer["net_micros"].sum()) == 2_480_000 - 6 * TICK, "costs lower the result"
+
+
+def test_no_session_starts_under_the_profile_of_the_sanity_runs_mes_sane_05() -> None:
+    assert resolve("sanity").modes == ["backtest"] and "sanity" not in SHIPPED

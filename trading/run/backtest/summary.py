@@ -20,6 +20,8 @@ from trading.research.metrics import consistency, costs, returns_of, risk_of, tr
 from trading.research.records import Days, Trades, session_of
 from trading.run.backtest.engine import Result, reason_of
 
+SANITY = "sanity"  # profile of runs that check the loop itself
+
 
 def utc(ts_ns: int) -> str | None:
     """ISO text in whole seconds with Z; None for never."""
@@ -200,6 +202,8 @@ def warnings(result: Result, outside: int, dropped: dict[str, int], basis: tuple
         f"slippage is fixed, {result.plan.slip_ticks} ticks a market or stop fill (MES-COST-06)",
     )
     told = list(of_bars if basis is None else basis)
+    if result.plan.profile == SANITY:
+        told.insert(0, "profile sanity: no limit binds, the stop lies beyond everything, there is no target (MES-SANE)")
     if (stopped := result.stopped_by) is not None:
         why = f"only an operator clears it ({stopped.hold.trigger})"
         told.insert(0, f"{stopped.hold.code} ended trading at {utc(stopped.since_ns)}: {why}")
