@@ -12,10 +12,12 @@ from marketdata.core.records import (
     FEED_GAP,
     FEED_UP,
     FLAG_BACKFILL,
+    METRIC,
     new_depths,
     new_events,
 )
 from marketdata.core.units import NANOS
+from marketdata.engine.telling import METRIC_MISSED
 from marketdata.feeds.books.recorded import frame_bytes, frames
 from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
@@ -78,7 +80,7 @@ class Desk:
     def live(self, stream: Stream) -> np.ndarray:
         """Tape events, without back-fill and the feed's own."""
         events = self.events(stream)
-        return events[(events["flags"] & FLAG_BACKFILL == 0) & (events["kind"] != FEED)]
+        return events[(events["flags"] & FLAG_BACKFILL == 0) & ~np.isin(events["kind"], (FEED, METRIC))]
 
     def tape(self, count: int) -> np.ndarray:
         """The first `count` events of the same tape, read directly."""
@@ -239,7 +241,8 @@ def test_redis_away_short_is_delivered_late_and_long_is_told_as_a_gap(tmp_path):
         server.kill()
 
 
-def test_the_venue_away_does_not_stop_the_market(desk):
+def test_the_venue_away_does_not_stop_the_market_and_what_it_missed_is_told(desk):
+    """MES-BT-01: from its own place on the tape up to the batch that it is given first."""
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
     desk.venue.kill()
@@ -248,6 +251,10 @@ def test_the_venue_away_does_not_stop_the_market(desk):
     desk.step_until(lambda: desk.loop._venue_up, "connected again")
     live = desk.live(desk.inbox)
     assert same_market(live, desk.tape(len(live)))
+    events = desk.events(desk.inbox)
+    (told,) = events[(events["kind"] == METRIC) & (events["code"] == METRIC_MISSED)]
+    assert told["value"] == 0, "nobody had asked the venue for anything, so nothing of its market was stored"
+    assert desk.loop._venue_skipped <= told["qty"] <= desk.loop.counts["position"]
 
 
 def test_a_quiet_market_beats(desk, monkeypatch):
