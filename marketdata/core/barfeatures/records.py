@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from marketdata.core.barfeatures import schema as f
 from marketdata.core.barfeatures.schema import FEATURE_COUNT, LABEL_S
 from marketdata.core.records import NO_TIME
 
@@ -100,10 +101,18 @@ BAR_STATE = np.dtype(
             ("obv_ring", "<i8", (OBVS,)),
             ("returns", "<f8", (2 * RETURNS,)),
             ("stride_sums", "<f8", (2 * STRIDES,)),  # sums of twelve returns LANES apart, by the row of the newest
-            ("lanes", "<f8", (LANES,)),  # scratch of `spread`
+            ("lanes", "<f8", (3, LANES)),  # scratch of `spread`
+            ("below", "<f8", (FEATURE_COUNT,)),  # what each feature of the newest row is divided by; 1: by nothing
         ],
     )
 )
+
+# divisors that are the same in every row; what is neither here nor set by `vector` is divided by 1
+DIVISORS = {
+    f.MINUTES_TO_CLOSE_NORM: f.RTH_S,
+    f.VOLATILITY_10S: 9, f.VOLATILITY_30S: 29, f.VOLATILITY_60S: 59, f.VOLATILITY_300S: 299,
+    f.RSI_NORM: 50, f.STOCH_K_NORM: 50, f.STOCH_D_NORM: 50,
+}  # fmt: skip
 
 # Verdict of a row: COLD and VALID are rows; the others are faults, no row is made and the state stays as it was.
 COLD, VALID = 0, 1
@@ -160,4 +169,5 @@ def new_bar_states(count: int) -> np.ndarray:
     """(count,) BAR_STATE that have seen nothing."""
     states = np.zeros(count, BAR_STATE)
     states["second"] = NO_TIME
+    states["below"] = [float(DIVISORS.get(place, 1)) for place in range(FEATURE_COUNT)]
     return states

@@ -39,14 +39,12 @@ def is_warm(state: Record) -> bool:
 
 @inlined
 def _is_finite(out: np.ndarray, at: int) -> bool:
-    """Whether all 56 are: infinity or NaN times 0 is NaN and stays it through any sum."""
-    a = b = c = d = 0.0
-    for i in range(0, FEATURE_COUNT, 4):
-        a += out[at, i] * 0.0
-        b += out[at, i + 1] * 0.0
-        c += out[at, i + 2] * 0.0
-        d += out[at, i + 3] * 0.0
-    return (a + b) + (c + d) == 0.0
+    """Whether all 56 are: infinity or NaN times 0 is NaN."""
+    odd = 0
+    for i in range(out.shape[1]):
+        if out[at, i] * 0.0 != 0.0:
+            odd += 1
+    return odd == 0
 
 
 @inlined
