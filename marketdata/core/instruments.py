@@ -73,6 +73,16 @@ def _index_future(symbol: str, tick_nanos: int, tick_value_micros: int, fee_micr
     )
 
 
+# of the other shares that a universe of thirty watches: symbol, tick in 1e-9 RUB, shares a lot
+_MORE_SHARES = (
+    ("SBERP", 10_000_000, 1), ("TATN", 100_000_000, 1), ("TATNP", 100_000_000, 1), ("NVTK", 200_000_000, 1),
+    ("SNGS", 5_000_000, 100), ("SNGSP", 5_000_000, 10), ("PLZL", 200_000_000, 1), ("CHMF", 200_000_000, 1),
+    ("NLMK", 20_000_000, 10), ("MAGN", 5_000_000, 10), ("MTSS", 50_000_000, 10), ("MGNT", 500_000_000, 1),
+    ("AFLT", 10_000_000, 10), ("ALRS", 10_000_000, 10), ("PHOR", 1_000_000_000, 1), ("RUAL", 5_000_000, 10),
+    ("IRAO", 500_000, 100), ("HYDR", 100_000, 1_000), ("FEES", 20_000, 10_000), ("PIKK", 100_000_000, 1),
+    ("RTKM", 10_000_000, 10), ("AFKS", 1_000_000, 100), ("CBOM", 2_000_000, 100), ("VKCO", 100_000_000, 1),
+)  # fmt: skip
+
 INSTRUMENTS: dict[str, Instrument] = {
     i.symbol: i
     for i in (
@@ -86,6 +96,7 @@ INSTRUMENTS: dict[str, Instrument] = {
         _share("ROSN", 50_000_000, 1),
         _share("GMKN", 20_000_000, 10),
         _share("VTBR", 5_000_000, 1),
+        *(_share(*row) for row in _MORE_SHARES),
         _index_future("MXI", 50_000_000, 500_000, 4_000_000, 5_000),
     )
 }

@@ -42,6 +42,10 @@ START_NS = {
 START_TICKS = {
     "MES": 20_000, "ES": 20_000, "MNQ": 70_000, "NQ": 70_000,
     "SBER": 30_000, "GAZP": 16_000, "LKOH": 14_000, "ROSN": 11_000, "GMKN": 7_500, "VTBR": 16_000, "MXI": 54_000,
+    "SBERP": 30_000, "TATN": 7_000, "TATNP": 6_600, "NVTK": 6_000, "SNGS": 5_400, "SNGSP": 11_000, "PLZL": 10_000,
+    "CHMF": 5_500, "NLMK": 6_000, "MAGN": 6_600, "MTSS": 4_400, "MGNT": 8_400, "AFLT": 6_000, "ALRS": 4_500,
+    "PHOR": 6_500, "RUAL": 6_600, "IRAO": 6_400, "HYDR": 4_200, "FEES": 3_500, "PIKK": 4_800, "RTKM": 6_000,
+    "AFKS": 13_000, "CBOM": 4_100, "VKCO": 2_700,
 }  # fmt: skip
 SCALES = {"cme": 1, "moex": 12}
 OPTIONS = {

@@ -4,12 +4,13 @@ import pytest
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import OffGrid, ticks_from_quotation
-from marketdata.core.universe.records import ACTIVE
+from marketdata.core.universe.records import ACTIVE, POOL_MAX, SPREAD_ENTER
 from marketdata.engine.driving import Driver
 from marketdata.engine.live import Listed, LiveData, News
 from marketdata.engine.memory import MemoryGuard
 from marketdata.engine.numbers import numbers
 from marketdata.feeds.registry import open_feed
+from marketdata.feeds.simulated import START_TICKS
 from tests.core.universe.kit import SECOND
 from tests.feeds.test_simulated import Spec
 
@@ -46,6 +47,15 @@ def test_the_same_tape_makes_the_same_engine_however_it_is_cut() -> None:
     assert all(row.spread is not None and row.samples >= 50 for row in shown["instruments"])
     assert (data.members["candles"] >= 1).all()
     assert data.gate(now, reconciled=True).passed
+
+
+def test_the_simulated_market_has_thirty_shares_within_reach_of_the_criteria_moex_data_01() -> None:
+    """As many as may be monitored; one tick of most is within the spread that may become active (MOEX-DATA-06)."""
+    assert len(SHARES) == POOL_MAX
+    ticks = [START_TICKS[name] for name in SHARES]
+    assert all(1 / tick <= SPREAD_ENTER for tick in ticks)
+    rubles = [START_TICKS[name] * INSTRUMENTS[name].tick_value_micros / 1e6 for name in SHARES]
+    assert 50 < min(rubles) and max(rubles) < 50_000, "a lot is affordable"
 
 
 def test_a_share_is_in_rubles_and_its_prices_are_whole_ticks_moex_data_02() -> None:
