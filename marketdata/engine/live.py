@@ -96,6 +96,7 @@ class LiveData:
         for which in range(count):
             stream.reset(self.states, which)
         self.buffers = buffers.new_buffers(count)._replace(history=self._history.array)
+        self._room = tuple(self.buffers)
         self.row = np.full((1, FEATURE_COUNT), np.nan)  # of the newest book that was taken
         self._ttl_ns, self._cache_max = ttl_ns, cache_max
         self._intervals = no_intervals() if intervals is None else intervals
@@ -113,10 +114,21 @@ class LiveData:
         self._obey()
         return pool
 
+    def admit(self, which: int, now_ns: int) -> list[News]:
+        """A slot for an instrument whose position became known after the start (MOEX-DATA-04); what was done."""
+        step.admit(self.universe, self.members, which, now_ns, self._news)
+        return self._obey()
+
+    def history_ends(self) -> None:
+        """What came so far was back-fill: it fills the rings (MOEX-DATA-12), and is nobody's present book."""
+        for which in range(len(self.symbols)):
+            self.buffers.current[which] = 0
+            self.members["book_ns"][which] = self.members["valid_ns"][which] = NO_TIME
+
     def book(self, which: int, depths: np.ndarray, index: int, ts_ns: int, venue_ns: int) -> int:
         """A delivered book (core.books.delivered): VALID and its row in `row`, or why there is none."""
         made = buffers.take_book(
-            self.buffers, self.members, self.states, which, depths, index, ts_ns, venue_ns, self._intervals, self.row
+            self._room, self.members, self.states, which, depths, index, ts_ns, venue_ns, self._intervals, self.row
         )
         return int(made)
 
@@ -187,7 +199,7 @@ class LiveData:
         """(k,) TRADE_ROW, oldest first: all of the last 64 s and at least the last 200, 20,000 at most."""
         state = self.states[which]
         last = int(state["trade_next"])
-        places = np.arange(max(last - TRADES, 0), last) % TRADES
+        places = np.arange(max(last - TRADES, int(state["trade_first"])), last) % TRADES
         inside = places[state["trade_ns"][places] > now_ns - TRADES_NS]
         places = places[-max(len(inside), TRADES_MIN) :]
         found = np.empty(len(places), TRADE_ROW)
@@ -263,6 +275,7 @@ class LiveData:
                 self._clear(which)
             else:
                 buffers.halve(self.buffers, which)
+                stream.halve(self.states, which)
         if due == CLEAR:
             gc.collect()
 
@@ -288,6 +301,8 @@ def rehearse() -> None:
     live.candle(0, 0, 1, 1, 1)
     live.second(1_000_000_000)
     live.settle(1_000_000_000)
+    live.admit(0, 1_000_000_000)
+    stream.halve(live.states, 0)
     live.replace("", "", 1)
     live.gate(1, True)
     live.look(0, 0, 1)

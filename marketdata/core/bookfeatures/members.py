@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from marketdata.core.bookfeatures.records import RECORDS, VECTORS
+from marketdata.core.bookfeatures.records import (
+    CKS_5,
+    IMBALANCE,
+    IMBALANCE_1,
+    LOG,
+    NS,
+    RECORDS,
+    SPREAD_REL,
+    VECTORS,
+)
 from marketdata.core.bookfeatures.schema import MODEL_PLACES, TRADES, VOLATILITY_PLACES
 from marketdata.core.compiled import inlined
 from marketdata.core.records import BUY, SELL
@@ -69,15 +78,15 @@ def write_sequence(states: np.ndarray, which: int, out: np.ndarray, mask: np.nda
 @inlined
 def _window(state: Record, width_ns: int, out: np.ndarray, w: int) -> None:
     """Ten slots (lo, hi] of `width_ns` that end at the newest book, from the newest back."""
-    mid_log = state.ring_log[(state.ring_next - 1) & LAST]
+    mid_log = state.ring_ratio[(state.ring_next - 1) & LAST, LOG]
     record = state.ring_next - 1
-    trade, first_trade = state.trade_next - 1, max(state.trade_next - TRADES, 0)
+    trade, first_trade = state.trade_next - 1, max(state.trade_next - TRADES, state.trade_first)
     while trade >= first_trade and state.trade_ns[trade % TRADES] > state.ts_ns:
         trade -= 1  # came after the book
     for back in range(SLOTS):
         slot = SLOTS - 1 - back
         high_ns = state.ts_ns - back * width_ns
-        while record >= state.ring_first and state.ring_ns[record & LAST] > high_ns:
+        while record >= state.ring_first and state.ring_whole[record & LAST, NS] > high_ns:
             record -= 1
         lots, sided, signed = 0, 0, 0
         while trade >= first_trade and state.trade_ns[trade % TRADES] > high_ns - width_ns:
@@ -92,11 +101,11 @@ def _window(state: Record, width_ns: int, out: np.ndarray, w: int) -> None:
             out[w, slot, channel] = 0.0
         if record >= state.ring_first:
             at = record & LAST
-            out[w, slot, 0] = 1e4 * (state.ring_log[at] - mid_log)
-            out[w, slot, 1] = state.ring_spread_rel[at]
-            out[w, slot, 2] = state.ring_imbalance[at]
-            out[w, slot, 3] = state.ring_imbalance_1[at]
-            out[w, slot, 4] = state.ring_cks_5[at]
+            out[w, slot, 0] = 1e4 * (state.ring_ratio[at, LOG] - mid_log)
+            out[w, slot, 1] = state.ring_ratio[at, SPREAD_REL]
+            out[w, slot, 2] = state.ring_ratio[at, IMBALANCE]
+            out[w, slot, 3] = state.ring_ratio[at, IMBALANCE_1]
+            out[w, slot, 4] = state.ring_ratio[at, CKS_5]
             out[w, slot, 5] = signed / sided if sided > 0 else 0.0
             out[w, slot, 6] = math.log1p(lots)
             out[w, slot, 7] = 1.0

@@ -15,6 +15,11 @@ from marketdata.core.records import LEVELS, NO_TICK, NO_TIME
 # a power of two above the longest look-back of each ring
 RECORDS, PAIRS, CANDLES, VECTORS = 1024, 32, 32, 16
 
+# columns of the time ring: what a step reads of one record lies side by side
+NS, MID2, BOOKS = 0, 1, 2  # of its last book; half ticks; how many books its bucket had
+SQUARE, TAIL = 3, 4  # of the return since the record before, 0 without one; what of it is below SQUARE_ONE
+LOG, SPREAD_REL, IMBALANCE, IMBALANCE_1, CKS_5 = 0, 1, 2, 3, 4  # ln of mid2, and the features of these names
+
 # Bounds that keep every sum inside int64; a book, trade or candle beyond them is BROKEN.
 TICK_MAX = 1 << 24
 QTY_MAX = 1 << 34  # lots of one level: sum of 20 levels x TICK_MAX stays below 2^63
@@ -85,17 +90,10 @@ BOOK_STATE = np.dtype(
             ("tail_10", "<i8"),
             ("tail_60", "<i8"),
             ("books_10", "<i8"),
-            ("ring_ns", "<i8", (RECORDS,)),
-            ("ring_mid2", "<i8", (RECORDS,)),
-            ("ring_books", "<i8", (RECORDS,)),
-            ("ring_square", "<i8", (RECORDS,)),  # of the return since the record before; 0 without one
-            ("ring_tail", "<i8", (RECORDS,)),  # what of it is below SQUARE_ONE
-            ("ring_log", "<f8", (RECORDS,)),  # ln of mid2
-            ("ring_spread_rel", "<f8", (RECORDS,)),
-            ("ring_imbalance", "<f8", (RECORDS,)),
-            ("ring_imbalance_1", "<f8", (RECORDS,)),
-            ("ring_cks_5", "<f8", (RECORDS,)),
+            ("ring_whole", "<i8", (RECORDS, 5)),  # columns NS to TAIL
+            ("ring_ratio", "<f8", (RECORDS, 5)),  # columns LOG to CKS_5
             # trades, by sequence % TRADES
+            ("trade_first", "<i8"),  # the ones before it were forgotten; whoever reads minds the room, too
             ("trade_next", "<i8"),
             ("trade_10", "<i8"),  # first trade inside (t - 10 s, t]
             ("trade_60", "<i8"),

@@ -7,7 +7,23 @@ t holds the stamps in (t - W, t].  Called by `stream` alone; nothing here knows 
 import math
 from typing import Any
 
-from marketdata.core.bookfeatures.records import CANDLES, RECORDS, SQUARE_MAX, SQUARE_ONE, TAIL_ONE
+from marketdata.core.bookfeatures.records import (
+    BOOKS,
+    CANDLES,
+    CKS_5,
+    IMBALANCE,
+    IMBALANCE_1,
+    LOG,
+    MID2,
+    NS,
+    RECORDS,
+    SPREAD_REL,
+    SQUARE,
+    SQUARE_MAX,
+    SQUARE_ONE,
+    TAIL,
+    TAIL_ONE,
+)
 from marketdata.core.bookfeatures.schema import (
     ATR_CANDLES,
     BUCKET_NS,
@@ -27,37 +43,51 @@ RETURN_MAX = 1_000.0
 
 
 @inlined
-def _leave(state: Record, now_ns: int) -> None:
-    """Records that are 1, 10 and 60 seconds old leave the sums."""
-    while state.ring_1 < state.ring_next and state.ring_ns[state.ring_1 & LAST] <= now_ns - SECOND_NS:
-        state.square_1 -= state.ring_square[state.ring_1 & LAST]
-        state.tail_1 -= state.ring_tail[state.ring_1 & LAST]
-        state.ring_1 += 1
-    while state.ring_10 < state.ring_next and state.ring_ns[state.ring_10 & LAST] <= now_ns - 10 * SECOND_NS:
-        state.square_10 -= state.ring_square[state.ring_10 & LAST]
-        state.tail_10 -= state.ring_tail[state.ring_10 & LAST]
-        state.books_10 -= state.ring_books[state.ring_10 & LAST]
-        state.ring_10 += 1
-    while state.ring_60 < state.ring_next and state.ring_ns[state.ring_60 & LAST] <= now_ns - 60 * SECOND_NS:
-        state.square_60 -= state.ring_square[state.ring_60 & LAST]
-        state.tail_60 -= state.ring_tail[state.ring_60 & LAST]
-        state.ring_60 += 1
+def _out_1(state: Record) -> None:
+    """The oldest record of the window of 1 s leaves its sums; so `_out_10` and `_out_60` of theirs."""
+    at = state.ring_1 & LAST
+    state.square_1 -= state.ring_whole[at, SQUARE]
+    state.tail_1 -= state.ring_whole[at, TAIL]
+    state.ring_1 += 1
 
 
 @inlined
-def _forget(state: Record, bucket: int) -> None:
-    """Drop the records 640 or more buckets back.  They left every window before; the first one that stays has no
-    record before it any more, hence no return."""
-    first = state.ring_first
-    while first < state.ring_next and state.ring_ns[first & LAST] // BUCKET_NS <= bucket - BUCKETS:
-        first += 1
-    if first == state.ring_first:
-        return
+def _out_10(state: Record) -> None:
+    at = state.ring_10 & LAST
+    state.square_10 -= state.ring_whole[at, SQUARE]
+    state.tail_10 -= state.ring_whole[at, TAIL]
+    state.books_10 -= state.ring_whole[at, BOOKS]
+    state.ring_10 += 1
+
+
+@inlined
+def _out_60(state: Record) -> None:
+    at = state.ring_60 & LAST
+    state.square_60 -= state.ring_whole[at, SQUARE]
+    state.tail_60 -= state.ring_whole[at, TAIL]
+    state.ring_60 += 1
+
+
+@inlined
+def _leave(state: Record, now_ns: int) -> None:
+    """Records that are 1, 10 and 60 seconds old leave the sums."""
+    while state.ring_1 < state.ring_next and state.ring_whole[state.ring_1 & LAST, NS] <= now_ns - SECOND_NS:
+        _out_1(state)
+    while state.ring_10 < state.ring_next and state.ring_whole[state.ring_10 & LAST, NS] <= now_ns - 10 * SECOND_NS:
+        _out_10(state)
+    while state.ring_60 < state.ring_next and state.ring_whole[state.ring_60 & LAST, NS] <= now_ns - 60 * SECOND_NS:
+        _out_60(state)
+
+
+@inlined
+def _begin_at(state: Record, first: int) -> None:
+    """Record `first` is the oldest from now on: it has no record before it any more, hence no return.  The ones before
+    it left every window."""
     state.ring_first = first
     if first < state.ring_next:
-        square, tail = state.ring_square[first & LAST], state.ring_tail[first & LAST]
-        state.ring_square[first & LAST] = 0
-        state.ring_tail[first & LAST] = 0
+        square, tail = state.ring_whole[first & LAST, SQUARE], state.ring_whole[first & LAST, TAIL]
+        state.ring_whole[first & LAST, SQUARE] = 0
+        state.ring_whole[first & LAST, TAIL] = 0
         if state.ring_1 <= first:
             state.square_1 -= square
             state.tail_1 -= tail
@@ -70,12 +100,42 @@ def _forget(state: Record, bucket: int) -> None:
 
 
 @inlined
+def _forget(state: Record, bucket: int) -> None:
+    """Drop the records 640 or more buckets back."""
+    first = state.ring_first
+    while first < state.ring_next and state.ring_whole[first & LAST, NS] // BUCKET_NS <= bucket - BUCKETS:
+        first += 1
+    if first != state.ring_first:
+        _begin_at(state, first)
+
+
+@inlined
+def halve_rings(state: Record) -> None:
+    """The older half of the time ring and of the trades is forgotten, as if it had never been (MOEX-DATA-13)."""
+    first = state.ring_next - (state.ring_next - state.ring_first + 1) // 2
+    while state.ring_1 < first:
+        _out_1(state)
+    while state.ring_10 < first:
+        _out_10(state)
+    while state.ring_60 < first:
+        _out_60(state)
+    if first != state.ring_first:
+        _begin_at(state, first)
+    oldest = max(state.trade_first, state.trade_next - TRADES)
+    state.trade_first = state.trade_next - (state.trade_next - oldest + 1) // 2
+    while state.trade_10 < state.trade_first:
+        _drop_10(state)
+    while state.trade_60 < state.trade_first:
+        _drop_60(state)
+
+
+@inlined
 def _square(state: Record, at: int) -> float:
     """The squared log return from the record before to record `at`, in units of SQUARE_ONE; 0 without one before."""
     if at == state.ring_first:
         return 0.0
-    before = state.ring_mid2[(at - 1) & LAST]
-    change = math.log1p((state.ring_mid2[at & LAST] - before) / before)  # exact for small moves, unlike ln - ln
+    before = state.ring_whole[(at - 1) & LAST, MID2]
+    change = math.log1p((state.ring_whole[at & LAST, MID2] - before) / before)  # exact for small moves, unlike ln - ln
     return min(change * change, SQUARE_MAX) * SQUARE_ONE
 
 
@@ -89,26 +149,26 @@ def record_book(state: Record) -> None:
     at = state.ring_next
     place = (at - 1) & LAST
     square_before, tail_before = 0, 0
-    if at > state.ring_first and state.ring_ns[place] // BUCKET_NS == bucket:
+    if at > state.ring_first and state.ring_whole[place, NS] // BUCKET_NS == bucket:
         at -= 1
-        square_before, tail_before = state.ring_square[place], state.ring_tail[place]
-        state.ring_books[place] += 1
+        square_before, tail_before = state.ring_whole[place, SQUARE], state.ring_whole[place, TAIL]
+        state.ring_whole[place, BOOKS] += 1
     else:
         state.ring_next += 1
         place = at & LAST
-        state.ring_books[place] = 1
-    state.ring_ns[place] = now_ns
-    state.ring_mid2[place] = state.mid2
-    state.ring_log[place] = math.log(state.mid2)
-    state.ring_spread_rel[place] = state.spread_rel
-    state.ring_imbalance[place] = state.imbalance
-    state.ring_imbalance_1[place] = state.imbalance_1
-    state.ring_cks_5[place] = state.cks_5
+        state.ring_whole[place, BOOKS] = 1
+    state.ring_whole[place, NS] = now_ns
+    state.ring_whole[place, MID2] = state.mid2
+    state.ring_ratio[place, LOG] = math.log(state.mid2)
+    state.ring_ratio[place, SPREAD_REL] = state.spread_rel
+    state.ring_ratio[place, IMBALANCE] = state.imbalance
+    state.ring_ratio[place, IMBALANCE_1] = state.imbalance_1
+    state.ring_ratio[place, CKS_5] = state.cks_5
     exact = _square(state, at)
     square = int(exact)
     tail = int((exact - square) * TAIL_ONE)
-    state.ring_square[place] = square
-    state.ring_tail[place] = tail
+    state.ring_whole[place, SQUARE] = square
+    state.ring_whole[place, TAIL] = tail
     state.square_1 += square - square_before
     state.tail_1 += tail - tail_before
     state.square_10 += square - square_before

@@ -24,7 +24,7 @@ from marketdata.core.bookfeatures.records import (
     Rows,
     Tape,
 )
-from marketdata.core.bookfeatures.rings import enter_candle, enter_trade, leave_trades, record_book
+from marketdata.core.bookfeatures.rings import enter_candle, enter_trade, halve_rings, leave_trades, record_book
 from marketdata.core.bookfeatures.schema import BEFORE_MAX_NS, CANDLE_NS, FEATURE_COUNT
 from marketdata.core.bookfeatures.vector import write_vector
 from marketdata.core.compiled import inlined
@@ -92,6 +92,7 @@ def _reset(state: Record) -> None:
     state.tail_10 = 0
     state.tail_60 = 0
     state.books_10 = 0
+    state.trade_first = 0
     state.trade_next = 0
     state.trade_10 = 0
     state.trade_60 = 0
@@ -236,6 +237,12 @@ def set_market(states: np.ndarray, ts_ns: int, known: int, volatility: float, li
 def reset(states: np.ndarray, which: int) -> None:
     """Model reload, resync or demotion of states[which] (MOEX-FEAT-07): as new, but for the counts."""
     _reset(states[which])
+
+
+@njit(cache=True)
+def halve(states: np.ndarray, which: int) -> None:
+    """The time ring and the trades of states[which] lose their older halves (MOEX-DATA-13)."""
+    halve_rings(states[which])
 
 
 @inlined

@@ -12,7 +12,7 @@ import numpy as np
 
 from marketdata.core.bookfeatures import schema as f
 from marketdata.core.bookfeatures.observe import clip, ratio
-from marketdata.core.bookfeatures.records import PAIRS, RECORDS, SQUARE_ONE, TAIL_ONE
+from marketdata.core.bookfeatures.records import LOG, NS, PAIRS, RECORDS, SQUARE_ONE, TAIL_ONE
 from marketdata.core.compiled import inlined
 from marketdata.core.records import LEVELS, NO_TIME
 
@@ -82,7 +82,7 @@ def _book(state: Record, out: np.ndarray, at: int) -> None:
 def _return(state: Record, inside: int) -> float:
     """Log return in bps since the last record before the window whose first record is `inside`, else the oldest."""
     before = max(inside - 1, state.ring_first)
-    change = state.ring_log[(state.ring_next - 1) & LAST] - state.ring_log[before & LAST]
+    change = state.ring_ratio[(state.ring_next - 1) & LAST, LOG] - state.ring_ratio[before & LAST, LOG]
     return clip(BPS * change, -BPS_MAX, BPS_MAX)
 
 
@@ -101,7 +101,7 @@ def _windows(state: Record, out: np.ndarray, at: int) -> None:
     out[at, f.AGGRESSIVE_IMBALANCE] = 1.5 * state.imbalance if volatile else 0.0
     out[at, f.CONSERVATIVE_IMBALANCE] = 0.0 if volatile else 0.7 * state.imbalance
     out[at, f.BOOK_RATE_10S] = min(state.books_10 / 10.0, RATE_MAX)
-    age_ns = state.ts_ns - state.ring_ns[state.ring_first & LAST]
+    age_ns = state.ts_ns - state.ring_whole[state.ring_first & LAST, NS]
     out[at, f.HISTORY_FILL] = min(age_ns / (60.0 * SECOND_NS), 1.0)
 
 

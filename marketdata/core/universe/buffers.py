@@ -14,7 +14,7 @@ from marketdata.core.bookfeatures.records import BROKEN, OLD, VALID
 from marketdata.core.bookfeatures.schema import VOLATILITY
 from marketdata.core.bookfeatures.stream import add_book
 from marketdata.core.books.verdicts import side_faults
-from marketdata.core.compiled import inlined
+from marketdata.core.compiled import borrowed, inlined
 from marketdata.core.records import DEPTH, FLAG_INVALID, NO_TICK, NO_TIME
 
 HISTORY = 30  # books an instrument, exactly
@@ -62,7 +62,7 @@ def _newest_ns(buffers: Buffers, which: int) -> int:
     return int(buffers.history[which, (buffers.taken[which] - 1) % HISTORY].ts_ns)
 
 
-@njit(cache=True)
+@inlined
 def put(buffers: Buffers, which: int, depths: np.ndarray, index: int, ts_ns: int) -> None:
     """depths[index], received at `ts_ns`, is the newest book of instrument `which`: into the cache and the ring."""
     at = buffers.taken[which] % HISTORY
@@ -170,7 +170,7 @@ def _note(members: np.ndarray, which: int, buffers: Buffers, ts_ns: int) -> None
 
 @njit(cache=True)
 def take_book(
-    buffers: Buffers,
+    room: tuple[np.ndarray, ...],
     members: np.ndarray,
     states: np.ndarray,
     which: int,
@@ -183,10 +183,15 @@ def take_book(
 ) -> int:
     """depths[index] of instrument `which`: features into `row` (1, 88), book into cache and ring, figures into MEMBER.
 
+    `room`: the arrays of Buffers as a plain tuple, for of a NamedTuple numba finds the type anew on each call, which
+    costs 2 us.
     Returns the features' verdict (bookfeatures.records): OLD and BROKEN books are counted and leave no other trace;
     every other one is accepted, valid or not (MOEX-DATA-03).  `ts_ns` must not run back: an earlier stamp counts as
     the newest one.
     """
+    own = borrowed(room)
+    buffers = Buffers(own[0], own[1], own[2], own[3], own[4], own[5])
+    members, states, depths, row = borrowed(members), borrowed(states), borrowed(depths), borrowed(row)
     made = add_book(states, which, depths, index, ts_ns, venue_ns, intervals, row, 0)
     if made == OLD or made == BROKEN:
         members[which].old_books += 1

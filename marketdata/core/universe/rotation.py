@@ -264,6 +264,30 @@ def clear_healthy(members: np.ndarray, now_ns: int, news: np.ndarray) -> None:
 
 
 @inlined
+def make_room(universe: Record, members: np.ndarray, now_ns: int, news: np.ndarray) -> bool:
+    """Whether a slot is vacant; one that can be is made so: of the last one that waits for its first book, else of the
+    last ACTIVE one.  One with a position or a working order keeps its own."""
+    if taken_slots(members) < universe.active_max:
+        return True
+    joining, active = NOBODY, NOBODY
+    for i in range(len(members)):
+        if members[i].pinned == 0 and members[i].state == SUBSCRIBING and members[i].replaces == NOBODY:
+            joining = i
+        elif members[i].pinned == 0 and members[i].state == ACTIVE:
+            active = i
+    if joining != NOBODY:
+        members[joining].state = MONITORED
+        _report(news, SWAP_VOID, joining, NOBODY)
+        return True
+    if active == NOBODY:
+        return False
+    if members[active].successor != NOBODY:
+        void_swap(members, active, news)  # or its successor would take the place
+    demote(members, active, now_ns, news)
+    return True
+
+
+@inlined
 def place(members: np.ndarray, which: int, pool: int) -> int:
     """Into the pool as MONITORED, if it is not there and there is room; the pool's new size."""
     if which < 0 or which >= len(members) or members[which].state != OUTSIDE or pool >= POOL_MAX:

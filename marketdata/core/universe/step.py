@@ -16,6 +16,7 @@ from marketdata.core.universe.records import (
     MONITORED,
     NOBODY,
     OUTSIDE,
+    SUBSCRIBING,
 )
 from marketdata.core.universe.rotation import (
     activate_ready,
@@ -25,6 +26,7 @@ from marketdata.core.universe.rotation import (
     give_up_waiting,
     is_cool,
     is_settled,
+    make_room,
     mark_unhealthy,
     place,
     subscribe,
@@ -85,6 +87,25 @@ def seed(
             if which != hedge:
                 pool = place(members, which, pool)
     return pool
+
+
+@njit(cache=True)
+def admit(universe: np.ndarray, members: np.ndarray, which: int, now_ns: int, news: np.ndarray) -> bool:
+    """A slot for members[which], whose position became known after the start (MOEX-DATA-04: positions go first).
+
+    False, and nothing is done, for one that has a slot or is in no pool, and where all slots are held by others.
+    """
+    news[0, 0] = 0
+    state, replaces = members[which].state, members[which].replaces
+    if state == OUTSIDE or state == ACTIVE or (state == SUBSCRIBING and replaces == NOBODY):
+        return False
+    if not make_room(universe[0], members, now_ns, news):
+        return False
+    if members[which].state == SUBSCRIBING and members[which].replaces != NOBODY:
+        void_swap(members, members[which].replaces, news)
+    if members[which].state == MONITORED:
+        subscribe(members, which, NOBODY, news)
+    return True
 
 
 @njit(cache=True)

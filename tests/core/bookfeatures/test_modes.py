@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from marketdata.core.bookfeatures import stream
+from marketdata.core.bookfeatures.engine import BookFeatures
 from marketdata.core.bookfeatures.records import (
     BOOK_STATE,
     LOTS_MAX,
     QTY_MAX,
+    RECORDS,
+    SQUARE,
+    TAIL,
     TICK_MAX,
     VALID,
     Tape,
@@ -20,9 +24,9 @@ from marketdata.core.bookfeatures.records import (
     new_rows,
     no_markets,
 )
-from marketdata.core.bookfeatures.schema import TRADES
+from marketdata.core.bookfeatures.schema import FEATURE_NAMES, TRADES
 from tests import plain
-from tests.core.bookfeatures.kit import TICK_NANOS, Rows, as_tape, in_chunks, intervals, one_at_a_time, whole
+from tests.core.bookfeatures.kit import TICK_NANOS, Rows, as_tape, cut, in_chunks, intervals, one_at_a_time, whole
 from tests.core.bookfeatures.oracle import Book, Candle, Event, Market, Reset, Trade
 from tests.core.bookfeatures.recorded import RECORDED, Recorded
 from tests.core.bookfeatures.tapes import SESSIONS, START, S, tape
@@ -30,6 +34,7 @@ from tests.core.bookfeatures.tapes import SESSIONS, START, S, tape
 PROGRAM = "from tests.core.bookfeatures.test_modes import digest; print(digest())"
 CHUNKS = (1, 2, 3, 7, 29, 64, 100, 399)
 ROOMS = (1, 5, 61, 1_000)
+SUMS = ("square_1", "tail_1", "square_10", "tail_10", "square_60", "tail_60", "lots_10", "lots_60")
 
 
 def assert_same(a: Rows, b: Rows, told: str) -> None:
@@ -189,3 +194,40 @@ def test_more_trades_than_there_is_room_for_lose_the_oldest_and_say_so():
     assert rows.column("trade_imbalance_60s")[0] == -1.0  # the ten buys were the oldest
     assert rows.column("trade_volume_10s")[0] == pytest.approx(np.log(1 + TRADES), abs=1e-12)
     assert np.frombuffer(rows.state, BOOK_STATE)["lost_trades"][0] == 10
+
+
+def sums(state: np.void) -> list[int]:
+    """The window sums made anew from what is remembered."""
+    found = []
+    for window in (1, 10, 60):
+        places = np.arange(state[f"ring_{window}"], state["ring_next"]) & (RECORDS - 1)
+        found += state["ring_whole"][places][:, [SQUARE, TAIL]].sum(axis=0).tolist()
+    for window in (10, 60):
+        places = np.arange(state[f"trade_{window}"], state["trade_next"]) % TRADES
+        found.append(int(state["trade_lots"][places].sum()))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(1_000, 1_012))
+def test_halved_rings_are_as_if_the_older_half_had_never_been_moex_data_13(seed):
+    """Every sum is that of what is remembered, and once all else is 64 s old no bit is another."""
+    events = tape(seed)
+    made, half = as_tape(events), len(events) // 2
+    engines = [BookFeatures(TICK_NANOS, FEATURE_NAMES) for _ in range(2)]
+    for engine in engines:
+        list(engine.blocks(cut(made, 0, half)))
+    before = engines[1].states[0].copy()
+    stream.halve(engines[1].states, 0)
+    state = engines[1].states[0]
+    records, remembered = (int(s["ring_next"] - s["ring_first"]) for s in (state, before))
+    assert records == (remembered + 1) // 2
+    assert state["trade_next"] - state["trade_first"] == (before["trade_next"] + 1) // 2
+    assert sums(state) == [int(state[name]) for name in SUMS]
+    later, last = max(e.ts for e in events if isinstance(e, Book | Trade)) + 65 * S, events[-1]
+    assert isinstance(last, Book)
+    end = as_tape([Book(later + k * S, last.venue + k, ((100, 5),), ((101 + k, 7),)) for k in range(2)])
+    rows = []
+    for engine in engines:
+        list(engine.blocks(cut(made, half, len(events))))
+        rows.append(next(engine.blocks(end)).features.tobytes())
+    assert rows[0] == rows[1]

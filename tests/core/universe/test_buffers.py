@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from marketdata.core.bookfeatures.records import EMPTY_BOOK, OLD, VALID
+from marketdata.core.bookfeatures.records import BOOKS, EMPTY_BOOK, NS, OLD, VALID
 from marketdata.core.records import FLAG_INVALID
 from marketdata.core.universe import buffers
 from marketdata.engine.live import Listed, LiveData
@@ -105,9 +105,9 @@ def test_the_time_ring_spans_640_buckets_of_100_ms() -> None:
         give(data, 0, START + k * 50_000_000)  # two books a bucket
     state = data.states[0]
     assert state["ring_next"] - state["ring_first"] == 640
-    assert state["ring_books"][(state["ring_next"] - 1) & 1023] == 2
+    assert state["ring_whole"][(state["ring_next"] - 1) & 1023, BOOKS] == 2
     newest, oldest = (
-        state["ring_ns"][at & 1023] // 100_000_000 for at in (state["ring_next"] - 1, state["ring_first"])
+        state["ring_whole"][at & 1023, NS] // 100_000_000 for at in (state["ring_next"] - 1, state["ring_first"])
     )
     assert newest - oldest == 639
 

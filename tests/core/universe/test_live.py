@@ -8,7 +8,7 @@ import pytest
 from marketdata.core.bookfeatures.records import VALID
 from marketdata.core.records import NO_TIME
 from marketdata.core.universe import step
-from marketdata.core.universe.records import ACTIVE, MONITORED, SUBSCRIBING
+from marketdata.core.universe.records import ACTIVE, DEMOTED, MONITORED, SUBSCRIBED, SUBSCRIBING
 from marketdata.engine.live import Listed, LiveData
 from marketdata.engine.memory import CLEAR, INFERENCE_LIMITS, NOTHING, TRIM, Limits, MemoryGuard, rss_bytes
 from marketdata.engine.numbers import numbers
@@ -78,16 +78,21 @@ def test_resident_memory_is_that_of_now_and_falls() -> None:
     assert during - before > 48 * MIB and during - rss_bytes() > 48 * MIB
 
 
-def test_soft_halves_the_rings_of_the_unpinned_and_hard_clears_them() -> None:
+def test_soft_halves_the_rings_of_the_unpinned_and_hard_clears_them_moex_data_13() -> None:
     rss = Rss()
     data = engine(2, 2, rss)
     for k in range(20):
         books(data, START + k * SECOND)
+        for which in range(2):
+            data.trade(which, START + k * SECOND, 30_000, 1 + k, 1)
     data.set_pinned(0, True)
     rss.bytes = 400 * MIB + 1
     data.second(START + 20 * SECOND)
     assert data.buffers.kept.tolist() == [20, 10]
     assert data.buffers.current.tolist() == [1, 1]  # not expired
+    assert (data.states["ring_next"] - data.states["ring_first"]).tolist() == [20, 10]
+    assert [data.trades(which, START + 20 * SECOND)["lots"].min() for which in range(2)] == [1, 11]
+    assert data.states["lots_60"].tolist() == [sum(range(1, 21)), sum(range(11, 21))]
     rss.bytes = 700 * MIB + 1
     data.second(START + 21 * SECOND)
     assert data.buffers.kept.tolist() == [20, 0]
@@ -95,6 +100,31 @@ def test_soft_halves_the_rings_of_the_unpinned_and_hard_clears_them() -> None:
     assert data.states["books"].tolist() == [20, 0]
     assert numbers(data, START + 21 * SECOND)["evictions"] == {"ttl": 0, "size": 0, "memory": 1}
     assert data.book(1, ladder(), 0, START + 22 * SECOND, START + 22 * SECOND) == VALID
+
+
+def test_a_position_that_becomes_known_after_the_start_gets_a_slot_moex_data_04() -> None:
+    data = engine(4, 2)
+    books(data, START)
+    data.settle(START)
+    data.set_pinned(1, True)
+    data.set_pinned(3, True)
+    assert [news.kind for news in data.admit(1, START)] == [], "it has one"
+    done = data.admit(3, START)
+    assert [(news.kind, news.which) for news in done] == [(DEMOTED, 0), (SUBSCRIBED, 3)], "nothing is held in S00"
+    data.settle(START)
+    assert data.members["state"].tolist() == [MONITORED, ACTIVE, MONITORED, ACTIVE]
+    data.set_pinned(2, True)
+    assert data.admit(2, START) == [], "all slots are held"
+
+
+def test_who_waits_for_its_first_book_makes_room_first_moex_data_04() -> None:
+    data = engine(3, 2)
+    data.book(0, ladder(), 0, START, START)
+    data.settle(START)
+    assert data.members["state"].tolist() == [ACTIVE, SUBSCRIBING, MONITORED]
+    data.set_pinned(2, True)
+    data.admit(2, START)
+    assert data.members["state"].tolist() == [ACTIVE, MONITORED, SUBSCRIBING]
 
 
 def test_clearing_returns_pages_to_the_system() -> None:
