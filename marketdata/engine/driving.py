@@ -4,10 +4,12 @@ The same tape gives the same engine, however it is cut into batches: time is the
 has no minute candles they are made from its one-second bars.  Called by whoever owns a feed and an engine.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
+from marketdata.core.bookfeatures.records import VALID
 from marketdata.core.records import (
     BAR,
     BOOK,
@@ -40,9 +42,22 @@ class Driver:
         self.gaps = 0
         self._candles = Candles(len(data.symbols))
 
-    def bootstrap(self, events: np.ndarray) -> int:
-        """The candles of a feed's back-fill (MOEX-DATA-12); how many."""
-        return sum(self._bar(event) for event in events[events["kind"] == BAR])
+    def bootstrap(self, batch: Batch) -> Counter[str]:
+        """A feed's back-fill into the rings, at the times it tells (MOEX-DATA-12); how many of each it had.
+
+        Metrics and states begin with the first live second; nobody is ready by a book of the past.
+        """
+        events, data, count, found = batch.events, self.data, len(self.data.symbols), Counter[str]()
+        columns = (events["kind"], events["instrument"], events["ts_venue_ns"], batch.depth_of)
+        for at, (kind, which, venue_ns, row) in enumerate(zip(*(c.tolist() for c in columns), strict=True)):
+            if kind == BAR:
+                found["candles"] += self._bar(events[at])
+            elif kind == BOOK and row >= 0 and 0 <= which < count:
+                found["old_books"] += data.book(which, batch.depths, row, venue_ns, venue_ns) == VALID
+            elif kind == TRADE and 0 <= which < count:
+                found["old_trades"] += self._trade(which, venue_ns, events[at])
+        data.history_ends()
+        return found
 
     def feed(self, batch: Batch) -> list[tuple[int, News]]:
         """Every event of a batch; what the universe did, each with the time of it."""
@@ -55,8 +70,7 @@ class Driver:
             if kind == BOOK and row >= 0 and 0 <= which < count:
                 data.book(which, batch.depths, row, ts_ns, venue_ns)
             elif kind == TRADE and 0 <= which < count:
-                event = events[at]
-                data.trade(which, ts_ns, int(event["price_tick"]), int(event["qty"]), int(event["side"]))
+                self._trade(which, ts_ns, events[at])
                 continue
             elif not self._other(events[at], kind, which, count):
                 continue
@@ -94,6 +108,9 @@ class Driver:
         self.gaps += 1
         self.data.resync()
         self._candles.gap()
+
+    def _trade(self, which: int, ts_ns: int, event: np.void) -> bool:
+        return self.data.trade(which, ts_ns, int(event["price_tick"]), int(event["qty"]), int(event["side"]))
 
     def _bar(self, event: np.void) -> int:
         which = int(event["instrument"])

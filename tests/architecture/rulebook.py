@@ -103,10 +103,10 @@ MES-HOLD-CONTRACT_ROLL | the contract is past its roll day | {KERNEL} | data set
 MES-HOLD-VOLATILITY | ATR above 3 x normal | {BREAKERS}
 MES-HOLD-VOLUME | minute volume below a tenth of normal | {BREAKERS}
 MES-CONF-06 | limits that contradict each other are refused | {SCHEMA}
-MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | the simulated market has six shares; mean daily volume is not asked
+MOEX-DATA-01 | 30 monitored, 15 active, three streams each | {UNIVERSE}/step.py | mean daily volume is not asked
 MOEX-DATA-02 | currency and whole ticks | marketdata/core/units.py | no FX source: every other currency than the account's is refused by the list of instruments; the test is of the units
 MOEX-DATA-03 | which books are accepted and valid | {UNIVERSE}/buffers.py
-MOEX-DATA-04 | seeding: positions, restored set, first listed | {UNIVERSE}/step.py | a position's instrument is in the set that the holder before left, not asked of the broker
+MOEX-DATA-04 | seeding: positions, restored set, first listed | {UNIVERSE}/step.py
 MOEX-DATA-05 | states of an instrument | {UNIVERSE}/rotation.py
 MOEX-DATA-06 | metrics once a second, unknown stays unknown | {UNIVERSE}/metrics.py
 MOEX-DATA-07 | market indicators | {UNIVERSE}/metrics.py
@@ -114,8 +114,8 @@ MOEX-DATA-08 | the decision of each minute | {UNIVERSE}/rotation.py | decided be
 MOEX-DATA-09 | dwell, cool-down, pins, hold UNHEALTHY | {UNIVERSE}/rotation.py
 MOEX-DATA-10 | a demotion leaves nothing behind; memory is flat | marketdata/engine/live.py
 MOEX-DATA-11 | operator replace, its answers, its command and button | trading/live/universe.py
-MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | candles alone are filled at the start, from the feed's bars
-MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | soft halves the rings of books alone, not the features' time ring and trades; a METRIC in the journal, no audit event; the inference loop does not ask it
+MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | not at a takeover: the memory keeps candles and metrics, books begin anew
+MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | candles are not halved; a METRIC in the journal, no audit event; the inference loop does not ask it
 MOEX-DATA-14 | integrity gate and its lists | {UNIVERSE}/step.py | the reconciliation is hold RECON beside it
 MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed, and asked by an operator; no bootstrap after it: a tape has no history of now
 MOEX-DATA-16 | registry of subscriptions, 100 requests a minute | marketdata/engine/subscriptions.py | a tape confirms all that it was opened for; no live transport uses it yet

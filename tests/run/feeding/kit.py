@@ -50,7 +50,7 @@ class Driven:
         engine = open_engine(self.spec, self.folder, self.fence)
         assert engine is not None
         self.engine = engine
-        engine.begin(self.now, self.feed.backfill().events if fresh else None)
+        engine.begin(self.now, self.feed.backfill() if fresh else None)
         self.hear([])
         return engine
 

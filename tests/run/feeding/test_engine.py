@@ -113,6 +113,19 @@ def test_metrics_of_each_second_say_what_the_engine_knows_moex_data_06_moex_data
     assert msgspec.json.decode(msgspec.json.encode(shown))["active"] == 2, "it can be shown as it is"
 
 
+def test_back_fill_fills_the_rings_and_is_nobodys_present_book_moex_data_12(driven: Driven) -> None:
+    engine = driven.start()
+    live, states = engine.live, engine.live.states
+    spans = driven.now - np.array([live.trades(i, driven.now)["ts_ns"][0] for i in range(3)])
+    assert (spans > 50 * SECOND_NS).all() and (spans <= 64 * SECOND_NS).all(), "a minute in detail"
+    assert (live.buffers.kept == 30).all() and (states["ring_next"] > 100).all()
+    assert engine.counts["old_books"] > 300 and engine.counts["old_trades"] > 20 and engine.counts["candles"] == 3 * 15
+    assert (live.members["book_ns"] == NO_TIME).all() and not live.buffers.current.any()
+    assert driven.states() == [SUBSCRIBING, SUBSCRIBING, MONITORED]
+    driven.run(1)
+    assert states["refused"].tolist() == [0] * 3 and (live.members["rv_60"] > 0).all()
+
+
 def test_a_restart_takes_up_what_the_holder_before_knew_moex_data_04_moex_risk_12(driven: Driven) -> None:
     before = driven.start()
     driven.run(40)

@@ -177,7 +177,7 @@ class FeedLoop:
                 self._publish(cut(backfill, start, start + BATCH, position=-1), self._clock.now())
             if self._recorder is not None:
                 self._recorder.take(backfill._replace(position=-1))
-            self._begin_engine(backfill.events)
+            self._begin_engine(backfill)
             self._tell_index()
             self._tell_contracts()
             return
@@ -247,7 +247,7 @@ class FeedLoop:
             self._latest[f"depth:{depth['instrument']}"] = depth.tobytes()
         self._spoke_boot_ns = boot_ns()
 
-    def _begin_engine(self, backfill: np.ndarray | None) -> None:
+    def _begin_engine(self, backfill: Batch | None) -> None:
         """Its first word is that INTEGRITY stands, whether the inbox takes it now or not."""
         if self._engine is not None:
             now_ns = self._clock.now()

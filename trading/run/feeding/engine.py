@@ -114,14 +114,15 @@ class FeedEngine:
         self._made: deque[np.ndarray] = deque(maxlen=METRICS_MAX)  # METRICs that nobody was told yet
         self._kept_ns = NO_TIME
         self._gaps = 0
+        self._seeding = True  # until the first reconciliation
         self._acted = dict(guard.acted)
         self._took: deque[int] = deque(maxlen=SAMPLES)  # ns an event of each batch
         self.counts: Counter[str] = Counter()
 
-    def begin(self, now_ns: int, backfill: np.ndarray | None) -> None:
+    def begin(self, now_ns: int, backfill: Batch | None) -> None:
         """Seed the slots, take up what the holder before left, and hold entries until the gate is passed.
 
-        `backfill`: EVENTs of the feed's history at the very first start, None at a takeover.
+        `backfill`: the feed's history at the very first start, None at a takeover.
         """
         everybody, before = range(len(self.live.symbols)), self._take_up()
         active = before or []
@@ -137,14 +138,14 @@ class FeedEngine:
             if before is None:
                 self.live.set_trading(which, True)  # until a STATUS says otherwise, as the kernel takes it
         if backfill is not None:
-            self.counts["candles"] = self._driver.bootstrap(backfill)
+            self.counts.update(self._driver.bootstrap(backfill))
         self._fails(now_ns)
         log.info("engine_begins", pool=pool, restored=len(active), held=len(held), fresh=backfill is not None)
 
     def feed(self, batch: Batch, now_ns: int) -> list[np.ndarray]:
         """One batch as the ring has it; what the ring is to hear."""
         began = perf_counter_ns()
-        self._look()
+        self._look(now_ns)
         self._note(self._driver.feed(batch))
         if len(batch.events) > 0:
             self._took.append((perf_counter_ns() - began) // len(batch.events))
@@ -152,7 +153,7 @@ class FeedEngine:
 
     def until(self, now_ns: int) -> list[np.ndarray]:
         """Nothing came: the seconds up to now.  What the ring is to hear."""
-        self._look()
+        self._look(now_ns)
         self._note(self._driver.until(now_ns))
         return self._heard(now_ns)
 
@@ -245,9 +246,15 @@ class FeedEngine:
 
     # what follows a step
 
-    def _look(self) -> None:
-        """What is held now, as far as the journal was read."""
-        self.live.members["pinned"] = self._aide.view.pinned
+    def _look(self, now_ns: int) -> None:
+        """What is held now, as far as the journal was read.  The seeding is over once the broker's truth was taken:
+        what it holds gets its slot then (MOEX-DATA-04)."""
+        view = self._aide.view
+        self.live.members["pinned"] = view.pinned
+        if self._seeding and view.reconciled_ns != NO_TIME:
+            self._seeding = False
+            for which in np.flatnonzero(view.pinned).tolist():
+                self._note([(now_ns, news) for news in self.live.admit(which, now_ns)])
 
     def _note(self, done: list[tuple[int, News]]) -> None:
         for _, news in done:
