@@ -94,7 +94,7 @@ class Command(BaseCommand):
     def _measure(self, size: str) -> dict[str, object]:
         # here: they need the private desk's settings
         from desk.ops.bench import backtest, barfeatures, bookfeatures, dataengine, hops, kernel, ring
-        from desk.ops.bench.features import peers
+        from desk.ops.bench.features import peers, years
 
         head = {"code": code_hash(), "python": sys.version.split()[0], "size": size, "profile": "demo-mes, as shipped"}
         shipped = ring.start(seed=7)
@@ -105,7 +105,7 @@ class Command(BaseCommand):
         entries = hops.measure(frames)
         ring.stop(shipped)
         if size == "full":
-            rows += self._peers()[1] + peers.measure()
+            rows += self._peers()[1] + peers.measure() + years.measure()
         floor_rows = self._floor()
         head["exits and kills"] = f"demo-mes with {ring.CHANGED}"
         brisk = ring.start(seed=11, changed=ring.CHANGED)
