@@ -4,7 +4,8 @@ import pytest
 
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import OffGrid, ticks_from_quotation
-from marketdata.core.universe.records import ACTIVE, POOL_MAX, SPREAD_ENTER
+from marketdata.core.universe import buffers
+from marketdata.core.universe.records import ACTIVE, ACTIVE_MAX, DEMOTED, OUTSIDE, POOL_MAX, SPREAD_ENTER
 from marketdata.engine.driving import Driver
 from marketdata.engine.live import Listed, LiveData, News
 from marketdata.engine.memory import MemoryGuard
@@ -56,6 +57,27 @@ def test_the_simulated_market_has_thirty_shares_within_reach_of_the_criteria_moe
     assert all(1 / tick <= SPREAD_ENTER for tick in ticks)
     rubles = [START_TICKS[name] * INSTRUMENTS[name].tick_value_micros / 1e6 for name in SHARES]
     assert 50 < min(rubles) and max(rubles) < 50_000, "a lot is affordable"
+
+
+def test_thirty_shares_rotate_through_fifteen_slots_moex_data_01_moex_data_08() -> None:
+    """Seven minutes and a half of the simulated market: r is known after five, a dwell is over, a minute decides."""
+    feed = open_feed(Spec(symbols=SHARES, options={"backfill_s": "900", "rate": "0.2"}))
+    listed = [Listed(name, INSTRUMENTS[name].tick_nanos, INSTRUMENTS[name].tick_value_micros) for name in SHARES]
+    data = LiveData(listed, guard=MemoryGuard(sampler=lambda: 1), cache_max=20)
+    assert data.seed([], [], range(POOL_MAX)) == POOL_MAX
+    for which in range(POOL_MAX):
+        data.set_confirmed(which, True)
+    driver, left = Driver(data), set()
+    driver.bootstrap(feed.backfill())
+    for quarter in range(1, 4 * 450 + 1):
+        now = feed.start_ns + quarter * SECOND // 4
+        left |= {
+            news.which for _, news in driver.feed(feed.read(now, 100_000)) + driver.until(now) if news.kind == DEMOTED
+        }
+        assert (data.members["state"] == ACTIVE).sum() <= ACTIVE_MAX
+    assert left and data.universe["rotations"][0] >= len(left)
+    assert (data.members["state"] == ACTIVE).sum() == ACTIVE_MAX and (data.members["state"] != OUTSIDE).all()
+    assert data.buffers.counts[buffers.BY_SIZE] > 0 and data.cached == 20
 
 
 def test_a_share_is_in_rubles_and_its_prices_are_whole_ticks_moex_data_02() -> None:
