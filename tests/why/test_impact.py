@@ -77,6 +77,14 @@ def test_another_size_is_neither_blocked_nor_added(recorded: tuple[Path, Session
     assert row.resized > 0 and row.would.orders > 0
 
 
+def test_a_hedge_is_money_and_no_trade_moex_hedge_05(recorded: tuple[Path, SessionSpec]) -> None:
+    life = Life(recorded[1], None)
+    made = new_events(2)
+    made["kind"], made["value"], made["role"] = r.TRADE_CLOSED, [700, -200], [r.HEDGE, 0]
+    life._note(r.SCORE, 1, made)
+    assert (life.trades, life.won, life.closed_micros) == (1, 0, 500)
+
+
 def test_a_shorter_streak_raises_its_hold(recorded: tuple[Path, SessionSpec]) -> None:
     row = under(recorded, streak_soft=2)
     assert row.more["LOSS_STREAK"] >= 1 and "LOSS_STREAK" not in row.ran.holds

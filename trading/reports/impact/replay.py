@@ -27,6 +27,7 @@ from trading.core.records import (
     DECISION,
     ENTRY,
     FIRST_OUTPUT_KIND,
+    HEDGE,
     HOLD_RAISED,
     QUERY,
     RECON,
@@ -225,9 +226,10 @@ class Life:
         for out in made[kinds == HOLD_RAISED]:
             self.holds[int(out["code"])] += 1
         for out in made[kinds == TRADE_CLOSED]:
-            self.trades += 1
-            self.won += int(out["value"]) > 0
             self.closed_micros += int(out["value"])
+            if out["role"] != HEDGE:  # a hedge is money, no trade (MOEX-HEDGE-05)
+                self.trades += 1
+                self.won += int(out["value"]) > 0
         self.orders += int(((kinds == SUBMIT) & (made["role"] == ENTRY)).sum())
         return made[is_sent(kinds) & (kinds != ROUTE_FAILOVER)]  # a venue of our own has one route
 
