@@ -52,6 +52,10 @@ USUAL: dict[str, dict[str, str]] = {
 FIRST_RUN = {**USUAL[SIMULATED], "feed": SIMULATED, "scorer": "baseline", "seed": "7"}
 
 
+# profile → what it is usually run with on the simulated market; one that hedges brings its future (MOEX-HEDGE-03)
+SYMBOLS_OF = {"demo-mes": "MES", "mes-topstep": "MES", "demo-moex": "SBER", "moex-tinvest": "SBER, GAZP, MXI"}
+
+
 def sample(feed: str) -> str:
     """The recorded file that comes with the sample data; empty when this machine has none."""
     path = Path(settings.SAMPLE_DATA) / SAMPLES[feed] if feed in SAMPLES else None
@@ -59,8 +63,8 @@ def sample(feed: str) -> str:
 
 
 def usual() -> dict[str, dict[str, str]]:
-    """What each market is usually run with; the page fills it in."""
-    return {feed: {**values, "path": sample(feed)} for feed, values in USUAL.items()}
+    """What each market is usually run with; `profiles`: each profile on the simulated one.  The page fills it in."""
+    return {feed: {**values, "path": sample(feed)} for feed, values in USUAL.items()} | {"profiles": SYMBOLS_OF}
 
 
 class SessionForm(forms.Form):

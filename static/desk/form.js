@@ -15,6 +15,8 @@ export function installForm() {
     };
     form.addEventListener("change", (event) => {
       if (event.target.name === "feed") fit(false);
+      const symbols = usual.profiles?.[event.target.value];
+      if (event.target.name === "profile" && symbols && form.elements.feed.value === "simulated" && !touched.has("symbol")) form.elements.symbol.value = symbols;
     });
     fit(true);
   }

@@ -30,7 +30,7 @@ from risk.schema import FIELDS
 from trading import configs, services
 from trading.accounts import opening, past
 from trading.models import Account, ConfigVersion, Session
-from trading.preflight import plans, probes
+from trading.preflight import hedging, plans, probes
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
 from trading.run.spec import MODES, FeedSpec, ScorerSpec, SessionSpec
 
@@ -128,6 +128,7 @@ LINES = (
     _Line("hours", lazy("Hours"), "P-03", lazy("the data reach entry hours"), "form"),
     _Line("stop", lazy("Stop plan"), "P-21", lazy("within the stop's bounds"), "config"),
     _Line("reserve", lazy("Reserve for cancels"), "N3", lazy("enough to cancel every order and close"), "config"),
+    _Line("hedge", lazy("Hedge"), "MOEX-HEDGE-03", lazy("a future that hedges among the instruments"), "hedge"),
     _Line("scorer", lazy("Scorer and features"), "P-23", "", "form"),
     _Line("build", lazy("Same build everywhere"), "G-05", "", "ops"),
     _Line("redis", lazy("Redis"), "P-02", lazy("answers within 1.5 s"), "ops"),
@@ -180,8 +181,11 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
         found["account"] = found["account"]._replace(value=words)
     if profile is not None:
         _bounds(profile, found)
+        if (hedge := hedging.row(profile, plan.feed.symbols)) is not None:
+            found["hedge"] = hedge
     ms = round((time.perf_counter() - began) * 1000)
-    return Preflight([_row(line, found, plan) for line in LINES], at, ms, account, version, spec)
+    lines = [line for line in LINES if line.id != "hedge" or "hedge" in found]  # a profile without one has no such row
+    return Preflight([_row(line, found, plan) for line in lines], at, ms, account, version, spec)
 
 
 def start(plan: Plan, evidence: Evidence, by: str) -> Session:

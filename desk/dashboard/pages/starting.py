@@ -6,6 +6,7 @@ Everything works without JavaScript.  Looking needs a signed-in person, starting
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,7 +19,7 @@ from desk.dashboard.pages.evidence import evidence
 from desk.dashboard.rights import require
 from marketdata.feeds.port import FeedError
 from trading import configs, selectors, services
-from trading.preflight import checks, plans
+from trading.preflight import checks, hedging, plans
 
 PAGES = {  # where a row is mended → the address's name
     "kill": "kill",
@@ -39,6 +40,16 @@ def fix_address(page: str) -> str:
         return reverse(PAGES[page])
     except NoReverseMatch:
         return "#processes"
+
+
+def _fix(row: checks.Row, form: SessionForm, seen: checks.Preflight) -> str:
+    """The address of one row: of a missing hedge, this pre-flight with the future in it."""
+    if row.page != "hedge" or seen.version is None:
+        return fix_address(row.page)
+    asked = {name: form.data.get(name) or "" for name in form.fields}
+    offered = hedging.futures(configs.profile_of(seen.version))
+    asked["symbol"] = ", ".join([*form.cleaned_data["symbol"], *offered[:1]])
+    return f"{reverse('preflight')}?{urlencode(asked)}"
 
 
 @require_GET
@@ -84,7 +95,7 @@ def _page(request: HttpRequest, form: SessionForm, status: int) -> HttpResponse:
         seen = checks.examine(form.plan(), evidence())
         context |= {
             "seen": seen,
-            "rows": [row._asdict() | {"fix": fix_address(row.page)} for row in seen.rows],
+            "rows": [row._asdict() | {"fix": _fix(row, form, seen)} for row in seen.rows],
             "good_s": plans.GOOD_S,
             "plan": form.plan(),
         }
