@@ -52,6 +52,7 @@ def report(session_id: int) -> dict[str, Any]:
         "refusals": refused,
         "limits": limits_touched(session_id, refused),
         "exits": exits(session_id),
+        "hedged": hedge_trips(session_id),
         "broken": broken_rules(session_id),
         "verdict": verdict(session, broken_rules(session_id)),
         "past": past_values(stored) if stored.get("past") else None,
@@ -126,8 +127,8 @@ def limits_touched(session_id: int, refused: list[dict[str, Any]]) -> dict[str, 
 
 
 def exits(session_id: int) -> list[dict[str, Any]]:
-    """Trades by the reason of their exit: count, net, fees."""
-    rows = Trade.objects.filter(session_id=session_id).values("reason")
+    """Trades by the reason of their exit: count, net, fees.  A hedge is no trade (MOEX-HEDGE-05)."""
+    rows = Trade.objects.filter(session_id=session_id).exclude(symbol__in=HEDGES).values("reason")
     rows = rows.annotate(count=Count("id"), net=Sum("net_micros"), fees=Sum("fee_micros")).order_by("-count")
     return [
         {
@@ -138,6 +139,15 @@ def exits(session_id: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def hedge_trips(session_id: int) -> dict[str, Any] | None:
+    """What round trips of hedges came to: money, no trades.  None: there was none."""
+    rows = Trade.objects.filter(session_id=session_id, symbol__in=HEDGES)
+    found = rows.aggregate(count=Count("id"), net=Sum("net_micros"), fees=Sum("fee_micros"))
+    if not found["count"]:
+        return None
+    return {"count": found["count"], "net_micros": found["net"], "fee_micros": found["fees"]}
 
 
 def broken_rules(session_id: int) -> list[dict[str, str]]:

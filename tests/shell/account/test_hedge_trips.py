@@ -5,7 +5,7 @@ import pytest
 from tests.shell.frames import make_session
 from trading.models import Trade
 from trading.reports.days import with_results
-from trading.reports.session import _trade_figures
+from trading.reports.session import _trade_figures, exits, hedge_trips
 from trading.selectors import session_row, session_summary
 
 pytestmark = pytest.mark.django_db
@@ -26,3 +26,5 @@ def test_a_hedge_is_money_and_no_trade_moex_hedge_05():
     found = _trade_figures(session.id)
     assert (found["best_micros"], found["worst_micros"], found["held_us"]) == (500, -200, 1)
     assert (found["trade_fee_micros"], found["drawdown_micros"]) == (40, 1_200)
+    assert [(row["count"], row["net_micros"]) for row in exits(session.id)] == [(2, 300)]
+    assert hedge_trips(session.id) == {"count": 2, "net_micros": -100, "fee_micros": 20}
