@@ -4,7 +4,7 @@ from django.urls import path
 
 from desk.dashboard import api, kill, views
 from desk.dashboard.live import chart, replay
-from desk.dashboard.pages import reports, starting, why
+from desk.dashboard.pages import reports, risk, starting, why
 
 urlpatterns = [
     path("", views.root, name="root"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("sessions/new/", starting.new_session, name="new-session"),
     path("sessions/<int:session_id>/", reports.report, name="session"),
     path("sessions/<int:session_id>/replay/", replay.replay, name="session-replay"),
+    path("risk/", risk.latest, name="risk"),
+    path("sessions/<int:session_id>/risk/", risk.page, name="session-risk"),
+    path("sessions/<int:session_id>/risk/hedges.csv", risk.hedges_csv, name="session-hedges-csv"),
     path("sessions/<int:session_id>/why/", why.page, name="session-why"),
     path("sessions/<int:session_id>/why/rules.csv", why.rules_csv, name="session-why-csv"),
     path("sessions/<int:session_id>/command/", views.session_command, name="session-command"),

@@ -25,6 +25,8 @@ from desk.dashboard.rights import require
 from desk.dashboard.texts import page_texts
 from trading import selectors, services
 
+BACK = {"report": "session", "risk": "session-risk"}  # the page that a form stood on → where its answer is shown
+
 
 @require_GET
 def root(request: HttpRequest) -> HttpResponse:
@@ -74,7 +76,7 @@ def session_command(request: HttpRequest, session_id: int) -> HttpResponse:
             return redirect(f"{reverse('accounts:confirm')}?next={reverse('desk-session', args=[session_id])}")
     except (services.CommandRefused, ObjectDoesNotExist) as error:
         messages.error(request, f"{kind}: refused: {error}")
-    return redirect("session" if request.POST.get("back") == "report" else "desk-session", session_id=session_id)
+    return redirect(BACK.get(request.POST.get("back", ""), "desk-session"), session_id=session_id)
 
 
 def give_command(session_id: int, kind: str, by: str, reason: str) -> str:

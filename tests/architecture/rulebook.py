@@ -149,8 +149,8 @@ MOEX-HEDGE-01 | when a hedge is on, every 300 s | trading/core/hedge/task.py
 MOEX-HEDGE-02 | how large a hedge is; nothing while one works | trading/core/hedge/task.py
 MOEX-HEDGE-03 | a hedge must be tight, cheap and approved, else positions are reduced | trading/core/hedge/task.py | margin is a number of the instrument, no permission of the broker; the future is any of the session whose instrument hedges, no feed brings its history
 MOEX-HEDGE-04 | what exceeds its cap by a twentieth is reduced to it | trading/core/hedge/task.py
-MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py | rows of the journal and the audit log; no page of their own
-MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set; no page draws it
+MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py
+MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set
 MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
 MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py

@@ -367,6 +367,12 @@ class Board:
         with _reachable():
             return bool(self.client.exists(f"desk:{self.session}:beat:{name}"))
 
+    def published(self) -> dict[str, bytes]:
+        """All browser values as they were published last.  Raises StreamAway."""
+        with _reachable():
+            rows = self.client.hgetall(f"desk:latest:{self.session}")
+        return {name.decode(): bytes(value) for name, value in rows.items()}
+
     def publish(self, values: dict[str, bytes], made_boot_ns: int) -> None:
         """Browser values: hash `desk:latest:<session>`, and their names on `desk:live`.  Raises StreamAway.
 

@@ -8,6 +8,7 @@ from django import template
 from desk.dashboard.forms import FEED_HELP
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, text_from_ticks
+from trading.reports.held import HEDGES
 
 register = template.Library()
 UNKNOWN = "—"
@@ -131,3 +132,15 @@ def exact(micros: int | None, currency: str = "") -> str:
 def iso_utc(text: str | None) -> str:
     """ISO text with an offset → date and time in UTC."""
     return UNKNOWN if not text else f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@register.filter
+def hundredths(value: int | None) -> str:
+    """Hundredths of a point → points with two decimals."""
+    return UNKNOWN if value is None else f"{value / 100:.2f}"
+
+
+@register.filter
+def is_hedge(symbol: str) -> bool:
+    """Whether its round trips are money and no trades (MOEX-HEDGE-05)."""
+    return symbol in HEDGES

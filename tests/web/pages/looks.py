@@ -53,6 +53,7 @@ PAGES = {
     "walk-new": "/optimisation/new/walk/",
     "books-new": "/backtests/books/",
     "parity": "/sessions/1/parity/",
+    "risk": "/sessions/1/risk/",
 }
 
 

@@ -14,8 +14,11 @@ import numpy as np
 from marketdata.core import records as market
 from marketdata.core.records import DEPTH, NO_TICK, NO_TIME
 from marketdata.core.sessions import PHASES
+from marketdata.core.units import PPM
+from risk.core.exact import share_floor
 from risk.core.holds import BIT, CLEARINGS, EFFECTS, HOLDS, LABELS, Hold, label
 from risk.core.records import MES, MOEX
+from risk.core.shares.hedging import ratio_ppm
 from risk.core.shares.liquidity import NO_FORECAST
 from trading.core import ledger
 from trading.core import orders as life
@@ -255,6 +258,41 @@ def forecast_value(ppm: Any) -> int | None:
     return None if int(ppm) == NO_FORECAST else int(ppm)
 
 
+def exposure_value(kernel: Kernel) -> dict[str, Any] | None:
+    """What shares hold at their last valid mids, and what the hedging task weighs it against (MOEX-HEDGE-01); micros.
+
+    `net` and `gross` are without the hedge, whose own notional is `hedge_micros`.  None: the rulebook hedges nothing.
+    """
+    a, limits = kernel.state.account[0], kernel.params.limits[0]
+    if a.rules != MOEX:
+        return None
+    net = gross = hedge = lots = 0  # money in half micros: a mid may lie half a tick off the grid
+    for i in range(int(a.instruments)):
+        p = kernel.state.positions[i]
+        qty = int(p.qty)
+        twice = -(-2 * abs(int(p.cost_ticks)) // max(1, abs(qty)))
+        if p.mark_tick != NO_TICK:
+            twice = 2 * int(p.mark_tick) + int(p.mark_half)
+        value = qty * twice * int(kernel.params.specs[i].tick_value_micros)
+        if kernel.params.specs[i].hedge == 1:
+            hedge, lots = hedge + value, lots + qty
+        else:
+            net, gross = net + value, gross + abs(value)
+    capital = max(0, int(a.capital_micros))
+    value_of: dict[str, Any] = {"net_micros": _whole(net), "gross_micros": _whole(gross), "hedge_micros": _whole(hedge)}
+    value_of |= {"hedge_lots": lots, "capital_micros": capital, "hedging": bool(a.hedge_on == 1)}
+    value_of["net_on_micros"] = share_floor(capital, max(0, int(limits.hedge_min_net_ppm)), PPM)
+    value_of["ratio_on_ppm"] = int(ratio_ppm(int(limits.instrument_ppm_max)))
+    value_of["every_us"] = max(0, int(limits.hedge_every_ns)) // 1000
+    return value_of | {"beta_ppm": max(0, int(limits.hedge_beta_ppm))}
+
+
+def _whole(half_micros: int) -> int:
+    """Half micros → micros, rounded up in size."""
+    size = (abs(half_micros) + 1) // 2
+    return size if half_micros > 0 else -size
+
+
 def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
     """How far each limit is.  A limit that nobody set has max null: entries are refused (P-07)."""
     a, limits = kernel.state.account[0], kernel.params.limits[0]
@@ -274,6 +312,12 @@ def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
         fallen, of_peak = int(a.peak_micros - a.balance_micros), int(a.day_peak_micros - a.equity_micros)
         gauges.insert(1, ("drawdown_day", of_peak, limits.drawdown_day_micros_max, "micros", "MES-HOLD-DAILY_DRAWDOWN"))
         gauges.insert(2, ("drawdown", fallen, limits.drawdown_micros_max, "micros", "MES-HOLD-ACCOUNT_DRAWDOWN"))
+    if (held_now := exposure_value(kernel)) is not None and limits.gross_ppm_max > 0:
+        gross = held_now["gross_micros"] + abs(held_now["hedge_micros"])  # a hedge counts (MOEX-HEDGE-03)
+        top = share_floor(held_now["capital_micros"], int(limits.gross_ppm_max), PPM)
+        gauges.append(("gross", gross, top, "micros", "MOEX-RISK-04"))
+    if limits.rvi_max > 0 and a.index_ts_ns != NO_TIME:
+        gauges.append(("index", int(a.index_value), limits.rvi_max, "hundredths", "MOEX-RISK-05"))
     if limits.streak_soft > 0:
         gauges.append(("streak", int(a.streak), limits.streak_soft, "trades", "MES-HOLD-LOSS_STREAK"))
     rows: list[dict[str, Any]] = []
@@ -313,6 +357,8 @@ def build(
     values["loops"] = [{"id": name, **shown} for name, shown in loops]
     each, mean = liquidity_values(kernel, len(spec.instruments))
     values["account"]["liquidity_ppm"] = mean
+    if (exposure := exposure_value(kernel)) is not None:
+        values["exposure"] = exposure
     for i, item in enumerate(spec.instruments):
         values[f"pos:{i}"] = position_value(kernel, i, item.symbol)
         values[f"quote:{i}"] = quote_value(kernel, i) | {"liquidity_ppm": each[i]}
