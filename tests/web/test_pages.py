@@ -23,6 +23,7 @@ OTHER_PAGES = {
     "ops.css",
     "data.css",
     "research.css",
+    "menu.css",
     "risk.css",
     "kill.css",
     "ops.js",
