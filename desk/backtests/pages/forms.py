@@ -219,7 +219,7 @@ class SearchForm(HistoryForm):
         label=_("Trials, at most"),
         help_text=_("empty: as many as the method takes by itself"),
     )
-    objective = forms.ChoiceField(label=_("To be highest"), choices=[(name, text) for name, text in OBJECTIVES.items()])
+    objective = forms.ChoiceField(label=_("Maximise"), choices=[(name, text) for name, text in OBJECTIVES.items()])
     min_trades = forms.IntegerField(
         min_value=0, max_value=10**6, initial=TRADES_MIN, label=_("Trades, at least"), help_text=_("fewer: infeasible")
     )
@@ -256,7 +256,8 @@ class SearchForm(HistoryForm):
 
 
 def _length(name: str, label: Any) -> forms.IntegerField:
-    usual = _("empty: %(months)s months, or %(days)s days") % {"months": MONTHS[name], "days": DAYS[name]}
+    months = _("1 month") if MONTHS[name] == 1 else _("%s months") % MONTHS[name]
+    usual = _("empty: %(months)s, or %(days)s days") % {"months": months, "days": DAYS[name]}
     return forms.IntegerField(required=False, min_value=0, max_value=1_000, label=label, help_text=usual)
 
 

@@ -21,6 +21,7 @@ from desk.backtests.models import DONE, SEARCH
 from desk.backtests.pages.results import verdicts
 from desk.backtests.pages.searching import search_values
 from desk.backtests.studies import Study
+from marketdata.core.instruments import INSTRUMENTS
 
 BEST = 50
 SQUARES_MAX = 60  # values of a parameter in a heat map
@@ -87,15 +88,22 @@ def study(request: HttpRequest, name: str) -> HttpResponse:
         "over": job is not None and job.state == DONE,
         "fault": found.fault,
         "files": found.files,
-        "identity": [(key.replace("_", " "), _told(value)) for key, value in identity.items() if key != "space"],
+        "identity": [(_named(key), _told(value)) for key, value in identity.items() if key != "space"],
         "space": [{"path": item["path"], "values": item["values"]} for item in identity.get("space", [])],
         "values": found.values,
         "may": may(request.user, "research"),
         "now": timezone.now(),
     }
     if found.values is not None:
-        context |= _search(found, request) if found.purpose == SEARCH else _walk(found.values)
+        listed = INSTRUMENTS.get(str(identity.get("symbol")))
+        currency = listed.currency if listed is not None else ""
+        context |= _search(found, request) if found.purpose == SEARCH else _walk(found.values, currency)
     return render(request, "research/study.html", context)
+
+
+def _named(key: str) -> str:
+    """What a part of a search's identity is called."""
+    return {"trials": _("trials, at most")}.get(key, key.replace("_", " "))
 
 
 def _search(found: Study, request: HttpRequest) -> dict[str, Any]:
@@ -155,26 +163,38 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _walk(values: dict[str, Any]) -> dict[str, Any]:
+def _walk(values: dict[str, Any], currency: str) -> dict[str, Any]:
     """Folds with the reasons of infeasible ones, the joined tests, and the gate with the evidence that a walk gives."""
     gate = values["gate"]["rows"]
     blocked = [row["name"] for row in gate if row["weight"] == "required" and row["state"] not in PASSING]
     return {
         "kind": values["study"]["purpose"],
+        "currency": currency,
         "folds": [fold | {"net": _plain(fold["test"]["net"])} for fold in values["folds"]],
         "walk": values["walk"],
         "efficiency": _plain(values["efficiency"]),
-        "outside": {
-            name.replace("_", " "): _plain(value)
-            for name, value in (values["out_of_sample"] or {}).items()
-            if name != "returns"
-        },
+        "outside": _outside(values["out_of_sample"] or {}, currency),
         "holdout": values["holdout"],
         "combined": values["combined"],
         "verdicts": verdicts({"rows": values["criticism"], "blocked_by": []}),
         "gate_rows": verdicts({"rows": gate, "blocked_by": blocked}),
         "gate_passed": values["gate"]["passed"],
     }
+
+
+MONEY, SHARES = ("net", "drawdown", "cost"), ("drawdown_share", "win_rate", "worst_day")  # of the joined tests
+
+
+def _outside(values: dict[str, Any], currency: str) -> dict[str, object]:
+    """The joined tests by name, each with its unit; what is undefined is its reason."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        shown = _plain(value)
+        if not isinstance(value, dict) and value is not None and name in (*MONEY, *SHARES):
+            shown = f"{float(value):,.2f} {currency}" if name in MONEY else f"{100 * float(value):.1f} %"
+        if name != "returns":
+            found[name.replace("_", " ")] = "—" if shown is None else shown
+    return found
 
 
 PASSING = ("passed", "not_applicable")

@@ -19,6 +19,7 @@ from desk.backtests.models import DONE, OPEN, RUNNING, WAITING, BacktestRun
 from desk.backtests.pages.starting import change_query
 from desk.dashboard.pages.reports import number
 from desk.presses import Words
+from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import micros_from_text
 
 PAGE = 50
@@ -82,6 +83,7 @@ def run_values(run: BacktestRun) -> dict[str, Any]:
         "about": f"{run.config}, {run.strategy}",
         "config": run.config,
         "symbol": run.symbol,
+        "currency": INSTRUMENTS[run.symbol].currency if run.symbol in INSTRUMENTS else "",
         "strategy": run.strategy,
         "changes": run.changes,
         "books": run.books,
