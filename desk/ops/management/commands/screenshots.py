@@ -1,7 +1,9 @@
-"""`manage.py screenshots`: pictures of every page in both themes and four widths, into var/screenshots."""
+"""`manage.py screenshots [NAME…]`: pictures of every page, or of some, in both themes and four widths, into
+var/screenshots."""
 
 import subprocess
 import sys
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +15,13 @@ from desk.jitcache import BASE
 class Command(BaseCommand):
     help = "Take pictures of every page with a real browser (Chromium), on a desk of their own."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("names", nargs="*", help="names of pictures, like desk or risk; none: all of them")
+
     def handle(self, *args: Any, **options: Any) -> None:
         folder = settings.VAR / "screenshots"
-        done = subprocess.run([sys.executable, "-m", "tests.web.screenshots", str(folder)], cwd=BASE, check=False)
+        command = [sys.executable, "-m", "tests.web.screenshots", str(folder), *options["names"]]
+        done = subprocess.run(command, cwd=BASE, check=False)
         if done.returncode != 0:
             raise CommandError("the pictures could not be taken; the lines above say why")
         self.stdout.write(f"pictures are in {folder}")
