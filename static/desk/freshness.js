@@ -28,8 +28,9 @@ export class Freshness {
         state = "over";
         text = _("session over");
       } else if (!this.socket.connected || !this.store.painted || value === null || value > stale) {
-        state = "stale";
-        text = value === null ? _("stale, no beat") : `${_("stale")} ${text}`;
+        const starting = value === null && this.store.values.mode?.status === "starting";
+        state = starting ? "stale starting" : "stale";
+        text = starting ? _("starting") : value === null ? _("stale, no beat") : `${_("stale")} ${text}`;
       } else if (value > ageing) {
         state = "ageing";
         text = `${_("ageing")} ${text}`;

@@ -5,6 +5,7 @@ page of a half-dead desk shows the living half.  Reads only; nothing here waits 
 """
 
 import os
+import re
 import shutil
 import time
 import xmlrpc.client
@@ -29,6 +30,7 @@ STALE_S = 3.0  # loops (ui: 3 s)
 LIBRARIES = ("django", "channels", "daphne", "celery", "redis", "numpy", "numba", "torch", "msgspec", "websockets")
 FOLDERS = ("sessions", "logs", "redis", "venue", "guard", "jit")
 GUARD_S = 1.0
+TIME_OF = re.compile(r"(\w+)_us_(p\d+)")
 # What a loop shows of itself beside its beat: figures always, trouble only where there is some.
 FIGURES = (
     "seq", "inbox", "pending", "score_us_p50", "score_us_p99", "wait_us_p99", "behind", "active", "monitored",
@@ -67,9 +69,19 @@ def loops() -> list[dict[str, Any]]:
         shown = {name: detail[name] for name in FIGURES if name in detail}
         shown |= {name: detail[name] for name in TROUBLE if detail.get(name)}
         stale = row["age_s"] is None or row["age_s"] > STALE_S
-        words = ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in shown.items())
+        words = ", ".join(_told(name, value) for name, value in shown.items())
         found.append({**row, "shown": words, "stale": stale})
     return found
+
+
+def _told(name: str, value: object) -> str:
+    """A figure by its name and with its unit: "score p99 414 µs", "recorded 1.2 MB"."""
+    if (match := TIME_OF.fullmatch(name)) and isinstance(value, int | float):
+        span = f"{value:.0f} µs" if value < 1000 else f"{value / 1000:.1f} ms"
+        return f"{match[1].replace('_', ' ')} {match[2]} {span}"
+    if name.endswith("_mb"):
+        return f"{name.removesuffix('_mb').replace('_', ' ')} {value} MB"
+    return f"{name.replace('_', ' ')} {_figure(value)}"
 
 
 def _figure(value: object) -> str:

@@ -110,7 +110,7 @@ def _holds(kernel: Kernel) -> list[Cause]:
         if not standing >> bit & 1:
             continue
         hold, since = BY_BIT[int(a.rules)][bit], int(a.now_ns) - int(kernel.state.holds[bit].since_ns)
-        text = _("%(code)s stood since %(since)s (%(why)s): a score would have been refused.")
+        text = _("%(code)s had stood for %(since)s (%(why)s): a score would have been refused.")
         about = {"code": hold.code, "since": time_word(since), "why": hold.trigger}
         found.append(Cause("HELD", text % about))
     return found

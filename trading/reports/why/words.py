@@ -135,7 +135,7 @@ def _held(form: Form, about: About) -> str:
     stopping = holds_of(form, int(ENTRY_MASK[form.rules]))
     if not stopping:
         return _("no hold that stops entries stands or is due")
-    return _("stands or is due: %(holds)s") % {"holds": ", ".join(stopping)}
+    return _("a hold stands or is due: %(holds)s") % {"holds": ", ".join(stopping)}
 
 
 def _fresh(form: Form, about: About) -> str:
