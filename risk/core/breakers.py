@@ -102,13 +102,9 @@ def _row(g: np.record, start_ns: int, end_ns: int, high: int, low: int, close: i
         g.low_tick = low
         g.print_ns = end_ns
     elif minute != g.minute:
-        _end_minute(g)
+        volatile, quiet = shocks(g)
+        turn_minute(g, minute, high, low, volatile, quiet)
         passed = True
-        g.minute = minute
-        g.volume = 0
-        g.full = 1
-        g.high_tick = high
-        g.low_tick = low
     height = high - low if g.close_tick == NO_TICK else true_range(high, low, g.close_tick)
     at = g.rows % ATR_ROWS
     if g.rows >= ATR_ROWS:
@@ -131,33 +127,47 @@ def true_range(high: int, low: int, before: int) -> int:
 
 
 @njit(cache=True)
-def _end_minute(g: np.record) -> None:
-    """A minute ended: keep its bar, compare it with the samples before it, then make it one of them."""
-    at = g.minutes % SWING_BARS
-    g.highs[at] = g.high_tick
-    g.lows[at] = g.low_tick
-    g.minutes += 1
-    g.volatile = 0
-    g.quiet = 0
+def shocks(g: np.record) -> tuple[int, int]:
+    """(volatile, quiet) of the minute in progress, if it ended now: compared with the samples before it."""
+    volatile, quiet = 0, 0
     if g.full != 1:
-        return
-    if g.rows >= ATR_ROWS:
-        count = min(g.atr_count, SAMPLES)
-        if count >= SAMPLES_MIN and g.tr_sum >= ATR_ROWS:
-            normal = 0
-            for i in range(count):
-                normal += g.atr_samples[i]
-            g.volatile = 1 if count * g.tr_sum > ATR_TIMES * normal else 0
-        g.atr_samples[g.atr_count % SAMPLES] = g.tr_sum
-        g.atr_count += 1
+        return volatile, quiet
+    count = min(g.atr_count, SAMPLES)
+    if count >= SAMPLES_MIN and g.rows >= ATR_ROWS and g.tr_sum >= ATR_ROWS:
+        normal = 0
+        for i in range(count):
+            normal += g.atr_samples[i]
+        volatile = 1 if count * g.tr_sum > ATR_TIMES * normal else 0
     count = min(g.volume_count, SAMPLES)
     if count >= SAMPLES_MIN:
         normal = 0
         for i in range(count):
             normal += g.volume_samples[i]
-        g.quiet = 1 if VOLUME_PART * count * g.volume < normal else 0
-    g.volume_samples[g.volume_count % SAMPLES] = g.volume
-    g.volume_count += 1
+        quiet = 1 if VOLUME_PART * count * g.volume < normal else 0
+    return volatile, quiet
+
+
+@njit(cache=True)
+def turn_minute(g: np.record, minute: int, high: int, low: int, volatile: int, quiet: int) -> None:
+    """A minute ended, and `shocks` said this of it: keep its bar, make it one of the samples, begin `minute` with a
+    first row of this range."""
+    at = g.minutes % SWING_BARS
+    g.highs[at] = g.high_tick
+    g.lows[at] = g.low_tick
+    g.minutes += 1
+    g.volatile = volatile
+    g.quiet = quiet
+    if g.full == 1:
+        if g.rows >= ATR_ROWS:
+            g.atr_samples[g.atr_count % SAMPLES] = g.tr_sum
+            g.atr_count += 1
+        g.volume_samples[g.volume_count % SAMPLES] = g.volume
+        g.volume_count += 1
+    g.minute = minute
+    g.volume = 0
+    g.full = 1
+    g.high_tick = high
+    g.low_tick = low
 
 
 @njit(cache=True)

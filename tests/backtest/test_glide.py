@@ -106,6 +106,43 @@ def test_no_bar_is_passed_where_every_row_of_the_curve_is_kept() -> None:
     assert int(run.room.passed[0]) == 0 and len(result.points) >= 300
 
 
+def test_bars_that_are_not_plain_leave_the_same_bytes_mes_bt_01() -> None:
+    """A close beyond its range, a jump, a bar off the seconds, out of order or of another contract, a silence over a
+    minute's end: minutes are passed around each of them, as they would be one by one."""
+    rng = np.random.default_rng(23)
+    bars = walk(4_000, seed=13, often=1 / 200)
+    for k in rng.choice(len(bars) - 20, 60, replace=False).tolist():
+        b, kind = bars[k], k % 6
+        if kind == 0:
+            bars[k] = replace(b, c=b.h + 3)
+        elif kind == 1:
+            bars[k] = replace(b, h=b.h + 45, c=b.h + 45)  # farther than P-11 lets a mark be
+        elif kind == 2:
+            bars[k] = replace(b, start=b.start + S // 2)
+        elif kind == 3:
+            bars[k] = replace(b, start=b.start - 2 * S)
+        elif kind == 4:
+            bars[k + 1 :] = [replace(later, contract=later.contract + 1) for later in bars[k + 1 :]]
+        else:
+            silence_ns = int(rng.integers(20, 90)) * S
+            bars[k + 1 :] = [replace(later, start=later.start + silence_ns) for later in bars[k + 1 :]]
+    cuts = tuple(range(150, len(bars), 450))
+    for sample in ("minute", "day"):
+        differs, passed, _ = unlike(replace(shipped(), equity_sample=sample), bars, TAPE, cuts)
+        assert not differs
+        assert passed > 0.4 * len(bars)
+
+
+def test_bars_in_disorder_leave_the_same_bytes_mes_bt_01() -> None:
+    rng = np.random.default_rng(5)
+    bars = [
+        replace(b, start=b.start + int(rng.integers(0, 90)) * S) if k % 700 > 600 else b
+        for k, b in enumerate(walk(2_100))
+    ]
+    differs, passed, _ = unlike(by_minutes(), bars, TAPE, tuple(range(30, 2_100, 30)))
+    assert not differs and passed > 1_000
+
+
 def slow_walk() -> str:
     """Differences and bars passed of the worked example and of a few minutes, for the interpreter."""
     plan = by_minutes(example(shipped()))

@@ -53,7 +53,7 @@ def drive(desk: Desk, room: Room, tables: Tables, columns: Columns, first: int, 
         if mood != glide.NOT:
             passed = i
             if mood == glide.FLAT:
-                i = glide.coast(run, account, position, grid, limits, columns, i)
+                i = glide.coast(desk, room, columns, i)
             else:
                 i = glide.ride(desk, columns, i)
             room.passed[0] += i - passed
