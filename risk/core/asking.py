@@ -105,7 +105,11 @@ HIGH = np.array([high for _, (_, high) in BOUNDS], np.int64)
 @inner
 def first_bad(values: np.ndarray) -> int:
     """Index of the first field outside its bounds, -1 when all are inside.  `values`: the form's memory as int64."""
-    for i in range(LOW.shape[0]):
-        if not LOW[i] <= values[i] <= HIGH[i]:
-            return i
+    outside = False
+    for i in range(LOW.shape[0]):  # nearly never one: without an early end the compiler asks many at once
+        outside |= (values[i] < LOW[i]) | (values[i] > HIGH[i])
+    if outside:
+        for i in range(LOW.shape[0]):
+            if not LOW[i] <= values[i] <= HIGH[i]:
+                return i
     return -1

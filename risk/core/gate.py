@@ -142,10 +142,10 @@ def code_name(rules: int, code: int) -> str:
 @njit(cache=True)
 def all_known(values: np.ndarray) -> bool:
     """True when no limit of the vector is UNSET (P-07)."""
-    for value in values:  # a comparison of the whole would be a new array
-        if value == UNSET:
-            return False
-    return True
+    unset = False
+    for value in values:  # a comparison of the whole would be a new array, an early end one value at a time
+        unset |= value == UNSET
+    return not unset
 
 
 def _dispatch(functions: tuple[Callable[..., int], ...], first: int = 0) -> Callable[..., int]:

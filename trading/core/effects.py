@@ -85,8 +85,10 @@ def roll_messages(state: State, second: int) -> None:
         for i in range(60):
             account.messages[i] = 0
     else:
-        for s in range(account.messages_at_s + 1, second + 1):
-            account.messages[s % 60] = 0
+        at = account.messages_at_s % 60
+        for _ in range(second - account.messages_at_s):
+            at = at + 1 if at < 59 else 0
+            account.messages[at] = 0
     account.messages_at_s = max(second, account.messages_at_s)
 
 

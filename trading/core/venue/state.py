@@ -131,12 +131,12 @@ class Venue(NamedTuple):
 REQUIRED = ("tick_value_micros", "fee_micros", "fee_ppm")
 
 
-def empty_venue() -> Venue:
-    """An account without instruments: every order is rejected."""
+def empty_venue(slots: int = ORDER_SLOTS) -> Venue:
+    """An account without instruments: every order is rejected.  `slots`: orders that it keeps, ORDER_SLOTS at most."""
     venue = Venue(
         account=np.zeros(1, ACCOUNT),
-        orders=np.zeros(ORDER_SLOTS, VENUE_ORDER),
-        working=np.zeros(ORDER_SLOTS, np.int64),
+        orders=np.zeros(slots, VENUE_ORDER),
+        working=np.zeros(slots, np.int64),
         requests=np.zeros(REQUEST_SLOTS, REQUEST),
         markets=np.zeros(INSTRUMENT_CAPACITY, MARKET_ROW),
         books=np.zeros(INSTRUMENT_CAPACITY, DEPTH),
@@ -159,6 +159,7 @@ def new_venue(
     slip_ticks: int = 0,
     seed: int = 0,
     touch: bool = False,
+    slots: int = ORDER_SLOTS,
 ) -> Venue:
     """An account that trades `instruments` (values named as in SPEC_FIELDS).  Raises ValueError on what is missing."""
     if model not in FILL_MODELS:
@@ -167,7 +168,7 @@ def new_venue(
         raise ValueError(f"{len(instruments)} instruments; 1 to {INSTRUMENT_CAPACITY} are possible")
     if latency_ns < 0 or slip_ticks < 0:
         raise ValueError("latency and slippage are not negative")
-    venue = empty_venue()
+    venue = empty_venue(slots)
     account = venue.account[0]
     account.model = FILL_MODELS[model]
     account.latency_ns = latency_ns

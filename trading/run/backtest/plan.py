@@ -43,7 +43,7 @@ from trading.core.records import (
     RECON_END,
     START,
 )
-from trading.core.venue.state import new_venue
+from trading.core.venue.state import ORDER_SLOTS, new_venue
 from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
@@ -51,6 +51,7 @@ from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, 
 SAMPLES_NS = {"bar": 1, "minute": 60_000_000_000, "day": NEVER_NS}  # of the curve that is kept; "bar" = every row
 LIMIT_FILLS = ("through", "touch")  # MES-BT-13
 VENUE = "cme"
+BAR_SLOTS = 64  # orders that the venue of a run over bars keeps: it looks through all of them for a new one's number
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 
 
@@ -221,7 +222,8 @@ def desk_of(plan: Plan, bar_ns: int, first_ns: int, model: str = "bar") -> tuple
     kernel = Kernel()
     journal = kernel.apply(setup_of(plan, first_ns))
     terms = {name: int(getattr(plan.instrument, name)) for name in ("tick_value_micros", "fee_micros", "fee_ppm")}
-    venue = new_venue(model, [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch")
+    slots = BAR_SLOTS if model == "bar" else ORDER_SLOTS
+    venue = new_venue(model, [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch", slots=slots)
     run = new_run()
     run["bar_ns"], run["slip_ticks"] = bar_ns, plan.slip_ticks
     run["tick_value_micros"] = plan.instrument.tick_value_micros
