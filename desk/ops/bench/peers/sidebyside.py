@@ -173,7 +173,7 @@ def _against_rules(
     found = agreement(reference_trips(work, variant == FULL), trips, work.start_ns)
     by_signal = int((sample.result.trades["reason"] == BY_SIGNAL).sum())
     note = f"the plain rules' {found.ours} trades, the desk's: {found.text}; {by_signal} ended by a signal;"
-    note += f" {plan.profile} {plan.config_hash[:12]}, every rule active"
+    note += f" {plan.profile} {plan.config_hash[:12]}, every rule active; {len(work.start_ns):,} bars"
     name = f"common work, {variant}, the desk"
     return Row(name, sample.ns, "ns/bar", backtest.GOAL_NS, "memory floor", sample.ns / floor, note)
 
@@ -192,7 +192,8 @@ def _against_peer(peer: Peer, variant: str, plan: Plan, bars: Columns, source: P
         return failed(_name(peer, variant), "times", str(error), peer.goal, least=True)
     spent += [backtest.once(plan, bars).ns for _ in range(DESK_ROUNDS)]
     found = agreement(trips, answer.trips, bars.start_ns)
-    note = f"{answer.ns:,.0f} ns a bar, version {answer.version}; {found.text}; {peer.said}"
+    note = f"{answer.ns:,.0f} ns a bar over {len(bars.start_ns):,} bars, version {answer.version}"
+    note += f"; {found.text}; {peer.said}"
     return _ratio(peer, variant, answer.ns / median(spent), note)
 
 

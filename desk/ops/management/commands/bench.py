@@ -37,6 +37,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--only", choices=("peers",), help="the common work beside the installed peers alone, without a desk"
         )
+        parser.add_argument("--bars", type=int, default=0, help="of the common work, with --only; otherwise a million")
         parser.add_argument("--inside", action="store_true", help="(internal) measure the desk of this environment")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(self._measure("quick" if options["quick"] else "full")))
             return
         if options["only"]:
-            head, rows = self._peers()
+            head, rows = self._peers(options["bars"])
             self.stdout.write(json.dumps(as_json(rows, head)) if options["json"] else as_text(rows, head))
             _tell(rows)
             return
@@ -70,13 +71,14 @@ class Command(BaseCommand):
         _tell(rows)
 
     @staticmethod
-    def _peers() -> tuple[dict[str, str], list[Row]]:
-        """The common work, side by side; a peer that fails has a row that says why."""
+    def _peers(bars: int = 0) -> tuple[dict[str, str], list[Row]]:
+        """The common work, side by side, over so many bars (0: a million); a peer that fails has a row saying why."""
+        from desk.ops.bench.backtest import BARS
         from desk.ops.bench.books import sidebyside as books
         from desk.ops.bench.peers import sidebyside
 
         head = {"code": code_hash(), "python": sys.version.split()[0]}
-        return head, sidebyside.measure() + books.measure(settings.SAMPLE_DATA)
+        return head, sidebyside.measure(bars or BARS) + books.measure(settings.SAMPLE_DATA)
 
     @staticmethod
     def _on_private_desk(quick: bool) -> dict[str, Any]:
