@@ -49,7 +49,9 @@ RARE = {
     "mes": """
     cleared DAILY_LOSS, decision SIZE_HALF_SKIPPED, decision HOLD:EQUITY_KILL, decision VENUE_LIMIT,
     decision HOLD:DAILY_LOSS, decision MESSAGE_RATE, cleared EQUITY_KILL, decision HOLD:ERROR_STORM,
-    decision HOLD:EXECUTION_AWAY, raised DAILY_LOSS, raised EQUITY_KILL, decision SHORT_NOT_ALLOWED, decision SPREAD
+    decision HOLD:EXECUTION_AWAY, raised DAILY_LOSS, raised EQUITY_KILL, decision SHORT_NOT_ALLOWED, decision SPREAD,
+    decision HOLD:DAILY_LOSS_NEAR, cleared DAILY_LOSS_NEAR,
+    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN
     """,
     "moex": """
     decision HOLD:EXPOSURE, cleared EXPOSURE, cleared INSTRUMENT_CAP, cleared TOTAL_LOSS, decision HOLD:INSTRUMENT_CAP,
@@ -60,7 +62,9 @@ RARE = {
     decision RISK_PER_TRADE, decision COOLDOWN, cleared CLOSE_ONLY, decision CAP_EXPOSURE, decision HOLD:CLOSE_ONLY,
     decision HOLD:FEATURES_COLD, decision HOLD:RECORD_DOWN, raised CLOSE_ONLY, cleared STATE_UNREADABLE,
     decision NOT_RECONCILED, decision RISK_DAILY, raised FLATTEN_RESIDUAL, cleared FLATTEN_RESIDUAL,
-    decision HOLD:FLATTEN_RESIDUAL
+    decision HOLD:FLATTEN_RESIDUAL, decision FILTERED, decision REPEATED, raised REPEATED_ENTRIES,
+    cleared REPEATED_ENTRIES, decision HOLD:DAILY_LOSS_NEAR, cleared DAILY_LOSS_NEAR,
+    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN
     """,
 }
 

@@ -136,7 +136,7 @@ THEMES: tuple[dict[str, int], ...] = (
     BUSY | {"margin_micros_max": 120 * USD},
     BUSY | {"loss_trade_micros_max": 12 * USD},
     {"capital_micros": 2**61 - 1_000 * USD},  # STATE_UNREADABLE by what it earns, or is paid in
-    BUSY | {"loss_day_soft_ppm_max": 200_000, "loss_day_micros_max": 60 * USD},  # DAILY_LOSS_NEAR
+    BUSY | {"loss_day_soft_ppm_max": 60_000, "loss_day_micros_max": 60 * USD},  # DAILY_LOSS_NEAR
     BUSY | {"entries_max": 1, "entries_window_ns": 30 * S},
     BUSY | {"trades_day_max": 1},
     BUSY | {"depth_ppm_max": 200_000},  # one contract of the five that are shown
