@@ -273,8 +273,10 @@ def test_a_network_knows_its_fold_s_past_alone_mes_wf_02(featured: tuple[Path, P
     days = np.unique(day)
     edges = [(starts_ns[day == one][0], starts_ns[day == one][-1] + 1_000_000_000) for one in days]
     sessions = Sessions(days, *(np.array(column, np.int64) for column in zip(*edges, strict=True)))
-    parts = [Part(a, b, int(edges[a][0]), int(edges[b - 1][1]), 1) for a, b in ((0, 10), (11, 15), (16, 20))]
-    fold = Fold(1, *parts, "")
+    train, validation, test = (
+        Part(a, b, int(edges[a][0]), int(edges[b - 1][1]), 1) for a, b in ((0, 10), (11, 15), (16, 20))
+    )
+    fold = Fold(1, train, validation, test, "")
     found = []
     for which, change in enumerate((False, True)):
         maker = Retrainer(How(features, 2, 5, 1), "MES", starts_ns, sessions, tmp_path)
