@@ -47,10 +47,10 @@ def row_names(codes: Iterable[object]) -> str:
 
 
 @register.filter
-def asks(relation: str, bound: object) -> str:
-    """What a row must be: "≥ 0.95", "≤ 1e-09"."""
-    number = bound if isinstance(bound, int) else Decimal(str(bound))
-    text = f"{float(number):g}" if abs(number) < Decimal("0.0001") and number else str(bound)
+def asks(relation: str, bound: float | str) -> str:
+    """What a row must be: "≥ 0.95", "≤ 1e-9"."""
+    number = Decimal(str(bound))
+    text = f"{number:g}" if 0 < abs(number) < Decimal("0.0001") else str(bound)
     return f"{SIGNS.get(relation, relation)} {text}"
 
 
