@@ -314,8 +314,8 @@ def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
         gauges.insert(2, ("drawdown", fallen, limits.drawdown_micros_max, "micros", "MES-HOLD-ACCOUNT_DRAWDOWN"))
     if (held_now := exposure_value(kernel)) is not None and limits.gross_ppm_max > 0:
         gross = held_now["gross_micros"] + abs(held_now["hedge_micros"])  # a hedge counts (MOEX-HEDGE-03)
-        top = share_floor(held_now["capital_micros"], int(limits.gross_ppm_max), PPM)
-        gauges.append(("gross", gross, top, "micros", "MOEX-RISK-04"))
+        most = share_floor(held_now["capital_micros"], int(limits.gross_ppm_max), PPM)
+        gauges.append(("gross", gross, most, "micros", "MOEX-RISK-04"))
     if limits.rvi_max > 0 and a.index_ts_ns != NO_TIME:
         gauges.append(("index", int(a.index_value), limits.rvi_max, "hundredths", "MOEX-RISK-05"))
     if limits.streak_soft > 0:
