@@ -29,7 +29,7 @@ from tests.simulation.kit import make_context, make_spec
 from tests.simulation.ring import Venue, make_market
 from trading.brokers.paper import PaperBroker
 from trading.core.records import INDEX, LINK, LINK_CONTRACT, TIMER
-from trading.run.bodies.feed_loop import BATCH, FeedLoop, cut
+from trading.run.bodies.feed_loop import BATCH, FeedLoop
 from trading.run.clock import clock_is_stale, load_clock
 from trading.run.context import Fenced
 from trading.run.feeding import recorder
@@ -246,15 +246,15 @@ def test_the_venue_away_does_not_stop_the_market_and_what_it_missed_is_told(desk
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 50, "50 events")
     desk.venue.kill()
-    desk.step_until(lambda: desk.loop._venue_skipped > 0, "counted")
+    desk.step_until(lambda: desk.loop._venue.skipped > 0, "counted")
     desk.venue.start()
-    desk.step_until(lambda: desk.loop._venue_up, "connected again")
+    desk.step_until(lambda: desk.loop._venue.up, "connected again")
     live = desk.live(desk.inbox)
     assert same_market(live, desk.tape(len(live)))
     events = desk.events(desk.inbox)
     (told,) = events[(events["kind"] == METRIC) & (events["code"] == METRIC_MISSED)]
     assert told["value"] == 0, "nobody had asked the venue for anything, so nothing of its market was stored"
-    assert desk.loop._venue_skipped <= told["qty"] <= desk.loop.counts["position"]
+    assert desk.loop._venue.skipped <= told["qty"] <= desk.loop.counts["position"]
 
 
 def test_a_quiet_market_beats(desk, monkeypatch):
@@ -283,16 +283,6 @@ def test_on_a_tape_the_clock_follows_the_events(tmp_path, server):
     finally:
         desk.loop.close()
         desk.venue.kill()
-
-
-def test_a_cut_batch_keeps_each_event_with_its_depth():
-    events, depths = new_events(6), new_depths(3)
-    depths["ts_ns"] = [10, 20, 30]
-    batch = Batch(events, depths, np.array([0, -1, 2, 1, -1, 2], np.int32), 6, False)
-    part = cut(batch, 2, 6, position=4)
-    assert part.depths["ts_ns"].tolist() == [20, 30]
-    assert part.depth_of.tolist() == [1, 0, -1, 1]
-    assert len(part.events) == 4
 
 
 INDEX_LIMITS = {"rules": MOEX, "rvi_max": 4000, "rvi_clear_max": 3800, "rvi_age_ns_max": 600 * NANOS}

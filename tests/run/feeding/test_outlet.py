@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from marketdata.core.records import FEED, FEED_GAP, FEED_UP, NO_TIME, new_events
+from marketdata.core.records import FEED, FEED_GAP, FEED_UP, NO_TIME, new_depths, new_events
 from marketdata.core.units import NANOS
+from marketdata.feeds.port import Batch
 from marketdata.volatility import Index, IndexValues
 from tests.redis_server import RedisServer
 from trading.core.records import INDEX
+from trading.run.bodies.feed_loop import cut
 from trading.run.feeding.index import INDEX_MARK, IndexTeller
 from trading.run.feeding.outlet import KEPT_EVENTS, Entry, Outlet, notice
 from trading.run.journal.recovery import account_event
@@ -127,3 +129,13 @@ def test_a_takeover_goes_on_behind_the_mark(outlet: Outlet) -> None:
     IndexTeller(index, outlet, LIMITS, fresh=False).tell(START + 31 * NANOS)
     assert values(outlet) == [2800, 4100, 2900]
     assert NO_TIME < START and FEED not in read(outlet)["kind"]
+
+
+def test_a_cut_batch_keeps_each_event_with_its_depth():
+    events, depths = new_events(6), new_depths(3)
+    depths["ts_ns"] = [10, 20, 30]
+    batch = Batch(events, depths, np.array([0, -1, 2, 1, -1, 2], np.int32), 6, False)
+    part = cut(batch, 2, 6, position=4)
+    assert part.depths["ts_ns"].tolist() == [20, 30]
+    assert part.depth_of.tolist() == [1, 0, -1, 1]
+    assert len(part.events) == 4

@@ -8,27 +8,25 @@ decides nothing and knows no order.  Called by the runner.
 from collections.abc import Callable
 from contextlib import ExitStack
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from marketdata.core.records import BOOK, FEED, FEED_BEAT, FEED_END, FEED_GAP, FEED_UP, NO_TIME
 from marketdata.core.units import NANOS
-from marketdata.engine.telling import missed
 from marketdata.feeds.port import Batch, Feed
 from marketdata.feeds.registry import open_feed
 from marketdata.store.rolls import open_rolls
 from marketdata.volatility import open_index
-from trading.brokers.port import Rejected, Unreachable
 from trading.core.records import LINK, LINK_CONTRACT
-from trading.run.bodies.reconcile import raise_if_fenced
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, clock_is_stale, load_clock, save_clock
 from trading.run.context import WAIT_S, LoopContext
 from trading.run.feeding.engine import open_engine
 from trading.run.feeding.index import IndexTeller
 from trading.run.feeding.outlet import Entry, Outlet, notice
 from trading.run.feeding.recorder import Recorder
+from trading.run.feeding.venue import MarketSink, VenueSide
 from trading.run.feeding.wishes import RESYNC, Wishes
 from trading.run.journal.recovery import account_event
 from trading.run.streams import INBOX, MARKET, Board, Stream, StreamAway, StreamFull
@@ -42,23 +40,6 @@ LOOK_NS = NANOS // 4
 RETRY_S = 0.05
 CONTRACT_NS = 60 * NANOS  # how often what is known of a contract is said again (boot clock)
 FAR_NS = np.iinfo(np.int64).max
-KNOWN = -1  # in the place of a position of the venue: it has all that it was given since
-
-
-class MarketSink(Protocol):
-    """The venue as the feed sees it; `trading.brokers.paper.PaperMarket` is one."""
-
-    def connect(self) -> int:
-        """Begin a session; returns the position of the last market events that the venue has.  Raises Unreachable."""
-        ...
-
-    def market(self, events: np.ndarray, depths: np.ndarray, depth_of: np.ndarray, position: int) -> None:
-        """Give it one batch; what it has already (by position) it skips.  Raises Unreachable."""
-        ...
-
-    def close(self) -> None:
-        """Let go."""
-        ...
 
 
 class FeedLoop:
@@ -92,12 +73,9 @@ class FeedLoop:
             self._recorder.start()
             self._stack.callback(self._recorder.end)
         fresh = self._open_clock()
-        self._venue = self._make_venue(context, self._clock)
-        self._stack.callback(self._venue.close)
-        self._venue_up = False
-        self._venue_retry_ns = 0
-        self._venue_at = KNOWN
-        self._venue_skipped = 0
+        sink = self._make_venue(context, self._clock)
+        self._stack.callback(sink.close)
+        self._venue = VenueSide(sink)
         self._latest: dict[str, bytes] = {}
         self._latest_ns = self._looked_ns = self._spoke_boot_ns = self._shown_ns = NO_TIME
         self._ended = False
@@ -181,7 +159,7 @@ class FeedLoop:
             self._tell_index()
             self._tell_contracts()
             return
-        venue_position = self._connect_venue()
+        venue_position = self._venue.connect()
         try:
             mark = self._inbox.stream.mark(f"feed:{INBOX}")
         except StreamAway:
@@ -218,7 +196,7 @@ class FeedLoop:
         events = batch.events.copy()
         events["ts_ns"] = events["ts_venue_ns"] if self._clock.tape else now_ns
         batch = batch._replace(events=events)
-        self._to_venue(batch)
+        self._venue.give(batch, now_ns, self._tell)
         began = perf_counter_ns()
         self._publish(batch, now_ns)
         if self._recorder is not None:
@@ -277,8 +255,7 @@ class FeedLoop:
     def _tell_books(self) -> None:
         """Whether books are taken in time."""
         if self._inbox.takes_notices and len(events := self._books.due(self._clock)) > 0:
-            self._inbox.offer(notice(events))
-            self._inbox.flush(self._clock.now())
+            self._tell(events)
 
     def _tell_index(self) -> None:
         if self._index is not None:
@@ -319,48 +296,12 @@ class FeedLoop:
             return
         self.context.stop.wait(min(WAIT_S, max(0.0005, min(until_event_s, until_beat_s))))
 
-    # venue and board
+    # board
 
-    def _connect_venue(self) -> int:
-        """Connect if it is time to; returns the venue's market position, -1 while it is away."""
-        if boot_ns() < self._venue_retry_ns:
-            return -1
-        try:
-            position = self._venue.connect()
-        except Rejected as error:
-            raise_if_fenced(error)
-            raise
-        except Unreachable:
-            self._venue_retry_ns = boot_ns() + NANOS // 2
-            return -1
-        self._venue_up, self._venue_at = True, position
-        return position
-
-    def _to_venue(self, batch: Batch) -> None:
-        """The market goes on whether the venue listens or not; what it missed is counted."""
-        if not self._venue_up:
-            self._connect_venue()
-        if self._venue_up:
-            self._tell_missed(batch)
-            try:
-                self._venue.market(batch.events, batch.depths, batch.depth_of, batch.position)
-                return
-            except Rejected as error:
-                raise_if_fenced(error)
-                raise
-            except Unreachable:
-                self._venue_up = False
-        self._venue_skipped += len(batch.events)
-
-    def _tell_missed(self, batch: Batch) -> None:
-        """The first batch after a new connection: what lies between the venue's position and it, the venue never has.
-        Told before it is given, so that the journal knows why its fills are not those of a whole tape."""
-        first, self._venue_at = self._venue_at, KNOWN
-        count = batch.position - len(batch.events) - first
-        if first != KNOWN and batch.position >= 0 and count > 0:
-            now_ns = self._clock.now()
-            self._inbox.offer(notice(missed(first, count, now_ns)))
-            self._inbox.flush(now_ns)
+    def _tell(self, events: np.ndarray) -> None:
+        """A notice to the inbox."""
+        self._inbox.offer(notice(events))
+        self._inbox.flush(self._clock.now())
 
     def _look(self) -> None:
         """Now and then: newest depths and our health to the board.  A Redis that is away is no fault of the market."""
@@ -379,7 +320,7 @@ class FeedLoop:
             if self._inbox.full:
                 self._board.beat("full", 1000)
             self.counts |= self._books.shown()
-            self.counts |= {"venue_up": int(self._venue_up), "venue_skipped": self._venue_skipped}
+            self.counts |= {"venue_up": int(self._venue.up), "venue_skipped": self._venue.skipped}
             self._show(boot)
             self._hear_wish()
             self.counts |= {"inbox_skipped": self._inbox.skipped_total, "ended": int(self._ended)}
