@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from risk.core.shares.liquidity import NO_FORECAST, forecast_ppm, mean_ppm
 from tests.kernel.desk import S
-from tests.kernel.shares.test_hedge import HEDGE, PRICES, A, B, Floor
+from tests.kernel.shares.floor import HEDGE, PRICES, A, B, Floor
 from trading.core.watch.liquidity import forecasts
 
 
