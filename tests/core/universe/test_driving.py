@@ -67,7 +67,8 @@ def test_thirty_shares_rotate_through_fifteen_slots_moex_data_01_moex_data_08() 
     assert data.seed([], [], range(POOL_MAX)) == POOL_MAX
     for which in range(POOL_MAX):
         data.set_confirmed(which, True)
-    driver, left = Driver(data), set()
+    driver = Driver(data)
+    left: set[int] = set()
     driver.bootstrap(feed.backfill())
     for quarter in range(1, 4 * 450 + 1):
         now = feed.start_ns + quarter * SECOND // 4
