@@ -8,6 +8,8 @@ import os
 from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "desk.settings")
+# Django's checks load every page: a second of a worker's start and 100 MB for good.  The web process loads them anyway.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from desk import settings  # the environment must be set first
 from trading.worker import LoopSupervisor

@@ -118,9 +118,8 @@ REDIS_PORT = env_int("DESK_REDIS_PORT", DESK_PORT + 2)
 REDIS_URL = os.environ.get("DESK_REDIS_URL", f"redis://127.0.0.1:{REDIS_PORT}/0")
 
 INSTALLED_APPS = [
-    "daphne",
     "desk.config.apps.AdminThemeConfig",  # the library `unfold`; before the admin, which it dresses
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # desk/urls.py registers: who serves no page loads none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+admin.autodiscover()  # here and not with the apps: only who serves pages needs them
+
 urlpatterns = [
     path("", include("desk.dashboard.urls")),
     path("", include("desk.accounts.urls")),

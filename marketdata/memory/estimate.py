@@ -10,7 +10,6 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -70,6 +69,8 @@ def column_bytes(kind: pa.DataType) -> int:
 def text_bytes(path: Path, delimiter: str = "") -> int:
     """Deep memory of the first 10,000 rows, or of those in the first 4 MiB, scaled by the size of the file, × 2.5
     (MES-MEM-01).  Raises FeedError for what is no table, too: it is asked for files that nobody has looked into."""
+    import pandas as pd  # half a second and 40 MB: every process with pages would load it for this question alone
+
     packed, lines = _first_lines(path)
     size = path.stat().st_size * (GZIP_FACTOR if packed else 1)
     separator = delimiter or max(";\t,", key=lines[0].decode("utf-8", "replace").count)

@@ -5,7 +5,6 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from django import template
 
-from desk.dashboard.forms import FEED_HELP
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, text_from_ticks
 from trading.reports.held import HEDGES
@@ -18,6 +17,8 @@ SYMBOLS = {"USD": ("$", ""), "RUB": ("", " ₽")}
 @register.filter
 def feed_help(value: object) -> str:
     """One sentence about a market."""
+    from desk.dashboard.forms import FEED_HELP  # every process loads the filters, few a form
+
     return str(FEED_HELP.get(str(value), ""))
 
 
