@@ -18,6 +18,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from desk.ops.programs import LOOP_WORKERS
+from desk.ops.warming import is_warm
 from tests.bootstrap import ROOT
 from tests.web.access.kit import locked
 from tests.web.kit import Desk, csrf
@@ -55,7 +56,9 @@ class Ring(Desk):
 
 @functools.cache
 def compiled() -> None:
-    """Every kernel in the cache, so that no session waits for one; once in a test process."""
+    """Every kernel in the cache, so that no session waits for one; once in a test process, if at all."""
+    if is_warm():
+        return
     subprocess.run([sys.executable, "-m", "manage", "warm"], cwd=ROOT, check=True, capture_output=True)
 
 
