@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The whole test suite: pytest on SQLite, pytest on PostgreSQL for what touches the database; ruff and mypy.
 #
-# What only computes (ruff, mypy, tests that need no server and no part of a desk) runs beside the tests that start
-# processes, at the lowest priority: those wait for most of their time.  Nothing is shared but compiled code: each pytest
-# has a folder, ports and a Redis address of its own (tests/bootstrap.py).
+# Two lanes, so that neither of two cores waits for the other.  In front, as a person would run them: the tests that
+# start processes and look at clocks.  Beside them, at the lowest priority: ruff, mypy, what only computes, and what asks
+# a database within the test's own process.  The long list that is left, a desk of processes on PostgreSQL, is taken by
+# the lane that comes to its end first.  Nothing is shared but compiled code: each pytest has a folder, ports and a
+# Redis address of its own (tests/bootstrap.py).  While the kernels compile, what needs none of them runs.
 #
 # Called by `make test` after the set-up.  Needs Chromium and PostgreSQL's server programs: as root it installs the
 # missing ones from the system's packages, otherwise it says what is missing.  The PostgreSQL cluster is a throw-away
@@ -17,7 +19,9 @@ WORK=""
 CLUSTER_USER=""
 BESIDE="" # process group of what runs beside
 BESIDE_LOG="$LOGS/tests-beside.log"
-BESIDE_COUNTS=""
+SHARED="" # folder of what the lanes tell each other
+PACKAGES="" # process that installs them
+POSTGRES="" # address of the server, without a database
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -58,16 +62,28 @@ missing_packages() {
     find_postgres >/dev/null || printf 'postgresql '
 }
 
-require_system_packages() {
+# The packages come while the kernels compile: both wait for other things.
+begin_system_packages() {
     local missing
     missing="$(missing_packages)"
     if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing ${missing}with apt-get"
         # shellcheck disable=SC2086
         { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
-            >"$LOGS/apt.log" 2>&1 </dev/null || true
-        missing="$(missing_packages)"
+            >"$LOGS/apt.log" 2>&1 </dev/null &
+        PACKAGES=$!
+    else
+        finish_system_packages
     fi
+}
+
+finish_system_packages() {
+    local missing
+    if [ -n "$PACKAGES" ]; then
+        wait "$PACKAGES" || true
+        PACKAGES=""
+    fi
+    missing="$(missing_packages)"
     if [ -n "$missing" ]; then
         printf 'make test: missing: %s(Debian: apt-get install -y %s); run that as root, then repeat\n' "$missing" "${missing% }" >&2
         exit 1
@@ -86,7 +102,7 @@ as_owner() {
 }
 
 start_postgres() {
-    local bin port password
+    local bin port password name
     bin="$(find_postgres)"
     WORK="$(mktemp -d /tmp/desk-postgres-XXXXXX)"
     if [ "$(id -u)" = 0 ]; then
@@ -102,7 +118,11 @@ start_postgres() {
     (cd "$WORK" && as_owner "$bin/pg_ctl" -D "$WORK/data" -l "$WORK/server.log" -w -t 60 \
         -o "-p $port -k $WORK -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off" start) \
         >"$LOGS/postgres-start.log" 2>&1 </dev/null
-    POSTGRES_URL="postgresql://desk:$password@127.0.0.1:$port/postgres"
+    POSTGRES="postgresql://desk:$password@127.0.0.1:$port"
+    # One database for each list: both make their own beside it, by its name.
+    for name in rows desks; do
+        PGPASSWORD="$password" "$bin/createdb" -h 127.0.0.1 -p "$port" -U desk "$name" </dev/null
+    done
 }
 
 stop_postgres() {
@@ -131,20 +151,21 @@ count() {
 }
 
 suite() {
-    local title="$1" file status=0
+    local title="$1" file status=0 began="$SECONDS"
     shift
     say "$title"
     file="$(mktemp)"
-    DESK_TEST_COUNTS="$file" "$PYTHON" -m pytest --durations=40 "$@" </dev/null || status=$?
+    DESK_TEST_COUNTS="$file" "$PYTHON" -m pytest -p no:cacheprovider --durations=40 "$@" </dev/null || status=$?
     if [ "$status" = 5 ] && [ "${#ASKED[@]}" -gt 0 ]; then
         status=0 # the words that were asked for select nothing here
     fi
     count "$file" "$status"
     rm -f "$file"
+    printf '== %s: %d s\n' "$title" $((SECONDS - began))
 }
 
 check() {
-    local title="$1"
+    local title="$1" began="$SECONDS"
     shift
     say "$title"
     if "$@" </dev/null; then
@@ -152,21 +173,70 @@ check() {
     else
         FAILED=$((FAILED + 1))
     fi
+    printf '== %s: %d s\n' "$title" $((SECONDS - began))
+}
+
+lint() {
+    check "ruff check" "$PYTHON" -m ruff check .
+    check "ruff format" "$PYTHON" -m ruff format --check .
+    check "mypy" "$PYTHON" -m mypy .
+}
+
+compile() {
+    say "compiling the kernels"
+    "$PYTHON" "$ROOT/manage.py" warm </dev/null
+}
+
+# The first lane that asks for a list gets it: a folder can be made only once.
+take() {
+    mkdir "$SHARED/$1" 2>/dev/null
+}
+
+# The lists of tests.  A test is in one of them on SQLite, and in one on PostgreSQL where the database has a part in it.
+in_front() {
+    suite "pytest, SQLite: processes and clocks" -m "not pure and (processes or not database)" "${ASKED[@]}"
+}
+
+computing() {
+    suite "pytest, what only computes" -m pure "${ASKED[@]}"
+}
+
+rows() {
+    suite "pytest, SQLite: in this process" -m "database and not processes" "${ASKED[@]}"
+}
+
+rows_on_postgres() {
+    DESK_DATABASE_URL="$POSTGRES/rows" suite "pytest, PostgreSQL: in this process" -m "database and not processes" "${ASKED[@]}"
+}
+
+desks_on_postgres() {
+    DESK_DATABASE_URL="$POSTGRES/desks" suite "pytest, PostgreSQL: processes" -m "database and processes" "${ASKED[@]}"
+}
+
+what_is_left() {
+    local list
+    for list in "$@"; do
+        if take "$list"; then
+            "$list"
+        fi
+    done
 }
 
 # In a shell of its own: its counts are its own, too.
 beside() {
     renice -n 19 -p "$BASHPID" >/dev/null
     PASSED=0 FAILED=0 SKIPPED=0
-    check "ruff check" "$PYTHON" -m ruff check .
-    check "ruff format" "$PYTHON" -m ruff format --check .
-    check "mypy" "$PYTHON" -m mypy .
-    suite "pytest, what computes only" -p no:cacheprovider -m pure "${ASKED[@]}"
-    printf '%d %d %d\n' "$PASSED" "$FAILED" "$SKIPPED" >"$BESIDE_COUNTS"
+    export DESK_TEST_LANE=1
+    lint
+    until [ -f "$SHARED/ready" ]; do
+        sleep 1
+    done
+    POSTGRES="$(cat "$SHARED/ready")"
+    what_is_left computing rows rows_on_postgres desks_on_postgres
+    printf '%d %d %d\n' "$PASSED" "$FAILED" "$SKIPPED" >"$SHARED/counts"
 }
 
 start_beside() {
-    BESIDE_COUNTS="$(mktemp)"
     set -m # a process group of its own, so that all of it can be ended
     beside >"$BESIDE_LOG" 2>&1 </dev/null &
     BESIDE=$!
@@ -178,8 +248,7 @@ finish_beside() {
     wait "$BESIDE" || status=$?
     BESIDE=""
     cat "$BESIDE_LOG"
-    count "$BESIDE_COUNTS" "$status"
-    rm -f "$BESIDE_COUNTS"
+    count "$SHARED/counts" "$status"
 }
 
 clean_up() {
@@ -187,22 +256,29 @@ clean_up() {
         kill -- "-$BESIDE" 2>/dev/null || true
     fi
     stop_postgres
+    rm -rf "$SHARED"
 }
 
-require_system_packages
+SHARED="$(mktemp -d)"
 trap clean_up EXIT
 export CI="${CI:-1}"
 unset DESK_DATABASE_URL
 
-say "compiling the kernels, on every core"
-"$PYTHON" "$ROOT/manage.py" warm </dev/null
+begin_system_packages
 [ "$CORES" -le 1 ] || start_beside
-suite "pytest, SQLite" -m "not pure" "${ASKED[@]}"
+compile
+finish_system_packages
 start_postgres
-DESK_DATABASE_URL="$POSTGRES_URL" suite "pytest, PostgreSQL (what touches the database)" -m database "${ASKED[@]}"
+printf "%s" "$POSTGRES" >"$SHARED/address" # only its owner reads this folder
+mv "$SHARED/address" "$SHARED/ready"
+in_front
+what_is_left desks_on_postgres rows_on_postgres rows computing
+if [ -n "$BESIDE" ]; then
+    finish_beside
+else
+    lint
+fi
 stop_postgres
-[ -n "$BESIDE" ] || start_beside # one core: afterwards
-finish_beside
 
-printf '\n%d passed, %d failed, %d skipped\n' "$PASSED" "$FAILED" "$SKIPPED"
+printf '\n== %d minutes\n%d passed, %d failed, %d skipped\n' $(((SECONDS + 30) / 60)) "$PASSED" "$FAILED" "$SKIPPED"
 [ "$FAILED" = 0 ]
