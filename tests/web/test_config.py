@@ -25,7 +25,8 @@ from tests.web.seed import PASSWORD
 from trading.core import records as kinds
 from trading.run.journal.reader import JournalReader
 
-pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
+# On PostgreSQL the same services are asked in this process (tests/shell), and a whole desk trades in test_ring.
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow, pytest.mark.one_database]
 WAIT_MS = 180_000  # a cold, busy machine
 CHANGE = "/admin/trading/configversion/{}/change/"
 

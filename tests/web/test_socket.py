@@ -12,9 +12,10 @@ from desk.dashboard.consumers import period_s
 from tests.web.kit import Desk
 from tests.web.socket_client import Tab
 
-pytestmark = [pytest.mark.processes, pytest.mark.asyncio]
+# Frames, their pace and their end: the database has no part in them, and sockets on PostgreSQL are opened by test_ring
+# and by the tests of who may what (tests/web/access).
+pytestmark = [pytest.mark.processes, pytest.mark.asyncio, pytest.mark.one_database]
 PATIENCE_S = 120  # a loaded machine is slow, not wrong
-ONE_DATABASE = pytest.mark.one_database  # frames, their pace and their end: the database has no part in them
 STATE_KEYS = {
     "mode", "clock", "account", "pos:0", "quote:0", "book:0", "holds", "risk", "loops", "instruments", "orders",
 }  # fmt: skip
@@ -47,7 +48,6 @@ async def test_hello_and_snap_carry_everything(desk: Desk) -> None:
         assert len(snap["d"]["book:0"]["bids"]) == 20
 
 
-@ONE_DATABASE
 async def test_frames_follow_without_gaps(desk: Desk, control: Callable[..., None]) -> None:
     """n grows by one, rows continue where they ended, seq never falls, at most 20 frames a second."""
     control(fills=3)
@@ -78,7 +78,6 @@ def rate(sent_us: list[int]) -> float:
     return (len(sent_us) - 1) / (sent_us[-1] - sent_us[0]) * 1_000_000
 
 
-@ONE_DATABASE
 async def test_only_what_changed_is_sent(desk: Desk) -> None:
     async with Tab(desk) as tab:
         await tab.opened()
@@ -88,7 +87,6 @@ async def test_only_what_changed_is_sent(desk: Desk) -> None:
         assert not changed & {"instruments", "orders", "holds", "mode"}
 
 
-@ONE_DATABASE
 async def test_one_frame_in_flight_and_the_newest_after_it(desk: Desk) -> None:
     """UI-20: nothing is sent before the ack; then the latest values, and `skipped` says what was overwritten."""
     async with Tab(desk) as tab, Tab(desk) as other:
@@ -103,7 +101,6 @@ async def test_one_frame_in_flight_and_the_newest_after_it(desk: Desk) -> None:
         assert now_us == sorted(now_us), "as new as what another page was shown meanwhile"
 
 
-@ONE_DATABASE
 async def test_a_stalled_page_is_closed_and_costs_no_memory(desk: Desk, control: Callable[..., None]) -> None:
     """UI-20: no ack for 5 s closes 4408; the server's memory stays flat under a burst of publications."""
     control(burst=10)
@@ -138,7 +135,6 @@ def memory_kb(desk: Desk) -> int:
         {"k": "sub", "session": "x"},
     ],
 )
-@ONE_DATABASE
 async def test_what_is_not_understood_closes(desk: Desk, message: dict[str, Any]) -> None:
     async with Tab(desk) as tab:
         await tab.opened()
@@ -151,7 +147,6 @@ async def test_a_session_that_does_not_exist(desk: Desk) -> None:
         assert await tab.code() == 4403
 
 
-@ONE_DATABASE
 async def test_a_ninth_socket_is_refused(desk: Desk) -> None:
     """UI-43."""
     tabs = [Tab(desk, session=None) for _ in range(9)]
@@ -176,7 +171,6 @@ async def opens(desk: Desk) -> bool:
         return True
 
 
-@ONE_DATABASE
 async def test_resync_gives_a_whole_picture(desk: Desk) -> None:
     """UI-19."""
     async with Tab(desk) as tab:
@@ -189,7 +183,6 @@ async def test_resync_gives_a_whole_picture(desk: Desk) -> None:
         assert frame["n"] > first["n"]
 
 
-@ONE_DATABASE
 async def test_a_hidden_tab_gets_one_frame_a_second(desk: Desk) -> None:
     """UI-21."""
     async with Tab(desk) as tab:
@@ -202,7 +195,6 @@ async def test_a_hidden_tab_gets_one_frame_a_second(desk: Desk) -> None:
         assert sent_us[3] - sent_us[1] > 1_800_000, "one that was late does not put off the next"
 
 
-@ONE_DATABASE
 async def test_redis_lost_and_back_empty(desk: Desk) -> None:
     """The socket is kept, the bus is named by its age, and the new picture comes as a snap of another epoch."""
     async with Tab(desk) as tab:
@@ -221,7 +213,6 @@ async def test_redis_lost_and_back_empty(desk: Desk) -> None:
                 frame = await tab.next()
 
 
-@ONE_DATABASE
 async def test_a_new_epoch_comes_as_a_whole_picture(desk: Desk, control: Callable[..., None]) -> None:
     """UI-19: the sinks loop was taken over: never a frame of another epoch, always a snap."""
     async with Tab(desk) as tab:
@@ -233,7 +224,6 @@ async def test_a_new_epoch_comes_as_a_whole_picture(desk: Desk, control: Callabl
         assert frame["k"] == "snap"
 
 
-@ONE_DATABASE
 async def test_a_page_may_ask_for_a_slower_rate(desk: Desk) -> None:
     """Four frames a second instead of twenty, and a little sooner; what changed meanwhile is in the next one."""
     async with Tab(desk, session=None) as tab:
@@ -247,7 +237,6 @@ async def test_a_page_may_ask_for_a_slower_rate(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("hz", [0, 21, -1, "20", 2.5, True, None])
-@ONE_DATABASE
 async def test_a_rate_that_is_not_offered_closes(desk: Desk, hz: Any) -> None:
     async with Tab(desk, session=None) as tab:
         await tab.send(k="sub", session=1, hz=hz)

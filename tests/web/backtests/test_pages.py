@@ -14,7 +14,8 @@ from tests.web.pages.looks import AXE, COLOURS, violations
 from tests.web.pages.test_looks import WIDTHS, fits
 from tests.web.seed import PASSWORD
 
-pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
+# The rows behind these pages are asked on PostgreSQL by the other tests of this folder.
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow, pytest.mark.one_database]
 Opener = Callable[..., Page]
 WAIT_MS = 240_000  # a cold, busy machine
 DIPS = "trading.studies.examples:dips"

@@ -17,7 +17,8 @@ from tests.web.pages.ring import until
 from tests.web.pages.test_looks import WIDTHS, fits
 from tests.web.seed import PASSWORD
 
-pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow]
+# The same pages are asked on PostgreSQL in tests/why.
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.slow, pytest.mark.one_database]
 Opener = Callable[..., Page]
 WHY = "/sessions/1/why/"
 DRAFT = 5  # four profiles were shipped before it
@@ -72,7 +73,6 @@ def test_from_the_report_to_every_rule_and_on(open_page: Opener, desk: Desk) -> 
     expect(page.locator("#why-at")).to_have_value("soon")
 
 
-@pytest.mark.one_database
 def test_the_desks_feed_leads_to_the_reason(open_page: Opener) -> None:
     """Verdicts of the feed and trades of the blotter are links to their reason; the panel has one for the keyboard."""
     page = open_page("/desk/1/")
@@ -87,7 +87,6 @@ def test_the_desks_feed_leads_to_the_reason(open_page: Opener) -> None:
     expect(page.locator("h1")).to_have_text("Why, or why not")
 
 
-@pytest.mark.one_database
 def test_the_page_fits(open_page: Opener) -> None:
     """UI-03: five widths with all rules; both themes and the page without a decision are in test_looks, axe in
     test_every_page."""
