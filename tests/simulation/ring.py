@@ -164,7 +164,7 @@ class Ring:
         while not truth():
             assert time.monotonic() < deadline, f"after {wait_s} s not: {what}; {self.shown}; {self.failures}"
             assert not self.failures, self.failures
-            time.sleep(0.02)
+            time.sleep(0.05)  # a look reads the whole journal: the loops have the time in between
 
     def _open(self, body: Body, context: LoopContext) -> None:
         """As the runner: what the body needs may be away at first."""

@@ -148,9 +148,11 @@ class Desk:
             child.wait()
 
     def stop(self) -> None:
-        for child in reversed(self.children):
-            if child.poll() is None:
-                self.end(child)
+        living = [child for child in reversed(self.children) if child.poll() is None]
+        for child in living:
+            child.terminate()  # all at once: each takes its second
+        for child in living:
+            self.end(child)
         self.redis.kill()
         if self.database:
             execute(os.environ["DESK_DATABASE_URL"], f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
