@@ -2,10 +2,11 @@
 # The whole test suite: pytest on SQLite, pytest on PostgreSQL for what touches the database; ruff and mypy.
 #
 # Two lanes, so that neither of two cores waits for the other.  In front, as a person would run them: the tests that
-# start processes and look at clocks.  Beside them, at the lowest priority: ruff, mypy, what only computes, and what asks
-# a database within the test's own process.  The long list that is left, a desk of processes on PostgreSQL, is taken by
-# the lane that comes to its end first.  Nothing is shared but compiled code: each pytest has a folder, ports and a
-# Redis address of its own (tests/bootstrap.py).  While the kernels compile, what needs none of them runs.
+# start processes.  Beside them, at the lowest priority: ruff, mypy, what only computes, and what asks a database within
+# the test's own process; then, a little behind, the lists that look at clocks and those of processes on PostgreSQL: of
+# these the lane that comes to its end first takes the last.  Nothing is shared but compiled code: each pytest has a
+# folder, ports and a Redis address of its own (tests/bootstrap.py).  While the kernels compile, what needs none of them
+# runs.
 #
 # Called by `make test` after the set-up.  Needs Chromium and PostgreSQL's server programs: as root it installs the
 # missing ones from the system's packages, otherwise it says what is missing.  The PostgreSQL cluster is a throw-away
@@ -21,6 +22,7 @@ BESIDE="" # process group of what runs beside
 BESIDE_LOG="$LOGS/tests-beside.log"
 SHARED="" # folder of what the lanes tell each other
 PACKAGES="" # process that installs them
+BEHIND=0 # niceness of what runs
 POSTGRES="" # address of the server, without a database
 PASSED=0
 FAILED=0
@@ -155,7 +157,7 @@ suite() {
     shift
     say "$title"
     file="$(mktemp)"
-    DESK_TEST_COUNTS="$file" "$PYTHON" -m pytest -p no:cacheprovider --durations=40 "$@" </dev/null || status=$?
+    DESK_TEST_COUNTS="$file" nice -n "$BEHIND" "$PYTHON" -m pytest -p no:cacheprovider --durations=40 "$@" </dev/null || status=$?
     if [ "$status" = 5 ] && [ "${#ASKED[@]}" -gt 0 ]; then
         status=0 # the words that were asked for select nothing here
     fi
@@ -168,7 +170,7 @@ check() {
     local title="$1" began="$SECONDS"
     shift
     say "$title"
-    if "$@" </dev/null; then
+    if nice -n "$BEHIND" "$@" </dev/null; then
         PASSED=$((PASSED + 1))
     else
         FAILED=$((FAILED + 1))
@@ -194,7 +196,11 @@ take() {
 
 # The lists of tests.  A test is in one of them on SQLite, and in one on PostgreSQL where the database has a part in it.
 in_front() {
-    suite "pytest, SQLite: processes and clocks" -m "not pure and (processes or not database)" "${ASKED[@]}"
+    suite "pytest, SQLite: processes" -m "processes" "${ASKED[@]}"
+}
+
+clocks() {
+    suite "pytest, loops, sockets and clocks" -m "not pure and not database and not processes" "${ASKED[@]}"
 }
 
 computing() {
@@ -224,15 +230,16 @@ what_is_left() {
 
 # In a shell of its own: its counts are its own, too.
 beside() {
-    renice -n 19 -p "$BASHPID" >/dev/null
-    PASSED=0 FAILED=0 SKIPPED=0
+    PASSED=0 FAILED=0 SKIPPED=0 BEHIND=19
     export DESK_TEST_LANE=1
     lint
     until [ -f "$SHARED/ready" ]; do
         sleep 1
     done
     POSTGRES="$(cat "$SHARED/ready")"
-    what_is_left computing rows rows_on_postgres desks_on_postgres
+    what_is_left computing rows rows_on_postgres
+    BEHIND=5 # what looks at clocks must not starve
+    what_is_left clocks desks_on_postgres
     printf '%d %d %d\n' "$PASSED" "$FAILED" "$SKIPPED" >"$SHARED/counts"
 }
 
@@ -272,7 +279,7 @@ start_postgres
 printf "%s" "$POSTGRES" >"$SHARED/address" # only its owner reads this folder
 mv "$SHARED/address" "$SHARED/ready"
 in_front
-what_is_left desks_on_postgres rows_on_postgres rows computing
+what_is_left desks_on_postgres clocks rows_on_postgres rows computing
 if [ -n "$BESIDE" ]; then
     finish_beside
 else
