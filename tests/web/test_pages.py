@@ -62,6 +62,7 @@ def fill(route: str) -> str:
 ROUTES = sorted(set(routes(get_resolver().url_patterns)))
 
 
+@pytest.mark.one_database  # by the request alone, before a row is read
 @pytest.mark.parametrize("route", ROUTES)
 def test_every_route_asks_for_a_sign_in(desk: Desk, route: str) -> None:
     """UI-10, first part: no address of the URLconf answers a stranger with more than the sign-in."""
