@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from django.core.checks import ERROR, run_checks
 
 from desk.ops.launch import LaunchError, check_services, make_folders, port_faults, take_lock
 from desk.ops.programs import Layout
@@ -93,3 +94,8 @@ def test_free_ports_are_no_fault(tmp_path: Path) -> None:
     place = layout_of(tmp_path)
     check_services(place)
     assert port_faults(place) == []
+
+
+def test_djangos_own_checks_find_nothing() -> None:
+    """No command and no worker runs them at its start, for they load every page."""
+    assert [fault for fault in run_checks() if fault.level >= ERROR] == []

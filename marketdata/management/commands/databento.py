@@ -34,6 +34,7 @@ class Command(BaseCommand):
         " that are there; the same command goes on with the next. The page /data/databento/ does the same, and puts the"
         " whole series into the store; import_history takes a month."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

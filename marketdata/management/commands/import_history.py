@@ -31,6 +31,7 @@ class Command(BaseCommand):
         " of which too many rows are bad is refused. Ctrl-C stops an import with nothing half done; the same command"
         " again goes on from its last whole month or part."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("source", nargs="+", type=Path, metavar="SRC", help="file to import")

@@ -42,6 +42,7 @@ class Command(BaseCommand):
         " result: what this desk has tried on these data is counted, what was tried elsewhere you say with --trials."
         " docs/backtest.md has examples."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_history_arguments(parser)

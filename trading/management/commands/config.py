@@ -19,6 +19,7 @@ class Command(BaseCommand):
         "Configuration versions.  A profile is a YAML file with exactly the schema's keys, or a version: demo-mes (the"
         " active one, or the shipped file), demo-mes@3, or the beginning of a hash."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

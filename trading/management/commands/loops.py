@@ -10,6 +10,7 @@ from trading import selectors
 
 class Command(BaseCommand):
     help = "Loops of all sessions that are wanted or held: holder, fence, state, age of the heartbeat."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--session", type=int, default=None)

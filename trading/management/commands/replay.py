@@ -23,6 +23,7 @@ class Command(BaseCommand):
         " kernel, simulated venue and scorer; orders, fills and P&L of both, the first difference explained; exits 1"
         " when there is one."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", help="number, key or folder")

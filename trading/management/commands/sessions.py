@@ -56,6 +56,7 @@ class Command(BaseCommand):
         "Sessions: list, show, days, conduct, closing, new (make and start one), and pause, resume, cancel_all,"
         " flatten, stop, reset, lock, state, transfer, abandon; of shares also replace, resync."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

@@ -11,6 +11,7 @@ from trading.control import CommandRefused, unlock
 
 class Command(BaseCommand):
     help = "Release the kill latch: 60 s after it fell, when everything is proved flat, with a written reason."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reason", required=True, help="why it is safe to go on, at least 10 characters")

@@ -23,6 +23,7 @@ class Command(BaseCommand):
         " its score, the first refusing rule and how far every rule was from its limit; or, where nothing was decided"
         " within a minute, why not."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", help="number, key (s12) or a journal's folder")

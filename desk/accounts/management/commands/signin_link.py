@@ -14,6 +14,7 @@ class Command(BaseCommand):
     help = (
         "Print a one-time sign-in link, good for 15 minutes from a browser on this machine. Older links stop working."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--new-password", action="store_true", help="the link lets the owner set a new password")

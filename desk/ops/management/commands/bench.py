@@ -30,6 +30,7 @@ def _tell(rows: list[Row]) -> None:
 
 class Command(BaseCommand):
     help = "Benchmarks on a desk of their own (folder, ports, processes): a quarter of an hour, --quick 3 minutes."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

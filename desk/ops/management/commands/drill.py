@@ -47,6 +47,7 @@ class Command(BaseCommand):
         "things are dead and checks the latch across restarts; `load` puts browsers on a running session. "
         "`kill --here` rehearses on this desk's own paper sessions."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         kinds = parser.add_subparsers(dest="kind", required=True)

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         " back like an import. Seconds that a gap of the feed touches are left out and counted. --books: the trades and"
         " 20-level books of a session that was started with --record."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", help="number or key (s12)")

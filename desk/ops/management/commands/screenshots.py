@@ -14,6 +14,7 @@ from desk.jitcache import BASE
 
 class Command(BaseCommand):
     help = "Take pictures of every page with a real browser (Chromium), on a desk of their own."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("names", nargs="*", help="names of pictures, like desk or risk; none: all of them")

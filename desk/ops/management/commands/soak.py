@@ -28,6 +28,7 @@ class Command(BaseCommand):
         "kill matrix, 20 times; 40 browsers at 20 Hz and 500 at 4 Hz for 10 minutes. About five hours; --quick about "
         "20 minutes. Results are kept: see the page /ops/drills/."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--quick", action="store_true", help="everything once and briefly: to see that it works")

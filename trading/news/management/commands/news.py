@@ -16,6 +16,7 @@ REASON_MIN = 10  # characters, as for a halt
 
 class Command(BaseCommand):
     help = "Windows in which nothing is entered: list, add, import FILE (starts, ends, venue, title, zone), remove."
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)

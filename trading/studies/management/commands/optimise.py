@@ -24,6 +24,7 @@ class Command(StudyCommand):
         " continue it. Ends with the best as a backtest that says how likely it is luck after so many trials."
         " docs/optimise.md has examples."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_search_arguments(parser)

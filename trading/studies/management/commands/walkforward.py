@@ -48,6 +48,7 @@ class Command(StudyCommand):
         " the go-live gate. Every trial is on disk before it counts: after Ctrl-C or a kill the same command goes on."
         " docs/optimise.md has examples."
     )
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_search_arguments(parser)
