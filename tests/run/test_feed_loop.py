@@ -153,7 +153,7 @@ def test_the_scorers_stream_carries_depths_and_positions(desk):
 def test_the_venue_gets_the_same_market(desk):
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 200, "200 events")
-    desk.loop._venue.drain()
+    desk.loop._venue.sink.drain()
     broker = PaperBroker(desk.venue.socket, desk.spec.key, timeout_s=WAIT_S, role="reconcile")
     broker.connect(1, 0)
     assert broker.snapshot().market_position == desk.loop.counts["position"]
@@ -180,7 +180,7 @@ def test_a_takeover_goes_on_where_the_inbox_stands(desk):
 def test_a_takeover_with_an_empty_redis_goes_on_at_the_venue_and_says_so(desk):
     desk.start()
     desk.step_until(lambda: desk.loop.counts["events"] >= 100, "100 events")
-    desk.loop._venue.drain()
+    desk.loop._venue.sink.drain()
     position = desk.loop.counts["position"]
     desk.loop.close()
     desk.server.client().flushall()

@@ -39,7 +39,7 @@ class VenueSide:
     """The venue of one holding.  `up`: it is connected.  `skipped`: events that it was not given."""
 
     def __init__(self, sink: MarketSink) -> None:
-        self._sink = sink
+        self.sink = sink
         self._retry_ns = 0
         self._at = KNOWN
         self.up = False
@@ -50,7 +50,7 @@ class VenueSide:
         if boot_ns() < self._retry_ns:
             return -1
         try:
-            position = self._sink.connect()
+            position = self.sink.connect()
         except Rejected as error:
             raise_if_fenced(error)
             raise
@@ -67,7 +67,7 @@ class VenueSide:
         if self.up:
             self._tell_missed(batch, now_ns, tell)
             try:
-                self._sink.market(batch.events, batch.depths, batch.depth_of, batch.position)
+                self.sink.market(batch.events, batch.depths, batch.depth_of, batch.position)
                 return
             except Rejected as error:
                 raise_if_fenced(error)
