@@ -163,7 +163,7 @@ class FeedEngine:
 
     def asked(self, wish: Wish, now_ns: int) -> str:
         """Do an operator's wish (MOEX-DATA-11, -15); why not, or empty.  Of a resync the caller tells the ring."""
-        self._look()
+        self._look(now_ns)
         if wish.kind == REPLACE:
             refusal, done = self.live.replace(wish.current, wish.replacement, now_ns)
             self._note([(now_ns, news) for news in done])
