@@ -44,7 +44,7 @@ def test_the_documents_stops_moex_stop_01_moex_stop_02(
     """12.1; what is missing or negative counts as nothing."""
     step = Fraction(nanos, 10**9)
     wide = None if spread is None else max(0, int(Fraction(spread) / step))
-    assert stop_tick(side, int(Fraction(entry) / step), Fraction(atr) / step, wide, nanos) == tick
+    assert stop_tick(side, int(Fraction(entry) / step), Fraction(atr) / step, wide, nanos, 10_000) == tick
 
 
 def test_the_documents_routes_moex_route_01() -> None:
