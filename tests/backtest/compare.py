@@ -46,6 +46,7 @@ def plan_with(rules: Rules, schedule: str) -> Plan:
         "move_ticks_max": FAR_TICKS,
         "messages_1s_max": MANY,
         "messages_60s_max": MANY,
+        "entries_max": 0,  # P-18 waits for a person, whom no backtest has; tests/oracle lives with it
         "stop_ticks": rules.stop,
         "stop_method": STOP_ATR if rules.atr else STOP_FIXED,
         "target_ticks": rules.target,

@@ -27,7 +27,7 @@ from risk.core.holds import BIT, BY_BIT, CLEARINGS, EFFECTS
 from risk.core.records import MOEX
 from trading import selectors
 from trading.core import states
-from trading.reports.held import account_label
+from trading.reports.held import HEDGES, account_label
 from trading.run.streams import Board, StreamAway, make_client
 
 STALE_S = 3.0
@@ -191,12 +191,12 @@ def _shares(session: dict[str, Any], values: dict[str, Any], before: int | None)
     liquidity = []
     for place, item in sorted(names.items(), key=lambda pair: int(pair[0])):
         quote = values.get(f"quote:{place}", {})
-        if item["symbol"] in hedges.HEDGES:
+        if item["symbol"] in HEDGES:
             continue  # a hedge is no part of it
         liquidity.append({"symbol": item["symbol"], **_share(quote.get("liquidity_ppm")), "book": quote.get("ok")})
     return {
         "shares": True,
-        "future": next((name for name in session["symbols"] if name in hedges.HEDGES), None),
+        "future": next((name for name in session["symbols"] if name in HEDGES), None),
         "exposure": None if exposure is None else exposure | _ratios(exposure),
         "adjustments": record.rows,
         "earlier": record.next_before,
