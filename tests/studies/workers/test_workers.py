@@ -20,6 +20,7 @@ from tests.bootstrap import ROOT
 from tests.redis_server import RedisServer
 from tests.studies.kit import GRID, PROFILE, optimise, write_bars, write_strategy
 from tests.studies.test_kill import results, until
+from trading.run.search.registry import FILE as TRIALS
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 NAMES = ("one", "two")
@@ -225,6 +226,7 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_without_its_folder_to_the_sa
     shared: Shared, local: Path
 ) -> None:
     folder = shared.folder / "study"
+    (shared.folder / "var" / TRIALS).unlink(missing_ok=True)  # the local one has no study of the test before, either
     if "one" in shared.workers:
         shared.kill("one")  # one of two places stays free
     shared.hold(2)
