@@ -54,7 +54,7 @@ def test_the_page_of_a_set_of_books_tells_what_was_found(client: Client, books: 
     assert (books.kind, books.rows, books.bar_ns) == ("books", 8, 0)
     victor = signed_in(client, "victor", VIEWER)
     page = text_of(victor, f"/data/{books.pk}/")
-    assert "WHAT WAS FOUND" in page and "GAPS OF THE FEED" in page and "COVERAGE" not in page
+    assert "WHAT WAS FOUND" in page and "GAPS OF THE FEED" in page and "COVERAGE BY MONTH" in page
     assert "a line of another stream (aggTrade)" in page and "a recording, kept as it is" not in page
     assert f"manage.py backtest --books --data {books.pk} --symbol SBER" in page
     assert "1 gap" in page and "no book is known until the next snapshot" in page
