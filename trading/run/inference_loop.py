@@ -26,7 +26,7 @@ from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.feeding.active import ActiveSet
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
-from trading.run.telling.reload import MODEL_MARK, ModelWatch, Told
+from trading.run.telling.reload import MODEL_MARK, ModelWatch, Told, reload_holds
 from trading.run.telling.scores import ScoreWatch
 
 MARK = "inference"  # mark beside the inbox: id of the last market entry whose scores were sent
@@ -123,9 +123,13 @@ class InferenceLoop:
         self._stack.close()
 
     def _told_model(self) -> Told:
-        """What the session's journal says of its network; nothing while Redis has the marks that it was given."""
+        """What the session's journal says of its network.
+
+        The cursor's mark spares the reading only where no hold of the past waits: after a Redis that came back empty
+        the running holder writes that mark again, and not what was told (MOEX-ML-10).
+        """
         told = Told()
-        if self._inbox.mark(MARK) is not None:
+        if self._inbox.mark(MARK) is not None and not reload_holds(self._context.spec):
             return told
         reader, seq = JournalReader(self._context.folder), 0
         while len(frames := reader.read(seq, CHUNK_FRAMES)) > 0:

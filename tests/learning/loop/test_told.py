@@ -8,20 +8,22 @@ import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID
+from marketdata.core.records import FLAG_BACKFILL, FLAG_INVALID, NO_TIME
 from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.learning.loop.test_inference_loop import drain, publish, run, said, scores, spec_for
 from tests.learning.tapes import SECOND, book_tape
 from tests.run.telling.test_scores import step_until
 from tests.simulation.kit import make_spec
-from trading.core.records import ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
+from trading.core.records import CAUSE_OPERATOR, CONDITION, ERROR, MODEL, MODEL_BLOCKED, MODEL_READY, SCORE
 from trading.learning.scoring import Scorer, ScorerError
 from trading.run.bodies.errors import ERRORS_MAX
 from trading.run.context import LOOPS, CannotOpen
-from trading.run.inference_loop import InferenceLoop
+from trading.run.inference_loop import MARK, InferenceLoop
+from trading.run.journal.recovery import account_event
+from trading.run.journal.writer import JournalWriter
 from trading.run.replica import Kernel
-from trading.run.spec import ScorerSpec, setup_events
+from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, setup_events
 
 
 def scored(loop: InferenceLoop, events: int) -> bool:
@@ -84,6 +86,26 @@ def test_a_network_that_fell_ends_it_by_an_output_in_the_next_holding_moex_ml_02
         loop.close()
         told = said(inbox)
         assert told["code"][told["kind"] == MODEL].tolist() == [MODEL_READY]
+
+
+def test_a_redis_that_came_back_empty_makes_no_second_start_once_scores_go_on_moex_ml_10(desk):
+    """The running holder writes its cursor again, not what was told: the journal knows of the fall since then."""
+    context, market, inbox = desk
+    past = PastSpec(6, holds=[HeldSpec("MODEL_BLOCKED", 1, NO_TIME, 0, 0)])
+    context = replace(context, spec=msgspec.structs.replace(context.spec, limits={"rules": MOEX}, past=past))
+    told = [
+        account_event(MODEL, MODEL_READY, 1, ref=CAUSE_OPERATOR),
+        account_event(CONDITION, BIT["ML_FALLBACK"], 1, 1),
+    ]
+    events = np.concatenate(told)
+    events["seq"], events["ref"] = (1, 2), (CAUSE_OPERATOR, 0)
+    writer = JournalWriter(context.folder, context.spec.id, 1, "code")
+    writer.append(events, np.zeros((2, 2), np.int64), np.zeros(2, np.int64), durable=False)
+    writer.close()
+    publish(market, book_tape(20, 7))
+    inbox.append(account_event(SCORE, 0, 1), fence=1, loop="inference", mark=(MARK, b"1-0"))
+    run(context)
+    assert MODEL not in said(inbox)["kind"], "it would end this session's ML_FALLBACK"
 
 
 def test_a_scorer_that_fails_is_told_of_t10(desk):
