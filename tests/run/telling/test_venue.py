@@ -14,7 +14,7 @@ from tests.redis_server import RedisServer
 from tests.run.test_execution_loop import Desk, step_often
 from tests.simulation.kit import START_NS, make_spec
 from trading.brokers import paper_token
-from trading.brokers.port import Rejected
+from trading.brokers.port import Rejected, Unauthorized
 from trading.core.records import (
     ACK,
     CONDITION,
@@ -195,6 +195,25 @@ def test_without_a_connection_probes_are_lost_whatever_waits_to_be_sent_moex_ris
     seen.step(clock, up=False, idle=False)
     probes = [e for part in told for e in part if e["kind"] == PROBE]
     assert [int(e["code"]) for e in probes] == [PROBE_LOST]
+
+
+def test_a_token_that_a_probe_finds_good_again_is_told_on_a_connection_that_stays_moex_risk_05(monkeypatch):
+    """Or what a person has cleared would be raised again every five seconds, with a good token."""
+    monkeypatch.setattr(probes, "EVERY_NS", 0)
+    found, told = [Unauthorized("refused"), None], list[np.ndarray]()
+
+    def ask() -> None:
+        if (error := found.pop(0)) is not None:
+            raise error
+
+    watch = VenueWatch(make_spec(rules=MOEX), ask, told.append)
+    clock = SessionClock(START_NS, boot_ns(), 1.0)
+    for _ in range(2):
+        watch.step(clock, up=True, idle=True)
+    watch.step(clock, up=True, idle=False)
+    events = np.concatenate(told)
+    auth = events[(events["kind"] == CONDITION) & (events["code"] == BIT["BROKER_AUTH"])]
+    assert auth["value"].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("desk", [MOEX], indirect=True)

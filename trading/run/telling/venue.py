@@ -70,6 +70,7 @@ class VenueWatch:
         except Unauthorized as error:
             self.reached(error)
             raise
+        self.reached(None)  # on a connection that stays nobody else says that the token is good again
 
     def step(self, clock: SessionClock, *, up: bool, idle: bool) -> None:
         """Now and then, while the inbox takes what it is told.  `up`: connected; `idle`: nothing waits to be sent."""
