@@ -43,7 +43,7 @@ from trading.run.clock import SessionClock, boot_ns, save_clock
 from trading.run.context import LOOPS, Fenced
 from trading.run.journal.recovery import recover
 from trading.run.journal.verify import verify_journal
-from trading.run.journal.writer import JournalFull
+from trading.run.journal.writer import JournalFull, JournalWriter
 from trading.run.latch import clear_latch, write_latch
 from trading.run.streams import ZERO_ID
 
@@ -240,6 +240,21 @@ def test_its_own_failures_are_told_by_the_holder_after_t10_moex_risk_05(tmp_path
     desk.start()
     assert held(desk, "RISK_ERROR_REPEAT") and kept_failures(desk.folder) == 0
     assert verify_journal(desk.folder).ok
+
+
+def test_a_failure_is_forgotten_once_the_journal_has_it_on_disk_t10(tmp_path, server, monkeypatch):
+    """A power cut between the two must not lose it."""
+    desk, seen = shares(tmp_path, server), []
+    keep_failure(desk.folder)
+    sync = JournalWriter.sync
+
+    def synced(writer: JournalWriter) -> None:
+        sync(writer)
+        seen.append((kept_failures(desk.folder), len(desk.journal(ERROR))))
+
+    monkeypatch.setattr(JournalWriter, "sync", synced)
+    desk.start()
+    assert (1, 1) in seen and kept_failures(desk.folder) == 0
 
 
 def beats_told(desk: Desk) -> np.ndarray:

@@ -1,5 +1,8 @@
 """The kernel is told of the desk's own errors, bounded: ERROR_STORM by what really failed (T-10, MES-LIVE-21)."""
 
+import errno
+import os
+
 import pytest
 
 from marketdata.core.records import ACCOUNT_SCOPE
@@ -10,7 +13,7 @@ from trading.control import session_folder
 from trading.core import records as kinds
 from trading.leases import want_loops
 from trading.run.bodies import errors
-from trading.run.bodies.errors import ERRORS_MAX, ErrorTeller, error_event, kept_failures, tell_failure
+from trading.run.bodies.errors import ERRORS_MAX, ErrorTeller, error_event, keep_failure, kept_failures, tell_failure
 from trading.run.clock import SessionClock, boot_ns, save_clock
 from trading.run.context import LOOPS, LoopContext
 from trading.run.streams import INBOX, ZERO_ID, Stream, StreamAway
@@ -79,6 +82,19 @@ def test_a_redis_that_is_away_is_not_waited_for(redis_server, inbox):
     assert not tell_failure("redis://127.0.0.1:1/0", "s1", "feed", START_NS)
     assert tell_failure(redis_server, "s1", "feed", START_NS)
     assert told(inbox) == [(kinds.ERROR, 1, 1)]
+
+
+def test_a_disk_that_takes_no_failure_does_not_hide_what_the_loop_died_of_t10(tmp_path, monkeypatch):
+    """Telling never raises: the loop's own error is the one that is seen."""
+    keep_failure(tmp_path / "gone")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        keep_failure(tmp_path)
+    assert (kept_failures(tmp_path / "gone"), kept_failures(tmp_path)) == (0, 1)
 
 
 class Failing:

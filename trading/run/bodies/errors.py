@@ -56,10 +56,13 @@ class ErrorTeller:
 
 def keep_failure(folder: Path) -> None:
     """The risk loop ended by an error that nobody foresaw: kept in the session's folder for who takes it over."""
-    with (folder / KEPT_FILE).open("ab") as file:
-        file.write(b".")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with (folder / KEPT_FILE).open("ab") as file:
+            file.write(b".")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # a full disk must not hide what the loop died of
+        log.warning("error_not_kept", session=folder.name, error=str(error))
 
 
 def kept_failures(folder: Path) -> int:
@@ -71,7 +74,7 @@ def kept_failures(folder: Path) -> int:
 
 
 def forget_failures(folder: Path) -> None:
-    """They stand in the journal now."""
+    """They stand in the journal now, on disk."""
     (folder / KEPT_FILE).unlink(missing_ok=True)
 
 

@@ -175,6 +175,7 @@ class RiskLoop:
             self._handle(own_inputs(setup_events(context.spec, clock.now()), boot_ns()))
         if (failures := kept_failures(context.folder)) > 0:  # of the holders before: nobody else could hear them
             self._handle(own_inputs(error_event("risk", failures, clock.now()), boot_ns()))
+            self._writer.sync()
             forget_failures(context.folder)
         if recovered.is_lost:
             self._handle(own_inputs(state_lost(clock.now()), boot_ns()))
