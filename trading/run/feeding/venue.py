@@ -77,8 +77,10 @@ class VenueSide:
         self.skipped += len(batch.events)
 
     def _tell_missed(self, batch: Batch, now_ns: int, tell: Callable[[np.ndarray], None]) -> None:
-        """The first batch after a new connection: what lies between the venue's position and it, it never has."""
+        """The first batch with a place after a new connection: what lies between the venue's and it, it never has."""
+        if batch.position < 0:
+            return
         first, self._at = self._at, KNOWN
         count = batch.position - len(batch.events) - first
-        if first != KNOWN and batch.position >= 0 and count > 0:
+        if first != KNOWN and count > 0:
             tell(missed(first, count, now_ns))
