@@ -224,7 +224,7 @@ MOEX-GATE-03 | override for one trading day | - no override exists
 P-01 | authority | {RULES} | only whether the session was started: no matrix of people, accounts and modes is asked
 P-02 | trading state and holds | {RULES}
 P-03 | session and phase | {RULES}
-P-04 | freshness | {RULES} | the clock's offset is a hold (CLOCK_OFFSET) that nobody tells
+P-04 | freshness | {RULES} | the clock's offset is a hold (CLOCK_OFFSET) that T-09 tells
 P-05 | reconciled | {RULES}
 P-06 | every field of the form within its bounds, each with its own reason | risk/core/asking.py
 P-07 | every limit exists | {RULES}
