@@ -23,6 +23,7 @@ ROUND_NS_MAX = 500_000_000  # of an answer that took longer the offset may be as
 KEPT = 8
 OFFSET_NS_MAX = 50_000_000
 UNKNOWN_NS = 300_000_000_000  # boot clock: so long without an answer the offset is unknown
+FIRST_NS = 10_000_000_000  # boot clock: so long the first answer is waited for
 
 
 class NoAnswer(RuntimeError):
@@ -101,7 +102,7 @@ class TimeWatch:
         found = self.offset(boot)
         if found is not None:
             return abs(found.offset_ns) > OFFSET_NS_MAX, found.offset_ns
-        return None if boot - self.begun < UNKNOWN_NS else (True, 0)
+        return None if boot - self.begun < FIRST_NS else (True, 0)
 
     def close(self) -> None:
         """No question more; one that is under way ends by itself."""
