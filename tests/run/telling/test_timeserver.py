@@ -86,8 +86,10 @@ def test_the_answer_with_the_shortest_way_counts_and_an_old_one_does_not_t_09() 
         watch = TimeWatch(server, every_s=60)
         watch.close()
         watch._thread.join()
+    begun = timeserver.begun_ns()
     watch._kept.clear()
-    watch._kept.extend([Offset(70 * MS, 9 * MS, 5), Offset(50 * MS, MS, 6), Offset(90 * MS, 8 * MS, 7)])
+    for offset_ms, way_ms, boot in ((70, 9, 5), (50, 1, 6), (90, 8, 7)):
+        watch._kept.append(Offset(offset_ms * MS, way_ms * MS, boot, begun))
     assert watch.is_off(10) == (False, 50 * MS), "50 ms is within"
     assert watch.is_off(7 + timeserver.UNKNOWN_NS) == (True, 90 * MS)
     watch.begun = 5
@@ -96,6 +98,21 @@ def test_the_answer_with_the_shortest_way_counts_and_an_old_one_does_not_t_09() 
     assert watch.is_off(4 + timeserver.FIRST_NS) is None, "the first answer may still come"
     assert watch.is_off(5 + timeserver.FIRST_NS) == (True, 0), "a server that never answers holds soon after a start"
     assert timeserver.TIMEOUT_S * 1000 * MS < timeserver.FIRST_NS <= 10_000 * MS
+
+
+@pytest.mark.parametrize(("set_ms", "is_off"), [(0, False), (30, False), (60, True), (-60, True), (1000, True)])
+def test_a_clock_that_is_set_is_off_at_once_whatever_was_answered_before_t_09(set_ms: int, is_off: bool) -> None:
+    """The answer with the shortest way may be two minutes old: what our clock moved by since then is known."""
+    with serving() as server:
+        watch = TimeWatch(server, every_s=60)
+        watch.close()
+        watch._thread.join()
+        told = ask(server)
+    assert abs(told.begun_ns - timeserver.begun_ns()) < 20 * MS, "of the clock as it is"
+    watch._kept.clear()
+    watch._kept.append(Offset(0, MS, boot_ns(), timeserver.begun_ns() - set_ms * MS))
+    off = watch.is_off(boot_ns())
+    assert off is not None and off[0] == is_off and abs(off[1] + set_ms * MS) < 10 * MS
 
 
 def test_the_risk_loop_shows_it_and_tells_where_the_rulebook_knows_t_09() -> None:

@@ -1,8 +1,8 @@
 """The machine's clock against a time server: hold CLOCK_OFFSET (T-09).
 
 SNTP version 4 (RFC 4330) over UDP: four stamps give offset and round trip.  Of the last eight answers the one with the
-shortest way counts, as in NTP's clock filter.  No answer is no offset, never a good one.  Asked by a thread of its own;
-the risk loop reads what it found.
+shortest way counts, as in NTP's clock filter; a clock that was set since then moves its offset at once.  No answer is
+no offset, never a good one.  Asked by a thread of its own; the risk loop reads what it found.
 """
 
 import secrets
@@ -24,6 +24,7 @@ KEPT = 8
 OFFSET_NS_MAX = 50_000_000
 UNKNOWN_NS = 300_000_000_000  # boot clock: so long without an answer the offset is unknown
 FIRST_NS = 10_000_000_000  # boot clock: so long the first answer is waited for
+SET_NS = 1_000_000  # a clock that moved by less was read, not set
 
 
 class NoAnswer(RuntimeError):
@@ -31,11 +32,24 @@ class NoAnswer(RuntimeError):
 
 
 class Offset(NamedTuple):
-    """The server's clock less ours, ns; `round_ns`: how long the answer took; `boot`: when it came (boot clock)."""
+    """The server's clock less ours, ns; `round_ns`: how long the answer took; `boot`: when it came (boot clock).
+
+    `begun_ns`: our wall clock less the boot clock then.
+    """
 
     offset_ns: int
     round_ns: int
     boot: int
+    begun_ns: int
+
+
+def begun_ns() -> int:
+    """The wall clock less the boot clock, ns: moves where the wall clock is set.  The quickest of three readings."""
+    readings = []
+    for _ in range(3):
+        before, wall, after = boot_ns(), time.time_ns(), boot_ns()
+        readings.append((after - before, wall - (before + after) // 2))
+    return min(readings)[1]
 
 
 def ask(server: tuple[str, int], timeout_s: float = TIMEOUT_S) -> Offset:
@@ -46,13 +60,13 @@ def ask(server: tuple[str, int], timeout_s: float = TIMEOUT_S) -> Offset:
         with socket.socket(socket.getaddrinfo(*server, type=socket.SOCK_DGRAM)[0][0], socket.SOCK_DGRAM) as sock:
             sock.settimeout(timeout_s)
             sock.connect(server)
-            sent_ns, begun = time.time_ns(), boot_ns()
+            set_ns, sent = begun_ns(), boot_ns()
             sock.send(question)
             data = sock.recv(512)
             came = boot_ns()
     except OSError as error:
         raise NoAnswer(f"no answer from {server[0]}:{server[1]} ({error})") from error
-    return read(data, nonce, sent_ns, came - begun, came)
+    return read(data, nonce, set_ns + sent, came - sent, came)
 
 
 def read(data: bytes, nonce: int, sent_ns: int, round_ns: int, came_boot: int) -> Offset:
@@ -71,7 +85,8 @@ def read(data: bytes, nonce: int, sent_ns: int, round_ns: int, came_boot: int) -
     way_ns = round_ns - (told - heard)
     if not 0 <= way_ns <= ROUND_NS_MAX:
         raise NoAnswer(f"the answer took {round_ns / 1e6:.0f} ms")
-    return Offset(((heard - sent_ns) + (told - (sent_ns + round_ns))) // 2, way_ns, came_boot)
+    came_ns = sent_ns + round_ns
+    return Offset(((heard - sent_ns) + (told - came_ns)) // 2, way_ns, came_boot, came_ns - came_boot)
 
 
 def _ns(seconds: int, fraction: int) -> int:
@@ -93,9 +108,13 @@ class TimeWatch:
         self._thread.start()
 
     def offset(self, boot: int) -> Offset | None:
-        """The best of the last answers; None: the offset is not known."""
+        """The best of the last answers, for our clock as it is set now; None: the offset is not known."""
         fresh = [one for one in tuple(self._kept) if boot - one.boot <= UNKNOWN_NS]
-        return min(fresh, key=lambda one: one.round_ns) if fresh else None
+        if not fresh:
+            return None
+        best, begun = min(fresh, key=lambda one: one.round_ns), begun_ns()
+        moved_ns = begun - best.begun_ns
+        return best if abs(moved_ns) < SET_NS else best._replace(offset_ns=best.offset_ns - moved_ns, begun_ns=begun)
 
     def is_off(self, boot: int) -> tuple[bool, int] | None:
         """Whether entries must wait, and the offset (ns; 0: unknown); None while the first answer may still come."""
