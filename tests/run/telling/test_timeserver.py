@@ -10,8 +10,11 @@ import pytest
 
 from risk.core.holds import BIT
 from tests.simulation.kit import START_NS, make_spec
+from trading.core.records import CONDITION
 from trading.run.clock import SessionClock, boot_ns
+from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
+from trading.run.spec import setup_events
 from trading.run.telling import timeserver
 from trading.run.telling.risk import RiskWatch
 from trading.run.telling.timeserver import PACKET, SINCE_1900_S, NoAnswer, Offset, TimeWatch, ask, read
@@ -113,6 +116,22 @@ def test_a_clock_that_is_set_is_off_at_once_whatever_was_answered_before_t_09(se
     watch._kept.append(Offset(0, MS, boot_ns(), timeserver.begun_ns() - set_ms * MS))
     off = watch.is_off(boot_ns())
     assert off is not None and off[0] == is_off and abs(off[1] + set_ms * MS) < 10 * MS
+
+
+def test_where_no_server_is_asked_any_more_the_hold_ends_once_t_09() -> None:
+    """A holder that asked one has left it, and nobody would ever say that the clock is good."""
+    clock, kernel = SessionClock(START_NS, boot_ns(), 1.0), Kernel()
+    kernel.apply(setup_events(make_spec(), START_NS))
+    watch = RiskWatch(make_spec(), clock)
+    assert BIT["CLOCK_OFFSET"] not in watch.due(kernel, START_NS)["code"], "where it does not stand nothing is told"
+    kernel.apply(account_event(CONDITION, BIT["CLOCK_OFFSET"], START_NS, value=1))
+    assert int(kernel.state.account[0].holds) >> BIT["CLOCK_OFFSET"] & 1
+    for expected in ([BIT["CLOCK_OFFSET"]], []):
+        watch._next_ns = 0
+        told = watch.due(kernel, START_NS)
+        assert told["code"].tolist() == expected and not told["value"].any()
+        kernel.apply(told)
+        assert not int(kernel.state.account[0].holds) >> BIT["CLOCK_OFFSET"] & 1
 
 
 def test_the_risk_loop_shows_it_and_tells_where_the_rulebook_knows_t_09() -> None:

@@ -1,7 +1,8 @@
 """What the risk loop sees by itself and puts into its own journal: books that stay away, a step that is too slow.
 
-HEARTBEAT (MOEX-MON-05), stage `risk` of LATENCY (MOEX-MON-04), and a clock that is off (T-09).  A state whose
-checkpoints are gone is told once, at the start that found it so.  Used by the risk loop alone.
+HEARTBEAT (MOEX-MON-05), stage `risk` of LATENCY (MOEX-MON-04), and a clock that is off (T-09), or that none is
+watched any more.  A state whose checkpoints are gone is told once, at the start that found it so.  Used by the risk
+loop alone.
 """
 
 import numpy as np
@@ -60,6 +61,8 @@ class RiskWatch:
             parts.append(self._heartbeat.due(kernel, now_ns))
         if self._time is not None and (off := self._time.is_off(boot)) is not None:
             self._conditions.set("CLOCK_OFFSET", *off)
+        if self._time is None and int(kernel.state.account[0].holds) >> BIT["CLOCK_OFFSET"] & 1:
+            parts.append(account_event(CONDITION, BIT["CLOCK_OFFSET"], now_ns))  # of a holder that asked
         parts.append(self._conditions.due(now_ns, boot))
         self._conditions.note(parts[-1], boot)
         return gather(parts)
