@@ -75,8 +75,9 @@ def test_a_share_of_the_daily_limit_stops_entries_and_closes_nothing_p15() -> No
         r.WINDOW_SET, instrument=ACCOUNT_SCOPE, code=NORMAL, value=T0 + 10**15, until_ns=T0 + 10**16, ref=20260305
     )
     desk.now_ns = T0 + 10**15
-    desk.event(r.TIMER)
-    assert "DAILY_LOSS_NEAR" not in standing(desk), "with its day"
+    prices = dict.fromkeys(("open_tick", "high_tick", "low_tick", "close_tick"), 20_000)
+    desk.event(m.BAR, value=S, ts_venue_ns=T0 + 10**15, volume=50, **prices)
+    assert "DAILY_LOSS_NEAR" not in standing(desk), "with its day, which a history tells by its bars alone"
     whole = Desk(AGAIN | {"loss_day_micros_max": 40_000_000})
     for _ in range(5):
         a_trade(whole)

@@ -67,6 +67,8 @@ def roll(d: "Desk") -> None:
     d.breaches.clear()
     for code in d.book.by_roll:
         d.clear_hold(code)
+    if d.version != 0:  # of what the new day has lost (P-15)
+        d.follow("DAILY_LOSS_NEAR", "DAILY_LOSS_NEAR" in d.due())
 
 
 def presence(d: "Desk") -> None:

@@ -266,6 +266,9 @@ class Desk(Sending):
     def measure(self, e: Event) -> None:
         """What a market event measures, before marks and grid take it."""
 
+    def due(self) -> set[str]:
+        return limits.due(self)
+
     def check(self, is_mark: bool) -> None:
         limits.check(self, is_mark)
 

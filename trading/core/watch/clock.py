@@ -25,7 +25,7 @@ from trading.core.effects import ask_cancel, ask_query, clear_hold, hold_on, rai
 from trading.core.hedge.cut import cut
 from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
-from trading.core.watch.limits import check_limits, mark_equity
+from trading.core.watch.limits import check_limits, check_near, mark_equity
 from trading.core.watch.moves import price_move
 from trading.core.watch.routes import is_hedge
 from trading.core.watch.shares import by_formula, check
@@ -197,7 +197,9 @@ def _roll(state: State, params: Params, out: np.ndarray, n: int) -> int:
     for bit in range(HOLD_CAPACITY):
         if ending >> bit & 1:
             n = clear_hold(state, out, n, bit)
-    return n
+    if account.version == 0:
+        return n
+    return check_near(state, params, out, n)  # no bar of a flat account would look at it: it ended with its day
 
 
 @inner

@@ -168,13 +168,20 @@ def check_limits(state: State, params: Params, out: np.ndarray, n: int, is_mark:
         poor = a.balance_micros < limits.balance_micros_min
         n = set_condition(state, out, n, _MIN_BALANCE, poor, a.balance_micros, limits.balance_micros_min)
     n = _check_open(state, params, out, n, ON_DAY, _DAILY_LOSS, is_mark)
-    loss, near = lost(a, limits, ON_DAY, a.equity_micros), near_limit(a, limits)
-    n = set_condition(state, out, n, _LOSS_NEAR, loss >= near, loss, near)
+    n = check_near(state, params, out, n)
     if a.rules == MES:
         n = _check_open(state, params, out, n, ON_DAY_DRAWDOWN, _DAILY_DRAWDOWN, is_mark)
     if a.rules == MOEX:
         n = _check_exposure(state, params, out, n)
     return _check_streak(state, params, out, n)
+
+
+@inner
+def check_near(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """DAILY_LOSS_NEAR follows what the day has lost of its limit (P-15), by the equity marked last."""
+    a = state.account[0]
+    loss, near = lost(a, params.limits[0], ON_DAY, a.equity_micros), near_limit(a, params.limits[0])
+    return set_condition(state, out, n, _LOSS_NEAR, loss >= near, loss, near)
 
 
 @inner
