@@ -75,6 +75,15 @@ def test_an_order_that_a_reconciliation_named_may_still_be_refused_w01_p05() -> 
     assert not life.advance(order(life.WORKING, life.NOTHING), life.ON_REJECT), "one that it acknowledged is working"
 
 
+@pytest.mark.parametrize("lost", [life.ON_UNKNOWN, life.ASK_QUERY])
+def test_a_submit_without_an_answer_may_still_be_refused_whatever_is_asked_and_listed_w01(lost: int) -> None:
+    """A stop that is taken for working covers nothing once its refusal comes (N1): no list and no question hides it."""
+    for steps in ((life.ON_SEEN, lost), (lost, life.ON_SEEN), (life.ON_SEEN, lost, life.ON_SEEN)):
+        o = order(life.NEW, life.SUBMITTING)
+        assert all(life.advance(o, step) for step in steps)
+        assert life.advance(o, life.ON_REJECT) and o.status == life.REJECTED, steps
+
+
 def test_only_the_report_that_it_is_absent_ends_a_working_order_that_is_asked_after() -> None:
     """W-01: a late refusal of its modification or cancel leaves it working."""
     for trigger, status in ((life.ON_REJECT, life.WORKING), (life.ON_ABSENT, life.CANCELLED)):

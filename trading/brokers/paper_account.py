@@ -221,9 +221,6 @@ class Account:
         if slot >= 0 and (self.venue.orders[slot].status == life.WORKING or is_held(self.venue, slot)):
             order = self.venue.orders[slot]
             return self._order_row(order, ACK, 0, order.filled).tobytes()
-        for request in self._sent():
-            if request.number == number:
-                return self._order_row(request, ACK, 0, 0).tobytes()
         history = np.frombuffer(bytes(self.store.history), EVENT)
         own = history[history["order_number"] == number]
         if len(own) or is_known(self.venue, number):

@@ -201,7 +201,7 @@ def test_a_lone_kept_child_is_released_in_silence_moex_route_04() -> None:
 
 def test_a_child_that_travels_survives_two_reconciliations_moex_route_04(tmp_path: Path) -> None:
     """The kernel has it as working once the first named it; the second comes while it is on its way to the market.
-    So do the tape's own, and the paper account's snapshot and report."""
+    So do the tape's own, and the paper account's snapshot; its report says nothing yet."""
     maker = Maker()
     bids, asks = [(29_999 - k, 100) for k in range(8)], [(30_001 + k, 100) for k in range(8)]
     maker.book(0.0, bids, asks).trade(0.2, 30_001, 500, 1).book(0.25, bids, asks).score(0.3, 1)
@@ -227,8 +227,7 @@ def test_a_child_that_travels_survives_two_reconciliations_moex_route_04(tmp_pat
         if int(row["ts_ns"][0]) > int(sent["ts_ns"]) - LATENCY_NS:
             named = np.frombuffer(paper.account.snapshot().events, tape.events.dtype)
             assert passive in named["order_number"].tolist()
-            (report,) = np.frombuffer(paper.account.query(passive), tape.events.dtype)
-            assert (int(report["kind"]), int(report["order_number"])) == (ACK, passive)
+            assert paper.account.query(passive) == b"", "received: the market may still refuse it"
 
 
 def test_books_are_compared_by_time_so_that_no_hold_takes_a_child_back_moex_ops_04_moex_acc_405() -> None:

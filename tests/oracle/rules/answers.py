@@ -100,7 +100,7 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
         if o.role == STOP_LOSS and asked == MODIFYING and o.status in OPEN:
             stop_refused(d, i, o)
     elif not (o.status == UNKNOWN or o.request == NOTHING):
-        o.status = UNKNOWN if o.status == NEW else o.status
+        o.status = UNKNOWN if o.status == NEW or o.request == SUBMITTING else o.status
         o.request = QUERYING
     if o.role == EXIT and o.status not in OPEN:
         attempt_failed(d, i, o)
@@ -322,12 +322,8 @@ def recon_order(d: "Desk", e: Event) -> None:
         return
     o.seen = True
     if o.status in (UNKNOWN, NEW):
-        if (o.status, o.request) != (
-            NEW,
-            CANCELLING,
-        ):  # the answer to its submit is still to come
-            o.request = SUBMITTING if o.status == NEW else NOTHING
-            o.status = WORKING
+        if (o.status, o.request) != (NEW, CANCELLING):
+            o.status, o.request = WORKING, SUBMITTING  # the answer to its submit is still to come
     elif o.status not in OPEN:  # ended for us, works for the venue
         o.status, o.request = WORKING, NOTHING
         d.ask_cancel(o)

@@ -94,7 +94,7 @@ class Sending:
 
     def ask_query(self, o: Order) -> None:
         """W-01: what became of it?  An order that never was acknowledged is unknown from now on, never "rejected"."""
-        if o.status == NEW and o.request in (SUBMITTING, CANCELLING):
+        if o.status == NEW or o.request == SUBMITTING:
             o.status = UNKNOWN
         o.request = QUERYING
         self.send(r.QUERY, o)
