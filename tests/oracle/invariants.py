@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from marketdata.core import records as m
 from tests.oracle.rules.desk import Desk
-from tests.oracle.rules.facts import ENTRY, EXIT, NOTHING, OPEN, STOP_LOSS, WORKING, Event, S
+from tests.oracle.rules.facts import ENTRY, EXIT, NOTHING, OPEN, STOP_LOSS, WORKING, Event, Order, S
 from tests.oracle.rules.holds import LABELS
 from tests.oracle.rules.sending import Output
 from trading.core import records as r
@@ -170,26 +170,31 @@ class Watch:
             if self._cover(k, (STOP_LOSS,), None) == 0:
                 raise Broken("neither on its way out nor a stop on its way")
             return
-        if first is None:
-            if self._unanswered(k):
-                return
+        if first is None and not self._unanswered(k):
             raise Broken("it must leave, and no exit was ever sent")
-        apart = self._apart(k, first)
-        if self._cover(k, (EXIT,), None) < abs(i.qty) and d.now >= self.latest_exit[k] + apart:
+        late = first is not None and d.now >= self.latest_exit[k] + self._apart(k, first)
+        if late and self._cover(k, (EXIT,), None) < abs(i.qty):
             raise Broken("it must leave, and the next attempt is late")
         if d.limits.bar_mode:
             return
-        for o in d.live(k):
-            waits = o.role == EXIT and (o.status, o.request) == (WORKING, NOTHING) and d.now >= o.cancel_retry
-            if waits and d.now >= o.made + attempt:
-                raise Broken("an exit that does not fill is waited for")
-        if d.now - first >= 3 * attempt and "NAKED_POSITION" not in d.holds:
+        if any(o.role == EXIT and self._is_waited_for(o) for o in d.live(k)):
+            raise Broken("an exit that does not fill is waited for")
+        if first is not None and d.now - first >= 3 * attempt and "NAKED_POSITION" not in d.holds:
             raise Broken("the attempts to leave are used up and nobody was told")
 
     def _unanswered(self, k: int) -> bool:
         """Whether an exit of the position before this one is open for as much: a late fill made a new position, and
-        a second exit beside one whose end is unknown might sell twice."""
-        return self._cover(k, (EXIT,), None) >= abs(self.desk.instruments[k].qty)
+        a second exit beside one whose end is unknown might sell twice.  Not one that
+        works past the end of its attempt and that nobody takes back."""
+        held = self.desk.instruments[k].qty
+        exits = [o for o in self.desk.live(k) if o.role == EXIT and o.side * held < 0]
+        return sum(o.left for o in exits if self.desk.limits.bar_mode or not self._is_waited_for(o)) >= abs(held)
+
+    def _is_waited_for(self, o: Order) -> bool:
+        """Whether it works past the end of its attempt although it might be cancelled now."""
+        d = self.desk
+        over = d.now >= max(o.made + 2 * d.limits.naked_ns_max // 3, o.cancel_retry)
+        return (o.status, o.request) == (WORKING, NOTHING) and over
 
     def _apart(self, k: int, first: int) -> int:
         """The longest that the next attempt of futures may wait after the latest one."""

@@ -1,5 +1,7 @@
 """The oracle by itself: its tables are the kernel's tables, it knows right from wrong, and its faults are found."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from marketdata.core import records as m
@@ -8,10 +10,11 @@ from risk.core import holds as kernel_holds
 from risk.core.records import LIMIT_DIRECTION, LIMIT_FIELDS, LIMIT_OFF, MES, MOEX
 from tests.oracle.around import setup
 from tests.oracle.compare import Batch
+from tests.oracle.invariants import Broken, Watch
 from tests.oracle.play import Life, again, draw_crashes, fault, live, shrink
 from tests.oracle.rules import commands, holds
 from tests.oracle.rules.desk import Desk
-from tests.oracle.rules.facts import Event, S
+from tests.oracle.rules.facts import EXIT, MARKET, NOTHING, QUERYING, WORKING, Event, Order, S
 from tests.oracle.rules.holds import MES_BOOK
 from tests.oracle.shares import setup as shares_setup
 from tests.oracle.shares.holds import MOEX_BOOK
@@ -109,6 +112,19 @@ def test_a_lost_hold_is_found(batch: Batch) -> None:
     row = next(k for k, row in enumerate(life.rows) if row[0] != 0)
     life.rows[row] = (0, *life.rows[row][1:])
     assert "holds" in fault(life, batch)
+
+
+@pytest.mark.parametrize("request_", [NOTHING, QUERYING], ids=["works", "unanswered"])
+def test_an_exit_of_the_position_before_excuses_none_only_while_it_is_unanswered_mes_eod_06(request_: int) -> None:
+    """The new position must leave and has sent no exit: one that works for a minute is no reason to wait."""
+    desk = Desk()
+    desk.limits.naked_ns_max, desk.limits.bar_mode, desk.now = 3 * S, 0, 60 * S
+    exit_ = Order(1, 0, -1, MARKET, EXIT, 1, None, None, 0)
+    exit_.status, exit_.request = WORKING, request_
+    desk.orders.append(exit_)
+    desk.instruments[0].qty, desk.instruments[0].closing = 1, True
+    with pytest.raises(Broken, match="no exit was ever sent") if request_ == NOTHING else nullcontext():
+        Watch(desk)._leaving(0)
 
 
 def test_crashes_are_drawn_in_order() -> None:
