@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from desk.alerts.kinds import URGENT, WARNING, Alert
 from desk.alerts.watching import Watched
 from marketdata.core.units import NANOS
 from trading.run.latch import read_latch
-from trading.run.streams import Board, StreamAway, make_client
+from trading.run.streams import Board, StreamAway, StreamFull, make_client
 
 NEAR_PCT, FAR_PCT = 80.0, 75.0  # told at the first, armed again below the second
 SILENT_NS = 10 * NANOS  # a loop without a beat for so long; a takeover takes less
 AWAY_LOOKS = 3  # Redis without an answer so often in a row
+log = structlog.get_logger("desk.alerts")
 # Of the gauges of a session those that come near; a position of one contract stands at its limit by itself.
 NEARING = ("loss_day", "loss_total", "drawdown_day", "drawdown", "streak", "orders_open", "messages_60s")
 
@@ -52,6 +54,8 @@ class Looks:
                 Board(self._client, one.key).publish({"alerts": text}, boot)
         except StreamAway:
             self._away += 1
+        except StreamFull:  # the badge ages where it is; the loops, which cannot write either, say why
+            log.warning("alerts_badge_not_shown")
 
     def _latch(self, at_ns: int) -> list[Alert]:
         latch = read_latch(self._var)

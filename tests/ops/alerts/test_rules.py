@@ -10,11 +10,14 @@ from desk.alerts.book import Book
 from desk.alerts.channels import ChannelError, SendFailed, parse
 from desk.alerts.escalation import ESCALATE_NS, PAUSE_NS, REPEAT_NS, Standing
 from desk.alerts.kinds import NOTE, SCHEDULED, URGENT, WARNING, Alert, SessionKinds, severity_of
+from desk.alerts.looking import Looks
+from desk.alerts.watching import Watched
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import codes
 from risk.core.holds import BIT, FLATTEN, HALTED, HOLDS, MANUAL_REVIEW
 from risk.core.records import MES
 from tests.ops.alerts.receiver import receiving
+from tests.redis_server import RedisServer
 from tests.shell.frames import SECOND, Tape
 from trading.core import records as kinds
 
@@ -114,6 +117,19 @@ def test_the_book_gives_back_what_it_was_given_n16(tmp_path: Path) -> None:
     assert (again.cursors, again.is_new, again.add([warning], {})) == ({"s1": 9}, False, [])
     again.answered(ALERT.uid, "alice", 4)
     assert again.open == {} and Book(tmp_path).open == {}
+
+
+def test_a_redis_without_memory_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    server = RedisServer(tmp_path / "redis").start()
+    try:
+        with server.client() as client:
+            client.config_set("maxmemory", 1)
+            looks = Looks(tmp_path, server.url)
+            looks.show([Watched(1, "s1")], b"{}", 1)
+            assert client.hgetall("desk:latest:s1") == {}
+    finally:
+        server.kill()
 
 
 def test_a_full_disk_stops_no_alert(tmp_path: Path) -> None:
