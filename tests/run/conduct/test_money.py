@@ -3,7 +3,7 @@
 import pytest
 
 from tests.run.conduct.tape import Tape
-from trading.core.records import RECON, RECON_BEGIN, RECON_END, RECON_POSITION
+from trading.core.records import ACK, FILL, RECON, RECON_BEGIN, RECON_END, RECON_POSITION
 from trading.run.conduct.money import MoneyWatch
 
 TICK_VALUE, FEE = 1_250_000, 840_000
@@ -61,6 +61,17 @@ def test_a_truth_of_another_moment_or_without_money_is_not_compared() -> None:
     tape = held()
     tape.add(RECON, 50, code=RECON_BEGIN).add(RECON, 50, code=RECON_POSITION).add(RECON, 50, code=RECON_END, ref=2)
     assert said(tape) == []
+
+
+def test_answers_behind_a_gap_count_when_they_come_again_and_no_truth_is_compared_before_t_02() -> None:
+    tape = Tape()
+    first, second = tape.submit(1), tape.submit(2)
+    tape.add(ACK, 3, order_number=second, ref=2)  # the fill before it is lost
+    truth(tape, -100, 0, ref=2)
+    for ref, kind, number in ((1, FILL, first), (2, ACK, second), (3, FILL, second)):
+        tape.add(kind, 4, order_number=number, qty=1, price_tick=100 + 3 * (ref == 3), ref=ref)
+    assert said(truth(tape, -203, 0, ref=3)) == []
+    assert len(said(truth(tape, -213, 0, ref=3))) == 1, "and it looks on as before"
 
 
 def test_an_instrument_that_the_venue_does_not_name_has_no_money_there() -> None:

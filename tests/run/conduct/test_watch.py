@@ -106,9 +106,12 @@ def test_orders_that_lead_to_no_trade_are_told_once_a_day_t_07() -> None:
 
 
 def test_who_begins_in_the_middle_knows_the_trading_day() -> None:
+    """And which of the venue's answers is the next."""
     tape = Tape()
-    trade(tape, 1, 41)
+    trade(tape, 1, 1)
+    before = len(tape.events())
+    trade(tape, 2, 41)
     events = tape.events()
     watch = Watch(20)
-    watch.windows(events)
-    assert watch._book.day(5) == 20260304 and [f.kind for f in watch.note(events[1:])] == [OUTLIER]
+    watch.windows(events[:before])
+    assert watch._book.day(5) == 20260304 and [f.kind for f in watch.note(events[before:])] == [OUTLIER]

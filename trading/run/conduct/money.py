@@ -11,6 +11,7 @@ import numpy as np
 
 from marketdata.core.records import NO_TICK
 from trading.core.records import FILL, RECON, RECON_BEGIN, RECON_END, RECON_POSITION, SUBMIT
+from trading.run.conduct.refs import ANSWERS, Taken
 
 BALANCE_MICROS = 10_000  # $0.01
 
@@ -32,24 +33,25 @@ class MoneyWatch:
         self._fees: Counter[int] = Counter()
         self._held: Counter[int] = Counter()
         self._told: dict[int, Money] = {}  # by the truth in progress
-        self._ref = 0
+        self._taken = Taken()
         self._differs = False
 
     def note(self, events: np.ndarray) -> list[str]:
         """Follow EVENTs in order; a sentence when venue and desk begin to differ."""
         found = []
-        for i in np.flatnonzero(np.isin(events["kind"], (SUBMIT, FILL, RECON))):
+        for i in np.flatnonzero(np.isin(events["kind"], (SUBMIT, *ANSWERS, RECON))):
             e = events[i]
             kind, code = int(e["kind"]), int(e["code"])
             if kind == SUBMIT:
                 self._orders[int(e["order_number"])] = int(e["instrument"]), int(e["side"])
-            elif kind == FILL:
-                self._fill(e)
+            elif kind in ANSWERS:
+                if self._taken.note(e) and kind == FILL:
+                    self._fill(e)
             elif code == RECON_BEGIN:
                 self._told = {}
             elif code == RECON_POSITION and e["volume"] == 1:  # a venue that says nothing of money is not compared
                 self._told[int(e["instrument"])] = Money(int(e["value"]), int(e["fee_micros"]))
-            elif code == RECON_END and self._ref <= int(e["ref"]) and self._told:
+            elif code == RECON_END and int(e["ref"]) == self._taken.ref and self._told:  # both of one moment
                 words = self._compare()
                 if words and not self._differs:
                     found.append(words)
@@ -57,10 +59,9 @@ class MoneyWatch:
         return found
 
     def _fill(self, e: np.void) -> None:
-        number, ref = int(e["order_number"]), int(e["ref"])
-        if number not in self._orders or ref <= self._ref or int(e["price_tick"]) == NO_TICK:
+        number = int(e["order_number"])
+        if number not in self._orders or int(e["price_tick"]) == NO_TICK:
             return
-        self._ref = ref
         instrument, side = self._orders[number]
         self._held[instrument] += side * int(e["qty"])
         self._cash[instrument] -= side * int(e["qty"]) * int(e["price_tick"])

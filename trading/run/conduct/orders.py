@@ -16,6 +16,7 @@ from marketdata.core.sessions import AFTER_HOURS
 from marketdata.core.units import NANOS
 from trading.core.orders import STATUSES, is_open
 from trading.core.records import CANCEL, ENTRY, FILL, MARKET, MODIFY, ORDER_STATE, STOP, SUBMIT, WINDOW_SET
+from trading.run.conduct.refs import ANSWERS, Taken
 
 MINUTE_NS = 60 * NANOS
 SENT = (SUBMIT, MODIFY, CANCEL)
@@ -65,7 +66,7 @@ class Book:
         self.days: list[int] = []  # of each of them, YYYYMMDD
         self.closes: dict[int, int] = {}  # trading day → end of its last window
         self._twice_mid: dict[int, int] = {}
-        self._ref = 0
+        self._taken = Taken()
 
     def day(self, ts_ns: int) -> int:
         """The trading day of a moment; 0 before the first."""
@@ -75,15 +76,16 @@ class Book:
     def note(self, events: np.ndarray) -> Iterator[tuple[Life, Fill | None]]:
         """Follow EVENTs in order, each as it is asked for.  What they sent (None) and filled."""
         kinds = events["kind"]
-        wanted = np.isin(kinds, (*SENT, FILL, ORDER_STATE, WINDOW_SET))
+        wanted = np.isin(kinds, (*SENT, *ANSWERS, ORDER_STATE, WINDOW_SET))
         wanted |= np.isin(kinds, (BAR, QUOTE, TRADE, BOOK)) & (events["flags"] & FLAG_BACKFILL == 0)
         for i in np.flatnonzero(wanted):
             e = events[i]
             kind = int(e["kind"])
             if kind in SENT:
                 yield from self._sent(e, kind)
-            elif kind == FILL:
-                yield from self._filled(e)
+            elif kind in ANSWERS:
+                if self._taken.note(e) and kind == FILL:
+                    yield from self._filled(e)
             elif kind == ORDER_STATE:
                 self._state(e)
             elif kind == WINDOW_SET:
@@ -121,10 +123,9 @@ class Book:
         return [(life, None)]
 
     def _filled(self, e: Any) -> list[tuple[Life, Fill | None]]:
-        life, ref = self.orders.get(int(e["order_number"])), int(e["ref"])
-        if life is None or ref <= self._ref or int(e["price_tick"]) == NO_TICK:
+        life = self.orders.get(int(e["order_number"]))
+        if life is None or int(e["price_tick"]) == NO_TICK:
             return []
-        self._ref = ref  # delivered again it is no second fill
         qty, price = int(e["qty"]), int(e["price_tick"])
         life.filled += qty
         mid = self._twice_mid.get(life.instrument)

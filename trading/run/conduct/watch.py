@@ -12,6 +12,7 @@ import numpy as np
 
 from trading.core.records import WINDOW_SET
 from trading.run.conduct.orders import Book, Fill, Life
+from trading.run.conduct.refs import ANSWERS
 
 SLIPS_KEPT, SLIPS_MIN = 200, 20  # fills that the deviation is taken of
 DEVIATIONS = 6
@@ -46,8 +47,8 @@ class Watch:
         self._told: set[tuple[int, str]] = set()
 
     def windows(self, events: np.ndarray) -> None:
-        """The trading days alone, for one who begins in the middle of a journal."""
-        self._book.take(events[events["kind"] == WINDOW_SET])
+        """The trading days and the venue's numbers alone, for one who begins in the middle of a journal."""
+        self._book.take(events[np.isin(events["kind"], (WINDOW_SET, *ANSWERS))])
 
     def note(self, events: np.ndarray) -> list[Finding]:
         """Follow EVENTs in order; what they showed."""
