@@ -19,7 +19,8 @@ UIDS_KEPT = 2_000
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line: an alert, a delivery (`uid`, `channel`), an answer (`uid`, `by`), or a cursor (`key`, `seq`)."""
+    """One line: an alert, a delivery (`uid`, `channel`), an answer (`uid`, `by`), a pause that its session took
+    (`uid`, `paused`), or a cursor (`key`, `seq`)."""
 
     alert: Alert | None = None
     uid: str = ""
@@ -28,6 +29,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     at_ns: int = 0  # wall clock
     key: str = ""
     seq: int = 0
+    paused: bool = False
 
 
 class Book:
@@ -62,6 +64,10 @@ class Book:
         """A person answered."""
         self._keep([Line(uid=uid, by=by, at_ns=at_ns)])
 
+    def paused(self, uid: str) -> None:
+        """The alert's session took the pause that it asks for."""
+        self._keep([Line(uid=uid, paused=True)])
+
     def _keep(self, lines: list[Line]) -> None:
         for line in lines:
             self._take(line)
@@ -86,6 +92,7 @@ class Book:
         elif line.key:
             self.cursors[line.key] = line.seq
         elif (standing := self.open.get(line.uid)) is not None:
+            standing.paused |= line.paused
             if line.channel:
                 standing.delivered.append(line.channel)
                 standing.asked = max(standing.asked, len(standing.delivered))
@@ -113,6 +120,7 @@ class Book:
             lines.append(Line(alert=standing.alert))
             uid = standing.alert.uid
             lines += [Line(uid=uid, channel=name, at_ns=standing.alert.at_ns) for name in standing.delivered]
+            lines += [Line(uid=uid, paused=True)] * standing.paused
         temporary = self.path.with_suffix(".new")
         with temporary.open("wb") as file:
             file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))

@@ -26,6 +26,7 @@ class Standing:
     in_flight: bool = False
     asked: int = 0  # how many channels were asked, counting each time
     failed: int = 0  # in a row
+    paused: bool = False  # its session has the pause that it asks for
 
     def channel(self, channels: int) -> int:
         """Index of the channel that is next."""

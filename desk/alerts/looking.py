@@ -33,6 +33,11 @@ class Looks:
         self._standing: set[str] = set()
         self._away = 0
 
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis gave no answer when it was asked last."""
+        return self._away > 0
+
     def look(self, watched: Iterable[Watched], at_ns: int, boot: int) -> list[Alert]:
         """What has begun since the last look.  `at_ns`: wall clock; `boot`: boot clock."""
         found = self._latch(at_ns)

@@ -7,13 +7,13 @@ sends is a pause (T-02, T-05).  Run by `manage.py alerts`, one per desk, at a lo
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import structlog
+from django.db import Error as DatabaseError
 
 from desk.alerts import mirror
 from desk.alerts.book import Book
@@ -25,6 +25,7 @@ from desk.alerts.sender import Senders
 from desk.alerts.watching import MONEY_DIFFERS, Journals
 from marketdata.core.units import NANOS
 from trading import control
+from trading.core import states
 from trading.run.clock import boot_id, boot_ns
 from trading.run.conduct.watch import OUTLIERS
 
@@ -36,6 +37,8 @@ BEAT_NS = 20 * NANOS
 AWAY_NS = 10 * NANOS  # a database that takes nothing for so long is an alert itself
 CLOSE_S = 5.0
 STATE = "state.json"
+PAUSING = (OUTLIERS, MONEY_DIFFERS)
+REASON_MAX = 500  # characters that a command keeps of its reason
 log = structlog.get_logger("desk.alerts")
 
 
@@ -79,12 +82,17 @@ def is_fresh(shown: Shown | None) -> bool:
     return shown is not None and shown.boot == boot_id() and boot_ns() - shown.at_boot_ns < 4 * LOOK_NS
 
 
-def _pause(alert: Alert) -> None:
-    """Fills that stood out, money that differs: entries wait until a person has looked (T-02, T-05).  Once an alert."""
+def _pause(alert: Alert) -> bool:
+    """Fills that stood out, money that differs: entries wait until a person has looked (T-02, T-05).
+
+    Whether the session's inbox took it.  Each try is a command of its own: one that failed is never sent again.
+    """
     try:
-        control.send_command(alert.session, "pause", "alerts", alert.text, uuid.uuid5(uuid.NAMESPACE_OID, alert.uid))
-    except control.CommandRefused as error:
+        row = control.send_command(alert.session, "pause", "alerts", alert.text[:REASON_MAX])
+    except (ValueError, OSError, DatabaseError) as error:
         log.warning("pause_refused", uid=alert.uid, error=str(error))
+        return False
+    return row.state == states.ACCEPTED
 
 
 class Teller:
@@ -127,6 +135,7 @@ class Teller:
         self._results(boot, at_ns)
         self._send(boot)
         if looks or found:
+            self._pauses()
             self._show(boot)
         self._beat(boot, at_ns)
 
@@ -142,9 +151,18 @@ class Teller:
         for standing in new:
             self._newest = standing.alert.text
             self._unwritten.append(standing.alert)
-            if standing.alert.kind in (OUTLIERS, MONEY_DIFFERS):
-                _pause(standing.alert)
             log.warning("alert", severity=standing.alert.severity, what=standing.alert.text, uid=standing.alert.uid)
+
+    def _pauses(self) -> None:
+        """Pauses that alerts ask for, until their session has them or a person has answered.
+
+        The book says what is owed, so a crash loses none; a session that has left the guard's list trades no more.
+        """
+        trading = {one.session for one in self._journals.watched()}
+        for uid, standing in self._book.open.items():
+            owed = standing.alert.kind in PAUSING and not standing.paused and standing.alert.session in trading
+            if owed and not self._looks.is_away and _pause(standing.alert):
+                self._book.paused(uid)
 
     def _send(self, boot: int) -> None:
         for standing in self._book.open.values():

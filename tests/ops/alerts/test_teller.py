@@ -23,6 +23,7 @@ from tests.run.conduct.tape import Tape as Conduct
 from tests.shell.frames import SECOND, Tape, make_session, ring
 from trading import services
 from trading.core import records as kinds
+from trading.core import states
 from trading.models import Command, Session
 from trading.run import guard
 from trading.run.clock import boot_ns
@@ -216,11 +217,10 @@ def test_a_limit_that_comes_near_a_silent_loop_and_a_latch_are_told_once_t_04(
 
 
 @pytest.mark.django_db
-def test_three_fills_that_stand_out_pause_the_session_t_05(
+def test_three_fills_that_stand_out_pause_the_session_as_soon_as_it_takes_it_t_05(
     var: Path, receiver: Receiver, redis_server: str, redis_client: Any
 ) -> None:
     session = make_session(redis_url=redis_server, limits={"collar_ticks_max": 20})
-    inbox = ring(session, redis_client)
     guard.watch(var, guard.Target(session.id, session.key, "1", "nowhere"), True)
     writer = JournalWriter(services.session_folder(session.id), session.id, 1, "code")
     teller = Teller(Setting(var, redis_server, parse(receiver.url)))
@@ -233,9 +233,17 @@ def test_three_fills_that_stand_out_pause_the_session_t_05(
     writer.append(events, np.zeros((len(events), 2), np.int64), np.zeros(len(events), np.int64), durable=True)
     until(teller, lambda: len(receiver.texts()) == 5)
     assert sum("outside of the collar of 20" in text for text in receiver.texts()) == 4
+    failed = set(Command.objects.values_list("state", "by"))
+    assert failed == {(states.COMMAND_FAILED, "alerts")}, "nobody has opened the inbox yet"
+    inbox = ring(session, redis_client)
+    clock = Clock()
+    again = Teller(Setting(var, redis_server, parse(receiver.url)), clock)  # a crash forgets no pause
+    for _ in range(3):
+        clock.jump(1)
+        again.step()
     (entry,) = inbox.read(ZERO_ID, 0, 9)
-    assert [(int(e["kind"]), int(e["code"])) for e in entry.events] == [(kinds.COMMAND, kinds.PAUSE)]
-    assert Command.objects.get().by == "alerts"
+    assert [(int(e["kind"]), int(e["code"])) for e in entry.events] == [(kinds.COMMAND, kinds.PAUSE)], "once"
+    assert Command.objects.get(state=states.ACCEPTED).by == "alerts"
 
 
 @pytest.mark.django_db
