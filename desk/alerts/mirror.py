@@ -1,11 +1,15 @@
 """The book's alerts as rows of the database, for the page; and what people answered there, back to the book.
 
-Nothing waits for it: while the database is away alerts go out all the same, and the rows follow later.  Called by
-`teller` alone.
+Nothing waits for it: while the database is away or hangs alerts go out all the same, and the rows follow later.  Called
+by `teller` alone.
 """
 
-from collections.abc import Iterable
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
@@ -18,6 +22,54 @@ TEST = "TEST"  # kind of the row that the page's button writes: a rehearsal, sen
 
 class MirrorAway(RuntimeError):
     """The database takes no rows now."""
+
+
+class Exchanged(NamedTuple):
+    """What the page has for the book: (uid, who) of answers, and tests that were asked for."""
+
+    answers: list[tuple[str, str]]
+    rehearsals: list[Found]
+
+
+Work = Callable[[], Exchanged]
+
+
+def at_once(work: Work) -> "Future[Exchanged]":
+    """Do it here and now."""
+    done: Future[Exchanged] = Future()
+    try:
+        done.set_result(work())
+    except MirrorAway as error:
+        done.set_exception(error)
+    return done
+
+
+class Aside:
+    """Does it in a thread of its own, one after the other: a database that hangs holds up nobody else."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Work, Future[Exchanged]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="mirror", daemon=True).start()
+
+    def __call__(self, work: Work) -> "Future[Exchanged]":
+        """Begin it."""
+        done: Future[Exchanged] = Future()
+        self._waiting.put((work, done))
+        return done
+
+    def _run(self) -> None:
+        while True:
+            work, done = self._waiting.get()
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+                done.set_exception(error)
+
+
+def exchange(found: list[Found], deliveries: dict[str, tuple[list[str], int]], waiting: list[str]) -> Exchanged:
+    """Rows out (see `write`), answers to `waiting` (uids) and tests in.  Raises MirrorAway."""
+    write(found, [(uid, *how) for uid, how in deliveries.items()])
+    return Exchanged(answers(waiting) if waiting else [], rehearsals())
 
 
 def when(at_ns: int) -> datetime:

@@ -8,6 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,6 +114,9 @@ class Teller:
         self._newest, self._badge = "", b""
         self._unwritten: list[Alert] = []  # not in the database yet
         self._delivered: dict[str, tuple[list[str], int]] = {}
+        self._aside: Callable[[mirror.Work], Future[mirror.Exchanged]] = mirror.at_once
+        self._exchange: Future[mirror.Exchanged] | None = None
+        self._out: tuple[list[Alert], dict[str, tuple[list[str], int]]] = [], {}  # what it writes
         self._away_since_ns = 0
         self._looked_ns = self._cursor_ns = self._shown_ns = self._beat_ns = 0
         self._beating: threading.Thread | None = None
@@ -130,17 +135,22 @@ class Teller:
         looks = boot - self._looked_ns >= LOOK_NS
         if looks:
             self._looked_ns = boot
-            found += self._looks.look(self._journals.watched(), at_ns, boot) + self._rows(boot, at_ns)
+            found += self._looks.look(self._journals.watched(), at_ns, boot)
         self._note(self._book.add(found, cursors))
         self._results(boot, at_ns)
         self._send(boot)
         if looks or found:
             self._pauses()
+        if looks or (self._exchange is not None and self._exchange.done()):
+            self._note(self._book.add(self._rows(boot, at_ns), {}))
+            self._send(boot)
+        if looks or found:
             self._show(boot)
         self._beat(boot, at_ns)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
+        self._aside = mirror.Aside()
         log.info("alerts_begin", channels=[channel.name for channel in self._channels])
         while not stop.wait(STEP_S):
             self.step()
@@ -188,21 +198,32 @@ class Teller:
                 self._delivered[one.alert.uid] = ([*one.delivered], before[1])
 
     def _rows(self, boot: int, at_ns: int) -> list[Alert]:
-        """Database: rows out, answers and rehearsals in.  It may be away; then that is an alert, too."""
+        """Database: rows out, answers and rehearsals in.  It may be away or hang; then that is an alert, too."""
+        if self._exchange is None:
+            self._out, self._unwritten, self._delivered = (self._unwritten, self._delivered), [], {}
+            waiting = [uid for uid, one in self._book.open.items() if one.waits_for_answer]
+            self._exchange = self._aside(partial(mirror.exchange, *self._out, waiting))
+        if not self._exchange.done():
+            return self._database_away(boot, at_ns, "it does not answer")
         try:
-            mirror.write(self._unwritten, [(uid, *how) for uid, how in self._delivered.items()])
-            self._unwritten, self._delivered = [], {}
-            waiting = [uid for uid, one in self._book.open.items() if one.alert.severity == URGENT]
-            for uid, by in mirror.answers(waiting) if waiting else []:
-                self._book.answered(uid, by, at_ns)
-            self._away_since_ns = 0
-            return mirror.rehearsals()
+            answers, found = self._exchange.result()
         except mirror.MirrorAway as error:
-            self._away_since_ns = self._away_since_ns or boot
-            if boot - self._away_since_ns < AWAY_NS:
-                return []
-            uid = f"database:{self._away_since_ns}"
-            return [Alert(uid, at_ns, URGENT, "DATABASE", f"the database takes nothing: {str(error)[:200]}")]
+            found, delivered = self._out
+            self._unwritten, self._delivered = found + self._unwritten, delivered | self._delivered
+            return self._database_away(boot, at_ns, str(error)[:200])
+        finally:
+            self._exchange = None
+        for uid, by in answers:
+            self._book.answered(uid, by, at_ns)
+        self._away_since_ns = 0
+        return found
+
+    def _database_away(self, boot: int, at_ns: int, why: str) -> list[Alert]:
+        self._away_since_ns = self._away_since_ns or boot
+        if boot - self._away_since_ns < AWAY_NS:
+            return []
+        uid = f"database:{self._away_since_ns}"
+        return [Alert(uid, at_ns, URGENT, "DATABASE", f"the database takes nothing: {why}")]
 
     def _show(self, boot: int) -> None:
         """The state's file, and the badge of open pages."""

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from desk.alerts import answering
+from desk.alerts import answering, mirror
 from desk.alerts.channels import parse
 from desk.alerts.models import Alert
 from desk.alerts.teller import Setting, Shown, Teller, read_state
@@ -181,6 +182,32 @@ def test_alerts_leave_while_the_database_and_redis_are_away_and_say_so_n16(var: 
     clock.jump(1)
     teller.step()
     assert set(Alert.objects.values_list("kind", flat=True)) == {"DAILY_LOSS", "DATABASE", "REDIS"}, "they follow later"
+
+
+def test_a_database_that_hangs_holds_up_no_alert_and_is_one_n16(var: Path, receiver: Receiver) -> None:
+    clock, asked = Clock(), []
+
+    def hang(work: mirror.Work) -> "Future[mirror.Exchanged]":
+        asked.append(work)
+        return Future()
+
+    teller = Teller(Setting(var, NO_REDIS, parse(receiver.url)), clock)
+    teller._aside = hang
+    write_latch(var, "guard", "drill of the alerts")
+    until(teller, lambda: len(receiver.came) == 1)
+    clock.jump(11)
+    until(teller, lambda: any("the database takes nothing" in text for text in receiver.texts()))
+    assert len(asked) == 1, "nothing piles up before it"
+
+
+def test_the_databases_own_thread_gives_back_what_it_found_and_what_went_wrong() -> None:
+    aside, found = mirror.Aside(), mirror.Exchanged([("s1:7", "alice")], [])
+
+    def away() -> mirror.Exchanged:
+        raise mirror.MirrorAway("it is down")
+
+    failed, done = aside(away), aside(lambda: found)
+    assert done.result(PATIENCE_S) == found and isinstance(failed.exception(PATIENCE_S), mirror.MirrorAway)
 
 
 @pytest.mark.django_db
