@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from desk.alerts.kinds import Alert
+from desk.alerts.kinds import SEVERITIES, Alert
 
 TIMEOUT_S = 3.0
+TEXT_MAX = 2000  # characters
+CUT = "\n… the rest stands on the page Alerts"
 
 
 class ChannelError(ValueError):
@@ -28,6 +30,10 @@ class ChannelError(ValueError):
 
 class SendFailed(RuntimeError):
     """The channel did not take it: away, too slow, or it refused."""
+
+
+class Refused(SendFailed):
+    """The channel is there and did not take this; another one it may take."""
 
 
 class Channel(NamedTuple):
@@ -65,9 +71,19 @@ def _one(text: str) -> Channel:
     raise ChannelError(f"{scheme}:… is no channel: https://…, command:… or file:/… is expected")
 
 
+def by_urgency(batch: Sequence[Alert]) -> list[Alert]:
+    """What is urgent first."""
+    return sorted(batch, key=lambda alert: SEVERITIES.index(alert.severity))
+
+
 def body(batch: Sequence[Alert]) -> dict[str, object]:
-    """What is sent: one text for people (chat services show it), and each alert by itself for programs."""
-    words = "\n".join(f"[{alert.severity.upper()}] {alert.text}" for alert in batch)
+    """What is sent: one text for people (chat services show it), and each alert by itself for programs.
+
+    The text begins with what is urgent and is never longer than TEXT_MAX: chat services refuse more.
+    """
+    words = "\n".join(f"[{alert.severity.upper()}] {alert.text}" for alert in by_urgency(batch))
+    if len(words) > TEXT_MAX:
+        words = words[: TEXT_MAX - len(CUT)] + CUT
     return {"text": words, "alerts": [msgspec.to_builtins(alert) for alert in batch]}
 
 
@@ -75,10 +91,10 @@ def post(url: str, content: dict[str, object]) -> None:
     """POST JSON.  Raises SendFailed, whose words do not hold the address."""
     try:
         answer = httpx.post(url, json=content, timeout=TIMEOUT_S, follow_redirects=False)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except Exception as error:  # a proxy's or a certificate's setting raises what it likes
         raise SendFailed(f"no answer ({type(error).__name__})") from error
     if not answer.is_success:
-        raise SendFailed(f"it answered {answer.status_code}")
+        raise Refused(f"it answered {answer.status_code}")
 
 
 def _run(words: list[str], batch: Sequence[Alert]) -> None:
@@ -88,7 +104,7 @@ def _run(words: list[str], batch: Sequence[Alert]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SendFailed(f"it did not end well ({type(error).__name__})") from error
     if done.returncode != 0:
-        raise SendFailed(f"it ended with {done.returncode}")
+        raise Refused(f"it ended with {done.returncode}")
 
 
 def _append(path: Path, batch: Sequence[Alert]) -> None:

@@ -13,6 +13,7 @@ ESCALATE_NS = 60 * NANOS  # from one channel to the next
 REPEAT_NS = 600 * NANOS  # once all of them have it and nobody answers
 PAUSE_NS = 2 * NANOS  # after a round in which no channel took it; twice as long after the next, at most
 PAUSE_NS_MAX = 30 * NANOS
+IN_FLIGHT_NS = 10 * NANOS  # a channel that has said nothing for so long has not taken it
 STEPS_MIN = 3  # a desk with one channel uses it at 0, 60 and 120 s
 
 
@@ -24,6 +25,7 @@ class Standing:
     delivered: list[str] = field(default_factory=list)  # names of channels, in order
     due_ns: int = 0
     in_flight: bool = False
+    taken_ns: int = 0  # since when it is
     asked: int = 0  # how many channels were asked, counting each time
     failed: int = 0  # in a row
     paused: bool = False  # its session has the pause that it asks for
@@ -36,9 +38,17 @@ class Standing:
         """Whether it is to be sent now."""
         return not self.in_flight and now_ns >= self.due_ns
 
-    def take(self) -> None:
+    def take(self, now_ns: int) -> None:
         """It was handed to the next channel."""
-        self.in_flight, self.asked = True, self.asked + 1
+        self.in_flight, self.taken_ns, self.asked = True, now_ns, self.asked + 1
+
+    def is_with(self, channel: int, channels: int) -> bool:
+        """Whether it is this channel's answer that is waited for."""
+        return self.in_flight and (self.asked - 1) % channels == channel
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether its channel hangs."""
+        return self.in_flight and now_ns - self.taken_ns >= IN_FLIGHT_NS
 
     def took(self, now_ns: int, channels: int) -> None:
         """The channel took it; the caller has noted its name in `delivered`."""

@@ -176,9 +176,12 @@ class Teller:
 
     def _send(self, boot: int) -> None:
         for standing in self._book.open.values():
+            if standing.is_overdue(boot):
+                log.warning("alerts_channel_hangs", uid=standing.alert.uid)
+                standing.refused(boot, len(self._channels))
             if standing.is_due(boot):
                 which = standing.channel(len(self._channels))
-                standing.take()
+                standing.take(boot)
                 self._senders.put(which, standing.alert)
 
     def _results(self, boot: int, at_ns: int) -> None:
@@ -189,7 +192,8 @@ class Teller:
             if result.why:
                 log.warning("alerts_not_sent", channel=name, why=result.why, alerts=len(result.uids))
                 for one in standing:
-                    one.refused(boot, len(self._channels))
+                    if one.is_with(result.channel, len(self._channels)):  # else it has gone on to another
+                        one.refused(boot, len(self._channels))
                 continue
             self._book.sent(result.uids, name, at_ns)
             for one in standing:

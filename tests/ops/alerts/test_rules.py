@@ -2,15 +2,19 @@
 
 import json
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from desk.alerts.book import Book
-from desk.alerts.channels import ChannelError, SendFailed, parse
-from desk.alerts.escalation import ESCALATE_NS, PAUSE_NS, REPEAT_NS, Standing
+from desk.alerts.channels import CUT, TEXT_MAX, Channel, ChannelError, Refused, SendFailed, body, parse, post
+from desk.alerts.escalation import ESCALATE_NS, IN_FLIGHT_NS, PAUSE_NS, REPEAT_NS, Standing
 from desk.alerts.kinds import NOTE, SCHEDULED, URGENT, WARNING, Alert, SessionKinds, severity_of
 from desk.alerts.looking import Looks
+from desk.alerts.sender import Senders
 from desk.alerts.watching import Watched
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import codes
@@ -69,7 +73,7 @@ def test_a_session_that_does_not_trade_yet_only_notes_its_holds() -> None:
 
 def deliver(standing: Standing, now_ns: int, channels: int, name: str) -> None:
     assert standing.is_due(now_ns)
-    standing.take()
+    standing.take(now_ns)
     assert not standing.is_due(now_ns), "in flight"
     standing.delivered.append(name)
     standing.took(now_ns, channels)
@@ -94,13 +98,77 @@ def test_a_channel_that_takes_nothing_is_passed_over_at_once_n16() -> None:
     standing = Standing(ALERT)
     for expected in (0, 1, 2):  # all of them at this very moment
         assert standing.is_due(0) and standing.channel(3) == expected
-        standing.take()
+        standing.take(0)
         standing.refused(0, 3)
     assert standing.due_ns == PAUSE_NS, "then again after a pause"
     for _ in range(60):
-        standing.take()
+        standing.take(standing.due_ns)
         standing.refused(standing.due_ns, 3)
     assert standing.due_ns < 60 * 20 * SECOND, "which never grows beyond half a minute"
+
+
+def test_a_channel_that_says_nothing_has_not_taken_it_after_10_s_n16() -> None:
+    standing = Standing(ALERT)
+    standing.take(0)
+    assert not standing.is_overdue(IN_FLIGHT_NS - 1) and standing.is_overdue(IN_FLIGHT_NS)
+    standing.refused(IN_FLIGHT_NS, 2)
+    standing.take(IN_FLIGHT_NS)
+    assert (standing.is_with(0, 2), standing.is_with(1, 2)) == (False, True), "a late refusal is not the second one's"
+
+
+def results(senders: Senders, count: int) -> list[tuple[list[str], str]]:
+    found: list[tuple[list[str], str]] = []
+    deadline = time.monotonic() + 30
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        found += [(result.uids, result.why) for result in senders.results()]
+    return found
+
+
+def test_a_send_that_breaks_or_hangs_ends_no_thread_n16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "none://such")
+    with pytest.raises(SendFailed, match="no answer"):
+        post("http://127.0.0.1:1/secret", {})
+    free, wanted = threading.Event(), ["break", "hang", "take"]
+
+    def send(batch: Sequence[Alert]) -> None:
+        what = wanted.pop(0)
+        if what == "break":
+            raise ValueError("secret")
+        if what == "hang":
+            free.wait(30)
+
+    senders = Senders([Channel("c", send, True)], 0.5)
+    try:
+        for expected in ("it failed (ValueError)", "it did not end within 0 s", ""):
+            senders.put(0, ALERT)
+            assert results(senders, 1) == [([ALERT.uid], expected)]
+    finally:
+        free.set()
+        senders.close(5)
+
+
+def test_a_refused_batch_goes_one_by_one_and_what_is_urgent_first_n16() -> None:
+    notes = [Alert(f"n{i}", 1, NOTE, "RATE", "x" * 300, 1) for i in range(10)]
+    come, begun, sent = threading.Event(), threading.Event(), []
+
+    def send(batch: Sequence[Alert]) -> None:
+        begun.set()
+        come.wait(30)  # until the rest waits behind it
+        if len(batch) > 1:
+            raise Refused("it answered 400")
+        sent.append(batch[0].uid)
+
+    senders = Senders([Channel("c", send, True)])
+    senders.put(0, notes[0])
+    assert begun.wait(30)
+    for alert in (*notes[1:], ALERT):
+        senders.put(0, alert)
+    come.set()
+    assert len(results(senders, 11)) == 11 and sent[:2] == ["n0", ALERT.uid]
+    senders.close(5)
+    text = str(body([*notes, ALERT])["text"])
+    assert text.startswith("[URGENT]") and len(text) <= TEXT_MAX and text.endswith(CUT)
 
 
 def test_the_book_gives_back_what_it_was_given_n16(tmp_path: Path) -> None:
