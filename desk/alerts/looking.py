@@ -19,6 +19,7 @@ from trading.run.streams import Board, StreamAway, StreamFull, make_client
 
 NEAR_PCT, FAR_PCT = 80.0, 75.0  # told at the first, armed again below the second
 SILENT_NS = 10 * NANOS  # a loop without a beat for so long; a takeover takes less
+EVERY = "every"
 AWAY_LOOKS = 3  # Redis without an answer so often in a row
 log = structlog.get_logger("desk.alerts")
 # Of the gauges of a session those that come near; a position of one contract stands at its limit by itself.
@@ -31,6 +32,7 @@ class Looks:
     def __init__(self, var: Path, redis_url: str) -> None:
         self._var, self._client = var, make_client(redis_url)
         self._standing: set[str] = set()
+        self._missed: dict[str, int] = {}  # loops without a beat in this boot: since when
         self._away = 0
 
     @property
@@ -72,16 +74,29 @@ class Looks:
     def _session(self, one: Watched, at_ns: int, boot: int) -> list[Alert]:
         found: list[Alert] = []
         board = Board(self._client, one.key)
+        beats: dict[str, int] = {}
         for name, text in board.health().items():
             row = msgspec.json.decode(text)
-            if not name.endswith(".run") or "beat_boot_ns" not in row:
-                continue
-            loop, silent = name.removesuffix(".run"), boot - int(row["beat_boot_ns"])
-            words = f"{one.key}: the {loop} loop has been silent for {silent / 1e9:.0f} s"
-            found += self._begin(silent > SILENT_NS, f"{one.key}:{loop}:SILENT", at_ns, URGENT, words, one.session)
+            if name.endswith(".run") and "beat_boot_ns" in row:
+                beats[name.removesuffix(".run")] = int(row["beat_boot_ns"])
+        beats[EVERY] = boot if beats else -1  # without a row there is nothing to name
+        for loop, beat in beats.items():
+            found += self._silence(one, loop, beat, at_ns, boot)
         for gauge in board.gauges():
             found += self._gauge(one, gauge, at_ns)
         return found
+
+    def _silence(self, one: Watched, loop: str, beat: int, at_ns: int, boot: int) -> list[Alert]:
+        """`beat`: boot clock, of this boot or of one before it; negative: none."""
+        name = f"{one.key}:{loop}:SILENT"
+        if 0 <= beat <= boot:
+            self._missed.pop(name, None)
+        else:  # a row that outlived its machine, or none: silent since we look
+            beat = self._missed.setdefault(name, boot)
+        silent = boot - beat
+        which = f"the {loop} loop" if loop != EVERY else "every loop"
+        words = f"{one.key}: {which} has been silent for {silent / 1e9:.0f} s"
+        return self._begin(silent > SILENT_NS, name, at_ns, URGENT, words, one.session)
 
     def _gauge(self, one: Watched, gauge: dict[str, Any], at_ns: int) -> list[Alert]:
         name, pct = f"{one.key}:{gauge['id']}:NEAR", gauge.get("pct")

@@ -1,11 +1,13 @@
 """T-04, N16, without a process: what is an alert, who is asked when, what the book remembers, what a channel is."""
 
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.ops.alerts.receiver import receiving
 from tests.redis_server import RedisServer
 from tests.shell.frames import SECOND, Tape
 from trading.core import records as kinds
+from trading.run.streams import Board
 
 ALERT = Alert("s1:7", 1, URGENT, "DAILY_LOSS", "s1 DAILY_LOSS: reached", 1)
 
@@ -185,6 +188,25 @@ def test_the_book_gives_back_what_it_was_given_n16(tmp_path: Path) -> None:
     assert (again.cursors, again.is_new, again.add([warning], {})) == ({"s1": 9}, False, [])
     again.answered(ALERT.uid, "alice", 4)
     assert again.open == {} and Book(tmp_path).open == {}
+
+
+def test_loops_that_stay_down_after_a_reboot_or_show_nothing_are_silent_t_04(tmp_path: Path, redis_client: Any) -> None:
+    looks = Looks(tmp_path, os.environ["DESK_REDIS_URL"])
+    old, bare, healthy = (Watched(i, f"s{i}") for i in (1, 2, 3))
+    beat = b'{"beat_boot_ns": %d}'
+
+    def look(second: int) -> list[str]:
+        Board(redis_client, "s3").show("risk.run", beat % (second * SECOND))
+        return [alert.text for alert in looks.look((old, bare, healthy), 1, second * SECOND)]
+
+    Board(redis_client, "s1").show("risk.run", beat % (3600 * SECOND))  # the machine was up for an hour
+    assert look(20) == look(30) == []
+    silent = "has been silent for 11 s"
+    assert look(31) == [f"s1: the risk loop {silent}", f"s2: every loop {silent}"]
+    assert look(32) == []
+    for key in ("s1", "s2"):
+        Board(redis_client, key).show("risk.run", beat % (33 * SECOND))
+    assert look(33) == look(43) == [] and len(look(44)) == 2
 
 
 def test_a_redis_without_memory_ends_nothing(tmp_path: Path) -> None:

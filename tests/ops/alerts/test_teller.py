@@ -102,33 +102,40 @@ def halt() -> Tape:
 
 @pytest.mark.django_db
 def test_a_hold_of_the_journal_is_sent_within_5_s_shown_and_answered_t_04(
-    var: Path, receiver: Receiver, second: Receiver, redis_server: str
+    var: Path, receiver: Receiver, second: Receiver, redis_server: str, redis_client: Any
 ) -> None:
     session, writer = trading_session(var)
     append(writer, Tape().add(kinds.COMMAND, code=kinds.START, instrument=ACCOUNT_SCOPE))
     clock = Clock()
     teller = Teller(Setting(var, redis_server, parse(f"{receiver.url};{second.url}")), clock)
+    board = Board(redis_client, session.key)
+
+    def jump(seconds: float) -> None:
+        """With loops that go on."""
+        clock.jump(seconds)
+        board.show("risk.run", b'{"beat_boot_ns": %d}' % clock())
+
     teller.step()
     append(writer, halt())
     begun = time.monotonic()
     until(teller, lambda: len(receiver.came) > 0)
     assert time.monotonic() - begun < 5 and "DAILY_LOSS" in receiver.texts()[0]
-    clock.jump(1)
+    jump(1)
     until(teller, lambda: Alert.objects.exclude(first_sent_at=None).exists())
     row = Alert.objects.get()
     assert (row.severity, row.kind, row.session) == ("urgent", "DAILY_LOSS", session.id)
     assert row.sent_through == ["webhook 127.0.0.1 #1"]
     assert (shown_of(var).urgent, shown_of(var).unsent) == (1, 0)
-    clock.jump(50)
+    jump(50)
     teller.step()
     assert second.came == []
-    clock.jump(10)  # 60 s without an answer: the next one
+    jump(10)  # 60 s without an answer: the next one
     until(teller, lambda: len(second.came) == 1)
     assert answering.acknowledge([row.id], "alice") == 1 and answering.acknowledge([row.id], "bob") == 0
-    clock.jump(1)
+    jump(1)
     teller.step()
     assert shown_of(var).urgent == 0
-    clock.jump(3600)
+    jump(3600)
     for _ in range(5):
         teller.step()
     assert (len(receiver.came), len(second.came)) == (1, 1), "nobody is told again once somebody has answered"
