@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
@@ -31,15 +31,21 @@ class Exchanged(NamedTuple):
     rehearsals: list[Found]
 
 
-Work = Callable[[], Exchanged]
+T = TypeVar("T")
 
 
-def at_once(work: Work) -> "Future[Exchanged]":
+class Doer(Protocol):
+    """Begins work; its Future has the result, or what was raised."""
+
+    def __call__(self, work: Callable[[], T]) -> "Future[T]": ...
+
+
+def at_once(work: Callable[[], T]) -> "Future[T]":
     """Do it here and now."""
-    done: Future[Exchanged] = Future()
+    done: Future[T] = Future()
     try:
         done.set_result(work())
-    except MirrorAway as error:
+    except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
         done.set_exception(error)
     return done
 
@@ -48,22 +54,25 @@ class Aside:
     """Does it in a thread of its own, one after the other: a database that hangs holds up nobody else."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Work, Future[Exchanged]]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="mirror", daemon=True).start()
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="database", daemon=True).start()
 
-    def __call__(self, work: Work) -> "Future[Exchanged]":
+    def __call__(self, work: Callable[[], T]) -> "Future[T]":
         """Begin it."""
-        done: Future[Exchanged] = Future()
-        self._waiting.put((work, done))
+        done: Future[T] = Future()
+
+        def do() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - as above
+                done.set_exception(error)
+
+        self._waiting.put(do)
         return done
 
     def _run(self) -> None:
         while True:
-            work, done = self._waiting.get()
-            try:
-                done.set_result(work())
-            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
-                done.set_exception(error)
+            self._waiting.get()()
 
 
 def exchange(found: list[Found], deliveries: dict[str, tuple[list[str], int]], waiting: list[str]) -> Exchanged:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from django.db import Error as DatabaseError
 
 from desk.alerts import mirror
 from desk.alerts.book import Book
@@ -91,7 +90,7 @@ def _pause(alert: Alert) -> bool:
     """
     try:
         row = control.send_command(alert.session, "pause", "alerts", alert.text[:REASON_MAX])
-    except (ValueError, OSError, DatabaseError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is tried again, and alerts go on
         log.warning("pause_refused", uid=alert.uid, error=str(error))
         return False
     return row.state == states.ACCEPTED
@@ -114,7 +113,9 @@ class Teller:
         self._newest, self._badge = "", b""
         self._unwritten: list[Alert] = []  # not in the database yet
         self._delivered: dict[str, tuple[list[str], int]] = {}
-        self._aside: Callable[[mirror.Work], Future[mirror.Exchanged]] = mirror.at_once
+        self._aside: mirror.Doer = mirror.at_once
+        self._pause_aside: mirror.Doer = mirror.at_once
+        self._pausing: dict[str, Future[bool]] = {}  # by uid
         self._exchange: Future[mirror.Exchanged] | None = None
         self._out: tuple[list[Alert], dict[str, tuple[list[str], int]]] = [], {}  # what it writes
         self._away_since_ns = 0
@@ -150,7 +151,7 @@ class Teller:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`."""
-        self._aside = mirror.Aside()
+        self._aside, self._pause_aside = mirror.Aside(), mirror.Aside()  # both may have to wait for the database
         log.info("alerts_begin", channels=[channel.name for channel in self._channels])
         while not stop.wait(STEP_S):
             self.step()
@@ -171,8 +172,13 @@ class Teller:
         trading = {one.session for one in self._journals.watched()}
         for uid, standing in self._book.open.items():
             owed = standing.alert.kind in PAUSING and not standing.paused and standing.alert.session in trading
-            if owed and not self._looks.is_away and _pause(standing.alert):
-                self._book.paused(uid)
+            if owed and not self._looks.is_away and uid not in self._pausing:
+                self._pausing[uid] = self._pause_aside(partial(_pause, standing.alert))
+        for uid, took in list(self._pausing.items()):
+            if took.done():
+                del self._pausing[uid]
+                if took.result():
+                    self._book.paused(uid)
 
     def _send(self, boot: int) -> None:
         for standing in self._book.open.values():

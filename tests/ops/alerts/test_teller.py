@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -34,6 +34,7 @@ from trading.run.streams import ZERO_ID, Board
 
 NO_REDIS = "redis://127.0.0.1:1/0"
 PATIENCE_S = 30
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_alerts_leave_while_the_database_and_redis_are_away_and_say_so_n16(var: 
 def test_a_database_that_hangs_holds_up_no_alert_and_is_one_n16(var: Path, receiver: Receiver) -> None:
     clock, asked = Clock(), []
 
-    def hang(work: mirror.Work) -> "Future[mirror.Exchanged]":
+    def hang(work: Callable[[], T]) -> "Future[T]":
         asked.append(work)
         return Future()
 
