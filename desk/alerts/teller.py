@@ -209,12 +209,14 @@ class Teller:
 
     def _rows(self, boot: int, at_ns: int) -> list[Alert]:
         """Database: rows out, answers and rehearsals in.  It may be away or hang; then that is an alert, too."""
+        begins = self._exchange is None
         if self._exchange is None:
+            self._away_since_ns = self._away_since_ns or boot  # until it has answered
             self._out, self._unwritten, self._delivered = (self._unwritten, self._delivered), [], {}
             waiting = [uid for uid, one in self._book.open.items() if one.waits_for_answer]
             self._exchange = self._aside(partial(mirror.exchange, *self._out, waiting))
         if not self._exchange.done():
-            return self._database_away(boot, at_ns, "it does not answer")
+            return [] if begins else self._database_away(boot, at_ns, "it does not answer")
         try:
             answers, found = self._exchange.result()
         except mirror.MirrorAway as error:
@@ -229,7 +231,6 @@ class Teller:
         return found
 
     def _database_away(self, boot: int, at_ns: int, why: str) -> list[Alert]:
-        self._away_since_ns = self._away_since_ns or boot
         if boot - self._away_since_ns < AWAY_NS:
             return []
         uid = f"database:{self._away_since_ns}"
