@@ -63,6 +63,7 @@ class Aside:
 
         def do() -> None:
             try:
+                close_old_connections()  # a server that came back takes a new one
                 done.set_result(work())
             except Exception as error:  # noqa: BLE001 - as above
                 done.set_exception(error)
@@ -89,7 +90,6 @@ def when(at_ns: int) -> datetime:
 def write(found: Iterable[Found], deliveries: Iterable[tuple[str, list[str], int]]) -> None:
     """Rows of new alerts, and where (uid, names of channels, first time in ns) they were sent.  Raises MirrorAway."""
     try:
-        close_old_connections()
         rows = [_row(alert) for alert in found]
         if rows:
             Alert.objects.bulk_create(rows, ignore_conflicts=True)
@@ -109,7 +109,6 @@ def _row(alert: Found) -> Alert:
 def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
     """(uid, who) of those of these alerts that a person has answered.  Raises MirrorAway."""
     try:
-        close_old_connections()
         rows = Alert.objects.filter(uid__in=list(uids), acknowledged_at__isnull=False)
         return [(uid, by) for uid, by in rows.values_list("uid", "acknowledged_by")]
     except DatabaseError as error:
@@ -119,7 +118,6 @@ def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
 def rehearsals() -> list[Found]:
     """Tests that somebody asked for on the page and that nobody has sent yet.  Raises MirrorAway."""
     try:
-        close_old_connections()
         rows = Alert.objects.filter(kind=TEST, first_sent_at=None, acknowledged_at=None).order_by("id")[:10]
         return [
             Found(row.uid, int(row.raised_at.timestamp() * 1e9), row.severity, row.kind, row.text, row.session)
