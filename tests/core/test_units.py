@@ -178,5 +178,5 @@ def test_instruments_are_consistent(symbol: str) -> None:
 
 
 def test_an_unknown_instrument_is_one_sentence() -> None:
-    with pytest.raises(UnknownInstrument, match="unknown instrument 'ABC'; known: .*ES, "):
+    with pytest.raises(UnknownInstrument, match=r"unknown instrument 'ABC'; known: .*ES, "):
         instrument("ABC")
