@@ -18,6 +18,7 @@ from risk.core.codes import APPROVED, FIELD_BASE
 from risk.core.gate import code_name
 from risk.core.holds import BY_BIT, ENTRY_MASK, HOLD_CAPACITY
 from risk.core.records import UNKNOWN
+from risk.core.stops import ATR_ROWS
 from risk.margins import Answer, Form, Gauge
 from risk.schema import MONEY, SHARE, TICKS, TIME, Limit
 from trading.config.fields import label
@@ -224,6 +225,19 @@ def _day(form: Form, about: About) -> str:
     return _("day %(day)s, %(risk)s") % (money | {"risk": _open_risk(form, about)})
 
 
+def _range(form: Form, about: About) -> str:
+    if form["atr_sum"] < 0:
+        return _("the average range of the last rows is not known")
+    return _("average range of the last rows %(n)s ticks") % {"n": f"{form['atr_sum'] / ATR_ROWS:.2f}"}
+
+
+def _opposite(form: Form, about: About) -> str:
+    if form["opposite_tick"] == 0:
+        return _("no order of our own works on the other side")
+    prices = {"price": price(form["price_tick"], about), "own": price(form["opposite_tick"], about)}
+    return _("order at %(price)s, our own order of the other side at %(own)s") % prices
+
+
 def _switch(name: str, on: str, off: str) -> Phrase:
     return lambda form, about: on if form[name] == 1 else off
 
@@ -234,6 +248,11 @@ PHRASES: dict[str, Phrase] = {  # the rule's function → what it saw
     "limits_exist": _switch("limits_known", "a version set every limit", "no version is active, or a limit is not set"),
     "fields_valid": _fields,
     "open_risk_known": _open_risk,
+    "active": lambda form, about: (
+        _("the instrument has no slot among those that are traded")
+        if "NOT_ACTIVE" in holds_of(form)
+        else _("the instrument has its slot")
+    ),
     "tradable": _switch("tradable", "the instrument may be traded", "the instrument is for marks and features only"),
     "reconciled": _reconciled,
     "held": _held,
@@ -243,6 +262,7 @@ PHRASES: dict[str, Phrase] = {  # the rule's function → what it saw
     "model_ready": _model,
     "signal": _signal,
     "confidence": lambda form, about: _("confidence %(c)s") % {"c": ppm_word(form["confidence_ppm"]).lstrip("+")},
+    "filtered": _range,
     "flat": _flat,
     "cooled_down": lambda form, about: (
         _("since the last entry fill: %(entry)s; exit fill: %(exit)s")
@@ -273,6 +293,12 @@ PHRASES: dict[str, Phrase] = {  # the rule's function → what it saw
     "trade_risk": _stop,
     "day_risk": _day,
     "not_duplicate": _duplicate,
+    "repeated": lambda form, about: _("entries in the window %(n)s") % {"n": form["entries_recent"]},
+    "crosses_nothing": _opposite,
+    "depth": lambda form, about: (
+        _("order of %(qty)s, shown on the other side %(shown)s") % {"qty": form["qty"], "shown": form["opposite_qty"]}
+    ),
+    "trades_left": lambda form, about: _("trades of the day %(n)s") % {"n": form["day_trades"]},
     "message_rate": _messages,
     "bucket": lambda form, about: (
         _("slices in the bucket %(n)s, asked %(m)s") % {"n": form["bucket_tokens"], "m": form["slices"]}
