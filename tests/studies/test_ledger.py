@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trading.management.history import deciding_words
 from trading.research.records import Days, ResearchError
 from trading.run.search.ledger import FILE, Ledger, Trial, others_on
 from trading.run.search.registry import FILE as TRIALS
@@ -117,6 +118,14 @@ def test_studies_of_other_folders_and_backtests_count_mes_guard_01(tmp_path: Pat
     assert others_on(tmp_path / "here" / "a", "x", counted) == found, "what is thrown away was tried all the same"
     assert np.array_equal(sharpes_of(counted, "x"), [0.5, np.nan], equal_nan=True)
     assert tried(counted, "z").words() == ""
+
+
+def test_a_seed_that_draws_latencies_makes_another_trial_mes_guard_01() -> None:
+    """Of other results the seed draws only what speaks against them."""
+    plain = {"option": [], "limit_fill": "through", "latency": "20 ms", "seconds": 60, "seed": 1}
+    drawn = plain | {"latency": "session:12"}
+    assert deciding_words(drawn) != deciding_words(drawn | {"seed": 2})
+    assert deciding_words(plain) == deciding_words(plain | {"seed": 2}) == [[], "through", "20 ms", 60]
 
 
 def test_a_study_that_goes_on_counts_once_and_other_words_in_its_place_are_another(tmp_path: Path) -> None:

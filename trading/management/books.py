@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from marketdata.core.units import NANOS
-from trading.management.history import STRATEGY, changes_of, data_path, known_by
+from trading.management.history import SESSION, STRATEGY, changes_of, data_path, known_by
 from trading.management.progress import Bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from trading.run.tapes.scores import Asked, Scoring
     from trading.run.tapes.source import TapeSource
 
-SESSION = "session:"
 SIMULATED = "simulated"
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FAR_NS = 2**62
 STRATEGY = "strategy."  # path of an argument of the strategy's function
+SESSION = "session:"  # a latency that is drawn from what this session has measured
 
 
 class History(NamedTuple):
@@ -77,16 +78,23 @@ def registry_file() -> Path:
 
 
 def known_by(options: dict[str, Any], result: "Result", inputs: dict[str, Any]) -> "Known":
-    """What the desk's registry knows of these data, this result counted in: another seed or the same words once more
-    are no other trial.  Raises ResearchError."""
+    """What the desk's registry knows of these data, this result counted in: the same words once more are no other
+    trial, nor is another seed where it decides nothing.  Raises ResearchError."""
     from trading.run.search.judgement import known_here
     from trading.run.search.registry import key_of
     from trading.run.search.trial import days_of
 
     decides = {name: value for name, value in inputs.items() if name not in ("data", "code_hash")}
-    words = [options[name] for name in ("option", "limit_fill", "latency", "seconds")]
-    key, name = key_of([result.plan.config_hash, decides, words]), f"{inputs['data']}: {inputs['strategy']}"
+    key = key_of([result.plan.config_hash, decides, deciding_words(options)])
+    name = f"{inputs['data']}: {inputs['strategy']}"
     return known_here(registry_file(), inputs["data_hash"], key, name, days_of(result), options["trials"])
+
+
+def deciding_words(options: dict[str, Any]) -> list[Any]:
+    """The words that decide a result beside configuration and data; of drawn latencies the seed is one (MES-GUARD-01).
+    Other words keep the form in which earlier results were counted."""
+    words = [options[name] for name in ("option", "limit_fill", "latency", "seconds")]
+    return words + ([options["seed"]] if (options["latency"] or "").startswith(SESSION) else [])
 
 
 def refusals() -> tuple[type[Exception], ...]:
