@@ -228,6 +228,17 @@ what_is_left() {
     done
 }
 
+# A list that neither lane could take was not run: it is no pass.
+check_lists() {
+    local list
+    for list in computing rows rows_on_postgres clocks desks_on_postgres; do
+        if [ ! -d "$SHARED/$list" ]; then
+            say "$list: no lane took it"
+            FAILED=$((FAILED + 1))
+        fi
+    done
+}
+
 # In a shell of its own: its counts are its own, too.
 beside() {
     PASSED=0 FAILED=0 SKIPPED=0 BEHIND=19
@@ -285,6 +296,7 @@ if [ -n "$BESIDE" ]; then
 else
     lint
 fi
+check_lists
 stop_postgres
 
 printf '\n== %d minutes\n%d passed, %d failed, %d skipped\n' $(((SECONDS + 30) / 60)) "$PASSED" "$FAILED" "$SKIPPED"

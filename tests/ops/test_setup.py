@@ -152,3 +152,21 @@ def test_ci_calls_make_test() -> None:
 def test_shell_scripts_parse(script: str) -> None:
     result = subprocess.run(["bash", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_list_that_no_lane_could_take_is_no_pass(tmp_path: Path) -> None:
+    """Both lanes read any failure to make its folder as "the other one has it"."""
+    words = """
+        set -euo pipefail
+        SHARED=$1 FAILED=0
+        say() { echo "$1"; }
+        source <(sed -n '/^take() {/,/^}/p; /^check_lists() {/,/^}/p' "$2")
+        for list in computing rows clocks desks_on_postgres; do take "$list"; done
+        check_lists
+        take rows_on_postgres
+        check_lists
+        echo "$FAILED"
+    """
+    command = ["bash", "-c", words, "bash", str(tmp_path), str(ROOT / "desk" / "ops" / "test.sh")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines() == ["rows_on_postgres: no lane took it", "1"], result.stderr
