@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from desk import batch
 from desk.config.models import CANCELLED, DONE, FAILED, OPEN, RUNNING, WAITING, ImpactRun
+from marketdata.jobs import places
 from trading import configs
 from trading.models import ConfigVersion
 from trading.reports.impact import preview as impact
@@ -96,13 +97,15 @@ def _end(run_id: int, state: str, **fields: Any) -> bool:
     return bool(rows.update(state=state, finished_at=timezone.now(), step="", **fields))
 
 
-def run(run_id: int) -> str:
-    """Do the work of a waiting run in this process.  Returns the state in which it ended, "" if it was not waiting."""
+def run(run_id: int, place: str = "") -> str:
+    """Do the work of a waiting run in this process, or end it with why not: a worker that sees another runtime folder
+    than `place` sees other sessions' journals.  Returns the state in which it ended, "" if it was not waiting."""
     now = timezone.now()
     row = ImpactRun.objects.select_related("version").filter(id=run_id, state=WAITING).first()
     if row is None:
         return ""
-    if why := _lost(row):  # its page says so already, and whoever asked has gone on without it
+    # of a lost one its page says so already, and whoever asked has gone on without it
+    if why := _lost(row) or places.elsewhere(place):
         return FAILED if _end(run_id, FAILED, detail=why) else ""
     if not ImpactRun.objects.filter(id=run_id, state=WAITING).update(state=RUNNING, beat_at=now, step="starting"):
         return ""

@@ -4,6 +4,7 @@ import csv
 import io
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from django.utils import timezone
 
 from desk.config import previews
 from desk.config.models import CANCELLED, DONE, FAILED, RUNNING, ImpactRun
+from desk.config.tasks import run_impact
 from desk.dashboard.pages import why as why_page
+from marketdata.jobs import places
 from risk.core.gate import RULES
 from tests.kernel.desk import Desk, S
 from tests.shell.frames import make_session
@@ -226,6 +229,18 @@ def test_a_run_goes_from_waiting_to_its_result(operator: Client, draft: ConfigVe
     ImpactRun.objects.update(code=conf.settings.CODE_HASH)
     rows = list(csv.DictReader(io.StringIO(operator.get(f"{address}rows.csv").content.decode())))
     assert [row["session"] for row in rows] == [session.key]
+
+
+def test_a_worker_that_sees_another_folder_previews_nothing(
+    draft: ConfigVersion, settings: Any, tmp_path: Path
+) -> None:
+    """Its sessions of these numbers are another desk's."""
+    place, run = places.here(), ask(draft)
+    settings.VAR = tmp_path / "elsewhere"
+    assert run_impact(run_id=run.pk, place=place) == FAILED
+    run.refresh_from_db()
+    assert run.state == FAILED and "does not see this desk's runtime folder" in run.detail
+    assert run_impact(run_id=run.pk, place=place) == "", "a message that comes twice"
 
 
 def test_before_a_preview_the_activation_page_offers_one(operator: Client, draft: ConfigVersion) -> None:
