@@ -55,7 +55,8 @@ def test_the_command_takes_each_instrument_out_of_a_file(inbox: Path) -> None:
         call_command("import_history", str(plain), "--symbol", "ALL")
     half = write_dbn(inbox / "half.dbn", dbn.Schema.TRADES, [trade(5000, 1, T0)], BOTH)
     err = StringIO()
-    call_command("import_history", str(half), "--symbol", "ALL", stdout=StringIO(), stderr=err)
+    with pytest.raises(CommandError, match="1 could not be stored, the others were"):
+        call_command("import_history", str(half), str(path), "--symbol", "ALL", stdout=StringIO(), stderr=err)
     assert "left out NQ" in err.getvalue(), "one that has no event stops no other"
 
 
@@ -90,7 +91,8 @@ def test_a_session_of_shares_is_recorded_whole(settings: Any) -> None:
     (folder / "feed-00000001.rec").write_bytes(head + b"".join(map(frame_bytes, batches)))
     assert instruments_of(folder / "feed-00000001.rec") == symbols
     out, err = StringIO(), StringIO()
-    call_command("record", str(session.id), "--books", "--symbol", "ALL", "--json", stdout=out, stderr=err)
+    with pytest.raises(CommandError, match="could not be stored, the others were"):
+        call_command("record", str(session.id), "--books", "--symbol", "ALL", "--json", stdout=out, stderr=err)
     told = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [DataSet.objects.get(pk=one["id"]).symbols for one in told] == [[name] for name in symbols]
     assert f"left out {SHARES[2]}" in err.getvalue() and "recorded" in err.getvalue()

@@ -49,11 +49,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object per file")
 
     def handle(self, *args: Any, **arguments: Any) -> None:
+        """Exit status 0 when all is stored, 1 for a refusal or an instrument that was left out, 130 for Ctrl-C."""
         options = {name: arguments[name] for name in KNOWN if arguments.get(name)}
+        left_out = 0
         for path in arguments["source"]:
             try:
                 if arguments["symbol"].upper() == ALL:
-                    self._import_all(path, options, arguments)
+                    left_out += self._import_all(path, options, arguments)
                 else:
                     self._import(path, options, arguments)
             except (FeedError, MemoryRefused) as error:
@@ -68,10 +70,12 @@ class Command(BaseCommand):
                     f"stopped; nothing of {path.name} was stored; the same command goes on from its last whole month",
                     returncode=130,
                 ) from None
+        if left_out:
+            raise CommandError(f"{left_out} could not be stored, the others were")
 
-    def _import_all(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> None:
-        """A data set of each instrument that the file holds; one that cannot be taken stops no other.  Raises FeedError
-        when none of them could be."""
+    def _import_all(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> int:
+        """A data set of each instrument that the file holds; one that cannot be taken stops no other.  Returns how many
+        could not be.  Raises FeedError when that is all of them."""
         symbols = instruments_of(path)
         if not symbols:
             raise FeedError(f"{path} names no instrument of this desk: say which one it is of with --symbol")
@@ -85,6 +89,7 @@ class Command(BaseCommand):
             raise FeedError("; ".join(refused))
         for words in refused:
             self.stderr.write(f"left out {words}")
+        return len(refused)
 
     def _import(self, path: Path, options: dict[str, str], arguments: dict[str, Any]) -> None:
         size = estimate_import(path, options)

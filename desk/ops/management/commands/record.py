@@ -38,7 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exit status 0 when the data set stands, 1 for a refusal, 130 for Ctrl-C."""
+        """Exit status 0 when all is stored, 1 for a refusal or an instrument that was left out, 130 for Ctrl-C."""
         number = options["session"].removeprefix("s")
         if not number.isdigit():
             raise CommandError(f"{options['session']!r} is no session: give its number or its key, like s12")
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         )
 
     def _books(self, number: int, symbol: str, by: str, bar: Bar, as_json: bool) -> None:
-        """Of one instrument, or of each."""
+        """Of one instrument, or of each.  Raises CommandError, all told, where one could not be stored."""
 
         def show(done: int, last: int) -> None:
             bar.show(done, last, f"{done} of {last} recordings")
@@ -82,6 +82,8 @@ class Command(BaseCommand):
             self._tell_books(one, batches, as_json)
         for words in left_out:
             self.stderr.write(f"left out {words}")
+        if left_out:
+            raise CommandError(f"{len(left_out)} could not be stored, the others were")
 
     def _tell_books(self, stored: DataSet, batches: int, as_json: bool) -> None:
         if as_json:
