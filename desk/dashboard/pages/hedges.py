@@ -7,6 +7,8 @@ ledger's.  A hedge's round trip is money and no trade.  Reads only.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from django.db.models import F, Max, Sum
+
 from desk.audit.models import AuditRecord
 from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, NANOS
@@ -18,6 +20,7 @@ from trading.selectors import PAGE, Page, us
 
 ACTIONS = ("hedge", "unhedge", "reduce")
 FOR_CAP = "notional_over_cap"
+PAGES_MAX = 64  # that are remembered
 COLUMNS = (
     "time", "action", "symbol", "side", "lots", "filled", "hedge_lots_before", "hedge_lots_after", "net_before",
     "net_after", "gross", "fees", "reason", "refused_by", "journal_seq",
@@ -33,13 +36,15 @@ class Lots(NamedTuple):
     fee_micros: int
 
 
+# (session key, before) → seq and hash of the log's last row when the page was read, and its rows
+_PAGES: dict[tuple[str, int | None], tuple[int, str, list[AuditRecord]]] = {}
+
+
 def adjustments(session_id: int, key: str, before: int | None = None, limit: int = PAGE) -> Page:
     """What the task did, newest first; `before` is a seq of the audit log, `key` the session's ("s12")."""
-    rows = AuditRecord.objects.filter(category="order", action__in=ACTIONS, object__startswith=f"{key} ")
-    rows = rows if before is None else rows.filter(seq__lt=before)
-    found = list(rows.order_by("-seq")[: limit + 1])
+    found = _rows(key, before, limit) if limit > PAGE else _read(key, before)[: limit + 1]
     shown = found[:limit]
-    fills = hedge_fills(session_id) if shown else {}
+    fills = hedge_fills(session_id, int(shown[-1].detail["seq"])) if shown else {}
     nexts = {} if before is None else _behind(key, before)  # symbol → journal seq of its next adjustment
     made = []
     for row in shown:
@@ -47,6 +52,32 @@ def adjustments(session_id: int, key: str, before: int | None = None, limit: int
         made.append(_adjustment(row, symbol, fills.get(symbol), nexts.get(symbol)))
         nexts[symbol] = int(row.detail["seq"])
     return Page(made, found[limit - 1].seq if len(found) > limit else None)
+
+
+def _rows(key: str, before: int | None, limit: int, after: int = 0) -> list[AuditRecord]:
+    """Rows of the audit log with `after` < seq < `before`, newest first, one more than `limit`."""
+    rows = AuditRecord.objects.filter(category="order", action__in=ACTIONS, object__startswith=f"{key} ")
+    rows = rows.filter(seq__gt=after) if before is None else rows.filter(seq__gt=after, seq__lt=before)
+    return list(rows.order_by("-seq")[: limit + 1])
+
+
+def _read(key: str, before: int | None) -> list[AuditRecord]:
+    """One page of them and one more.  A page that is open asks every two seconds, adjustments are few among orders, and
+    the log only grows: what this process has walked once it does not walk again, unless its last row is no longer there
+    (another database)."""
+    head = AuditRecord.objects.order_by("-seq").values_list("seq", "hash").first()
+    if head is None:
+        return []
+    seq, digest, known = _PAGES.get((key, before), (0, "", []))
+    if seq and not AuditRecord.objects.filter(seq=seq, hash=digest).exists():
+        seq, known = 0, []
+    end = head[0] + 1 if before is None else min(before, head[0] + 1)  # rows behind the head wait for the next question
+    fresh = _rows(key, end, PAGE, seq) if seq + 1 < end else []
+    if len(_PAGES) >= PAGES_MAX:
+        _PAGES.clear()
+    found = [*fresh, *known][: PAGE + 1]
+    _PAGES[key, before] = (*head, found)
+    return found
 
 
 def _behind(key: str, seq: int) -> dict[str, int]:
@@ -59,10 +90,17 @@ def _behind(key: str, seq: int) -> dict[str, int]:
     return found
 
 
-def hedge_fills(session_id: int) -> dict[str, list[Lots]]:
-    """Symbol of a hedge → its fills in the journal's order."""
+def hedge_fills(session_id: int, since: int = 0) -> dict[str, list[Lots]]:
+    """Symbol of a hedge → its fills in the journal's order.  Those up to `since`, a journal seq, are one: all their
+    lots at the last one's place and price, without fees."""
+    of_hedges = Fill.objects.filter(session_id=session_id, symbol__in=HEDGES)
     found: dict[str, list[Lots]] = {}
-    for fill in Fill.objects.filter(session_id=session_id, symbol__in=HEDGES).order_by("seq"):
+    for row in (
+        of_hedges.filter(seq__lte=since).values("symbol").annotate(lots=Sum(F("side") * F("qty")), last=Max("seq"))
+    ):
+        last = Fill.objects.get(session_id=session_id, seq=row["last"])
+        found[last.symbol] = [Lots(last.seq, int(row["lots"]), last.price_tick, 0)]
+    for fill in of_hedges.filter(seq__gt=since).order_by("seq"):
         lots = Lots(fill.seq, fill.side * fill.qty, fill.price_tick, fill.fee_micros)
         found.setdefault(fill.symbol, []).append(lots)
     return found
@@ -112,7 +150,7 @@ def _hedged(values: dict[str, Any], fills: Sequence[Lots], until: int | None) ->
             left -= fill.qty
     before = sum(fill.qty for fill in earlier)
     after = before + sum(fill.qty for fill in own)
-    near = own or earlier[-1:]
+    near = own or [fill for fill in earlier[-1:] if fill.qty]  # 0: what was held before is flat
     found = {"filled": sum(abs(fill.qty) for fill in own), "before": before, "after": after}
     found["fee_micros"] = sum(fill.fee_micros for fill in own)
     if near:
@@ -126,8 +164,8 @@ def _hedged(values: dict[str, Any], fills: Sequence[Lots], until: int | None) ->
 
 
 def trips(session_id: int) -> list[dict[str, Any]]:
-    """Round trips of hedges, newest first: side, lots, prices, result, and what ended each."""
-    rows = Trade.objects.filter(session_id=session_id, symbol__in=HEDGES).order_by("-seq")
+    """The last round trips of hedges, newest first: side, lots, prices, result, and what ended each."""
+    rows = Trade.objects.filter(session_id=session_id, symbol__in=HEDGES).order_by("-seq")[:PAGE]
     return [
         {
             "seq": row.seq,

@@ -12,6 +12,7 @@ from django.test import Client
 
 from desk.accounts.roles import OPERATOR
 from desk.audit import services as audit
+from desk.audit.models import AuditRecord
 from desk.dashboard.pages import hedges, risk
 from risk.core.records import MES, MOEX
 from tests.shell.account.test_shares import make_shares
@@ -98,6 +99,25 @@ def test_the_record_of_hedges_says_what_each_did_moex_hedge_05(hedged: Session) 
     assert first.next_before is not None
     rest = hedges.adjustments(hedged.id, hedged.key, first.next_before)
     assert [*first.rows, *rest.rows] == rows, "a page further on knows what came behind it"
+
+
+def test_a_page_that_asks_again_walks_only_what_is_new(
+    hedged: Session, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adjustments are few among the log's orders; a log that is another one is read anew."""
+    rows = hedges.adjustments(hedged.id, hedged.key).rows
+    with django_assert_num_queries(4) as told:
+        assert hedges.adjustments(hedged.id, hedged.key).rows == rows
+    assert not any("ORDER BY" in query["sql"] and "category" in query["sql"] for query in told.captured_queries)
+    adjust(hedged, 50, "hedge", -1, 1, 130_000, refused="SPREAD")
+    audit.append(category="session", action="x", actor="desk", object="elsewhere", detail={})
+    newer = hedges.adjustments(hedged.id, hedged.key).rows
+    assert [row["seq"] for row in newer] == [50, *(row["seq"] for row in rows)]
+    monkeypatch.setattr(hedges, "PAGE", 1)
+    (page,) = hedges.adjustments(hedged.id, hedged.key, limit=1).rows
+    assert (page["before"], page["with_before"]) == (-1, 100_000 * RUB), "what was filled before the page counts"
+    AuditRecord.objects.filter(action="x").update(hash="another")
+    assert hedges.adjustments(hedged.id, hedged.key, limit=1).rows == [page]
 
 
 def published(session: Session, client: Any, **values: Any) -> None:
