@@ -96,7 +96,7 @@ def _tape_sized(form: BooksForm) -> TapeSize:
     from trading.config.paths import with_values
     from trading.configs import resolve
     from trading.control import session_folder
-    from trading.management.books import SESSION
+    from trading.management.history import SESSION
     from trading.run.backtest.plan import BacktestError
     from trading.run.tapes.engine import DAYS_MAX, check_latency, tape_plan
     from trading.run.tapes.latency import constant
