@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from tests.learning.barsets import write
 from tests.studies.kit import LAST, walkforward, write_bars, write_strategy
 from trading.research.folds import Fold, Part, Sessions
 from trading.research.gate import MES_CHECKS
+from trading.research.records import ResearchError
 from trading.run.forward.report import CURVE, FOLDS, WALK
-from trading.run.forward.retraining import How, Retrainer
+from trading.run.forward.retraining import How, Retrainer, held_bytes
 from trading.run.search.ledger import Ledger
 from trading.studies.management.commands.walkforward import Command
 
@@ -290,6 +292,30 @@ def test_a_network_knows_its_fold_s_past_alone_mes_wf_02(featured: tuple[Path, P
     assert np.array_equal(*found)
     inside = (starts_ns >= edges[0][0]) & (starts_ns < edges[19][1])
     assert not found[0][0][~inside].any(), "it decides within its fold alone"
+
+
+def test_a_network_holds_no_more_memory_than_its_bound_counts(featured: tuple[Path, Path], tmp_path: Path) -> None:
+    """A fold over nearly the whole file, most of it training; torch's own copies are smaller than what went before."""
+    bars, features = featured
+    starts_ns = pq.read_table(bars)["timestamp"].to_numpy()
+    days = np.unique(starts_ns // 86_400_000_000_000)
+    opens = days * 86_400_000_000_000
+    sessions = Sessions(days, opens, opens + 86_400_000_000_000)
+    train, validation, test = (
+        Part(a, b, int(opens[a]), int(opens[b - 1]) + 86_400_000_000_000, 1) for a, b in ((0, 33), (33, 34), (34, 35))
+    )
+    maker = Retrainer(How(features, 1, 1, 1), "MES", starts_ns, sessions, tmp_path)
+    rows, width = maker._rows.features.shape
+    maker(Fold(1, train, validation, test, ""))
+    tracemalloc.start()
+    try:
+        maker(Fold(2, train, validation, test, ""))
+        peak = tracemalloc.get_traced_memory()[1] + maker._rows.features.nbytes
+    finally:
+        tracemalloc.stop()
+    assert 0.6 * held_bytes(width) * rows < peak <= held_bytes(width) * rows
+    with pytest.raises(ResearchError, match="take fewer of its rows with --retrain-every"):
+        Retrainer(How(features, 1, 1, 1, 1_000_000), "MES", starts_ns, sessions, tmp_path)
 
 
 @pytest.mark.parametrize(

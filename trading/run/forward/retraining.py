@@ -18,7 +18,7 @@ from marketdata.core.barfeatures.schema import LABEL_S
 from marketdata.core.units import NANOS
 from trading.learning import calibration
 from trading.learning.bars.file import BarFile
-from trading.learning.dataset import DataError, Rows, Split, Tape, row_bytes
+from trading.learning.dataset import DataError, Rows, Split, Tape
 from trading.learning.schemas import SchemaError
 from trading.learning.training import FEATURES, TrainRequest, fitted
 from trading.research.folds import Fold, Part, Sessions
@@ -89,16 +89,15 @@ class Retrainer:
         return int(self._sessions.open_ns[part.first])
 
     def _probabilities(self, labelled: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
-        """(n, 3) calibrated shares of the rows `seen`, by a network of the labelled rows of training and validation."""
-        how, (train, validation) = self._how, labelled
-        used = np.concatenate([train, validation, seen])
+        """(n, 3) calibrated shares of the rows `seen`, places in time order, by a network of the labelled rows among
+        them of training and validation."""
+        how = self._how
         rows = self._rows._replace(
-            features=self._rows.features[used], ts_ns=self._rows.ts_ns[used], label=self._rows.label[used],
-            label_ns=self._rows.label_ns[used],
+            features=self._rows.features[seen], ts_ns=self._rows.ts_ns[seen], label=self._rows.label[seen],
+            label_ns=self._rows.label_ns[seen],
         )  # fmt: skip
-        places = np.arange(len(used))
-        first, second = len(train), len(train) + len(validation)
-        split = Split(places[:first], places[first:second], places[second:], 0, 0)
+        train, validation = (np.searchsorted(seen, part) for part in labelled)
+        split = Split(train, validation, np.arange(len(seen)), 0, 0)
         request = _request(how, self._symbol)
         found = fitted(request, rows, split, lambda *_: None, lambda: False)
         weights = found.fit.class_weights
@@ -135,24 +134,33 @@ def _opened(how: How, symbol: str) -> BarFile:
     return file
 
 
+def held_bytes(width: int) -> int:
+    """Memory of one row of so many features at the worst moment, that of the scaler: the file's row, its copy in a
+    fold, and, as training may be nearly all of it, two more (the training rows and their deviations), each 8 bytes a
+    feature; then times, labels and places.  Measured over 60,000 rows of 60 features: 0.93 of it where nine tenths of a
+    fold train, 0.79 where six do."""
+    return 4 * width * 8 + 4 * 17
+
+
 def _rows_of(how: How, symbol: str) -> Rows:
     """Valid rows within the regular hours, those without a label among them: a row may not be left out because of what
     comes after it.  Raises ResearchError where they need too much memory, or are damaged."""
     file = _opened(how, symbol)
     try:
-        size = -(-file.rows // how.every_s) * row_bytes(file.schema.width)
-        if size > how.memory_bytes_max:
-            raise ResearchError(
-                f"the rows of {how.file} need about {size / 1e6:,.0f} MB, above {how.memory_bytes_max / 1e6:,.0f} MB:"
-                " take fewer of them with --retrain-every"
-            )
         days = BarDays()
         parts = []
+        size = 0  # of what was taken, by what it will need: most of a file may lie outside the regular hours
         for chunk in file.chunks():
             place = days.places(chunk.second)
             clock = days.days[place]
             inside = (place >= 0) & (chunk.second >= clock["rth_open_s"]) & (chunk.second < clock["rth_close_s"])
             take = inside & chunk.valid & (chunk.second % how.every_s == 0)
+            size += int(take.sum()) * held_bytes(file.schema.width)
+            if size > how.memory_bytes_max:
+                raise ResearchError(
+                    f"the networks on {how.file} need more than {how.memory_bytes_max / 1e6:,.0f} MB of memory:"
+                    " take fewer of its rows with --retrain-every"
+                )
             parts.append((chunk.features[take], chunk.second[take], chunk.label[take]))
     except DataError as error:
         raise ResearchError(str(error)) from None
