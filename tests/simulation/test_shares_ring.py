@@ -60,6 +60,9 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ring]:
     names = ["profile", "currency", "capital_micros", "instruments", "feed", "venue", "scorer", "windows"]
     names += ["created_ns", "universe"]
     changes = {name: getattr(plan, name) for name in names}
+    changes["watch"] = {
+        "book": 10 * NANOS
+    }  # how quick this machine is beside other tests is none of these tests' matter
     ring = Ring(tmp_path_factory.mktemp("shares"), limits=plan.limits | {"naked_ns_max": 1_000 * NANOS}, **changes)
     yield ring
     ring.close()
