@@ -283,7 +283,7 @@ def test_figures_say_what_the_body_shows_beside_the_runners_own():
 
     def script(step: int) -> int:
         body.context.beat({"queue": 7})
-        if store.renewals >= 2:
+        if store.renewals >= 2 and "queue" in store.shown:
             holder["stop"].set()
         holder["stop"].wait(0.005)
         return 1
