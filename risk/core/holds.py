@@ -57,7 +57,7 @@ MES_HOLDS = (
     Hold(21, "ERROR_STORM", FLATTEN, BY_OPERATOR, MANUAL_REVIEW, "too many errors in 60 s (T-10)"),
     Hold(58, "REPEATED_ENTRIES", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many entries in a window (P-18)"),
     Hold(
-        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
+        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_CONDITION, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
     ),
     Hold(22, "MIN_BALANCE", NO_ENTRY, BY_CONDITION, MANUAL_REVIEW, "risk balance is below its minimum"),
     Hold(6, "DAILY_LOSS", FLATTEN, BY_TRADING_DAY, STOPPED_FOR_DAY, "daily loss limit reached (P-15)"),
@@ -103,7 +103,7 @@ MOEX_HOLDS = (
     Hold(21, "RISK_ERROR_REPEAT", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many errors in 60 s (T-10)"),
     Hold(58, "REPEATED_ENTRIES", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "too many entries in a window (P-18)"),
     Hold(
-        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
+        59, "CANCEL_UNPROVEN", NO_ENTRY, BY_CONDITION, MANUAL_REVIEW, "three retries of a cancel proved nothing (W-08)"
     ),
     Hold(53, "BROKER_AUTH", NO_ENTRY, BY_OPERATOR, MANUAL_REVIEW, "the broker refuses the desk's token"),
     Hold(7, "SESSION_STOPPED", FLATTEN, BY_OPERATOR, STOPPED_FOR_DAY, "operator stopped the session"),

@@ -1,11 +1,14 @@
 """Controls under every rulebook: what a lost link does to working orders, when figures are computed anew, and what
 neither document has a number for (P-15, P-18, P-26, W-08, T-09, entry filters)."""
 
+import pytest
+
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE, BUY
 from marketdata.core.sessions import NORMAL
 from risk.core import codes
 from risk.core.holds import BIT
+from risk.core.records import MES, MOEX
 from tests.kernel.desk import T0, Desk, S, decision, sent, standing
 from trading.core import records as r
 
@@ -137,7 +140,44 @@ def test_a_cancel_without_a_proof_calls_a_person_after_three_retries_w08() -> No
     assert len(asked) == 5 and asked[0] == r.CANCEL, "a cancel, three retries, and the next one"
     assert decision(desk.score()) == codes.HOLD_BASE + BIT["CANCEL_UNPROVEN"]
     desk.command(r.RESUME)
-    assert "CANCEL_UNPROVEN" not in standing(desk), "a person looked"
+    assert "CANCEL_UNPROVEN" in standing(desk), "no person proves it"
+    desk.answer(r.REJECT, number, code=r.REJECTED_BY_VENUE)
+    assert "CANCEL_UNPROVEN" in standing(desk), "neither does a refusal: it works"
+    proof = desk.answer(r.CANCELLED, number, code=r.CANCELLED_ON_REQUEST)
+    assert [int(o.code) for o in sent(proof, r.HOLD_CLEARED)] == [BIT["CANCEL_UNPROVEN"]] and standing(desk) == set()
+
+
+@pytest.mark.parametrize("rules", [MES, MOEX])
+@pytest.mark.parametrize("proof", [r.FILL, r.CANCELLED, r.RECON])
+def test_an_unproven_cancel_ends_with_the_venues_word_alone_w08(rules: int, proof: int) -> None:
+    """Of each of them: a fill, a cancel, or a reconciliation in which neither stands any more."""
+    desk = Desk({"rules": rules, "entry_ttl_ns": S, "ack_timeout_ns": S, "recon_age_ns_max": 10**15}, ready=False)
+    desk.add_instrument(1)
+    desk.configure()
+    desk.connect()
+    desk.command(r.START)
+    for instrument in (0, 1):
+        desk.quote(20_000, 20_001, instrument=instrument)
+    desk.event(r.TIMER)
+    numbers = [int(sent(desk.score(instrument=k), r.SUBMIT)[0].order_number) for k in (0, 1)]
+    for number in numbers:
+        desk.ack(number)
+    for _ in range(6):  # asked, and no answer
+        desk.event(r.TIMER, wait_ns=2 * S)
+    assert "CANCEL_UNPROVEN" in standing(desk)
+    if proof == r.RECON:
+        desk.event(r.ACK, order_number=numbers[0])  # a report: it works
+        desk.event(r.ACK, order_number=numbers[1])
+        desk.reconcile((), numbers[1:])
+        assert "CANCEL_UNPROVEN" in standing(desk), "one is left"
+        desk.reconcile()
+    else:
+        for at, number in enumerate(numbers):
+            assert "CANCEL_UNPROVEN" in standing(desk), f"{2 - at} are left"
+            order = desk.order(number)
+            told = {"qty": 1, "side": int(order.side), "price_tick": 20_001, "instrument": at}
+            desk.answer(proof, number, **(told if proof == r.FILL else {"instrument": at}))
+    assert "CANCEL_UNPROVEN" not in standing(desk)
 
 
 def test_a_clock_that_is_off_stops_entries_while_it_is_p04_t09() -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from risk.core.holds import BIT
 from tests.simulation.ring import ROOT, Ring, replayed, settled, venue_answers
-from trading.core.records import ACK, CANCELLED, FILL, HOLD_RAISED, KILL, REJECT, RESUME, START, SUBMIT
+from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
 from trading.reports.parity import proof as parity
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
@@ -79,15 +78,6 @@ def end_flat(ring: Ring, words: str) -> None:
 
 def _more_fills(ring: Ring, than: int) -> bool:
     return len(ring.events(FILL)) > than
-
-
-def _trades_again(ring: Ring, than: int, resumed: set[int]) -> bool:
-    """More fills; where a slow start left a cancel unproven a person resumes, as W-08 has it."""
-    raised = int((ring.events(HOLD_RAISED)["code"] == BIT["CANCEL_UNPROVEN"]).sum())
-    if raised > len(resumed):
-        resumed.add(raised)
-        ring.command(RESUME, 1_000 + raised)
-    return _more_fills(ring, than)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -159,14 +149,13 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
         ring.until(ring.reconciled, "reconciled")
         ring.command(START, 1)
         ring.until(lambda: len(ring.events(FILL)) > 0, "trading")
-        resumed: set[int] = set()
         for fence in (2, 3):
             for loop in ("risk", "execution"):
                 fills = len(ring.events(FILL))
                 processes[loop].kill()
                 processes[loop].wait()
                 processes[loop] = start_process(ring, loop, fence)
-                ring.until(partial(_trades_again, ring, fills, resumed), f"{loop} trades again")
+                ring.until(partial(_more_fills, ring, fills), f"{loop} trades again")
         ring.command(KILL, 99)
         ring.until(lambda: settled(ring), "flat at the venue, all arrived")
         for process in processes.values():

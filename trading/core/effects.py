@@ -240,7 +240,20 @@ def _prove_end(state: State, out: np.ndarray, n: int, order: np.record) -> int:
     the asking goes on."""
     if order.ending <= 1 + CANCEL_RETRIES:
         return n
-    return raise_hold(state, out, n, _UNPROVEN, NO_TIME, order.number, CANCEL_RETRIES)
+    return raise_hold(state, out, n, _UNPROVEN, NO_TIME, order.number, 0)
+
+
+@inner
+def watch_proofs(state: State, out: np.ndarray, n: int) -> int:
+    """CANCEL_UNPROVEN ends with the venue's word that each of those orders has ended.  After what may end one."""
+    account = state.account[0]
+    if account.holds >> _UNPROVEN & 1 == 0:
+        return n
+    for k in range(account.open_count):
+        order = state.orders[account.open_slots[k]]
+        if life.is_open(order.status) and order.ending > 1 + CANCEL_RETRIES:
+            return n
+    return clear_hold(state, out, n, _UNPROVEN)
 
 
 @inner

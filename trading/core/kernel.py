@@ -14,7 +14,7 @@ from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
 from trading.core.answers import on_answer, on_recon
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
-from trading.core.effects import set_condition
+from trading.core.effects import set_condition, watch_proofs
 from trading.core.entry.policy import continue_reversal, on_score
 from trading.core.market import follow_market, note_market
 from trading.core.past import on_past
@@ -103,12 +103,14 @@ def _dispatch(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         return watch_position(state, params, out, n, e.instrument)
     if ACK <= kind <= UNKNOWN_OUTCOME:
         n = on_answer(state, params, e, out, n)
+        n = watch_proofs(state, out, n)
         n = check_limits(state, params, out, n, False)
     elif kind == COMMAND:
         n = on_command(state, params, e, out, n)
         n = check_limits(state, params, out, n, False)
     elif kind == RECON:
         n = on_recon(state, params, e, out, n)
+        n = watch_proofs(state, out, n)
         n = watch_links(state, params, out, n)
     elif kind == LINK:
         n = _on_link(state, e, out, n)

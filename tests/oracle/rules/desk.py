@@ -107,12 +107,14 @@ class Desk(Sending):
             clock.on_timer(self)
         elif r.ACK <= e.kind <= r.UNKNOWN_OUTCOME:
             answers.on_answer(self, e)
+            self.proofs()
             self.check(False)
         elif e.kind == r.COMMAND:
             commands.on_command(self, e)
             self.check(False)
         elif e.kind == r.RECON:
             answers.on_recon(self, e)
+            self.proofs()
             clock.links(self)
         elif e.kind == r.LINK:
             commands.on_link(self, e)

@@ -107,6 +107,11 @@ class Sending:
         if o.ending > 4:
             self.raise_hold("CANCEL_UNPROVEN")
 
+    def proofs(self) -> None:
+        """W-08: it ends when the venue has said of each of them that it ended."""
+        if all(o is None or o.status not in OPEN or o.ending <= 4 for o in self.orders):
+            self.clear_hold("CANCEL_UNPROVEN")
+
     def ask_missed(self) -> None:
         """The venue's numbers have a gap: ask for everything after the last one applied."""
         self.sent.append(self.now // S)
