@@ -89,7 +89,9 @@ def _answer(state: State, params: Params, e: np.record, slot: int, out: np.ndarr
     position = state.positions[order.instrument]
     asked = order.request
     if e.kind == ACK:
-        trigger = life.ON_ACK
+        # a report on a child that its server may keep: the venue's answer to its submit is to come (MOEX-ROUTE-04)
+        kept = order.order_type == PASSIVE and order.status == life.UNKNOWN and e.ref == 0
+        trigger = life.ON_SEEN if kept else life.ON_ACK
     elif e.kind == REJECT:
         reported = order.request == life.QUERYING and e.ref == 0 and e.code == REJECTED_UNKNOWN_ORDER
         trigger = life.ON_ABSENT if reported else life.ON_REJECT

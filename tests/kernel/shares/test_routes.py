@@ -307,3 +307,30 @@ def test_a_reconciliation_names_kept_children_and_ends_none_moex_route_04() -> N
         assert desk.order(second).status == 1 and standing(desk) == set()
     desk.answer(r.ACK, second, price_tick=20_000)
     assert desk.order(second).price_tick == 20_000, "sent, at the price of that moment"
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_kept_child_that_was_asked_after_and_is_then_refused_works_nowhere_moex_route_04(cancelled: bool) -> None:
+    """Its server said that it has it; the venue refuses it when it is sent, before its cancel or after."""
+    desk = shares(10)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.answer(r.CANCELLED, first, code=r.CANCELLED_BY_VENUE)
+    desk.event(r.UNKNOWN_OUTCOME, order_number=second)
+    desk.event(r.ACK, order_number=second, price_tick=20_011)
+    if cancelled:
+        assert [int(o.order_number) for o in sent(desk.event(r.TIMER), r.CANCEL)] == [second]
+    assert decision(desk.score(BUY)) == codes.ENTRY_WORKING
+    desk.answer(r.REJECT, second, code=r.REJECTED_BY_VENUE)
+    assert desk.order(second).status == 4 and desk.live() == [] and desk.account.stale_answers == 0
+    desk.quote(20_000, 20_001)
+    assert decision(desk.score(BUY)) == codes.APPROVED
+
+
+def test_a_kept_child_that_was_asked_after_and_is_then_sent_works_moex_route_04() -> None:
+    desk = shares(10)
+    first, second = (int(o.order_number) for o in sent(desk.score(BUY), r.SUBMIT))
+    desk.answer(r.CANCELLED, first, code=r.CANCELLED_BY_VENUE)
+    desk.event(r.UNKNOWN_OUTCOME, order_number=second)
+    desk.event(r.ACK, order_number=second, price_tick=20_011)
+    desk.answer(r.ACK, second, price_tick=20_000)
+    assert (desk.order(second).status, desk.order(second).request) == (1, 0) and desk.order(second).price_tick == 20_000

@@ -81,7 +81,8 @@ def answer(d: "Desk", e: Event, o: Order) -> None:
         if o.role == STOP_LOSS and o.price == i.stop:
             i.stop_mover, i.stop_refused = 0, None
         # a cancel that is in flight stays in flight: the venue acknowledged the submit
-        o.request = CANCELLING if o.request == CANCELLING else NOTHING
+        kept = o.kind == PASSIVE and o.status == UNKNOWN and e.ref == 0  # the venue did not speak yet
+        o.request = CANCELLING if o.request == CANCELLING else SUBMITTING if kept else NOTHING
         o.status = WORKING
     elif e.kind == r.CANCELLED:
         o.status, o.request = CANCELLED, NOTHING

@@ -21,7 +21,7 @@ class SharesVenue(Venue):
         self.kept: list[Message] = []
 
     def release(self, now: int, prices: list[int]) -> None:
-        """Children whose time has come: sent at our own best price, or dropped."""
+        """Children whose time has come: sent at our own best price, and now and then refused, or dropped."""
         for message in [message for message in self.kept if message.starts <= now]:
             self.kept.remove(message)
             order, first = self.orders[message.number], self.orders.get(message.number - 1)
@@ -29,6 +29,10 @@ class SharesVenue(Venue):
                 continue
             if first is None or self.rng.random() < 0.1:
                 self._drop(order, r.CANCELLED_UNSENT)
+                continue
+            if self.rng.random() < 0.1:
+                order.works = False
+                self._write(r.REJECT, order, code=r.REJECTED_BY_VENUE)
                 continue
             own = prices[order.instrument] + (order.side < 0)
             limit = message.price or own
