@@ -28,6 +28,7 @@ LIMITS, CLOCK, NOTICES = "trading/core/watch/limits.py", "trading/core/watch/clo
 GATE, RULES, HOLDS = "risk/core/gate.py", "risk/core/rules.py", "risk/core/holds.py"
 SIZING, STOPS, BREAKERS = "risk/core/sizing.py", "risk/core/stops.py", "risk/core/breakers.py"
 PLAN, POLICY, ANSWERS = "trading/core/entry/plan.py", "trading/core/entry/policy.py", "trading/core/answers.py"
+RECON = "trading/core/watch/recon.py"
 COMMANDS, PROTECT, MARKET = "trading/core/commands.py", "trading/core/protect.py", "trading/core/market.py"
 CALENDARS, SCHEMA, KERNEL = "marketdata/calendars.py", "risk/contradictions.py", "trading/core/kernel.py"
 METRICS, BASELINES = "trading/research/metrics.py", "trading/research/baselines.py"
@@ -86,7 +87,7 @@ MES-HOLD-KILL_SWITCH | operator's halt | {COMMANDS}
 MES-HOLD-NAKED_POSITION | no stop covers the position | {PROTECT}
 MES-HOLD-STATE_UNREADABLE | a state out of range halts | {LIMITS}
 MES-HOLD-ACCOUNT_DRAWDOWN | balance fallen from its peak | {LIMITS}
-MES-HOLD-MISMATCH | broker and desk differ | {ANSWERS}
+MES-HOLD-MISMATCH | broker and desk differ | {RECON}
 MES-HOLD-NOT_FLAT_AT_CUTOFF | a position at MUST_BE_FLAT | {CLOCK}
 MES-HOLD-ERROR_STORM | ten errors in 60 s | {NOTICES} | an outage that has a hold of its own is no error
 MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
@@ -254,8 +255,8 @@ W-03 | stop coverage | {PROTECT}
 W-04 | one leg cancels the other; a double fill is offset | {PROTECT}
 W-05 | a lost link takes entries back and keeps stops | {PROTECT} | at once, as MOEX-RISK-09 has it: a time before it is no setting; the venue hears of it when the link is back
 W-06 | a stale entry is cancelled | {CLOCK}
-W-07 | foreign orders are held | {ANSWERS}
-W-08 | proof of a cancel: three retries, then a person | trading/core/effects.py
+W-07 | foreign orders are held | {RECON}
+W-08 | proof of a cancel: three retries, then a person; the hold ends with the venue's proof | trading/core/effects.py
 W-09 | a late fill is booked | {ANSWERS}
 T-01 | exposure and profit anew with every fill and mark | {LIMITS}
 T-02 | three-way reconciliation | trading/run/conduct/money.py | money is compared beside the ring and asks for a pause: no hold of its own gates at once

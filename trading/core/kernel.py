@@ -12,7 +12,7 @@ from marketdata.core import records as market
 from marketdata.core.compiled import borrowed, inner
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
-from trading.core.answers import on_answer, on_recon
+from trading.core.answers import on_answer
 from trading.core.commands import apply_pending, on_command, on_commit, on_config
 from trading.core.effects import set_condition, watch_proofs
 from trading.core.entry.policy import continue_reversal, on_score
@@ -43,6 +43,7 @@ from trading.core.records import (
 from trading.core.watch.clock import is_idle, on_timer, watch_clock, watch_links, watch_position
 from trading.core.watch.limits import check_limits
 from trading.core.watch.notices import on_notice
+from trading.core.watch.recon import on_recon
 from trading.core.watch.tasks import run_tasks
 
 _CONTRACT_ROLL = BIT["CONTRACT_ROLL"]
