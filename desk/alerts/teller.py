@@ -1,7 +1,7 @@
 """The alerts' process: finds, keeps, sends, escalates, gives a sign of life: silence is an alarm (T-04, N16).
 
 It reads files first and needs neither database nor Redis to tell; it touches no order, and the one command that it
-sends is a pause (T-02, T-05).  Run by `manage.py alerts`, one per desk, at a lower priority than the trading loops.
+sends is a pause (T-05).  Run by `manage.py alerts`, one per desk, at a lower priority than the trading loops.
 """
 
 import os
@@ -23,7 +23,7 @@ from desk.alerts.escalation import ESCALATE_NS, Standing
 from desk.alerts.kinds import URGENT, Alert
 from desk.alerts.looking import Looks
 from desk.alerts.sender import Senders
-from desk.alerts.watching import MONEY_DIFFERS, Journals
+from desk.alerts.watching import Journals
 from marketdata.core.units import NANOS
 from trading import control
 from trading.core import states
@@ -38,7 +38,7 @@ BEAT_NS = 20 * NANOS
 AWAY_NS = 10 * NANOS  # a database that takes nothing for so long is an alert itself
 CLOSE_S = 5.0
 STATE = "state.json"
-PAUSING = (OUTLIERS, MONEY_DIFFERS)
+PAUSING = (OUTLIERS,)
 REASON_MAX = 500  # characters that a command keeps of its reason
 log = structlog.get_logger("desk.alerts")
 
@@ -84,7 +84,7 @@ def is_fresh(shown: Shown | None) -> bool:
 
 
 def _pause(alert: Alert) -> bool:
-    """Fills that stood out, money that differs: entries wait until a person has looked (T-02, T-05).
+    """Fills that stood out: entries wait until a person has looked (T-05).
 
     Whether the session's inbox took it.  Each try is a command of its own: one that failed is never sent again.
     """

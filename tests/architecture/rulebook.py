@@ -259,7 +259,7 @@ W-07 | foreign orders are held | {RECON}
 W-08 | proof of a cancel: three retries, then a person; the hold ends with the venue's proof | trading/core/effects.py
 W-09 | a late fill is booked | {ANSWERS}
 T-01 | exposure and profit anew with every fill and mark | {LIMITS}
-T-02 | three-way reconciliation | trading/run/conduct/money.py | money is compared beside the ring and asks for a pause: no hold of its own gates at once
+T-02 | three-way reconciliation: what is held, what works, and the money of it | {RECON}
 T-03 | the venue's statement of the day | - no statement is read
 T-04 | alerts within 5 s | desk/alerts/teller.py | position and exposure stand at their limits by themselves and are not told at 80 %; of refusals those that say that something is wrong
 T-05 | outliers of execution | trading/run/conduct/watch.py | the six deviations are no setting; a restart of the alerts' process begins the count of the day anew

@@ -229,3 +229,58 @@ def test_the_form_knows_own_orders_of_the_other_side_p19() -> None:
     desk.command(r.FLATTEN_ALL)
     desk.score(BUY)
     assert asking[0].opposite_tick == 1
+
+
+def truth(desk: Desk, cash: int, fees: int, ref: int | None = None) -> None:
+    """A reconciliation that agrees in what is held and works, and tells of money."""
+    qty = int(desk.position().qty)
+    desk.event(r.RECON, instrument=ACCOUNT_SCOPE, code=r.RECON_BEGIN)
+    held = {"side": (qty > 0) - (qty < 0), "qty": abs(qty)}
+    desk.event(r.RECON, instrument=0, code=r.RECON_POSITION, volume=1, value=cash, fee_micros=fees, **held)
+    for order in desk.live():
+        desk.event(r.RECON, instrument=0, code=r.RECON_ORDER, order_number=int(order.number))
+    desk.event(r.RECON, instrument=ACCOUNT_SCOPE, code=r.RECON_END, ref=desk.ref if ref is None else ref)
+
+
+@pytest.mark.parametrize(("rules", "hold"), [(MES, "MISMATCH"), (MOEX, "RECON_MISMATCH")])
+@pytest.mark.parametrize(
+    ("ticks", "fees", "differs"),
+    [
+        (0, 0, False), (0, 10_000, False), (0, 10_001, True), (0, -10_001, True), (1, 1_250_000, False),
+        (2, 2_500_000, True), (-1, 0, True), (2**40, 0, True), (-(2**62), 2**62, True),
+    ],
+)  # fmt: skip
+def test_money_that_differs_gates_at_once_and_only_the_venue_ends_it_t02(
+    rules: int, hold: str, ticks: int, fees: int, differs: bool
+) -> None:
+    """One bought at 20 001, of 1.25 a tick: an average within a tick, a balance within a cent."""
+    desk = Desk({"rules": rules})
+    desk.enter()
+    truth(desk, -20_001 + ticks, 420_000 + fees)
+    assert (hold in standing(desk)) == differs and desk.account.reconciled == (0 if differs else 1)
+    assert len(desk.live(r.STOP_LOSS)) == 1, "what is held stays as it was"
+    if not differs:
+        return
+    desk.command(r.RESUME, value=1 << BIT[hold])
+    assert hold not in standing(desk) and desk.account.reconciled == 0, "a person lifts the hold, the venue the rest"
+    truth(desk, -20_001 + ticks, 420_000 + fees)
+    assert hold in standing(desk), "it still differs"
+    truth(desk, -20_001, 420_000)
+    assert desk.account.reconciled == 1 and hold in standing(desk), "a person looks at what was"
+
+
+def test_money_of_another_moment_or_of_a_venue_that_tells_none_is_not_compared_t02() -> None:
+    desk = Desk()
+    desk.enter()
+    truth(desk, 0, 0, ref=desk.ref - 1)
+    assert standing(desk) == set() and desk.account.reconciled == 1
+    desk.reconcile([(0, 1)], [int(order.number) for order in desk.live()])
+    assert standing(desk) == set()
+    desk.command(r.FLATTEN_ALL)
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, 20_010)
+    truth(desk, 9, 2 * 420_000)
+    assert standing(desk) == {"OPERATOR_PAUSE"}, "flat again: 9 ticks were won"
+    truth(desk, 8, 2 * 420_000)
+    assert standing(desk) == {"OPERATOR_PAUSE", "MISMATCH", "NOT_RECONCILED"}

@@ -209,6 +209,9 @@ def _book(state: State, params: Params, e: np.record, priced: bool, out: np.ndar
     account.day_net_micros += gross - fee
     p.qty = qty
     p.cost_ticks = cost
+    if priced:  # as the venue adds them up (T-02)
+        p.cash_ticks -= e.side * e.qty * e.price_tick
+        p.paid_micros += fee
     p.last_tick = p.last_tick if p.last_tick != NO_TICK else tick
     p.mark_tick = p.mark_tick if p.mark_tick != NO_TICK else tick
     if closed > 0:

@@ -175,6 +175,10 @@ POSITION = np.dtype(
             ("part_high_tick", "<i8", (MOVE_PARTS + 1,)),
             ("status", "<i8"),
             ("broker_qty", "<i8"),  # position by the broker, while reconciling
+            ("told_ticks", "<i8"),  # its money, NO_TICK = not told: −Σ side x quantity x price in ticks, and all fees
+            ("told_micros", "<i8"),
+            ("cash_ticks", "<i8"),  # the same by our own fills (T-02)
+            ("paid_micros", "<i8"),
             ("target_ref", "<i8"),  # command that moved the target and that no order at the venue answers for yet
             ("target_before_tick", "<i8"),  # where it was before
             ("refused_tick", "<i8"),  # the target that the venue refused last, how often in a row,
@@ -357,7 +361,7 @@ def new_state() -> State:
     for name in ("streak_until_ns", "index_ts_ns", "bucket_full_ns", "open_since_ns", "timer_ns", "entries_ns"):
         state.account[name] = NO_TIME
     state.grids["end_ns"] = state.grids["print_ns"] = NO_TIME
-    state.grids["close_tick"] = NO_TICK
+    state.grids["close_tick"] = state.positions["told_ticks"] = NO_TICK
     state.positions["keep_qty"] = KEEP_ALL
     times = "entry_fill exit_fill naked_since quote_ts last_ts move_ts opened target_retry exit_retry exit_since"
     for name in f"{times} rev_score rev_exit asked candle book valid net stop_retry flatten".split():

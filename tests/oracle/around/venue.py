@@ -12,6 +12,8 @@ from tests.oracle.rules.facts import ENTRY, EXIT, Event
 from tests.oracle.rules.sending import Output
 from trading.core import records as r
 
+OFF = ((1, 0), (-1, 0), (5, 0), (2**40, 0), (0, 10_000), (0, 10_001), (0, -10_001))  # ticks and fees of a wrong truth
+
 
 class Resting:
     """An order that the venue knows."""
@@ -48,6 +50,7 @@ class Venue:
         self.log: list[dict[str, int]] = []
         self.delivered = 0
         self.qty = [0] * instruments
+        self.cash, self.fees = [0] * instruments, [0] * instruments
 
     def hear(self, outputs: list[Output]) -> None:
         """Messages of the desk go onto the wire."""
@@ -158,7 +161,10 @@ class Venue:
         fee = 420_000 * qty
         if order.instrument == 1:
             fee = min(self.rng.choice((420_000 * qty, 1_000_003, 0)), 100_000 * qty * price)
-        said = {"side": order.side, "qty": qty, "price": price, "fee": max(0, fee)}
+        fee = max(0, fee)
+        self.cash[order.instrument] -= order.side * qty * price
+        self.fees[order.instrument] += fee
+        said = {"side": order.side, "qty": qty, "price": price, "fee": fee}
         if self.rng.random() < 0.001:
             said |= self.rng.choice(self._senseless(order))
         self._write(r.FILL, order, **said)
@@ -214,12 +220,16 @@ class Venue:
         rng = self.rng
         scope = {"instrument": ACCOUNT_SCOPE}
         rows = [Event(r.RECON, now, code=r.RECON_BEGIN, **scope)]
-        wrong = rng.random()
+        wrong, tells = rng.random(), rng.random() < 0.5  # of its money, too
+        off = rng.choice(OFF) if rng.random() < 0.1 else (0, 0)
         for index, qty in enumerate(self.qty):
             told = qty + (wrong < 0.03 and index == 0)
-            if told:
-                side = 1 if told > 0 else -1
-                rows.append(Event(r.RECON, now, instrument=index, code=r.RECON_POSITION, side=side, qty=abs(told)))
+            money: dict[str, int] = {}
+            if tells and (self.cash[index] or self.fees[index]):
+                money = {"volume": 1, "value": self.cash[index] + off[0], "fee": self.fees[index] + off[1]}
+            if told or money:
+                row = {"instrument": index, "side": (told > 0) - (told < 0), "qty": abs(told)} | money
+                rows.append(Event(r.RECON, now, code=r.RECON_POSITION, **row))
         working = [order.number for order in self.orders.values() if order.works]
         if 0.03 < wrong < 0.05:
             working.append(99_999)

@@ -216,6 +216,8 @@ def book(d: "Desk", i: Instrument, e: Event, priced: bool) -> None:
     gross = gained * (i.tick_value or 0) if closed and not i.unpriced else 0
     i.cost += (-share if before > 0 else share) + e.side * (e.qty - closed) * price
     i.qty += e.side * e.qty
+    if priced:
+        i.cash, i.paid = i.cash - e.side * e.qty * price, i.paid + fee
     d.realised += gross
     d.fees += fee
     d.balance += gross - fee
@@ -304,12 +306,13 @@ def on_recon(d: "Desk", e: Event) -> None:
     """The broker's truth, row by row; what differs is held, never invented away (T-02, W-07)."""
     if e.code == r.RECON_BEGIN:
         for i in d.instruments:
-            i.broker_qty = 0
+            i.broker_qty, i.told_money = 0, None
         for o in d.orders:
             if o is not None:
                 o.seen = False
     elif e.code == r.RECON_POSITION:
-        d.instruments[e.instrument].broker_qty = e.side * e.qty
+        i = d.instruments[e.instrument]
+        i.broker_qty, i.told_money = e.side * e.qty, (e.value, e.fee) if e.volume == 1 else None
     elif e.code == r.RECON_ORDER:
         recon_order(d, e)
     elif e.code == r.RECON_END:
@@ -343,7 +346,20 @@ def recon_end(d: "Desk", e: Event) -> None:
     if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
         d.raise_hold("NOT_FLAT_AT_CUTOFF")
     differing = [i for i in d.instruments if i.broker_qty != i.qty]
-    if differing:
+    if differing or (e.ref == d.venue_ref and money_differs(d)):
         d.raise_hold("MISMATCH")
     else:
         d.reconciled, d.recon_ts = True, d.now
+
+
+def money_differs(d: "Desk") -> bool:
+    """T-02: an average price by more than a tick, or the balance by more than a cent; of a venue that tells them."""
+    if all(i.told_money is None for i in d.instruments):
+        return False
+    balance = 0
+    for i in d.instruments:
+        cash, fees = i.told_money or (0, 0)
+        if i.qty != 0 and abs(cash - i.cash) > abs(i.qty):
+            return True
+        balance += (cash - i.cash) * (i.tick_value or 0) - (fees - i.paid)
+    return abs(balance) > 10_000

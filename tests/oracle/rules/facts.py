@@ -129,6 +129,8 @@ class Instrument:
         self.closing = False
         self.reason = 0
         self.broker_qty = 0
+        self.cash = self.paid = 0  # −Σ side x quantity x price in ticks, and fees, of all that was ever traded
+        self.told_money: tuple[int, int] | None = None  # the same by the venue, in the truth in progress
         # of shares alone: its own holds and since when, the stop at the venue, the ladder of its exits
         self.holds: dict[str, int] = {}
         self.net: int | None = None

@@ -1,12 +1,14 @@
-"""The broker's truth against ours: positions and working orders (T-02, W-07).
+"""The broker's truth against ours: positions, working orders, and the money of all that was traded (T-02, W-07).
 
-BEGIN, its rows, END.  What differs is held (MISMATCH) and never invented away.  Called by the kernel.
+BEGIN, its rows, END.  What differs is held (MISMATCH) and never invented away, and the account counts as unreconciled
+until a truth agrees: only the venue's evidence ends that.  A position's row may tell its money (volume 1), which is
+compared once the truth is of the very moment of our own books.  Called by the kernel.
 """
 
 import numpy as np
 
 from marketdata.core.compiled import inner
-from marketdata.core.records import NO_TIME
+from marketdata.core.records import NO_TICK, NO_TIME
 from marketdata.core.sessions import MUST_BE_FLAT
 from risk.core.holds import BIT
 from risk.core.records import MOEX
@@ -27,6 +29,9 @@ from trading.core.records import (
 
 _MISMATCH = BIT["MISMATCH"]
 _NOT_FLAT = BIT["NOT_FLAT_AT_CUTOFF"]
+BALANCE_MICROS = 10_000  # $0.01
+_FAR_TICKS = 2**26  # so much cash is more than a cent off at any value of a tick, whatever else is
+_TOLD_MOST = 2**55
 
 
 @inner
@@ -35,11 +40,17 @@ def on_recon(state: State, params: Params, e: np.record, out: np.ndarray, n: int
     account = state.account[0]
     if e.code == RECON_BEGIN:  # what was agreed stays agreed until END says otherwise
         for i in range(INSTRUMENT_CAPACITY):
-            state.positions[i].broker_qty = 0
+            p = state.positions[i]
+            p.broker_qty = 0
+            p.told_ticks, p.told_micros = NO_TICK, 0
         for slot in range(account.orders_used):
             state.orders[slot].seen = 0
     elif e.code == RECON_POSITION:
-        state.positions[e.instrument].broker_qty = e.side * e.qty
+        p = state.positions[e.instrument]
+        p.broker_qty = e.side * e.qty
+        if e.volume == 1:  # a venue that says nothing of money is not compared
+            p.told_ticks = max(-_TOLD_MOST, min(_TOLD_MOST, e.value))
+            p.told_micros = max(-_TOLD_MOST, min(_TOLD_MOST, e.fee_micros))
     elif e.code == RECON_ORDER:
         n = _recon_order(state, e, out, n)
     elif e.code == RECON_END:
@@ -87,9 +98,32 @@ def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         if p.broker_qty != p.qty:
             agreed = False
             n = raise_hold(state, out, n, _MISMATCH, NO_TIME, p.broker_qty, p.qty)
+    if e.ref == account.venue_ref:  # both of one moment
+        n, equal = _compare_money(state, params, out, n)
+        agreed = agreed and equal
     if agreed:
         account.reconciled = 1
         account.recon_ts_ns = account.now_ns
         if account.rules == MOEX:
             account.clock_ns = account.now_ns  # the next event looks when this one is too old
     return n
+
+
+@inner
+def _compare_money(state: State, params: Params, out: np.ndarray, n: int) -> tuple[int, bool]:
+    """Average prices within a tick, the balance within a cent.  Returns the output count and whether they agree."""
+    told, differs, balance = False, False, 0
+    for i in range(state.account[0].instruments):
+        p = state.positions[i]
+        off = -p.cash_ticks  # of an instrument that it does not name the venue has no money
+        if p.told_ticks != NO_TICK:
+            told = True
+            off += p.told_ticks
+        far = abs(off) > _FAR_TICKS
+        differs = differs or far or (p.qty != 0 and abs(off) > abs(p.qty))
+        if not far:
+            balance += off * params.specs[i].tick_value_micros
+        balance -= p.told_micros - p.paid_micros
+    if not told or not (differs or abs(balance) > BALANCE_MICROS):
+        return n, True
+    return raise_hold(state, out, n, _MISMATCH, NO_TIME, balance, BALANCE_MICROS), False

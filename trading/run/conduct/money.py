@@ -1,7 +1,7 @@
 """The venue's money against our own fills (T-02): what positions cost and what was paid, whenever a truth is told.
 
-Quantities and orders are the kernel's to compare; of money it knows its own alone.  A difference is told and asks for a
-pause, and only the venue's evidence ends it.  Pure; called by the alerts' process with a journal from its first frame.
+The kernel compares it too and holds entries at once (`trading.core.watch.recon`); here stands in words what differs.
+Pure; called by the alerts' process with a journal from its first frame.
 """
 
 from collections import Counter
