@@ -125,7 +125,7 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS}
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; NET_FAILOVER ends after thirty good probes, not after three of 80 ms; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
 MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; nobody tells NOT_ACTIVE yet; of equal holds of one instrument the table names one, not the one that stands longest

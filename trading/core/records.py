@@ -303,6 +303,7 @@ ACCOUNT = np.dtype(
             ("probe_slow", "<i8"),  # consecutive samples
             ("probe_lost", "<i8"),
             ("probe_good", "<i8"),
+            ("probe_back", "<i8"),  # good enough for a connection that was lost (MOEX-DR-03)
             ("bucket_full_ns", "<i8"),  # when the bucket of entry slices is full again (MOEX-RISK-10)
             ("past", "<i8"),  # number of the session that this one continues, 0 = none
             ("past_holds", "<i8"),  # its holds, told before the first limits and raised with them

@@ -298,17 +298,27 @@ def test_an_exit_of_the_strategy_is_no_flatten() -> None:
     assert desk.position().closing == 1 and standing(desk) == {"CANCEL_UNPROVEN"}, "no FLATTEN_RESIDUAL"
 
 
-def test_a_lost_connection_that_is_good_again_waits_for_integrity_moex_risk_05() -> None:
+def test_a_lost_connection_is_back_after_three_probes_a_truth_and_the_gate_moex_dr_03_moex_risk_05() -> None:
     ms = 1_000_000
     desk = two(probe_slow_ns=50 * ms, probe_good_ns=40 * ms, probe_lost_ns=100 * ms)
+
+    def probes(*round_trips: int) -> set[str]:
+        for round_trip in round_trips:
+            desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=round_trip * ms)
+        return standing(desk)
+
     desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
     tell(desk, "INTEGRITY")
-    for _ in range(31):
-        desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=ms)
-    assert standing(desk) == {"NET_FAILOVER", "INTEGRITY"}
+    held = {"NET_FAILOVER", "INTEGRITY"}
+    assert probes(1, 80, 81, 1, 80) == held and desk.account.reconciled == 1, "never three in a row"
+    assert probes(80) == held and desk.account.reconciled == 0, "the third: what was agreed before counts no more"
+    assert probes(1) == held
+    desk.reconcile()
+    assert probes(1) == held, "the books have not passed their gate"
     tell(desk, "INTEGRITY", 0)
-    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, value=ms)
-    assert standing(desk) == set()
+    assert probes(1) == set()
+    desk.event(r.PROBE, instrument=ACCOUNT_SCOPE, code=r.PROBE_LOST)
+    assert probes(1, 1, 1, 1) == {"NET_FAILOVER"}, "the next episode asks for a truth of its own"
 
 
 TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "UNHEALTHY",

@@ -64,7 +64,7 @@ class SharesDesk(Desk):
         self.shares = [Share() for _ in self.instruments]
         self.index = 0
         self.index_at: int | None = None
-        self.slow = self.lost = self.good = 0  # probes in a row
+        self.slow = self.lost = self.good = self.back = 0  # probes in a row
         self.stages: frozenset[int] = frozenset()  # that are too slow
         self.left_tokens: Fraction | None = None  # None: nothing was taken yet
         self.tokens_at = 0

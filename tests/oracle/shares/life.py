@@ -20,7 +20,7 @@ OF_ACCOUNT = (
     "HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "ML_FALLBACK", "BROKER_AUTH", "STATE_LOST", "LATENCY", "CLOCK_OFFSET",
 )  # fmt: skip
 NOBODYS = ("EXPOSURE", "KILL_SWITCH", "RVI_HIGH", "SPREAD")  # holds that no loop may tell
-ROUND_TRIPS = (20, 20, 20, 40, 41, 50, 51, 60, 100, 101, 150)  # ms
+ROUND_TRIPS = (20, 20, 20, 40, 41, 50, 51, 80, 81, 100, 101, 150)  # ms
 
 
 class SharesWorld(World):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HOUR = 3600 * 1_000_000_000
 DEAD = 96 * HOUR  # of the index
-BAD, GOOD = 3, 30  # probes in a row
+BAD, GOOD, BACK = 3, 30, 3  # probes in a row
+BACK_MOST = 80_000_000  # of one after which a lost connection is back (MOEX-DR-03)
 TOLD = ("HEARTBEAT", "INTEGRITY", "ENSEMBLE_WEAK", "CLOCK_OFFSET")  # stand while they are so
 LASTING = ("ML_FALLBACK", "BROKER_AUTH", "STATE_LOST")  # end by their own rule
 STAGES = range(5)
@@ -69,21 +70,24 @@ def unwatched_probes(d: "SharesDesk") -> None:
 
 def on_probe(d: "SharesDesk", e: Event) -> None:
     if d.limits.probe_slow_ns <= 0:
-        d.slow = d.lost = d.good = 0
+        d.slow = d.lost = d.good = d.back = 0
         unwatched_probes(d)
         return
     lost = e.code == r.PROBE_LOST or e.value < 0  # exceeds every limit
     d.slow = d.slow + 1 if lost or e.value > d.limits.probe_slow_ns else 0
     d.lost = d.lost + 1 if lost or e.value > d.limits.probe_lost_ns else 0
     d.good = 0 if lost or e.value > d.limits.probe_good_ns else d.good + 1
+    d.back = 0 if lost or e.value > BACK_MOST or e.value > d.limits.probe_lost_ns else d.back + 1
     if d.slow >= BAD:
         d.raise_hold("NET_SLOW")
     if d.lost >= BAD or lost:
         d.raise_hold("NET_FAILOVER")
     if d.good >= GOOD:
         d.clear_hold("NET_SLOW")
-        if d.reconciled and "INTEGRITY" not in d.holds:
-            d.clear_hold("NET_FAILOVER")
+    if "NET_FAILOVER" in d.holds and d.back == BACK:
+        d.reconciled = False  # it is compared anew, over the connection that is back
+    if d.back >= BACK and d.reconciled and "INTEGRITY" not in d.holds:
+        d.clear_hold("NET_FAILOVER")
 
 
 def on_index(d: "SharesDesk", e: Event) -> None:

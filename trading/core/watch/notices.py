@@ -46,6 +46,7 @@ _CALIBRATION = BIT["CALIBRATION"]
 _NEWS = BIT["NEWS"]
 STORM_NS = 60 * NANOS
 PROBES_BAD, PROBES_GOOD = 3, 30
+PROBES_BACK, BACK_NS = 3, 80_000_000  # of a connection that was lost (MOEX-DR-03)
 RISK_LOOP, EXECUTION_LOOP = 3, 4  # EVENT.code of ERROR: which loop failed, by its place among the loops; 0: not said
 
 
@@ -150,18 +151,23 @@ def _news(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -
 
 @inner
 def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """NET_SLOW and NET_FAILOVER after three samples in a row; NET_SLOW ends after thirty good ones (MOEX-RISK-05)."""
+    """NET_SLOW and NET_FAILOVER after three samples in a row; NET_SLOW ends after thirty good ones (MOEX-RISK-05).
+
+    A connection that was lost is back after three samples in a row of 80 ms; then broker and desk are compared anew,
+    and the hold ends once they agree and the books have passed their gate (MOEX-DR-03).
+    """
     a = state.account[0]
     limits = params.limits[0]
     if a.version == 0:
         return n
     if limits.probe_slow_ns <= 0:
-        a.probe_slow, a.probe_lost, a.probe_good = 0, 0, 0
+        a.probe_slow, a.probe_lost, a.probe_good, a.probe_back = 0, 0, 0, 0
         return watch_probes(state, params, out, n)
     lost = e.code == PROBE_LOST or e.value < 0
     a.probe_slow = a.probe_slow + 1 if lost or e.value > limits.probe_slow_ns else 0
     a.probe_lost = a.probe_lost + 1 if lost or e.value > limits.probe_lost_ns else 0
     a.probe_good = 0 if lost or e.value > limits.probe_good_ns else a.probe_good + 1
+    a.probe_back = 0 if lost or e.value > min(BACK_NS, limits.probe_lost_ns) else a.probe_back + 1
     if a.probe_slow >= PROBES_BAD:
         n = raise_hold(state, out, n, _NET_SLOW, NO_TIME, e.value, limits.probe_slow_ns)
     if lost or a.probe_lost >= PROBES_BAD:
@@ -171,8 +177,10 @@ def _probe(state: State, params: Params, e: np.record, out: np.ndarray, n: int) 
             n = _ask_route(state, out, n)
     if a.probe_good >= PROBES_GOOD:
         n = clear_hold(state, out, n, _NET_SLOW)
-        if a.reconciled == 1 and a.holds >> _INTEGRITY & 1 == 0:
-            n = clear_hold(state, out, n, _NET_FAILOVER)
+    if a.holds >> _NET_FAILOVER & 1 and a.probe_back == PROBES_BACK:
+        a.reconciled = 0
+    if a.probe_back >= PROBES_BACK and a.reconciled == 1 and a.holds >> _INTEGRITY & 1 == 0:
+        n = clear_hold(state, out, n, _NET_FAILOVER)
     return n
 
 
