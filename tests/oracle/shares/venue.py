@@ -6,7 +6,7 @@ The server of the outbox and the broker in one (MOEX-ROUTE-03, -04), late, twice
 import random
 
 from tests.oracle.around.venue import Message, Resting, Venue
-from tests.oracle.rules.facts import BEST_PRICE, EXIT, FILL_AND_KILL, MARKET, PASSIVE
+from tests.oracle.rules.facts import BEST_PRICE, EXIT, FILL_AND_KILL, MARKET, PASSIVE, Event
 from trading.core import records as r
 
 AT_ONCE = (MARKET, FILL_AND_KILL, BEST_PRICE)
@@ -30,7 +30,7 @@ class SharesVenue(Venue):
             if first is None or self.rng.random() < 0.1:
                 self._drop(order, r.CANCELLED_UNSENT)
                 continue
-            if self.rng.random() < 0.1:
+            if self.rng.random() < 0.2:
                 order.works = False
                 self._write(r.REJECT, order, code=r.REJECTED_BY_VENUE)
                 continue
@@ -38,6 +38,15 @@ class SharesVenue(Venue):
             limit = message.price or own
             order.price = max(1, min(own, limit) if order.side > 0 else max(own, limit))
             self._write(r.ACK, order, price=order.price)
+
+    def _take(self, message: Message, now: int, prices: list[int]) -> Event | None:
+        """Now and then the reply to a child that is kept back is lost: whoever sent it asks at once (W-01)."""
+        kept = message.kind == r.SUBMIT and message.order_type == PASSIVE
+        if not kept or self.rng.random() >= 0.25:
+            return super()._take(message, now, prices)
+        self._arrive(message, prices)
+        self.wire.append(message._replace(kind=r.QUERY))
+        return self._bare(r.UNKNOWN_OUTCOME, message, now)
 
     def _drop(self, order: Resting, code: int) -> None:
         order.works = False
