@@ -22,6 +22,7 @@ ASSUMED = ("slip_ticks_assumed", "messages_reserved")
 # The collar only looks whether the spread is too wide for a mid: the rule `spread` is the one that limits it.
 ELSEWHERE = {("collar", "spread_ticks_max")}
 PASSES, REFUSES, NOT_ASKED = "passes", "refuses", "not asked"
+LET_PASS = "let pass"  # it refused, and two persons had said that it may (P-27)
 
 
 class Gauge(NamedTuple):
@@ -49,7 +50,7 @@ class Answer(NamedTuple):
     """One rule.  `place`: its place in the order of the rulebook, from 1.  `reached`: the gate asked it.
 
     `code`: its reason, 0 for no objection, None where it cannot be asked: `blind` names the fields that it needs and
-    that were not known, or not within their bounds.
+    that were not known, or not within their bounds.  `overridden`: its refusal was let pass.
     """
 
     rule: Rule
@@ -58,12 +59,15 @@ class Answer(NamedTuple):
     code: int | None
     gauges: tuple[Gauge, ...]
     blind: tuple[str, ...]
+    overridden: bool = False
 
     @property
     def verdict(self) -> str:
-        """passes, refuses or not asked."""
+        """passes, refuses, let pass or not asked."""
         if self.code is None:
             return NOT_ASKED
+        if self.overridden:
+            return LET_PASS
         return PASSES if self.code == APPROVED else REFUSES
 
 
@@ -150,7 +154,7 @@ def ends(name: str) -> tuple[int, int]:
 def measure(form: Form) -> tuple[Answer, ...]:
     """Every rule in the order of the form's rulebook, each asked alone, with the gauges of its limits."""
     found: list[Answer] = []
-    blind, known, over = form.blind(), form["limits_known"] == 1, False
+    blind, known, over, passed = form.blind(), form["limits_known"] == 1, False, int(form.x.passed)
     for place, rule in enumerate(order_of(form.rules), 1):
         number = RULES.index(rule)
         missing: tuple[str, ...] = ()
@@ -162,8 +166,10 @@ def measure(form: Form) -> tuple[Answer, ...]:
             continue
         code = form.ask(number)
         gauges = _gauges(form, number) if known and not blind & set(READS[number]) else ()
-        found.append(Answer(rule, place, not over, code, gauges, ()))
-        over = over or code != APPROVED
+        overridden = not over and code == passed != APPROVED
+        found.append(Answer(rule, place, not over, code, gauges, (), overridden))
+        passed = APPROVED if overridden else passed  # once
+        over = over or (code != APPROVED and not overridden)
     return tuple(found)
 
 

@@ -304,6 +304,8 @@ class Decision(models.Model):
     price_tick = models.BigIntegerField(null=True)
     holds = models.BigIntegerField(default=0)
     order_number = models.BigIntegerField(default=0)
+    passed = models.SmallIntegerField(default=0, help_text="reason that two persons let pass, 0 = none")
+    override_ref = models.BigIntegerField(default=0, help_text="their command")
 
     class Meta:
         constraints = (

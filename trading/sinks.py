@@ -307,17 +307,18 @@ class _Batch:
         )
 
     def _decision(self, e: np.record) -> None:
-        """Equal refusals in a row are counted in one line; an approval always stands alone."""
-        instrument, side, code = int(e["instrument"]), int(e["side"]), int(e["code"])
+        """Equal refusals in a row are counted in one line; an approval always stands alone, and so does an override."""
+        instrument, side, code, passed = (int(e[name]) for name in ("instrument", "side", "code", "role"))
         if instrument not in self.decisions:
             last = Decision.objects.filter(session=self.session, instrument=instrument).order_by("-seq").first()
             if last is not None:
                 self.decisions[instrument] = last
         row = self.decisions.get(instrument)
-        if row is None or code == 0 or row.code != code or row.side != side:
+        if row is None or code == 0 or row.code != code or row.side != side or passed or row.passed:
             row = Decision(session=self.session, seq=int(e["seq"]), same=0, ts_ns=int(e["ts_ns"]))
             row.instrument, row.symbol, row.side, row.code = instrument, self._symbol(e), side, code
-            row.order_number = int(e["order_number"])
+            row.order_number, row.passed = int(e["order_number"]), passed
+            row.override_ref = int(e["bid_qty"]) if passed else 0
             self.decisions[instrument] = row
             self.new_decisions.append(row)
         elif row.pk is not None:

@@ -96,8 +96,9 @@ BOUNDS = (
     ("held_first", (0, 62)),  # 1 + bit of the account hold that the gate names; 0: the one that the table says
 )
 ASK_FIELDS = tuple(name for name, _ in BOUNDS)
-# `bad_field` is the gate's own: the first field outside its bounds, -1 when there is none
-ASK = np.dtype((np.record, [(name, "<i8") for name in (*ASK_FIELDS, "bad_field")]))
+# Behind the fields: the first of them outside its bounds, -1 when there is none; the reason that two persons let pass
+# once (P-27), 0: none; and the one that the gate did let pass, 0: none.  The first and the last are the gate's own.
+ASK = np.dtype((np.record, [(name, "<i8") for name in (*ASK_FIELDS, "bad_field", "override", "passed")]))
 LOW = np.array([low for _, (low, _) in BOUNDS], np.int64)
 HIGH = np.array([high for _, (_, high) in BOUNDS], np.int64)
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from marketdata.core.compiled import compact
+from marketdata.core.compiled import compact, inner
+from marketdata.core.units import NANOS
 from risk.core import codes as c
 from risk.core import rules as r
 from risk.core.asking import ASK_FIELDS, first_bad
@@ -23,7 +24,7 @@ from risk.core.records import MES, MOEX, RULEBOOKS, UNSET
 class Rule(NamedTuple):
     """One rule.  `codes`: the reasons it can give.  `mes`, `moex`: its row in that document's gate table, 0 = none.
 
-    `hedges`: a hedge must pass it, too (MOEX-HEDGE-05).
+    `hedges`: a hedge must pass it, too (MOEX-HEDGE-05).  `override`: two persons may let it pass once (P-27).
     """
 
     function: Callable[..., int]
@@ -33,6 +34,7 @@ class Rule(NamedTuple):
     mes: int = 0
     moex: int = 0
     hedges: bool = False
+    override: bool = False
 
 
 _PHASE = (HOLD_BASE + BIT["AFTER_HOURS"], HOLD_BASE + BIT["EOD"])
@@ -42,6 +44,16 @@ _FIELDS = tuple(FIELD_BASE + i for i in range(len(ASK_FIELDS)))
 _SIZES = (c.BALANCE_TIER, c.RISK_TIER, c.SIZE_HALF_SKIPPED, c.VENUE_LIMIT, c.SIZE_ZERO, c.RISK_PER_TRADE, c.RISK_DAILY)
 _CAPS = (c.CAP_INSTRUMENT, c.CAP_STOP, c.CAP_EXPOSURE, c.CAP_POSITION, c.CAP_DEPTH, c.CAP_BROKER)
 
+# `override` (P-27) marks the rules that two persons may let pass, once, within a minute: those alone that say "not in
+# this market, not so soon, not so often" of an entry that every other rule would send.  None else is marked, and why:
+# - authority, kill, phases, holds, freshness, reconciliation, the network, what may be traded (P-01 … P-05, P-23,
+#   P-25): a person, the venue or the desk's own state said no, and each has its own way back;
+# - limits and fields (P-06, P-07): what is not known is refused;
+# - size, value, price, position, margin, loss, exposure, short sales (P-08 … P-15, the documents' money): a larger
+#   limit is a version with an author, and a price that has run away is no price;
+# - duplicates, messages, repeats, open orders (P-16 … P-18, P-20): they stop a desk that has gone wrong;
+# - self-matches (P-19) are forbidden; stop and origin (P-21, P-22) must be there;
+# - a score without a side or not sure enough: there is no trade to let pass.
 RULES = (
     Rule(r.trading, (c.NOT_TRADING,), "P-01 P-02", "session started", mes=1, moex=2, hedges=True),
     Rule(r.latched, (c.LATCHED,), "K-05", "the kill latch is open", mes=1, moex=2, hedges=True),
@@ -65,10 +77,10 @@ RULES = (
     Rule(r.phase_admits, _PHASE, "P-03 MES-EOD", "the phase admits entries", mes=6),
     Rule(r.model_ready, _MODEL, "P-23", "an approved network, a valid row of features", mes=7),
     Rule(r.signal, (c.NO_SIGNAL,), "MES-RISK-20", "the score asks for a side", mes=8, moex=8),
-    Rule(r.filtered, (c.FILTERED,), "MES-RISK-20", "optional filters of the market's range", mes=8),
+    Rule(r.filtered, (c.FILTERED,), "MES-RISK-20", "optional filters of the market's range", mes=8, override=True),
     Rule(r.confidence, (c.LOW_CONFIDENCE,), "MES-RISK-20", "confidence reaches its minimum", mes=9, moex=8),
     Rule(r.flat, (c.IN_POSITION, c.ENTRY_WORKING), "MES-RISK-20", "flat, no order works", mes=10, moex=9),
-    Rule(r.cooled_down, (c.COOLDOWN,), "P-26", "cool-downs after entry and exit are over", mes=10),
+    Rule(r.cooled_down, (c.COOLDOWN,), "P-26", "cool-downs after entry and exit are over", mes=10, override=True),
     Rule(r.short_allowed, (c.SHORT_NOT_ALLOWED,), "MOEX-RISK-08", "short sales are permitted", moex=10),
     Rule(r.stop_planned, (c.BAD_STOP,), "P-21", "a stop on the right side, within its bounds", mes=11, moex=11),
     Rule(r.sized, _SIZES + _CAPS + (c.MARGIN,), "MES-SIZE MOEX-SIZE-01", "size is at least 1", mes=12, moex=12),
@@ -88,13 +100,19 @@ RULES = (
     Rule(r.repeated, (c.REPEATED,), "P-18", "not too many entries in a window"),
     Rule(r.crosses_nothing, (c.SELF_MATCH,), "P-19", "not against an own working order", hedges=True),
     Rule(r.open_orders, (c.OPEN_ORDERS,), "P-20", "open orders", hedges=True),
-    Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7, hedges=True),
-    Rule(r.depth, (c.DEPTH,), "P-24", "a share of the quantity that the book shows"),
-    Rule(r.trades_left, (c.TRADES_DAY,), "P-26", "trades of the day"),
+    Rule(r.spread, (c.SPREAD,), "P-24", "spread", moex=7, hedges=True, override=True),
+    Rule(r.depth, (c.DEPTH,), "P-24", "a share of the quantity that the book shows", override=True),
+    Rule(r.trades_left, (c.TRADES_DAY,), "P-26", "trades of the day", override=True),
     Rule(
         r.hedge_fits, (c.FEED_STALE, c.HEDGE_COST), "MOEX-HEDGE-03", "a hedge is tight and cheap", moex=7, hedges=True
     ),
 )
+
+# reason → its rule, of the rules that two persons may let pass (P-27); each of these reasons is one rule's alone
+OVERRIDABLE = {code: rule for rule in RULES if rule.override for code in rule.codes}
+_MAY_PASS = np.array([rule.override for rule in RULES])
+_MAY_OVERRIDE = np.array([code in OVERRIDABLE for code in range(HOLD_BASE)])
+OVERRIDE_NS_MAX = 60 * NANOS  # how long it may be open
 
 _OWN = {number: name for name, number in vars(c).items() if isinstance(number, int) and number < HOLD_BASE}
 
@@ -188,13 +206,22 @@ def ask_alone(number: int, x: np.record, values: np.ndarray, limits: np.record) 
     return _ask(number, x, limits)
 
 
+@inner
+def may_override(reason: int) -> bool:
+    """Whether a reason, any number, is one that two persons may let pass (P-27)."""
+    return 0 < reason < HOLD_BASE and _MAY_OVERRIDE[reason]
+
+
 @njit(cache=True)
 def approve(x: np.record, values: np.ndarray, limits: np.record) -> int:
     """APPROVED, or the reason of the first refusing rule.  `x`: one ASK record and `values` its memory as int64,
     `limits`: one LIMITS record.
 
-    Without a configuration MES's order tells what is missing; a rulebook that does not exist is refused.
+    Without a configuration MES's order tells what is missing; a rulebook that does not exist is refused.  The first
+    refusal is let pass where it is the reason `x.override` of a rule that may be overridden; `x.passed` then names it,
+    and the rules behind it are asked like ever (P-27).
     """
+    x.passed = APPROVED
     rules = MES if limits.rules == UNSET else limits.rules
     if rules != MES and rules != MOEX:
         return REFUSED
@@ -206,5 +233,8 @@ def approve(x: np.record, values: np.ndarray, limits: np.record) -> int:
             break
         code = _ask(ORDER[row, at], x, limits)
         if code != APPROVED:
-            return code
+            if code != x.override or x.passed != APPROVED or not _MAY_PASS[ORDER[row, at]]:
+                return code
+            x.passed = code
+            code = APPROVED
     return code

@@ -48,7 +48,7 @@ ACCOUNT_COLUMNS = (
 )  # fmt: skip
 POSITION_COLUMNS = (
     "qty", "cost", "mark", "stop", "target", "closing", "naked_since", "entry_fill", "exit_fill", "holds", "net",
-    "tries",
+    "tries", "override", "override_until",
 )  # fmt: skip
 OF_ACCOUNT, OF_POSITION = len(ACCOUNT_COLUMNS), len(POSITION_COLUMNS)
 NOTHING = NO_TICK  # the sentinel of "no price" and "never"
@@ -111,6 +111,7 @@ def figures(state: State, row: np.ndarray) -> None:
         row[at + 4], row[at + 5], row[at + 6] = p.target_tick, p.closing, p.naked_since_ns
         row[at + 7], row[at + 8] = p.entry_fill_ns, p.exit_fill_ns
         row[at + 9], row[at + 10], row[at + 11] = p.holds, p.net_tick, p.exit_tries
+        row[at + 12], row[at + 13] = p.override, p.override_until_ns
 
 
 @njit(cache=True)
@@ -167,6 +168,7 @@ def oracle_row(d: Desk) -> tuple[int, ...]:
     for i in d.instruments:
         row += [i.qty, i.cost, i.mark, i.stop, i.target, i.closing, i.naked_since, i.entry_fill, i.exit_fill]  # type: ignore[list-item]
         row += [sum(1 << BITS[code] for code in d.of_instrument(i)), i.net, i.tries]  # type: ignore[list-item]
+        row += [CODES[d.book.rules][i.override] if i.override else 0, i.override_until]
     return tuple(NOTHING if value is None else value for value in row)
 
 
@@ -196,13 +198,14 @@ def kernel_numbers(sent: np.ndarray) -> np.ndarray:
     n[:, 2] = np.where(about_order | decision | closed, sent["side"], 0)
     n[:, 3] = np.where(order | version, 0, sent["code"])
     n[:, 4] = np.where(order, sent["order_type"], 0)
-    n[:, 5] = np.where(order, sent["role"], 0)
+    n[:, 5] = np.where(order | decision, sent["role"], 0)
     n[:, 6] = np.where(version | receipt, sent["ref"], np.where(order | decision, sent["order_number"], 0))
     n[:, 7] = np.where(order | decision | closed | receipt, sent["qty"], 0)
     price = np.where(sent["order_type"] == r.STOP, sent["stop_tick"], sent["price_tick"])
     said_price = np.where(decision, sent["stop_tick"], np.where(closed, sent["price_tick"], NOTHING))
     n[:, 8] = np.where(about_order, price, said_price)
-    n[:, 9] = np.where(about_order | hold | closed, sent["until_ns"], NOTHING)
+    overridden = np.where(decision & (sent["role"] > 0), sent["bid_qty"], NOTHING)  # by which command (P-27)
+    n[:, 9] = np.where(about_order | hold | closed, sent["until_ns"], overridden)
     kept_back = (kind == r.SUBMIT) & (sent["order_type"] == PASSIVE)  # not before (MOEX-ROUTE-04)
     said_value = np.where(decision, sent["fee_micros"], np.where(kept_back, sent["ts_venue_ns"], 0))
     n[:, 10] = np.where(closed | version | receipt, sent["value"], said_value)

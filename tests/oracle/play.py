@@ -11,6 +11,7 @@ from tests.oracle.around.life import World
 from tests.oracle.compare import Batch, Difference, compare, heritage, oracle_row, told
 from tests.oracle.heritage import FIGURES, left
 from tests.oracle.invariants import Broken, Watch
+from tests.oracle.rules.commands import MAY_PASS
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
 from tests.oracle.rules.sending import Output
@@ -69,6 +70,8 @@ class Life:
                 kind, code, role = output[0], output[3], output[5]
                 if kind == r.DECISION:
                     reached[f"decision {code}"] += 1
+                    if role:
+                        reached[f"passed {MAY_PASS[role]}"] += 1
                 elif kind in (r.HOLD_RAISED, r.HOLD_CLEARED):
                     reached[f"{'raised' if kind == r.HOLD_RAISED else 'cleared'} {code}"] += 1
                 elif kind == r.TRADE_CLOSED:

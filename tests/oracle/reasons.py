@@ -1,8 +1,10 @@
-"""What random lives must reach: every reason of both gates, every hold; and what they cannot, each with its cause.
+"""What random lives must reach: every reason of both gates, every one that two persons may let pass, every hold; and
+what they cannot, each with its cause.
 
 SELF_MATCH is none of them: the rule before it enters only where no own order works (tests/core/test_gate_order.py).
 """
 
+from tests.oracle.rules.commands import MAY_PASS
 from tests.oracle.rules.holds import MES_BOOK
 from tests.oracle.shares.holds import MOEX_BOOK
 
@@ -39,7 +41,7 @@ BOOKS = {"mes": MES_BOOK, "moex": MOEX_BOOK}
 def wanted(rules: str) -> set[str]:
     """Everything that lives under one rulebook must reach, as `Life.count` names it."""
     table = set(BOOKS[rules].table)
-    found = {f"decision {reason}" for reason in REASONS[rules]}
+    found = {f"decision {reason}" for reason in REASONS[rules]} | {f"passed {reason}" for reason in MAY_PASS.values()}
     found |= {f"raised {code}" for code in table}
     return found | {f"cleared {code}" for code in table - NEVER_DOWN}
 

@@ -15,6 +15,7 @@ from trading.core import orders as life
 from trading.core import states as why
 from trading.core.bracket import move_leg
 from trading.core.effects import blank, clear_hold, raise_hold, receipt, renew_hold
+from trading.core.entry.override import forget_overrides, grant_override
 from trading.core.past import open_account, raise_past
 from trading.core.protect import BY_OPERATOR, cancel_entries, flatten
 from trading.core.records import (
@@ -27,6 +28,7 @@ from trading.core.records import (
     LOCK,
     MOVE_STOP,
     MOVE_TARGET,
+    OVERRIDE,
     PAUSE,
     PRESENCE,
     RESET_HALT,
@@ -40,6 +42,7 @@ from trading.core.watch.clock import index_is_stale
 from trading.core.watch.limits import ON_DAY
 from trading.core.watch.told import lift_restrictions
 
+KEEPS_OVERRIDES = (OVERRIDE, PRESENCE, MOVE_STOP, MOVE_TARGET)  # every other command stops or starts entries
 _PAUSE = BIT["OPERATOR_PAUSE"]
 _STOPPED = BIT["SESSION_STOPPED"]
 _KILL = BIT["KILL_SWITCH"]
@@ -71,10 +74,13 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
     """Apply one command and answer it.  `e.value`: a bit mask that narrows RESUME and RESET_HALT (0 = all); of PAUSE
     its end, 0 = none (shares).
 
-    STATE_UNREADABLE goes once a person stated the figures under it (`past`); before that it is refused.
+    STATE_UNREADABLE goes once a person stated the figures under it (`past`); before that it is refused.  What stops
+    entries takes every open override back.
     """
     account = state.account[0]
     refusal = 0
+    if e.code not in KEEPS_OVERRIDES:
+        forget_overrides(state)
     if e.ref != 0:  # a person gave it
         account.presence_ns = account.now_ns
         account.clock_ns = account.now_ns  # the next event looks when the presence will end
@@ -110,6 +116,8 @@ def on_command(state: State, params: Params, e: np.record, out: np.ndarray, n: i
         refusal = 0 if e.ref != 0 else why.NOBODY
     elif e.code == MOVE_STOP or e.code == MOVE_TARGET:
         refusal = move_leg(state, params, e)
+    elif e.code == OVERRIDE:
+        refusal = grant_override(state, e)
     elif e.code == RESUME:
         mask = _resumed(account, params.limits[0], e.value)
         refusal = why.NONE_NAMED if mask == 0 else 0

@@ -51,7 +51,7 @@ TRANSFER = 39  # money that the operator booked in or out: value in micros, sign
 SUBMIT = 40
 CANCEL = 41
 MODIFY = 42
-DECISION = 43  # code = refusing rule or 0, ref = seq of the score
+DECISION = 43  # code = refusing rule or 0, ref = seq of the score; role = reason let pass, bid_qty = its command (P-27)
 HOLD_RAISED = 44  # code = bit
 HOLD_CLEARED = 45
 ORDER_STATE = 46  # an order's status or request changed: code = status, value = request
@@ -82,7 +82,8 @@ ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 # EVENT.code of COMMAND
 START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT, LOCK, PRESENCE = range(1, 11)
 MOVE_STOP, MOVE_TARGET = 11, 12  # value = the new tick
-_NAMES = "start pause resume cancel_all flatten stop kill reset_halt lock presence move_stop move_target"
+OVERRIDE = 13  # value = the reason that is let pass, until_ns = its end (P-27)
+_NAMES = "start pause resume cancel_all flatten stop kill reset_halt lock presence move_stop move_target override"
 COMMANDS = dict(enumerate(_NAMES.split(), START))
 # EVENT.code of RECEIPT
 RECEIPT_DONE, RECEIPT_REFUSED = 1, 2
@@ -230,6 +231,12 @@ POSITION = np.dtype(
             ("stop_ref", "<i8"),
             ("best_twice_tick", "<i8"),  # of shares: the most favourable mid since the entry, in half ticks
             ("flatten_ns", "<i8"),  # of shares: since when flat is demanded, whatever it was left for (MOEX-EXEC-10)
+            (
+                "override",
+                "<i8",
+            ),  # reason that two persons let pass once, 0 = none; until when, and their command (P-27)
+            ("override_until_ns", "<i8"),
+            ("override_ref", "<i8"),
         ],
     )
 )

@@ -67,7 +67,11 @@ COMMAND: Table = {
     ENTRY_WORKS,
     VENUE_REFUSED,
     NONE_NAMED,
-) = range(1, 20)
+    NO_INSTRUMENT,
+    NOT_OVERRIDABLE,
+    TOO_LONG,
+    OVERRIDDEN,
+) = range(1, 24)
 REFUSALS = {
     NO_SUCH_COMMAND: "the kernel knows no such command",
     NO_LIMITS: "no configuration is in force",
@@ -88,6 +92,10 @@ REFUSALS = {
     ENTRY_WORKS: "the entry still works; until it is filled the target follows its average",
     VENUE_REFUSED: "the venue refused it; the target stays where it was",
     NONE_NAMED: "none of the named holds is one that it clears",
+    NO_INSTRUMENT: "the session has no such instrument",
+    NOT_OVERRIDABLE: "this rule is never let pass",
+    TOO_LONG: "an override is open for a minute at most",
+    OVERRIDDEN: "an override of this instrument is open already",
 }
 
 COMMAND_STATES = (REQUESTED, ACCEPTED, DONE, REFUSED, COMMAND_FAILED, UNKNOWN)

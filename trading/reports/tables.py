@@ -109,6 +109,7 @@ LISTS: dict[str, tuple[Any, str, list[Column]]] = {
         Column("score_ppm", lambda r: str(r.score_ppm)), Column("confidence_ppm", lambda r: str(r.confidence_ppm)),
         Column("price", lambda r: price_text(r.price_tick, r.symbol)), Column("order", lambda r: str(r.order_number)),
         Column("journal_seq", lambda r: str(r.seq)),
+        Column("let_pass", lambda r: code_name(r.session.rules, r.passed) if r.passed else ""),
     ]),
     "holds": (HoldEvent, "seq", [
         Column("raised", lambda r: time_text(r.raised_ns)), Column("cleared", lambda r: time_text(r.cleared_ns)),

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from marketdata.core import records as m
 from marketdata.core.records import ACCOUNT_SCOPE
+from risk.core import codes
 from tests.oracle import heritage
 from tests.oracle.around import setup
 from tests.oracle.around.venue import Venue
+from tests.oracle.rules.commands import MAY_PASS
 from tests.oracle.rules.desk import Desk
 from tests.oracle.rules.facts import Event, S
 from tests.oracle.rules.holds import BITS
@@ -22,6 +24,7 @@ from trading.core import records as r
 MINUTE, HOUR = 60 * S, 3600 * S
 PERSON = (r.PAUSE, r.RESUME, r.CANCEL_ALL, r.FLATTEN_ALL, r.KILL, r.RESET_HALT, r.START, r.LOCK, r.PRESENCE, 99)
 LEGS = (r.MOVE_STOP, r.MOVE_STOP, r.MOVE_TARGET)
+NEVER_PASS = (0, -1, codes.RISK_DAILY, codes.DUPLICATE, codes.POSITION_LIMIT, 99, 100, 2**40)
 
 
 class World:
@@ -31,6 +34,7 @@ class World:
         self, seed: int, desk: Desk, brought: Sequence[Event] = (), at: int = setup.T0, day: int = setup.DAY
     ) -> None:
         self.rng = random.Random(seed)
+        self.pair = random.Random(seed ^ 0x27)  # two persons, beside the world's own dice
         self.desk = desk
         self.now = at
         self.calm = self.rng.random() < 0.5  # little happens but the market, scores and the clock
@@ -82,6 +86,14 @@ class World:
 
     def heard(self, outputs: list[Output]) -> None:
         self.venue.hear(outputs)
+        refused = [o for o in outputs if o[0] == r.DECISION and o[3] in MAY_PASS.values()]
+        if refused and self.pair.random() < 0.5:
+            self.agenda.append(self._override(refused[0][1], getattr(codes, refused[0][3])))
+            if self.pair.random() < 0.8:  # and the same is asked again while it is open
+                last = self.repeated
+                again = Event(r.SCORE, self.now + 1, instrument=last.instrument, side=last.side, score=last.score)
+                again.confidence, again.code = last.confidence, last.code
+                self.agenda.append(again)
         if any(output[0] == r.DECISION and output[3] == "DUPLICATE" for output in outputs) and self.rng.random() < 0.8:
             last = self.repeated
             again = Event(r.SCORE, self.now + 1, instrument=last.instrument, side=last.side, score=last.score)
@@ -229,6 +241,18 @@ class World:
             value = 1 << BITS[rng.choice(list(BITS))] | 1 << BITS[rng.choice(book.by_resume + book.by_reset)]
         ref = int(rng.random() < 0.9)  # 0: no person gave it
         return self._event(r.COMMAND, instrument=ACCOUNT_SCOPE, code=code, value=value, ref=ref)
+
+    def _override(self, instrument: int, reason: int) -> Event:
+        """Two persons let the next entry pass; now and then something about it is wrong (P-27)."""
+        rng = self.pair
+        fields = {"instrument": instrument, "value": reason, "ref": rng.randrange(1, 10**6)}
+        fields["until"] = self.now + rng.choice((S, 10 * S, MINUTE, MINUTE))
+        if rng.random() < 0.3:
+            wrong = {"instrument": (ACCOUNT_SCOPE, 7, 31, 99), "value": (*NEVER_PASS, *MAY_PASS), "ref": (0,)}
+            wrong["until"] = (0, self.now, self.now + MINUTE + 1, 2**62)
+            name = rng.choice(list(wrong))
+            fields[name] = rng.choice(wrong[name])
+        return self._event(r.COMMAND, code=r.OVERRIDE, **fields)
 
     def _statement(self) -> Event:
         """A person states what nobody can read, not always in sense, and asks for the reset."""

@@ -65,6 +65,8 @@ def roll(d: "Desk") -> None:
     if d.version != 0:
         d.capital = min(d.equity(), d.limits.capital_micros)
     d.breaches.clear()
+    for i in d.instruments:
+        i.override, i.override_until, i.override_ref = "", 0, 0
     for code in d.book.by_roll:
         d.clear_hold(code)
     if d.version != 0:  # of what the new day has lost (P-15)

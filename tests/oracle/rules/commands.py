@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from marketdata.core import records as m
 from marketdata.core.sessions import WINDOW_CAPACITY
+from risk.core import codes
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle.heritage import open_account, raise_past
 from tests.oracle.rules.clock import clock
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MINUTE = 60 * S
 NEWS_KEPT = 16  # windows of the event list that the desk remembers
+# P-27: what two persons may let pass, by the number that their command carries
+MAY_PASS = {getattr(codes, name): name for name in ("FILTERED", "COOLDOWN", "SPREAD", "DEPTH", "TRADES_DAY")}
+KEEPS_OVERRIDES = (r.OVERRIDE, r.PRESENCE, r.MOVE_STOP, r.MOVE_TARGET)
 # a larger value admits less
 LESS = frozenset(
     """messages_reserved duplicate_ns slip_ticks_assumed cooldown_entry_ns cooldown_exit_ns move_hold_ns day_loss_open
@@ -53,6 +57,8 @@ def on_command(d: "Desk", e: Event) -> None:
         d.present = d.now
         d.next_look = d.now
         d.clear_hold("PRESENCE")
+    if e.code not in KEEPS_OVERRIDES:
+        forget_overrides(d)
     refusal = 0
     if e.code == r.START:
         refusal = why_no_start(d)
@@ -81,6 +87,8 @@ def on_command(d: "Desk", e: Event) -> None:
         refusal = 0 if e.ref != 0 else why.NOBODY
     elif e.code in (r.MOVE_STOP, r.MOVE_TARGET):
         refusal = move(d, e)
+    elif e.code == r.OVERRIDE:
+        refusal = override(d, e)
     elif e.code == r.RESUME:
         refusal = d.resume(e.value)
     elif e.code == r.RESET_HALT:
@@ -100,6 +108,30 @@ def on_command(d: "Desk", e: Event) -> None:
         refusal = why.NO_SUCH_COMMAND
     code = r.RECEIPT_REFUSED if refusal else r.RECEIPT_DONE
     d.say(r.RECEIPT, m.ACCOUNT_SCOPE, code=code, value=e.code, number=e.ref, qty=refusal)
+
+
+def override(d: "Desk", e: Event) -> int:
+    """P-27: one reason of one instrument may pass once, for a minute at most.  0, or why not."""
+    if e.ref == 0:
+        return why.NOBODY
+    if e.instrument not in [i.index for i in d.instruments if i.tick_value is not None]:
+        return why.NO_INSTRUMENT
+    if e.value not in MAY_PASS:
+        return why.NOT_OVERRIDABLE
+    if e.until <= d.now:
+        return why.OVER
+    if e.until - d.now > MINUTE:
+        return why.TOO_LONG
+    i = d.instruments[e.instrument]
+    if i.override and d.now < i.override_until:
+        return why.OVERRIDDEN
+    i.override, i.override_until, i.override_ref = MAY_PASS[e.value], e.until, e.ref
+    return 0
+
+
+def forget_overrides(d: "Desk") -> None:
+    for i in d.instruments:
+        i.override, i.override_until, i.override_ref = "", 0, 0
 
 
 def why_none_named(codes: tuple[str, ...], narrowed: int) -> int:

@@ -8,6 +8,7 @@ from math import ceil, floor
 from typing import Any
 
 from marketdata.core import records as m
+from risk.core import codes
 from risk.core.records import LIMIT_FIELDS, SPEC_FIELDS
 from tests.oracle import heritage
 from tests.oracle.rules import answers, clock, commands, limits, market, protect
@@ -185,9 +186,12 @@ class Desk(Sending):
         if over_limit and code == "IN_POSITION":
             code = "REVERSAL_LIMIT"
         number = self.next_order if code == "APPROVED" else 0
-        said = {"qty": ask.qty, "price": ask.stop, "value": ask.cost}
-        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, **said)
         i = ask.i
+        said = {"qty": ask.qty, "price": ask.stop, "value": ask.cost}
+        if ask.passed:  # used up, whatever a later rule says (P-27)
+            said |= {"role": getattr(codes, ask.passed), "until": i.override_ref}
+            i.override, i.override_until, i.override_ref = "", 0, 0
+        self.say(r.DECISION, e.instrument, side=e.side, code=code, number=number, **said)
         if code == "APPROVED":
             i.plan_stop, i.plan_target, i.asked = ask.stop, ask.plan.target, e.venue_ts
             i.plan_price = i.last if self.limits.bar_mode == 1 else ask.price

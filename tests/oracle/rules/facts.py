@@ -106,6 +106,8 @@ class Instrument:
         self.part_start = self.moved_at = 0
         self.asked: int | None = None  # market time of the score behind the last entry
         self.status = 0
+        # the reason that two persons let pass once, until when, and their command (P-27)
+        self.override, self.override_until, self.override_ref = "", 0, 0
         # what is held: signed quantity and Σ price x signed quantity
         self.qty = 0
         self.cost = 0

@@ -46,6 +46,8 @@ class Ask:
         i = desk.instruments[e.instrument]
         self.i, self.e, self.limits, self.reversing = i, e, desk.limits, reversing
         self.bars = desk.limits.bar_mode == 1
+        self.lets = i.override if desk.now < i.override_until else ""  # what may pass (P-27), and what did
+        self.passed = ""
         self.plan = desk.plan(i, e)
         self.price, self.qty, self.stop = self.plan.price, self.plan.qty, self.plan.stop
         self.open = [o for o in desk.orders if o is not None and o.status in OPEN]
@@ -311,10 +313,14 @@ QUESTIONS: tuple[Callable[["Desk", Any], str | None], ...] = (
 )  # fmt: skip
 
 
-def refusal(desk: "Desk", ask: Ask) -> str:
-    """The first objection, or APPROVED."""
-    for question in QUESTIONS:
+def refusal(desk: Any, ask: Any, questions: tuple[Callable[[Any, Any], str | None], ...] = QUESTIONS) -> str:
+    """The first objection, or APPROVED; the very first one is let pass where two persons said so (P-27)."""
+    for question in questions:
         code = question(desk, ask)
-        if code is not None:
-            return code
+        if code is None:
+            continue
+        if code == ask.lets and not ask.passed:
+            ask.passed = code
+            continue
+        return code
     return "APPROVED"

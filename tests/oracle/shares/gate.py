@@ -152,8 +152,4 @@ QUESTIONS: tuple[Callable[[Any, Any], str | None], ...] = (
 
 def refusal(d: "SharesDesk", ask: SharesAsk) -> str:
     """The first objection, or APPROVED."""
-    for question in QUESTIONS:
-        code = question(d, ask)
-        if code is not None:
-            return code
-    return "APPROVED"
+    return gate.refusal(d, ask, QUESTIONS)

@@ -19,6 +19,7 @@ from risk.core.shares.routing import route
 from trading.core import ledger
 from trading.core import orders as life
 from trading.core.effects import roll_messages
+from trading.core.entry.override import open_override
 from trading.core.records import ENTRY, FILL_AND_KILL, MARKET, REGIME_HIGH, STOP, Params, State
 from trading.core.watch.limits import (
     ON_DAY,
@@ -167,6 +168,7 @@ def gate_input(state: State, params: Params, asked: Asked, plan: Plan) -> np.rec
     x.row_valid = asked.row_valid
     x.reversing = asked.reversing
     x.hedging = 0
+    x.override = open_override(state.positions[asked.instrument], x.now_ns)
     x.open_risk_micros = plan.open_risk_micros
     x.fee_per_unit_micros = plan.fee_micros
     x.slices = plan.slices

@@ -16,6 +16,7 @@ from risk.core.records import ENTRIES_KEPT, MOEX
 from risk.core.shares.moex_stops import reverses
 from trading.core.effects import blank, raise_hold, set_condition, submit
 from trading.core.entry.children import expected_cost, send_children
+from trading.core.entry.override import end_override
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
 from trading.core.records import DECISION, ENTRY, MARKET, Params, State
@@ -116,6 +117,8 @@ def _decide(state: State, params: Params, asked: Asked, over_limit: bool, out: n
     if over_limit and code == codes.IN_POSITION:
         code = codes.REVERSAL_LIMIT
     n = _decision(state, asked, x, plan, code, out, n)
+    if x.passed != codes.APPROVED:  # used up, whatever a later rule said
+        end_override(state.positions[asked.instrument])
     if routed(params.limits[0]):
         out[n - 1].fee_micros = expected_cost(params.specs[asked.instrument], x, plan)
     if code == codes.APPROVED:
@@ -171,6 +174,9 @@ def _decision(state: State, asked: Asked, x: np.record, plan: Plan, code: int, o
     o.until_ns = x.quote_ts_ns
     o.ts_venue_ns = asked.score_ns
     o.order_number = state.account[0].next_order if code == codes.APPROVED else 0
+    if x.passed != codes.APPROVED:
+        o.role = x.passed
+        o.bid_qty = state.positions[asked.instrument].override_ref
     return n + 1
 
 

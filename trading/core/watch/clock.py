@@ -22,6 +22,7 @@ from risk.core.holds import BIT, HOLD_CAPACITY, TIME_MASK, TRADING_DAY_MASK
 from risk.core.records import MES, MOEX
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_query, clear_hold, hold_on, raise_hold, set_condition
+from trading.core.entry.override import forget_overrides
 from trading.core.hedge.cut import cut
 from trading.core.protect import BY_TIME, close, converge, watch_cover
 from trading.core.records import ENTRY, Params, State
@@ -193,6 +194,7 @@ def _roll(state: State, params: Params, out: np.ndarray, n: int) -> int:
     for k in range(account.open_marks.shape[0]):
         account.open_marks[k] = 0
         account.open_since_ns[k] = NO_TIME
+    forget_overrides(state)
     ending = account.holds & TRADING_DAY_MASK[account.rules]
     for bit in range(HOLD_CAPACITY):
         if ending >> bit & 1:

@@ -109,7 +109,8 @@ class Rows:
             row |= {"side": int(e["side"]), "code": int(e["code"]), "score_ppm": int(e["score_ppm"])}
             row |= {"conf_ppm": int(e["confidence_ppm"]), "value": int(e["value"]), "limit": int(e["volume"])}
             last = self.decisions[-1] if self.decisions else None
-            if last is not None and all(last[k] == row[k] for k in ("inst", "side", "code")) and row["code"] != 0:
+            alone = row["code"] == 0 or e["role"] != 0  # an entry, or an override that was used (P-27)
+            if last is not None and all(last[k] == row[k] for k in ("inst", "side", "code")) and not alone:
                 self.decisions[-1] = row | {"same": last["same"] + 1}  # repeats fold into one row
             else:
                 self.decisions.append(row | {"same": 1})
