@@ -81,16 +81,12 @@ ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}
 
 # EVENT.code of COMMAND
 START, PAUSE, RESUME, CANCEL_ALL, FLATTEN_ALL, STOP_SESSION, KILL, RESET_HALT, LOCK, PRESENCE = range(1, 11)
-MOVE_STOP, MOVE_TARGET = 11, 12  # value = the new tick
-OVERRIDE = 13  # value = the reason that is let pass, until_ns = its end (P-27)
+MOVE_STOP, MOVE_TARGET, OVERRIDE = 11, 12, 13  # value = the new tick; the reason let pass, until_ns = its end (P-27)
 _NAMES = "start pause resume cancel_all flatten stop kill reset_halt lock presence move_stop move_target override"
 COMMANDS = dict(enumerate(_NAMES.split(), START))
-# EVENT.code of RECEIPT
-RECEIPT_DONE, RECEIPT_REFUSED = 1, 2
-# EVENT.code of RECON
-RECON_BEGIN, RECON_POSITION, RECON_ORDER, RECON_END = 1, 2, 3, 4
-# EVENT.code of LINK
-LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH, LINK_CONTRACT = 1, 2, 3, 4, 5
+RECEIPT_DONE, RECEIPT_REFUSED = 1, 2  # EVENT.code of RECEIPT
+RECON_BEGIN, RECON_POSITION, RECON_ORDER, RECON_END = 1, 2, 3, 4  # EVENT.code of RECON
+LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH, LINK_CONTRACT = 1, 2, 3, 4, 5  # EVENT.code of LINK
 # EVENT.code of MODEL, PROBE and DRIFT
 MODEL_READY, MODEL_BLOCKED = 1, 2
 # EVENT.ref of MODEL_READY: why it was loaded (MOEX-ML-10); the first three end no hold of the document's
