@@ -132,6 +132,7 @@ INSTALLED_APPS = [
     "trading",
     "trading.studies",
     "trading.news",
+    "trading.overrides",
     "desk.audit",
     "desk.alerts",
     "desk.accounts",

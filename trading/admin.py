@@ -20,6 +20,7 @@ from trading.models import (
     Session,
     Trade,
 )
+from trading.overrides.models import OverrideRequest
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -62,5 +63,6 @@ read_only(
 )
 read_only(Fill, ("session", "order_number", "symbol", "side", "qty", "price_tick", "fee_micros"), ("symbol", "side"))
 read_only(Trade, ("session", "symbol", "side", "qty", "net_micros", "fee_micros", "reason"), ("symbol",))
-read_only(Decision, ("session", "symbol", "side", "code", "same", "score_ppm", "confidence_ppm"), ("code", "symbol"))
+read_only(Decision, ("session", "symbol", "side", "code", "passed", "same", "score_ppm", "confidence_ppm"), ("code",))
+read_only(OverrideRequest, ("session", "symbol", "code", "asked_by", "agreed_by", "asked_at", "expires_at"), ("code",))
 read_only(HoldEvent, ("session", "code", "instrument", "raised_ns", "cleared_ns"), ("code",))

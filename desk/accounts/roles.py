@@ -14,6 +14,7 @@ RIGHTS = {
     "start": "Start paper sessions",
     "resume": "Resume after a pause, with step-up",
     "reset": "Lift holds by name, with step-up",
+    "override": "Ask that a rule of the gate passes once, or agree to what another asked, with step-up",
     "day_loss": "Clear a day's loss of shares, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
@@ -29,14 +30,14 @@ RIGHTS = {
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "reset", "draft", "tighten", "universe", "import", "research"),
+    OPERATOR: ("reduce", "start", "resume", "reset", "override", "draft", "tighten", "universe", "import", "research"),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {
     VIEWER: "reads everything and changes nothing",
     OPERATOR: (
-        "reduces, starts paper sessions, resumes, lifts holds, writes drafts, tightens, replaces shares,"
-        " imports history, runs backtests"
+        "reduces, starts paper sessions, resumes, lifts holds, lets a rule pass with another person, writes drafts,"
+        " tightens, replaces shares, imports history, runs backtests"
     ),
     ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, buy data, and give roles",
 }

@@ -1,4 +1,4 @@
-"""People's answers to alerts, and rehearsals of the way out, as rows and audit rows.
+"""People's answers to alerts, rehearsals of the way out and requests of overrides, as rows and audit rows.
 
 Rights were checked by the caller: the pages.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.utils import timezone
 
-from desk.alerts.kinds import URGENT
+from desk.alerts.kinds import OVERRIDE_ASKED, URGENT
 from desk.alerts.mirror import TEST
 from desk.alerts.models import Alert
 from desk.audit import services as audit
@@ -34,3 +34,9 @@ def rehearse(uid: str, by: str) -> None:
         text = f"this is a test of the alerts, asked for by {by}: answer it on the page Alerts"
         Alert.objects.create(uid=uid, raised_at=timezone.now(), severity=URGENT, kind=TEST, text=text)
         audit.append(category="control", action="alert_test", actor=by, object=uid)
+
+
+def tell_request(uid: str, session: int, text: str) -> None:
+    """Store that somebody asks for an override; the alerts' process tells it like an urgent alert (P-27)."""
+    row = {"severity": URGENT, "kind": OVERRIDE_ASKED, "session": session, "text": text[:500]}
+    Alert.objects.create(uid=uid, raised_at=timezone.now(), **row)

@@ -1,7 +1,7 @@
 """What in a session's journal somebody must hear of, and how urgently (T-04).  Pure: EVENTs in, alerts out.
 
-Holds, refusals by a control, and orders that the venue refused.  What the calendar brings every day is no alert, and
-what repeats within a minute is one.  Called by `watching`.
+Holds, refusals by a control, overrides, and orders that the venue refused.  What the calendar brings every day is no
+alert, and what repeats within a minute is one.  Called by `watching`.
 """
 
 from typing import Any
@@ -13,13 +13,23 @@ from marketdata.core.units import NANOS
 from risk.core import codes as c
 from risk.core.gate import code_name
 from risk.core.holds import EFFECTS, FLATTEN, HALTED, LABELS, MANUAL_REVIEW, STOPPED_FOR_DAY, Hold, hold_of
-from trading.core.records import COMMAND, DECISION, HOLD_CLEARED, HOLD_RAISED, REJECT, REJECTED_EXPIRED, START
+from trading.core.records import (
+    COMMAND,
+    DECISION,
+    HOLD_CLEARED,
+    HOLD_RAISED,
+    OVERRIDE,
+    REJECT,
+    REJECTED_EXPIRED,
+    START,
+)
 
 URGENT, WARNING, NOTE = "urgent", "warning", "note"
 SEVERITIES = (URGENT, WARNING, NOTE)  # the first asks for an answer until one comes
 QUIET_NS = 60 * NANOS  # session time: what repeats within it is one alert
 # The calendar's own, every day at the same time.
 SCHEDULED = {"AFTER_HOURS", "SESSION", "SESSION_END", "EOD", "CLOSE_ONLY", "EOD_REDUCED"}
+OVERRIDE_ASKED, OVERRIDE_AGREED, OVERRIDE_USED = "OVERRIDE:ASKED", "OVERRIDE:AGREED", "OVERRIDE:USED"  # P-27
 ASKED_FOR = {"OPERATOR_PAUSE", "SESSION_STOPPED", "OPERATOR_LOCK"}  # a person did it, at a screen of this desk
 # Refusals that say that something is wrong, and not that there was nothing to do.
 TRIPS = (
@@ -66,7 +76,7 @@ class SessionKinds:
         kinds, codes = events["kind"], events["code"]
         trips = np.isin(codes, TRIPS) | (codes >= c.FIELD_BASE)
         shown = (kinds == HOLD_RAISED) | (kinds == HOLD_CLEARED) | (kinds == REJECT) | (kinds == COMMAND)
-        shown |= (kinds == DECISION) & trips
+        shown |= (kinds == DECISION) & (trips | (events["role"] > 0))
         found = [self._one(events[i], at_ns) for i in np.flatnonzero(shown)]
         return [alert for alert in found if alert is not None]
 
@@ -74,9 +84,16 @@ class SessionKinds:
         kind = int(e["kind"])
         if kind == COMMAND:
             self._started = self._started or int(e["code"]) == START
-            return None
+            if int(e["code"]) != OVERRIDE:
+                return None
+            words = f"two persons agreed to let {code_name(self.rules, int(e['value']))} pass once"
+            return self._alert(e, at_ns, URGENT, OVERRIDE_AGREED, words)
         if kind in (HOLD_RAISED, HOLD_CLEARED):
             return self._hold(e, at_ns)
+        if kind == DECISION and e["role"] > 0:
+            passed, code = code_name(self.rules, int(e["role"])), code_name(self.rules, int(e["code"]))
+            words = f"an override was used: {passed} passed, decided {code}"
+            return self._alert(e, at_ns, URGENT, OVERRIDE_USED, words)
         if kind == DECISION:
             name = code_name(self.rules, int(e["code"]))
             words = f"an entry was refused: {name} ({int(e['value'])} against {int(e['volume'])})"

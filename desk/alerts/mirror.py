@@ -14,10 +14,12 @@ from typing import NamedTuple, Protocol, TypeVar
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from desk.alerts.kinds import OVERRIDE_ASKED
 from desk.alerts.kinds import Alert as Found
 from desk.alerts.models import Alert
 
 TEST = "TEST"  # kind of the row that the page's button writes: a rehearsal, sent like an urgent alert
+BY_PAGES = (TEST, OVERRIDE_ASKED)  # kinds of rows that pages write and that are sent from there
 
 
 class MirrorAway(RuntimeError):
@@ -25,7 +27,7 @@ class MirrorAway(RuntimeError):
 
 
 class Exchanged(NamedTuple):
-    """What the page has for the book: (uid, who) of answers, and tests that were asked for."""
+    """What the pages have for the book: (uid, who) of answers, and what was asked for: tests, and overrides."""
 
     answers: list[tuple[str, str]]
     rehearsals: list[Found]
@@ -116,9 +118,9 @@ def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def rehearsals() -> list[Found]:
-    """Tests that somebody asked for on the page and that nobody has sent yet.  Raises MirrorAway."""
+    """Tests, and requests of overrides, that pages wrote and that nobody has sent yet.  Raises MirrorAway."""
     try:
-        rows = Alert.objects.filter(kind=TEST, first_sent_at=None, acknowledged_at=None).order_by("id")[:10]
+        rows = Alert.objects.filter(kind__in=BY_PAGES, first_sent_at=None, acknowledged_at=None).order_by("id")[:10]
         return [
             Found(row.uid, int(row.raised_at.timestamp() * 1e9), row.severity, row.kind, row.text, row.session)
             for row in rows

@@ -1,4 +1,5 @@
-"""The journal's way into the audit log: commands, holds, configuration, orders sent, and the state of the session.
+"""The journal's way into the audit log: commands, holds, configuration, orders sent, overrides that were used, and the
+state of the session.
 
 Stands beside the ledger's follower with a cursor of its own; rows and cursor move in one transaction, so nothing is
 audited twice.  Called by the sinks loop through `settings.SINK_FOLLOWERS`.
@@ -65,7 +66,8 @@ class AuditFollower:
         with retried():
             fresh = move_cursor(self.session_id, self.name, frames)
             events = fresh["event"]
-            entries = list(self._entries(events[np.isin(events["kind"], KEPT)]))
+            used = (events["kind"] == kinds.DECISION) & (events["role"] > 0)  # an override (P-27)
+            entries = list(self._entries(events[np.isin(events["kind"], KEPT) | used]))
             if entries:
                 append_many(entries)
 
@@ -74,6 +76,7 @@ class AuditFollower:
 
     def _entries(self, events: np.ndarray) -> Iterator[Entry]:
         refs = [int(e["ref"]) for e in events if e["kind"] in (kinds.COMMAND, kinds.RECEIPT)]
+        refs += [int(e["bid_qty"]) for e in events if e["kind"] == kinds.DECISION]
         people = {c.ref: c for c in Command.objects.filter(ref__in=refs)}
         for e in events:
             kind = int(e["kind"])
@@ -82,6 +85,8 @@ class AuditFollower:
                 yield self._command(e, people.get(int(e["ref"])), base)
             elif kind in SENT:
                 yield self._order(e, base)
+            elif kind == kinds.DECISION:
+                yield self._override(e, people.get(int(e["bid_qty"])), base)
             elif kind in (kinds.HOLD_RAISED, kinds.HOLD_CLEARED):
                 hold = hold_of(self.rules, int(e["code"]))
                 base |= {"label": LABELS[hold.label], "value": int(e["value"]), "limit": int(e["volume"])}
@@ -112,6 +117,8 @@ class AuditFollower:
         about = self.key
         if e["kind"] == kinds.COMMAND:
             name = kinds.COMMANDS[int(e["code"])]
+            if int(e["code"]) == kinds.OVERRIDE:
+                base |= {"let_pass": code_name(self.rules, int(e["value"])), "until_ns": int(e["until_ns"])}
             if int(e["instrument"]) >= 0:
                 base |= {"instrument": int(e["instrument"]), "tick": int(e["value"])}
             return Entry(
@@ -123,6 +130,14 @@ class AuditFollower:
             base |= {"why": REFUSALS.get(int(e["qty"]), "")}
         category = "session" if done and int(e["value"]) in (kinds.START, kinds.STOP_SESSION, kinds.KILL) else "command"
         return Entry(category, f"{name}_done" if done else f"{name}_refused", by, about, base)
+
+    def _override(self, e: np.record, row: Command | None, base: dict[str, object]) -> Entry:
+        """The decision that used an override, whatever came of it; both persons stand in the reason (P-27)."""
+        base |= {"let_pass": code_name(self.rules, int(e["role"])), "decided": code_name(self.rules, int(e["code"]))}
+        base |= {"command": int(e["bid_qty"]), "side": int(e["side"]), "qty": int(e["qty"])}
+        base |= {"order": int(e["order_number"]), "reason": row.reason if row is not None else ""}
+        by = row.by if row is not None else "desk"
+        return Entry("control", "override_used", by, f"{self.key} {self.symbols[int(e['instrument'])]}", base)
 
     def _fee(self, e: np.record, base: dict[str, object]) -> Iterator[Entry]:
         """An alert where the broker booked another fee than the table says (MES-COST-02); one that is a share of the

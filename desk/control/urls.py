@@ -1,10 +1,10 @@
-"""Addresses of the pages that release what was halted, that tell a session what only a person knows, and of the event
-list; included at the root by desk.urls.
+"""Addresses of the pages that release what was halted, that tell a session what only a person knows, that let a rule
+pass, and of the event list; included at the root by desk.urls.
 """
 
 from django.urls import path
 
-from desk.control import news, remedies, reset, unlock
+from desk.control import news, override, remedies, reset, unlock
 
 urlpatterns = [
     path("kill/unlock/", unlock.unlock, name="unlock"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("sessions/<int:session_id>/abandon/", remedies.page, {"name": "abandon"}, name="session-abandon"),
     path("sessions/<int:session_id>/lock/", remedies.page, {"name": "lock"}, name="session-lock"),
     path("sessions/<int:session_id>/pause/", remedies.page, {"name": "pause"}, name="session-pause"),
+    path("sessions/<int:session_id>/override/", override.page, name="session-override"),
     path("news/", news.page, name="news"),
     path("news/<int:window_id>/remove/", news.remove, name="news-remove"),
 ]

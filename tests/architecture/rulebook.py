@@ -248,7 +248,7 @@ P-23 | network gate | {RULES} | approval and hash are the scoring loop's; the ke
 P-24 | liquidity: spread, and a share of what is shown | {RULES} | the touch alone, no depth behind it
 P-25 | instrument eligibility: the restricted list, expiry, status | trading/core/watch/told.py | days to expiry are CONTRACT_ROLL's
 P-26 | cool-downs, trades of the day; the streak is LOSS_STREAK | {RULES}
-P-27 | override | - no override exists
+P-27 | override: one rule, one instrument, one entry, a minute, two persons | trading/core/entry/override.py | it names no side: either may be the next; two accounts of one person are two persons; a backtest knows none
 W-01 | an order without an answer is asked for | {CLOCK}
 W-02 | never sent again blindly | {PROTECT}
 W-03 | stop coverage | {PROTECT}

@@ -76,6 +76,7 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "risk-shares": f"/sessions/{shares}/risk/",
         "news": "/news/",
         "lock": f"/sessions/{running}/lock/",
+        "override": f"/sessions/{running}/override/",
         "sessions": "/sessions/",
         "session": f"/sessions/{ended}/",
         "session-timeline": f"/sessions/{ended}/?list=timeline",

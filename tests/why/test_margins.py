@@ -205,3 +205,14 @@ def test_what_a_rule_reads_is_taken_from_its_code() -> None:
         "gross_ppm_max", "instrument_ppm_max", "cooldown_entry_ns", "score_ppm_min", "recon_age_ns_max", "duplicate_ns",
     }  # fmt: skip
     assert asked <= gauged <= set(LIMIT_FIELDS)
+
+
+def test_a_rule_that_was_let_pass_is_told_apart_p27() -> None:
+    """It refused, and is no refusal of the decision; every rule behind it was asked."""
+    desk = Desk({"depth_ppm_max": 100_000})
+    at = {"value": codes.DEPTH, "until_ns": desk.now_ns + S, "ref": 7}
+    desk.event(r.COMMAND, instrument=0, code=r.OVERRIDE, **at)
+    assert decision(desk.score()) == APPROVED
+    answers = measure(form_of(desk))
+    assert named(answers, "depth").verdict == margins.LET_PASS and named(answers, "depth").code == codes.DEPTH
+    assert first(answers) == APPROVED and all(answer.reached for answer in answers)

@@ -34,6 +34,7 @@ PAGES = {
     "transfer": "/sessions/1/transfer/",
     "abandon": "/sessions/1/abandon/",
     "lock": "/sessions/1/lock/",
+    "override": "/sessions/1/override/",
     "news": "/news/",
     "news-remove": "/news/1/remove/",
     "alerts": "/alerts/",

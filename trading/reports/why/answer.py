@@ -39,7 +39,7 @@ class Row(NamedTuple):
     rule: str
     control: str
     text: str
-    verdict: str  # passes, refuses, not asked
+    verdict: str  # passes, refuses, let pass, not asked
     reached: bool
     reason: str
     saw: str
@@ -67,6 +67,8 @@ class Decided(NamedTuple):
     qty: int
     price_tick: int | None
     order_number: int
+    overridden: str  # the reason that two persons let pass, by the command `override_ref` (P-27)
+    override_ref: int
     continued: bool  # no score of its own: a reversal whose exit was filled
     version: str
     version_id: int
@@ -148,6 +150,8 @@ def _decided(folder: Path, spec: SessionSpec, step: Step, event: np.record) -> D
         qty=int(event["qty"]),
         price_tick=tick(event["price_tick"]),
         order_number=int(event["order_number"]),
+        overridden=code_name(form.rules, int(event["role"])) if event["role"] else "",
+        override_ref=int(event["bid_qty"]) if event["role"] else 0,
         continued=bool(step.cause["kind"][0] != SCORE),
         version=load_names(folder).get(version, f"version {version}" if version else ""),
         version_id=version,
@@ -165,7 +169,7 @@ def _decided(folder: Path, spec: SessionSpec, step: Step, event: np.record) -> D
 
 def inputs_digest(form: Form) -> str:
     """SHA-256 over everything that the gate could look at, and every limit in force."""
-    form.x.bad_field = -1  # the gate's own note, no input
+    form.x.bad_field, form.x.passed = -1, APPROVED  # the gate's own notes, no inputs
     return hashlib.sha256(form.asking.tobytes() + form.limits.tobytes()).hexdigest()
 
 
@@ -186,6 +190,7 @@ def _is_of(form: Form, event: np.record) -> bool:
         "quote_ts_ns": "until_ns", "score_ts_ns": "ts_venue_ns",
     }  # fmt: skip
     equal = all(form[name] == int(event[field]) for name, field in pairs.items())
+    equal = equal and int(form.x.passed) == int(event["role"])
     return equal and (form["holds"] | form["instrument_holds"]) == int(event["value"])
 
 

@@ -14,7 +14,7 @@ HEAD = (
     "place", "rule", "control", "verdict", "reached", "reason", "saw", "limit", "unit", "limit_value", "used_value",
     "left_value",
 )  # fmt: skip
-SIGNS = {"passes": "●", "refuses": "■", "not asked": "—"}
+SIGNS = {"passes": "●", "refuses": "■", "let pass": "▲", "not asked": "—"}
 
 
 def stamp(us: int) -> str:
@@ -66,9 +66,13 @@ def headline(d: Decided) -> str:
     """Taken or refused, in one line."""
     what = f"{side_word(d.side)} {d.qty} {d.symbol}"
     if d.code == 0:
-        return f"taken: {what}, order {d.order_number}"
+        return f"taken: {what}, order {d.order_number}{_override(d)}"
     control = f" ({d.refusing.control})" if d.refusing is not None else ""
-    return f"refused: {what}: {d.verdict}{control}"
+    return f"refused: {what}: {d.verdict}{control}{_override(d)}"
+
+
+def _override(d: Decided) -> str:
+    return f"; {d.overridden} was let pass by two persons, command {d.override_ref}" if d.overridden else ""
 
 
 def _decided(d: Decided) -> list[str]:
