@@ -34,6 +34,7 @@ GRID = np.dtype(
             ("low_tick", "<i8"),
             ("atr_samples", "<i8", (SAMPLES,)),  # Σ14 TR at minute boundaries
             ("atr_count", "<i8"),
+            ("atr_gone", "<i8"),  # the sample whose place the newest one took
             ("volume_samples", "<i8", (SAMPLES,)),
             ("volume_count", "<i8"),
             ("highs", "<i8", (SWING_BARS,)),  # completed one-minute bars, a ring
@@ -159,7 +160,9 @@ def turn_minute(g: np.record, minute: int, high: int, low: int, volatile: int, q
     g.quiet = quiet
     if g.full == 1:
         if g.rows >= ATR_ROWS:
-            g.atr_samples[g.atr_count % SAMPLES] = g.tr_sum
+            at = g.atr_count % SAMPLES
+            g.atr_gone = g.atr_samples[at]
+            g.atr_samples[at] = g.tr_sum
             g.atr_count += 1
         g.volume_samples[g.volume_count % SAMPLES] = g.volume
         g.volume_count += 1
@@ -168,6 +171,40 @@ def turn_minute(g: np.record, minute: int, high: int, low: int, volatile: int, q
     g.full = 1
     g.high_tick = high
     g.low_tick = low
+
+
+@njit(cache=True)
+def evaluated(g: np.record) -> tuple[int, int, int]:
+    """(Σ14 TR, Σ of the samples before it, how many) of the last minute that was evaluated; (0, 0, 0): none yet.
+
+    What MES-COST-06 measures by: the exact ratio of the two, without VOLATILITY's floor of a tick.
+    """
+    count = min(g.atr_count - 1, SAMPLES)
+    if count < SAMPLES_MIN:
+        return 0, 0, 0
+    newest = g.atr_samples[(g.atr_count - 1) % SAMPLES]
+    normal = g.atr_gone - newest if g.atr_count > SAMPLES else -newest
+    for i in range(min(g.atr_count, SAMPLES)):
+        normal += g.atr_samples[i]
+    return newest, normal, count
+
+
+@njit(cache=True)
+def pass_time(g: np.record, at_ns: int, size_ns: int) -> None:
+    """The minutes that have ended by `at_ns`, before any row that starts then: each is evaluated as by that row.
+
+    Seconds without a print are carried as far as the segment reaches; `size_ns` of a row, 0: they are told.
+    """
+    if g.end_ns == NO_TIME:
+        return
+    if 0 < size_ns < MINUTE_NS:
+        last_ns = min(at_ns, g.print_ns + CARRY_NS)
+        while g.end_ns + size_ns <= last_ns:
+            _row(g, g.end_ns, g.end_ns + size_ns, g.close_tick, g.close_tick, g.close_tick, 0)
+    ends_ns = (g.minute + 1) * MINUTE_NS
+    if g.end_ns >= ends_ns and at_ns >= ends_ns:
+        volatile, quiet = shocks(g)
+        turn_minute(g, g.minute + 1, g.close_tick, g.close_tick, volatile, quiet)
 
 
 @njit(cache=True)

@@ -11,6 +11,7 @@ from risk.core.exact import share_ceil
 
 FEE_TOLERANCE_MICROS = 10_000  # $0.01 a side (MES-COST-02)
 EDGE_TICKS = 4  # an UP or DOWN label is a move of at least this (MES-COST-04)
+NORMAL_SLIP_TICKS = 1  # conditional slippage when nothing is unusual (MES-COST-06)
 
 
 @njit(cache=True)
@@ -68,7 +69,7 @@ def slip_ticks(
     """
     if not conditional:
         return fixed_ticks
-    base = 2 if spread_ticks > 2 or thin else 1
+    base = 2 if spread_ticks > 2 or thin else NORMAL_SLIP_TICKS
     if samples == 0 or range_sum == 0:
         return base
     now = range_now * samples  # ratio = now / range_sum

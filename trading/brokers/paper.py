@@ -33,6 +33,7 @@ def terms_of(spec: SessionSpec) -> Terms:
         latency_ns=spec.venue.latency_ns,
         slip_ticks=spec.venue.slip_ticks,
         seed=spec.venue.seed,
+        slip_mode=spec.venue.slip_mode,
     )
 
 

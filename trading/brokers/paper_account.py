@@ -59,6 +59,7 @@ class Account:
             terms.slip_ticks,
             terms.seed,
             terms.touch,
+            slip_mode=terms.slip_mode,
         )
         store = Store(path)
         store.create(venue, Meta(terms))

@@ -44,6 +44,7 @@ class Terms(msgspec.Struct, frozen=True):
     slip_ticks: int = 0
     seed: int = 0
     touch: bool = False
+    slip_mode: str = "fixed"
 
 
 class Call(msgspec.Struct, omit_defaults=True):

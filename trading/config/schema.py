@@ -102,6 +102,11 @@ class PaperSection(Section):
     )
     latency: str = Field(description="time from the desk to the market, like 20 ms")
     slip_ticks: int = Field(description="adverse slippage of market and stop orders on bars", ge=0, le=100)
+    slip_mode: Literal["fixed", "conditional"] = Field(
+        default="fixed",
+        description="fixed: slip_ticks; conditional: 1 tick, more in a shock of volatility, a wide spread or a thin"
+        " minute (MES-COST-06)",
+    )
 
     @field_validator("latency")
     @classmethod

@@ -15,7 +15,7 @@ from risk.core.records import MOEX, STOP_SHARES
 from trading.core import orders as life
 from trading.core.bracket import forget_legs, stop_withheld, withheld
 from trading.core.effects import ask_cancel, ask_modify, hold_on, raise_hold, submit
-from trading.core.records import ENTRY, EXIT, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
+from trading.core.records import ENTRY, EXIT, FLAG_DECIDED, LIMIT, STOP, STOP_LOSS, TARGET, Params, State
 from trading.core.watch.routes import LADDER, is_hedge, next_exit, routed
 
 # why a position is closed (POSITION.close_reason, TRADE_CLOSED.code)
@@ -213,6 +213,8 @@ def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int
             position.exit_since_ns = state.account[0].now_ns
         sent_as, tick = next_exit(state.account[0], position, limits)
         n = submit(state, out, n, instrument, side, sent_as, EXIT, missing, tick, NO_TIME, position.close_reason)
+        if position.close_reason == BY_SIGNAL or position.close_reason == BY_REVERSAL:
+            out[n - 1]["flags"] = FLAG_DECIDED
     return n
 
 

@@ -75,6 +75,7 @@ SENT_KINDS = (SUBMIT, CANCEL, MODIFY, QUERY, ROUTE_FAILOVER)  # served by execut
 MARKET, LIMIT, STOP, FILL_AND_KILL, BEST_PRICE, PASSIVE = range(1, 7)  # the last three: shares (MOEX-ROUTE-03, -04)
 ORDER_TYPES = {MARKET: "market", LIMIT: "limit", STOP: "stop"}
 ORDER_TYPES |= {FILL_AND_KILL: "fill and kill", BEST_PRICE: "best price", PASSIVE: "passive"}
+FLAG_DECIDED = 16  # EVENT.flags of SUBMIT: the exit that a score asked for, and its reversal (MES-COST-06)
 # EVENT.role
 ENTRY, STOP_LOSS, TARGET, EXIT, HEDGE = range(1, 6)  # the last: of TRADE_CLOSED alone, a round trip of the hedge
 ROLES = {ENTRY: "entry", STOP_LOSS: "stop", TARGET: "target", EXIT: "exit"}

@@ -102,6 +102,7 @@ def plan_session(
             fill_model="bar" if bars else profile.paper.fill_model,
             latency_ns=profile.paper.latency_ns(),
             slip_ticks=profile.paper.slip_ticks,
+            slip_mode=profile.paper.slip_mode,
             seed=feed.seed,
         ),
         scorer=scorer or ScorerSpec(),

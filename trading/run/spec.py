@@ -23,6 +23,7 @@ from trading.run.clock import SPEED_MAX, TAPE, write_atomic
 SPEC_FILE = "spec.json"
 MODES = ("paper",)
 FILL_MODELS = ("bar", "print", "book")
+SLIP_MODES = ("fixed", "conditional")
 STATEMENT = ("value", "volume", "qty", "fee_micros")  # fields of EVENT that carry STATED, in its order
 # What the loops watch of themselves, in ns: the limits of LATENCY's stages (MOEX-MON-04), how often a book is due
 # (MOEX-MON-05), and how long no network may answer until ML_FALLBACK (MOEX-RISK-05)
@@ -68,6 +69,7 @@ class VenueSpec(msgspec.Struct, frozen=True):
     latency_ns: int = 0
     slip_ticks: int = 0
     seed: int = 0
+    slip_mode: str = "fixed"  # of SLIP_MODES
 
 
 class ScorerSpec(msgspec.Struct, frozen=True):
@@ -166,6 +168,7 @@ def check_spec(spec: SessionSpec) -> None:
     _require(given == count, f"the feed gives {given} instruments, the session has {count}")
     _require(spec.venue.fill_model in FILL_MODELS, f"fill model {spec.venue.fill_model!r} is unknown")
     _require(spec.venue.latency_ns >= 0 and spec.venue.slip_ticks >= 0, "latency and slippage are not negative")
+    _require(spec.venue.slip_mode in SLIP_MODES, f"slippage {spec.venue.slip_mode!r} is unknown")
     _require(len(spec.windows) <= WINDOW_CAPACITY, f"{len(spec.windows)} windows; at most {WINDOW_CAPACITY} fit")
     unknown = sorted(set(spec.watch) - set(WATCH)) + [name for name, ns in spec.watch.items() if ns <= 0]
     _require(not unknown, f"watched wrongly: {', '.join(unknown)}")

@@ -90,13 +90,14 @@ def _prices(run: BacktestRun, sums: reading.Sums, rows: pl.DataFrame, asked: str
     }
 
 
-def _percents(values: dict[str, Any]) -> dict[str, float] | None:
+def _percents(values: dict[str, Any]) -> dict[str, Any] | None:
     """Win rates in percent: the one at which the bracket earns nothing, and the one there was (MES-COST-05); None
     where the bracket has none, or the result is of an older desk."""
     found, won = values.get("break_even", {}), values["trades"]["win_rate"]
     if found.get("after") is None:
         return None
-    return {"after": 100 * found["after"], "before": 100 * found["before"], "won": 100 * (won or 0.0)}
+    shares = {"after": 100 * found["after"], "before": 100 * found["before"], "won": 100 * (won or 0.0)}
+    return {**shares, "assumes": found.get("assumes", "")}
 
 
 def _sentence(criticism: dict[str, Any], name: str) -> str:

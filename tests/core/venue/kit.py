@@ -67,6 +67,14 @@ class Floor:
             for r in rows
         ]
 
+    def hear(self, e: np.ndarray) -> list[Said]:
+        """One market event, as it is."""
+        return self._said(engine.market_event(self.venue, e, 0, self._none, -1, self.out))
+
+    def ask(self, e: np.ndarray) -> list[Said]:
+        """One request, as it is."""
+        return self._said(engine.request(self.venue, e, 0, self.out))
+
     def bar(
         self, start_s: float, open_: int, high: int, low: int, close: int, flags: int = 0, instrument: int = 0
     ) -> list[Said]:

@@ -19,7 +19,7 @@ from trading.core.entry.children import expected_cost, send_children
 from trading.core.entry.override import end_override
 from trading.core.entry.plan import Asked, Plan, gate_input, open_on, plan_entry
 from trading.core.protect import BY_REVERSAL, BY_SIGNAL, close
-from trading.core.records import DECISION, ENTRY, MARKET, Params, State
+from trading.core.records import DECISION, ENTRY, FLAG_DECIDED, MARKET, Params, State
 from trading.core.watch.routes import is_hedge, routed
 from trading.core.watch.shares import by_formula, check, keep_plan
 
@@ -150,7 +150,9 @@ def _enter(state: State, params: Params, asked: Asked, plan: Plan, out: np.ndarr
     if routed(limits):
         return send_children(state, out, n, asked, plan, limits.entry_ttl_ns)
     until_ns = account.now_ns + limits.entry_ttl_ns
-    return submit(state, out, n, asked.instrument, asked.side, MARKET, ENTRY, plan.qty, NO_TICK, until_ns, 0)
+    n = submit(state, out, n, asked.instrument, asked.side, MARKET, ENTRY, plan.qty, NO_TICK, until_ns, 0)
+    out[n - 1]["flags"] = FLAG_DECIDED if asked.reversing == 1 else 0
+    return n
 
 
 @inner

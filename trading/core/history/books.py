@@ -14,21 +14,23 @@ from trading.core.records import STOP_LOSS, TARGET
 
 
 @inner
-def leaving(run: np.record, fill: np.record) -> None:
+def leaving(run: np.record, fill: np.record, slip_ticks: int) -> None:
     """The fill that closes the position, before the kernel hears of it."""
     run.exit_ns = fill.ts_ns
     run.exit_tick = fill.price_tick
     run.exit_role = fill.role
+    run.exit_slip_ticks = slip_ticks
 
 
 @inner
-def entered(run: np.record, position: np.record, fill: np.record, trading_day: int) -> None:
+def entered(run: np.record, position: np.record, fill: np.record, trading_day: int, slip_ticks: int) -> None:
     """The kernel has heard the entry's fill and planned its bracket."""
     run.entry_ns = fill.ts_ns
     run.entry_tick = fill.price_tick
     run.entry_side = fill.side
     run.entry_qty = fill.qty
     run.entry_day = trading_day
+    run.entry_slip_ticks = slip_ticks
     run.stop_tick = position.stop_tick
     run.target_tick = position.target_tick
     run.stop_ticks = position.stop_ticks
@@ -81,8 +83,8 @@ def closed(run: np.record, trades: np.ndarray, o: np.record) -> None:
     t.qty = run.entry_qty
     t.gross_micros = o.volume
     t.fee_micros = o.fee_micros
-    slipped = 1 if run.exit_role == TARGET else 2  # sides; a limit has no slippage (MES-COST-01)
-    t.slip_micros = slipped * run.slip_ticks * run.tick_value_micros * run.entry_qty
+    t.exit_slip_micros = run.exit_slip_ticks * run.tick_value_micros * run.entry_qty
+    t.slip_micros = run.entry_slip_ticks * run.tick_value_micros * run.entry_qty + t.exit_slip_micros
     t.net_micros = o.value
     t.reason = run.forced if run.forced != 0 else o.code
     t.hold = -1 if run.forced != 0 else run.exit_hold

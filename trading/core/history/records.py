@@ -44,6 +44,7 @@ TRADE = np.dtype(
             ("gross_micros", "<i8"),
             ("fee_micros", "<i8"),
             ("slip_micros", "<i8"),  # inside the prices already: information only
+            ("exit_slip_micros", "<i8"),  # of these, at the exit
             ("net_micros", "<i8"),
             ("reason", "<i8"),  # of CLOSE_REASONS, or BY_SESSION_END …
             ("hold", "<i8"),  # the bit of the hold that closed it, −1
@@ -78,7 +79,6 @@ RUN = np.dtype(
         [
             # what the run is
             ("bar_ns", "<i8"),
-            ("slip_ticks", "<i8"),
             ("tick_value_micros", "<i8"),
             ("sample_ns", "<i8"),  # a point is kept per so much time; NEVER_NS = none
             # its place
@@ -124,6 +124,8 @@ RUN = np.dtype(
             ("exit_ns", "<i8"),
             ("exit_tick", "<i8"),
             ("exit_role", "<i8"),
+            ("entry_slip_ticks", "<i8"),
+            ("exit_slip_ticks", "<i8"),
             # the equity curve
             ("point_ns", "<i8"),  # time of the latest point
             ("sample_end_ns", "<i8"),  # end of the stretch whose last point is kept

@@ -40,6 +40,7 @@ from trading.core.venue.answers import cancel, fill
 from trading.core.venue.engine import request
 from trading.core.venue.held import is_held, is_sent
 from trading.core.venue.requests import free_slot, place
+from trading.core.venue.slips import fill_ticks, slipped
 from trading.core.venue.state import Venue
 
 FAR_TICK = 2**62  # beyond every price
@@ -92,11 +93,11 @@ def settle(desk: Desk, room: Room) -> None:
         e = room.one[0]
         e.seq = account.seq + 1
         if e.kind == FILL and e.role != ENTRY:
-            books.leaving(run, e)
+            books.leaving(run, e, slipped(desk.venue, e))
         n = step(desk.state, desk.params, room.one, 0, room.out)
         keep_tape(run, room.tape, e, room.out, n)
         if e.kind == FILL and e.role == ENTRY:
-            books.entered(run, position, e, account.trading_day)
+            books.entered(run, position, e, account.trading_day, slipped(desk.venue, e))
         heard(desk, room, n)
     run.told = 0
     run.waiting = 0
@@ -131,11 +132,11 @@ def force(desk: Desk, room: Room, reason: int, ts_ns: int) -> None:
     if held == 0:
         return
     side = -1 if held > 0 else 1
-    tick = run.close_tick + side * run.slip_ticks
     slot = free_slot(venue)
     assert slot >= 0
     venue.account[0].own_number -= 1
     place(venue, slot, venue.account[0].own_number, 0, side, MARKET, EXIT, abs(held), NO_TICK, NO_TICK, NO_TIME, ts_ns)
+    tick = run.close_tick + side * fill_ticks(venue, slot, ts_ns, run.bar_ns, False)
     run.waiting = fill(venue, room.line, run.waiting, slot, abs(held), tick, ts_ns)
     run.forced = reason
 

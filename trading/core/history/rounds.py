@@ -205,6 +205,7 @@ def closed(run: np.record, rounds: Rounds, trades: np.ndarray, o: np.record) -> 
     t.gross_micros = o.volume
     t.fee_micros = o.fee_micros
     t.slip_micros = 0  # inside the levels that were walked
+    t.exit_slip_micros = 0
     t.net_micros = o.value
     t.reason = run.forced if run.forced != 0 else o.code
     t.hold = -1 if run.forced != 0 else run.exit_hold

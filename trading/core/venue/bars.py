@@ -12,6 +12,7 @@ from numba import njit
 from marketdata.core.records import NO_TIME
 from trading.core.records import CANCELLED_EXPIRED, ENTRY, LIMIT, MARKET, STOP, STOP_LOSS, TARGET
 from trading.core.venue.answers import cancel, fill, remaining
+from trading.core.venue.slips import fill_ticks
 from trading.core.venue.state import Venue
 
 OPEN_SHARE = 4  # an order that arrives within the first quarter of a bar takes part in it; a later one in the next
@@ -58,13 +59,14 @@ def try_order(venue: Venue, out: np.ndarray, n: int, slot: int) -> int:
         return cancel(venue, out, n, slot, start_ns, CANCELLED_EXPIRED)
     qty = remaining(venue, slot)
     if order.order_type == MARKET:
-        tick = market.bar_open + order.side * account.slip_ticks
+        tick = market.bar_open + order.side * fill_ticks(venue, slot, start_ns, end_ns - start_ns, True)
         return fill(venue, out, n, slot, qty, tick, max(start_ns, order.arrive_ns))
     if (order.role == TARGET or order.role == STOP_LOSS) and market.qty * order.side >= 0:
         return n  # what it protects has gone within this bar: by an exit at the open, or by the stop (MES-BT-14)
     if order.order_type == STOP:
         if _reached(order.side, STOP, order.stop_tick, market.bar_high, market.bar_low, 0):
-            tick = _stop_price(order.side, order.stop_tick, market.bar_open, account.slip_ticks)
+            slip = fill_ticks(venue, slot, start_ns, end_ns - start_ns, True)
+            tick = _stop_price(order.side, order.stop_tick, market.bar_open, slip)
             n = fill(venue, out, n, slot, qty, tick, end_ns)
     elif _reached(order.side, LIMIT, order.price_tick, market.bar_high, market.bar_low, account.touch):
         n = fill(venue, out, n, slot, qty, order.price_tick, end_ns)

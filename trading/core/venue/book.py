@@ -14,6 +14,7 @@ from marketdata.core.records import DEPTH, LEVELS, NO_TICK, NO_TIME, STATUS_OPEN
 from risk.core.shares.routing import BESTPRICE_PPM, aggressive_tick
 from trading.core.records import BEST_PRICE, CANCELLED_BY_VENUE, ENTRY, FILL_AND_KILL, LIMIT, MARKET, STOP
 from trading.core.venue.answers import cancel, fill, remaining
+from trading.core.venue.slips import fill_ticks
 from trading.core.venue.state import BOOK_AGE_NS_MAX, UNSEEN, Venue
 
 assert DEPTH.itemsize > 0  # books are stored as DEPTH rows
@@ -243,7 +244,6 @@ def close_out(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) -> i
 
     The remainder fills one slip (at least a tick) worse than the last level or the last trade; nothing known: no fill.
     """
-    account = venue.account[0]
     order = venue.orders[slot]
     market = venue.markets[order.instrument]
     worst = market.last_tick
@@ -254,6 +254,6 @@ def close_out(venue: Venue, out: np.ndarray, n: int, slot: int, ts_ns: int) -> i
             if ticks[level] != NO_TICK:
                 worst = ticks[level]
     if order.filled < order.qty and worst != NO_TICK:
-        slip = account.slip_ticks if order.order_type == MARKET and account.slip_ticks > 0 else 1
+        slip = max(1, fill_ticks(venue, slot, ts_ns, 0, False)) if order.order_type == MARKET else 1
         n = fill(venue, out, n, slot, remaining(venue, slot), worst + order.side * slip, ts_ns)
     return n

@@ -37,7 +37,7 @@ from trading.core.records import (
     STOP_LOSS,
     SUBMIT,
 )
-from trading.core.venue import bars, book, held
+from trading.core.venue import bars, book, held, slips
 from trading.core.venue.answers import acknowledge, bare_answer, cancel, slot_of
 from trading.core.venue.requests import free_slot, is_known, place, recall, serve
 from trading.core.venue.state import ANSWER_CAPACITY, BY_BAR, BY_BOOK, BY_PRINT, Venue
@@ -56,17 +56,19 @@ def _serve_due(venue: Venue, out: np.ndarray, n: int, until_ns: int) -> int:
     while done < account.request_count and venue.requests[done].arrive_ns <= until_ns:
         r = venue.requests[done]
         account.now_ns = max(account.now_ns, r.arrive_ns)
-        n = serve(venue, r, out, n)
+        n = serve(venue, r, venue.request_slips[done], out, n)
         done += 1
     if done > 0:
         count = account.request_count
         for i in range(count):
             if i + done < count:
                 venue.requests[i] = venue.requests[i + done]
+                venue.request_slips[i] = venue.request_slips[i + done]
             else:
                 venue.requests[i].arrive_ns = 0
                 venue.requests[i].kind = 0
                 venue.requests[i].number = 0
+                venue.request_slips[i] = 0
         account.request_count -= done
     return n
 
@@ -130,10 +132,13 @@ def _meet(venue: Venue, e: np.record, depths: np.ndarray, depth_index: int, ts_n
 def market_event(
     venue: Venue, events: np.ndarray, i: int, depths: np.ndarray, depth_index: int, out: np.ndarray
 ) -> int:
-    """One event of the feed, `depths[depth_index]` beside it (−1: none).  Back-fill changes nothing."""
+    """One event of the feed, `depths[depth_index]` beside it (−1: none).  Back-fill fills nothing."""
     venue, events, depths, out = borrowed((venue, events, depths, out))
     e = events[i]
+    conditional = slips.is_conditional(venue)
     if e.kind == QUOTE or e["flags"] & FLAG_BACKFILL != 0 or e.instrument < 0 or e.instrument >= INSTRUMENT_CAPACITY:
+        if conditional:
+            slips.hear(venue, e)
         return 0
     account = venue.account[0]
     ts_ns = e.ts_venue_ns
@@ -144,7 +149,10 @@ def market_event(
     account.now_ns = max(account.now_ns, ts_ns)
     if account.working_count > 0 and account.model == BY_BOOK:
         n = _expire(venue, out, n)
-    return _meet(venue, e, depths, depth_index, ts_ns, out, n)
+    n = _meet(venue, e, depths, depth_index, ts_ns, out, n)
+    if conditional:
+        slips.hear(venue, e)
+    return n
 
 
 @njit(cache=True)
@@ -196,6 +204,7 @@ def request(venue: Venue, events: np.ndarray, i: int, out: np.ndarray) -> int:
     r.price_tick = e.price_tick
     r.stop_tick = e.stop_tick
     r.until_ns = e.until_ns
+    venue.request_slips[count] = slips.asked_ticks(venue, e) if slips.is_conditional(venue) else 0
     account.request_count += 1
     if arrive_ns <= account.now_ns or account.latency_ns == 0:
         return _serve_due(venue, out, 0, arrive_ns)

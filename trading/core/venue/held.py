@@ -166,6 +166,7 @@ def release(venue: Venue, out: np.ndarray, n: int, slot: int) -> int:
     r.price_tick = tick
     r.stop_tick = NO_TICK
     r.until_ns = order.arrive_ns + PASSIVE_TTL_NS + account.latency_ns  # its cancel takes the latency, too
+    venue.request_slips[count] = 0
     account.request_count += 1
     account.held_count -= 1
     order.number = 0  # the number is on its way now

@@ -97,6 +97,7 @@ def place(
     order.ahead = UNSEEN
     order.tested_ns = NO_TIME
     order.triggered = 0
+    venue.order_slips[slot] = 0
     line_up(venue, slot)
 
 
@@ -133,7 +134,7 @@ def _served_as(venue: Venue, r: np.record) -> int:
 
 
 @njit(cache=True)
-def _submit(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
+def _submit(venue: Venue, r: np.record, slip_ticks: int, out: np.ndarray, n: int) -> int:
     if r.number <= venue.account[0].forgotten or slot_of(venue, r.number) >= 0:
         return n
     code = refusal(venue, r)
@@ -158,6 +159,7 @@ def _submit(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
         r.until_ns,
         r.arrive_ns,
     )
+    venue.order_slips[slot] = slip_ticks
     n = acknowledge(venue, out, n, slot, r.arrive_ns)
     return meet_market(venue, out, n, slot, r.arrive_ns)
 
@@ -219,10 +221,10 @@ def _modify(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
 
 
 @njit(cache=True)
-def serve(venue: Venue, r: np.record, out: np.ndarray, n: int) -> int:
-    """One request whose time has come."""
+def serve(venue: Venue, r: np.record, slip_ticks: int, out: np.ndarray, n: int) -> int:
+    """One request whose time has come.  `slip_ticks`: see Venue.request_slips."""
     if r.kind == SUBMIT:
-        return _submit(venue, r, out, n)
+        return _submit(venue, r, slip_ticks, out, n)
     if r.kind == CANCEL:
         return _cancel(venue, r, out, n)
     if r.kind == MODIFY:

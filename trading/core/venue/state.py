@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from marketdata.core.records import DEPTH, LEVELS, NO_TICK, NO_TIME
-from marketdata.core.units import NANOS
+from marketdata.core.units import NANOS, PPM
+from risk.core.breakers import GRID
 from trading.core.records import INSTRUMENT_CAPACITY
 
 ORDER_SLOTS = 256  # working orders and the latest terminal ones
@@ -23,6 +24,8 @@ UNSEEN = -1  # VENUE_ORDER.ahead of a limit whose level no book has shown yet
 # fill models (profile data)
 BY_BAR, BY_PRINT, BY_BOOK = 1, 2, 3
 FILL_MODELS = {"bar": BY_BAR, "print": BY_PRINT, "book": BY_BOOK}
+FIXED, CONDITIONAL = "fixed", "conditional"  # slippage (MES-COST-06)
+SLIP_MODES = (FIXED, CONDITIONAL)
 
 ACCOUNT = np.dtype(
     (
@@ -32,7 +35,7 @@ ACCOUNT = np.dtype(
             ("ref", "<i8"),  # number of the last answer: gapless from 1
             ("model", "<i8"),
             ("latency_ns", "<i8"),
-            ("slip_ticks", "<i8"),
+            ("slip_ticks", "<i8"),  # where slippage is fixed
             ("touch", "<i8"),  # 1: a limit fills when touched, 0: when traded through (MES-BT-13)
             ("seed", "<i8"),  # part of the account's terms; no fill rule of today reads it
             ("blocked", "<i8"),  # 1: the guard admits no new order (K-02)
@@ -115,6 +118,17 @@ MARKET_ROW = np.dtype(
     )
 )
 
+SLIP = np.dtype(
+    (
+        np.record,
+        [
+            ("times_ppm", "<i8"),  # what conditional slippage is multiplied by; 0: slippage is fixed
+            ("spread_ticks", "<i8"),  # of the last quote
+            ("asked_ticks", "<i8"),  # what the last exit slips that a decision asked for
+        ],
+    )
+)
+
 
 class Venue(NamedTuple):
     """One account at the venue."""
@@ -126,6 +140,12 @@ class Venue(NamedTuple):
     markets: np.ndarray  # (INSTRUMENT_CAPACITY,) MARKET_ROW
     books: np.ndarray  # (INSTRUMENT_CAPACITY,) DEPTH, the last usable book
     taken: np.ndarray  # (INSTRUMENT_CAPACITY, 2, LEVELS) int64: of bids, of asks, taken by our own orders
+    # conditional slippage alone; behind the rest, for stored accounts know their tables by number
+    slips: np.ndarray  # (INSTRUMENT_CAPACITY,) SLIP
+    order_slips: np.ndarray  # (ORDER_SLOTS,) int64, ticks that an order slips; 0: as its fill finds it
+    request_slips: np.ndarray  # (REQUEST_SLOTS,) int64, the same of requests on their way
+    grids: np.ndarray  # (INSTRUMENT_CAPACITY,) GRID, what the bars say
+    ahead: np.ndarray  # (1,) GRID, a copy to look ahead of it with
 
 
 REQUIRED = ("tick_value_micros", "fee_micros", "fee_ppm")
@@ -141,7 +161,15 @@ def empty_venue(slots: int = ORDER_SLOTS) -> Venue:
         markets=np.zeros(INSTRUMENT_CAPACITY, MARKET_ROW),
         books=np.zeros(INSTRUMENT_CAPACITY, DEPTH),
         taken=np.zeros((INSTRUMENT_CAPACITY, 2, LEVELS), np.int64),
+        slips=np.zeros(INSTRUMENT_CAPACITY, SLIP),
+        order_slips=np.zeros(slots, np.int64),
+        request_slips=np.zeros(REQUEST_SLOTS, np.int64),
+        grids=np.zeros(INSTRUMENT_CAPACITY, GRID),
+        ahead=np.zeros(1, GRID),
     )
+    venue.slips["spread_ticks"] = 1
+    venue.grids["end_ns"] = venue.grids["print_ns"] = NO_TIME
+    venue.grids["close_tick"] = NO_TICK
     venue.account["now_ns"] = NO_TIME
     venue.books["bid_tick"] = NO_TICK
     venue.books["ask_tick"] = NO_TICK
@@ -160,14 +188,21 @@ def new_venue(
     seed: int = 0,
     touch: bool = False,
     slots: int = ORDER_SLOTS,
+    slip_mode: str = FIXED,
+    slip_times_ppm: int = PPM,
 ) -> Venue:
-    """An account that trades `instruments` (values named as in SPEC_FIELDS).  Raises ValueError on what is missing."""
+    """An account that trades `instruments` (values named as in SPEC_FIELDS).  Raises ValueError on what is missing.
+
+    `slip_mode` conditional: slippage follows the market, times `slip_times_ppm`, and `slip_ticks` says nothing.
+    """
     if model not in FILL_MODELS:
         raise ValueError(f"fill model {model!r} is unknown; known: {', '.join(FILL_MODELS)}")
     if not 0 < len(instruments) <= INSTRUMENT_CAPACITY:
         raise ValueError(f"{len(instruments)} instruments; 1 to {INSTRUMENT_CAPACITY} are possible")
     if latency_ns < 0 or slip_ticks < 0:
         raise ValueError("latency and slippage are not negative")
+    if slip_mode not in SLIP_MODES or slip_times_ppm <= 0:
+        raise ValueError(f"slippage is {' or '.join(SLIP_MODES)}, and no part of it is negative")
     venue = empty_venue(slots)
     account = venue.account[0]
     account.model = FILL_MODELS[model]
@@ -175,6 +210,7 @@ def new_venue(
     account.slip_ticks = slip_ticks
     account.seed = seed
     account.touch = int(touch)
+    venue.slips["times_ppm"] = slip_times_ppm if slip_mode == CONDITIONAL else 0
     for row, values in zip(venue.markets, instruments, strict=False):
         missing = [name for name in REQUIRED if name not in values]
         if missing:

@@ -136,7 +136,8 @@ class Life:
     def __init__(self, spec: SessionSpec, version: Version | None) -> None:
         self.kernel, self.version, self._spec = Kernel(), version, spec
         terms = [item.values for item in spec.instruments]
-        self.venue: Venue = new_venue(spec.venue.fill_model, terms, spec.venue.latency_ns, spec.venue.slip_ticks)
+        how = spec.venue
+        self.venue: Venue = new_venue(how.fill_model, terms, how.latency_ns, how.slip_ticks, slip_mode=how.slip_mode)
         self.decisions: dict[Key, Said] = {}
         self.holds: Counter[int] = Counter()
         self.orders = self.trades = self.won = self.closed_micros = self.questions = 0

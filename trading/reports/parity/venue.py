@@ -84,6 +84,7 @@ class VenueAgain:
             terms.slip_ticks,
             terms.seed,
             terms.touch,
+            slip_mode=terms.slip_mode,
         )
         self._latency_ns = terms.latency_ns
         self._window_ns = round(RACE_S * NANOS * max(1.0, spec.feed.speed))

@@ -1,8 +1,8 @@
 """The whole backtest once more where trading costs more (MES-GUARD-05): the same decisions at 1.5 and 2.0 x costs.
 
 Stricter than dearer costs of the same trades: an account that loses more meets its limits earlier, sizes smaller and
-stops sooner.  Commission and slippage are rounded up, slippage to whole ticks: half a tick more is one more.  Called by
-the commands `backtest` and `optimise`.
+stops sooner.  Commission and slippage are rounded up, slippage to whole ticks, where it is conditional fill by fill:
+half a tick more is one more.  Called by the commands `backtest` and `optimise`.
 """
 
 import math
@@ -32,8 +32,8 @@ def dearer_plan(plan: Plan, factor: Fraction) -> Plan:
     """The same with dearer fills; of its curve only the days are kept."""
     item = plan.instrument
     fees = {name: math.ceil(getattr(item, name) * factor) for name in ("fee_micros", "fee_ppm")}
-    slip_ticks = math.ceil(plan.slip_ticks * factor)
-    return replace(plan, instrument=replace(item, **fees), slip_ticks=slip_ticks, equity_sample="day")
+    slips = {name: math.ceil(getattr(plan, name) * factor) for name in ("slip_ticks", "slip_times_ppm")}
+    return replace(plan, instrument=replace(item, **fees), equity_sample="day", **slips)
 
 
 def reruns_of(plan: Plan, chunks: Iterable[tuple[int, Columns]], calendar: Calendar) -> tuple[Rerun, ...]:

@@ -151,7 +151,7 @@ def summary_of(
             "calendar": calendar_identity(),
             "symbol": plan.instrument.symbol,
             "schedule": plan.schedule,
-            "slippage_mode": "fixed",
+            "slippage_mode": plan.slip_mode,
             "slip_ticks": plan.slip_ticks,
             "limit_fill": plan.limit_fill,
             "equity_sample": plan.equity_sample,

@@ -28,7 +28,8 @@ from marketdata.calendars import (
 )
 from marketdata.core.instruments import Instrument
 from marketdata.core.sessions import MUST_BE_FLAT
-from marketdata.core.units import NANOS
+from marketdata.core.units import NANOS, PPM
+from risk.core.costs import NORMAL_SLIP_TICKS
 from risk.core.records import SPEC_FIELDS
 from trading.config.schema import Profile, bar_limits, profile_hash
 from trading.core.history.records import NEVER_NS, POINT, Desk, Tables, new_run
@@ -43,7 +44,7 @@ from trading.core.records import (
     RECON_END,
     START,
 )
-from trading.core.venue.state import ORDER_SLOTS, new_venue
+from trading.core.venue.state import CONDITIONAL, FIXED, ORDER_SLOTS, new_venue
 from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
 from trading.run.spec import FeedSpec, InstrumentSpec, ScorerSpec, SessionSpec, VenueSpec, setup_events
@@ -68,10 +69,19 @@ class Plan:
     limits: dict[str, int]  # names = LIMIT_FIELDS, with bar_mode on
     instrument: Instrument
     schedule: str
-    slip_ticks: int
+    slip_ticks: int  # where slippage is fixed (MES-COST-06)
     limit_fill: str = "through"
     equity_sample: str = "minute"
     capital_micros: int = 0
+    slip_mode: str = FIXED
+    slip_times_ppm: int = PPM  # what conditional slippage is multiplied by
+
+    @property
+    def usual_slip_ticks(self) -> int:
+        """What a market or stop fill slips when nothing is unusual: the least of conditional slippage."""
+        if self.slip_mode == FIXED:
+            return self.slip_ticks
+        return -(-NORMAL_SLIP_TICKS * self.slip_times_ppm // PPM)
 
 
 def plan_of(
@@ -98,6 +108,7 @@ def plan_of(
         instrument=instrument,
         schedule=market.schedule,
         slip_ticks=profile.paper.slip_ticks,
+        slip_mode=profile.paper.slip_mode,
         limit_fill=limit_fill,
         equity_sample=equity_sample,
         capital_micros=limits["capital_micros"],
@@ -205,7 +216,7 @@ def setup_of(plan: Plan, ts_ns: int) -> np.ndarray:
         limits=plan.limits,
         instruments=[InstrumentSpec(symbol=plan.instrument.symbol, values=values | {"tradable": 1})],
         feed=FeedSpec(name="bars", symbols=[plan.instrument.symbol]),
-        venue=VenueSpec(fill_model="bar", slip_ticks=plan.slip_ticks),
+        venue=VenueSpec(fill_model="bar", slip_ticks=plan.slip_ticks, slip_mode=plan.slip_mode),
         scorer=ScorerSpec(name="none"),
         windows=[],  # told as the bars go on: a session of years has more than the kernel keeps
         created_ns=ts_ns,
@@ -223,9 +234,19 @@ def desk_of(plan: Plan, bar_ns: int, first_ns: int, model: str = "bar") -> tuple
     journal = kernel.apply(setup_of(plan, first_ns))
     terms = {name: int(getattr(plan.instrument, name)) for name in ("tick_value_micros", "fee_micros", "fee_ppm")}
     slots = BAR_SLOTS if model == "bar" else ORDER_SLOTS
-    venue = new_venue(model, [terms], slip_ticks=plan.slip_ticks, touch=plan.limit_fill == "touch", slots=slots)
+    venue = new_venue(
+        model,
+        [terms],
+        slip_ticks=plan.slip_ticks,
+        touch=plan.limit_fill == "touch",
+        slots=slots,
+        slip_mode=plan.slip_mode,
+        slip_times_ppm=plan.slip_times_ppm,
+    )
+    if model == "bar" and plan.slip_mode == CONDITIONAL:
+        venue = venue._replace(grids=kernel.state.grids)  # the same bars: heard once, and many at a time by `glide`
     run = new_run()
-    run["bar_ns"], run["slip_ticks"] = bar_ns, plan.slip_ticks
+    run["bar_ns"] = bar_ns
     run["tick_value_micros"] = plan.instrument.tick_value_micros
     run["sample_ns"] = max(SAMPLES_NS[plan.equity_sample], bar_ns)
     for name in ("equity_micros", "balance_micros", "peak_micros"):

@@ -167,5 +167,6 @@ class Foresight:
 
 
 def side_cost_micros(plan: Plan) -> int:
-    """What a contract bought or sold costs: the fee, and the slippage of a market order."""
-    return int(plan.instrument.fee_micros + plan.slip_ticks * plan.instrument.tick_value_micros)
+    """What a contract bought or sold costs: the fee, and the slippage of a market order; the least where that is
+    conditional, for what a rival would have met is not known."""
+    return int(plan.instrument.fee_micros + plan.usual_slip_ticks * plan.instrument.tick_value_micros)

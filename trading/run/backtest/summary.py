@@ -14,11 +14,13 @@ from marketdata.core.units import MICROS, NANOS, text_from_micros
 from risk.core.gate import code_name
 from risk.core.holds import CLEARINGS
 from risk.core.records import MES
+from trading.core.venue.state import FIXED
 from trading.research.equity import NONE_FALLEN, Drawdown
 from trading.research.figures import Figure, figure
 from trading.research.metrics import consistency, costs, returns_of, risk_of, trade_figures
 from trading.research.records import Days, Trades, session_of
 from trading.run.backtest.engine import Result, reason_of
+from trading.run.backtest.plan import Plan
 
 SANITY = "sanity"  # profile of runs that check the loop itself
 
@@ -199,7 +201,7 @@ def warnings(result: Result, outside: int, dropped: dict[str, int], basis: tuple
     """What a reader must know before believing a figure."""
     of_bars = (
         "bars carry no quotes: the spread counts as 1 tick (MES-BREAK-03); whole orders fill (MES-BT-20)",
-        f"slippage is fixed, {result.plan.slip_ticks} ticks a market or stop fill (MES-COST-06)",
+        _slippage(result.plan),
     )
     told = list(of_bars if basis is None else basis)
     if result.plan.profile == SANITY:
@@ -219,15 +221,24 @@ def warnings(result: Result, outside: int, dropped: dict[str, int], basis: tuple
     return told
 
 
+def _slippage(plan: Plan) -> str:
+    """What fills rest on (MES-COST-06)."""
+    if plan.slip_mode == FIXED:
+        return f"slippage is fixed, {plan.slip_ticks} ticks a market or stop fill (MES-COST-06)"
+    return "slippage is conditional: 1 tick, more in a shock of volatility or a thin minute (MES-COST-06)"
+
+
 def _excesses(result: Result) -> list[str]:
     """Days that lost more than the daily limit and the slippage of their last exit (MES-BREAK-05)."""
     limit = result.plan.limits["loss_day_micros_max"]
+    fixed = result.plan.slip_mode == FIXED
     slip = result.plan.slip_ticks * result.plan.instrument.tick_value_micros
     told = []
     for day in np.unique(result.trades["trading_day"]).tolist():
         rows = result.trades[result.trades["trading_day"] == day]
         lost = -int(rows["net_micros"].sum())
-        if lost > limit + slip * int(rows["qty"][-1]):
+        slipped = slip * int(rows["qty"][-1]) if fixed else int(rows["exit_slip_micros"][-1])
+        if lost > limit + slipped:
             what = f"more than the daily limit of {text_from_micros(limit)} and the last exit's slippage"
             told.append(f"{day} lost {text_from_micros(lost)}, {what}")
     return told

@@ -46,6 +46,7 @@ def tape_plan(profile: Profile, instrument: Instrument, *, equity_sample: str = 
         instrument=instrument,
         schedule=market.schedule,
         slip_ticks=profile.paper.slip_ticks,
+        slip_mode=profile.paper.slip_mode,
         equity_sample=equity_sample,
         capital_micros=limits["capital_micros"],
     )
