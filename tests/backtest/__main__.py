@@ -23,7 +23,7 @@ def main() -> int:
 
     set_jit_cache()
     from risk.core.records import MES
-    from tests.backtest.compare import apart, difference
+    from tests.backtest.compare import apart, difference, draw_shocks
     from trading.run.backtest.engine import reason_of
 
     reached: Counter[str] = Counter()
@@ -33,6 +33,11 @@ def main() -> int:
             words, passed, whole = apart(seed, asked.bars)
             reached["bars passed at once"] += passed
             reached["bars where they may be"] += int(whole.run.bars)
+        if not words:
+            drawn = draw_shocks(seed, asked.bars)
+            words, shaken = difference(seed, asked.bars, drawn)
+            words = words or apart(seed, asked.bars, drawn)[0]
+            reached["trades of conditional slippage"] += len(shaken.trades)
         if words:
             print(words)
             return 1

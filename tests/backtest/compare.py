@@ -13,7 +13,7 @@ import numpy as np
 import trading
 from marketdata.core.instruments import INSTRUMENTS
 from risk.core.records import ANCHOR_FILL, ANCHOR_SIGNAL, MES, STOP_ATR, STOP_FIXED
-from tests.backtest.market import ALL_HOURS, OFTEN, STANDARD, TOPSTEP, bars_of, days_of, rules_of
+from tests.backtest.market import ALL_HOURS, OFTEN, STANDARD, TOPSTEP, bars_of, days_of, rules_of, shocks_of
 from tests.backtest.oracle import Oracle
 from tests.backtest.parts import Bar, Day, Rules, S
 from trading.config.schema import load_file
@@ -28,6 +28,7 @@ FAR_TICKS, MANY = 1_000_000, 100_000  # P-11 and P-17 are held by the kernel's o
 SCHEDULES = (TOPSTEP, TOPSTEP, STANDARD, ALL_HOURS)
 TAPE = 60_000  # events, of a run of a few thousand bars
 SELDOM = (0.0, 0.01, 0.03)
+Drawn = tuple[Rules, str, list[Day], list[Bar]]  # rules, schedule, sessions, bars
 _MOVES = {"move_ticks_max": 6, "move_window_ns": 20 * S, "move_hold_ns": 30 * S}
 _OPEN = {"day_loss_open": 1, "loss_day_micros_max": 20 * DOLLAR, "drawdown_day_micros_max": 25 * DOLLAR}
 NEARER: tuple[dict[str, int], ...] = ({}, _MOVES, _OPEN, _MOVES | _OPEN)
@@ -72,6 +73,7 @@ def plan_with(rules: Rules, schedule: str) -> Plan:
         limits=plan.limits | changed,
         schedule=schedule,
         slip_ticks=rules.slip,
+        slip_mode="conditional" if rules.conditional else "fixed",
         limit_fill="touch" if rules.touch else "through",
         capital_micros=rules.capital * DOLLAR,
     )
@@ -116,12 +118,12 @@ def left_by(run: Backtest | TapeRun, result: Result) -> dict[str, bytes]:
     }
 
 
-def apart(seed: int, count: int = 500) -> tuple[str, int, Result]:
+def apart(seed: int, count: int = 500, drawn: Drawn | None = None) -> tuple[str, int, Result]:
     """One random run bar by bar and many at a time: what differs, empty when nothing does; bars passed; the result.
 
     Decisions are rarer than elsewhere, P-11 and the limits on open money nearer, so that stretches are long and end.
     """
-    rules, schedule, _, bars = draw(seed, count, SELDOM if seed % 3 else OFTEN)
+    rules, schedule, _, bars = drawn or draw(seed, count, SELDOM if seed % 3 else OFTEN)
     plan = plan_with(rules, schedule)
     plan = replace(plan, equity_sample=("minute", "day")[seed % 2], limits=plan.limits | NEARER[seed % len(NEARER)])
     rng = random.Random(f"stops of {seed}")
@@ -174,17 +176,27 @@ def loop_trades(result: Result) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def draw(seed: int, count: int, often: tuple[float, ...] = OFTEN) -> tuple[Rules, str, list[Day], list[Bar]]:
+def draw(seed: int, count: int, often: tuple[float, ...] = OFTEN) -> Drawn:
     """One random run: rules, schedule, sessions, bars.  `often`: shares of bars with a decision, one is drawn."""
     rng = random.Random(seed)
     schedule = rng.choice(SCHEDULES)
     days = days_of(rng.randrange(6), schedule)
-    return rules_of(rng), schedule, days, bars_of(rng, days, count, often)
+    rules = replace(rules_of(rng), conditional=random.Random(f"slippage of {seed}").random() < 0.3)
+    return rules, schedule, days, bars_of(rng, days, count, often)
 
 
-def difference(seed: int, count: int = 500) -> tuple[str, Result]:
+def draw_shocks(seed: int, count: int) -> Drawn:
+    """The same where slippage is conditional: limits and pauses out of the way, so that it is traded throughout."""
+    rng = random.Random(f"shocks of {seed}")
+    days = days_of(rng.randrange(6), ALL_HOURS)
+    free = {"capital": 5000, "day_loss": 9000, "day_drawdown": 9000, "drawdown": 9000, "kill": 9000}
+    rules = replace(rules_of(rng), conditional=True, streak_soft=100, streak_hard=101, **free)
+    return rules, ALL_HOURS, days, shocks_of(rng, days, count)
+
+
+def difference(seed: int, count: int = 500, drawn: Drawn | None = None) -> tuple[str, Result]:
     """What the two disagree about, empty when they agree; and the loop's result, for counting what was reached."""
-    rules, schedule, days, bars = draw(seed, count)
+    rules, schedule, days, bars = drawn or draw(seed, count)
     cuts = (count // 3, count // 3 + 1) if seed % 3 == 0 else ()
     _, result = through_loop(plan_with(rules, schedule), bars, cuts)
     oracle = through_oracle(rules, days, bars)

@@ -93,6 +93,33 @@ def moments_of(days: list[Day]) -> list[int]:
     return [t for t in found if any(day.opens <= t < day.closes for day in days)]
 
 
+def shocks_of(rng: random.Random, days: list[Day], count: int) -> list[Bar]:
+    """About `count` bars of long segments with few prints a minute: minutes that are evaluated, calm, wild or thin, and
+    decisions, stops and silences around their ends (MES-COST-06)."""
+    found: list[Bar] = []
+    price, t, from_second = 24_000, rng.choice(days).opens, rng.randrange(60)
+    while len(found) < count:
+        wild, thin = rng.choice((1, 1, 1, 2, 3, 4, 6, 9)), rng.random() < 0.15
+        seconds = {rng.randrange(60) for _ in range(rng.choice((1, 2, 6)))}
+        seconds |= {s for s in (0, 1, 47, 53, 58, 59) if rng.random() < 0.4}
+        for second in sorted(s for s in seconds if found or s >= from_second):
+            start = t + second * S
+            if not any(day.opens <= start < day.closes for day in days):
+                continue
+            c = price + rng.randrange(-wild, wild + 1)
+            h, low = max(price, c) + rng.randrange(wild + 1), min(price, c) - rng.randrange(wild + 1)
+            side = rng.choice((-1, 1)) if rng.random() < 0.3 else 0
+            volume = rng.choice((0, 1)) if thin else rng.choice((20, 50, 100))
+            found.append(Bar(start, price, h, low, c, volume, len(found) // 700, side, rng.choice(CONFIDENCES)))
+            price = c
+        t = (t // (60 * S) + rng.choice((1,) * 40 + (3, 5, 6, 90))) * 60 * S
+        if not any(day.opens <= t < day.closes for day in days):
+            t = rng.choice([day.opens for day in days if day.opens > t] or [t])
+        if t >= days[-1].closes:
+            break
+    return found
+
+
 def bars_of(rng: random.Random, days: list[Day], count: int, often: tuple[float, ...] = OFTEN) -> list[Bar]:
     """About `count` bars, in order, none outside a session; prices walk, jump, and now and then stand still."""
     starts: set[int] = set()

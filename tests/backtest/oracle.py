@@ -39,11 +39,10 @@ class Oracle:
             + [(day.opens, -1, "ROLL") for day in days]
         )
         self.session = 0
-        self.now = 0
-        self.trading_day = 0
+        self.now = self.trading_day = 0
         self.position: Position | None = None
         self.pending: Pending | None = None
-        self.reversal: tuple[int, int, int] | None = None  # side, confidence, decided
+        self.reversal: tuple[int, int, int, int] | None = None  # side, confidence, decided, slip
         self.chain = 0
         self.reversed_ns: int | None = None
         self.entry_ns: int | None = None
@@ -131,34 +130,35 @@ class Oracle:
 
     def _at_open(self, b: Bar) -> None:
         """Step 2: exits, a reversal's new approval, entries."""
-        slip = self.rules.slip
         if self.position is not None and self.position.closing:
             p = self.position
-            self._closed(b.o - p.side * slip, b.start, p.closing, 2, None)
+            slip = self._slip(b.start) if p.leaving_slip is None else p.leaving_slip
+            self._closed(b.o - p.side * slip, b.start, p.closing, slip, None)
             self._reverse(b)
         waiting = self.pending
         if waiting is not None and self.position is None:
             self.pending = None
             if b.start > waiting.decided_ns + self.rules.ttl * S:
                 return
-            self._opened(waiting, b.o + waiting.side * slip, b.start)
+            self._opened(waiting, b, waiting.slip)
 
     def _bracket(self, b: Bar) -> None:
         """Step 3: the stop first (MES-BT-12, -13, -14)."""
-        p, slip = self.position, self.rules.slip
+        p = self.position
         assert p is not None
         worst, best = (b.low, b.h) if p.side > 0 else (b.h, b.low)
         through = 0 if self.rules.touch else 1
         if (worst - p.stop) * p.side <= 0:
+            slip = self._slip(b.start)
             price = (min(p.stop, b.o) if p.side > 0 else max(p.stop, b.o)) - p.side * slip
             p.bars += 1
             p.mae = max(p.mae, (p.entry - price) * p.side)
-            self._closed(price, b.start + S, "trailing_stop" if p.trailed else "stop", 2, b)
+            self._closed(price, b.start + S, "trailing_stop" if p.trailed else "stop", slip, b)
         elif (best - p.target) * p.side >= through:
             p.bars += 1
             p.mfe = max(p.mfe, (p.target - p.entry) * p.side)
             p.mae = max(p.mae, (p.entry - worst) * p.side)
-            self._closed(p.target, b.start + S, "target", 1, b)
+            self._closed(p.target, b.start + S, "target", 0, b)
 
     def _held(self, b: Bar) -> None:
         p = self.position
@@ -203,7 +203,7 @@ class Oracle:
             if self.rules.reverse and b.confidence > 750_000:
                 waited = self.reversed_ns is None or self.now - self.reversed_ns >= 30 * S
                 if waited and self.chain < 2:
-                    self.reversal = (b.side, b.confidence, self.now)
+                    self.reversal = (b.side, b.confidence, self.now, self._slip())
                     self._leave("reversal")
                 else:
                     self._leave("signal")
@@ -211,11 +211,12 @@ class Oracle:
                 self._leave("signal")
 
     # --- position and money ---------------------------------------------------------------------------------------
-    def _opened(self, e: Pending, price: int, at: int) -> None:
+    def _opened(self, e: Pending, b: Bar, slip: int) -> None:
+        price, at = b.o + e.side * slip, b.start
         anchor = e.close if self.rules.signal_anchor else price
         self.position = Position(
             e.side, e.qty, price, at, max(1, anchor - e.side * e.stop), anchor + e.side * e.target, e.stop,
-            e.confidence, self.trading_day,
+            e.confidence, self.trading_day, slipped=slip,
         )  # fmt: skip
         self.position.placed = (self.position.stop, self.position.target)
         self.entry_ns = at
@@ -223,7 +224,7 @@ class Oracle:
         self._limits()
 
     def _closed(self, price: int, at: int, reason: str, slipped: int, inside: Bar | None) -> None:
-        """Book the exit.  `slipped`: sides that took slippage; `inside`: the bar in which a bracket filled."""
+        """Book the exit.  `slipped`: ticks of it; `inside`: the bar in which a bracket filled."""
         p = self.position
         assert p is not None
         if inside is None:
@@ -242,14 +243,7 @@ class Oracle:
             self.reversed_ns = at
         else:
             self.chain, self.reversal = 0, None
-        self.trades.append(
-            {
-                "day": p.day, "entry_ns": p.entry_ns, "exit_ns": at, "side": p.side, "entry": p.entry, "exit": price,
-                "qty": p.qty, "gross": gross, "fees": fees, "slip": slipped * self.rules.slip * TICK * p.qty,
-                "net": net, "reason": reason, "confidence": p.confidence, "bars": p.bars, "mfe": p.mfe, "mae": p.mae,
-                "risk": p.qty * p.first_stop * TICK, "stop": p.placed[0], "target": p.placed[1],
-            }
-        )  # fmt: skip
+        self.trades.append(p.trade(price, at, reason, gross, fees, slipped))
         self.position = None
         self._limits()
         minutes = 30 if self.streak >= self.rules.streak_hard else 15 if self.streak >= self.rules.streak_soft else 0
@@ -266,7 +260,8 @@ class Oracle:
         p = self.position
         if p is None or self.before is None:
             return False
-        self._closed(self.before.c - p.side * self.rules.slip, at, reason, 2, None)
+        slip = self._slip(at)
+        self._closed(self.before.c - p.side * slip, at, reason, slip, None)
         if self.reversal is not None:
             self._reverse(self.before)
             self.pending = None
@@ -277,7 +272,7 @@ class Oracle:
         asked, self.reversal = self.reversal, None
         if asked is None:
             return
-        side, confidence, decided = asked
+        side, confidence, decided, slip = asked
         if self.now - decided > 2 * S or not self._allowed(confidence, True):
             self.chain = 0
             return
@@ -285,7 +280,7 @@ class Oracle:
         entry = self._planned(side, confidence)
         assert entry is not None
         if b is not self.before:
-            self._opened(entry, b.o + side * self.rules.slip, b.start)
+            self._opened(entry, b, slip)
 
     def _end_session(self, at: int, reason: str) -> None:
         self.now = max(self.now, at)
@@ -311,6 +306,12 @@ class Oracle:
             self.reversal = None
         if self.position is not None and not self.position.closing:
             self.position.closing = reason
+            self.position.leaving_slip = self._slip() if reason in ("signal", "reversal") else None
+
+    def _slip(self, at: int | None = None) -> int:
+        """Ticks of a market or stop fill at a moment, or of what is decided now (MES-COST-06)."""
+        until = self.before.start + CARRY + S if self.before else 0
+        return self.grid.slip_at(at, until) if self.rules.conditional else self.rules.slip
 
     def _set(self, code: str, on: bool) -> None:
         if on:
@@ -396,4 +397,4 @@ class Oracle:
         scaled = any(code in self.holds for code in ("VOLATILITY", "VOLUME", "EOD_REDUCED"))
         left = max(0, self.rules.day_loss * 1_000_000 - max(0, -self.day_net))
         found = sized(self.rules, self.balance, left, self.grid.atr(), self.phase == "REDUCED", scaled, confidence)
-        return None if found is None else Pending(side, *found, self.now, self.mark, confidence)
+        return None if found is None else Pending(side, *found, self.now, self.mark, confidence, self._slip())

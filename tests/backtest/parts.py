@@ -3,7 +3,10 @@
 Plain Python, nothing of the product: see `oracle`.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
 
 S = 1_000_000_000
 MINUTE = 60 * S
@@ -26,6 +29,7 @@ class Rules:
 
     capital: int = 1000
     slip: int = 1
+    conditional: bool = False  # slippage, instead of `slip`
     touch: bool = False
     stop: int = 8
     atr: bool = False
@@ -91,6 +95,19 @@ class Position:
     mae: int = 0
     trailed: bool = False
     closing: str = ""  # why it is to be closed at the next open
+    slipped: int = 0  # ticks, at the entry
+    leaving_slip: int | None = None  # what the decision to close it found
+
+    def trade(self, price: int, at: int, reason: str, gross: int, fees: int, slipped: int) -> dict[str, object]:
+        """The round trip that ends here."""
+        return {
+            "day": self.day, "entry_ns": self.entry_ns, "exit_ns": at, "side": self.side, "entry": self.entry,
+            "exit": price, "qty": self.qty, "gross": gross, "fees": fees,
+            "slip": (self.slipped + slipped) * TICK * self.qty,
+            "net": gross - fees, "reason": reason, "confidence": self.confidence, "bars": self.bars, "mfe": self.mfe,
+            "mae": self.mae, "risk": self.qty * self.first_stop * TICK, "stop": self.placed[0],
+            "target": self.placed[1],
+        }  # fmt: skip
 
 
 @dataclass
@@ -104,6 +121,7 @@ class Pending:
     decided_ns: int
     close: int
     confidence: int
+    slip: int = 0
 
 
 @dataclass
@@ -113,12 +131,14 @@ class Grid:
     ranges: list[int] = field(default_factory=list)
     last: int | None = None
     minute: int | None = None
+    end: int = 0  # of the last row
     full: bool = False
     volume: int = 0
     atrs: list[int] = field(default_factory=list)
     volumes: list[int] = field(default_factory=list)
     volatile: bool = False
     quiet: bool = False
+    ratio: Fraction = Fraction(1)  # ATR over normal at the last evaluation (MES-COST-06)
 
     def row(self, start: int, high: int, low: int, close: int, volume: int) -> None:
         """One row of a second, printed or carried."""
@@ -132,6 +152,7 @@ class Grid:
         self.ranges.append(reach)
         self.volume += volume
         self.last = close
+        self.end = start + S
 
     def _minute_ended(self) -> None:
         self.volatile = self.quiet = False
@@ -140,10 +161,34 @@ class Grid:
         if (atr := self.atr()) is not None:
             normal = self.atrs[-20:]
             self.volatile = len(normal) >= 5 and atr >= 14 and atr * len(normal) > 3 * sum(normal)
+            self.ratio = Fraction(atr * len(normal), sum(normal)) if len(normal) >= 5 and sum(normal) else Fraction(1)
             self.atrs.append(atr)
         normal = self.volumes[-20:]
         self.quiet = len(normal) >= 5 and 10 * self.volume * len(normal) < sum(normal)
         self.volumes.append(self.volume)
+
+    def slip(self) -> int:
+        """Conditional slippage by the last evaluation, spread one tick (MES-COST-06)."""
+        found = [Fraction(1)]
+        if self.quiet:
+            found.append(Fraction(2))
+        if self.ratio > 3:
+            found.append(Fraction(2))
+        if self.ratio > 5:
+            found.append(Fraction(4))
+        return ceil(max(found) + ((self.ratio - 1) / 2 if self.ratio > 3 else 0))
+
+    def slip_at(self, at: int | None, until: int) -> int:
+        """The same at a moment without a row yet: seconds up to it are carried, none that ends after `until`; a minute
+        counts once the rows reach its end.  None: as it stands."""
+        if at is None or self.last is None:
+            return self.slip()
+        grid = deepcopy(self)
+        while grid.end + S <= min(at, until):
+            grid.row(grid.end, self.last, self.last, self.last, 0)
+        if grid.end % MINUTE == 0:
+            grid._minute_ended()
+        return grid.slip()
 
     def atr(self) -> int | None:
         """Σ14 TR in ticks."""
