@@ -75,6 +75,7 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "risk-ended": f"/sessions/{ended}/risk/",
         "risk-shares": f"/sessions/{shares}/risk/",
         "news": "/news/",
+        "alerts": "/alerts/",
         "lock": f"/sessions/{running}/lock/",
         "override": f"/sessions/{running}/override/",
         "sessions": "/sessions/",
