@@ -24,11 +24,26 @@ DATABASE_FIXTURES = {"db", "transactional_db", "django_db_reset_sequences", "cli
 # Rooms that compute: what of them needs no server and no part of a desk runs beside the tests that do.
 ROOMS = "architecture backtest core feeds kernel learning oracle parity research store"
 PURE_FOLDERS = tuple(f"tests/{room}/" for room in ROOMS.split())
+# What starts processes and asks no clock how fast they are: a machine that is busy makes it late and never wrong.
+PATIENT_PLACES = (
+    "tests/databento/",
+    "tests/learning/",
+    "tests/ops/test_setup.py",
+    "tests/parity/",
+    "tests/store/",
+    "tests/studies/",
+    "tests/web/access/",
+    "tests/web/backtests/",
+    "tests/web/pages/test_data.py",
+    "tests/web/pages/test_looks.py",
+    "tests/web/test_pages.py",
+)
 SERVER_FIXTURES = {"redis_server", "redis_client", "collected_static", "free_port"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database, which the run on PostgreSQL takes, and what computes only, which runs beside."""
+    """Mark what touches the database, which the run on PostgreSQL takes, and what computes only or is patient, which
+    runs beside."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         in_room = item.nodeid.startswith(DATABASE_FOLDERS) and not item.nodeid.startswith(PAGE_FOLDERS)
@@ -38,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         outside = uses or fixtures & SERVER_FIXTURES or any(map(item.get_closest_marker, ("processes", "browser")))
         if item.nodeid.startswith(PURE_FOLDERS) and not outside:
             item.add_marker(pytest.mark.pure)
+        if item.get_closest_marker("processes") and item.nodeid.startswith(PATIENT_PLACES):
+            item.add_marker(pytest.mark.patient)
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@
 # The whole test suite: pytest on SQLite, pytest on PostgreSQL for what touches the database; ruff and mypy.
 #
 # Two lanes, so that neither of two cores waits for the other.  In front, one after the other: the tests that start
-# processes or look at clocks.  Beside them, at the lowest priority: ruff, mypy, what only computes, and what asks a
-# database within the test's own process; of these the lane that comes to its end first takes the last.  Nothing is shared
-# but compiled code: each pytest has a folder, ports and a Redis address of its own (tests/bootstrap.py).  While the
-# kernels compile, what needs none of them runs.
+# processes and look at clocks.  Beside them, at a lower priority: ruff, mypy, what only computes, what asks a database
+# within the test's own process, and what starts processes and is patient (tests/conftest.py); of these the lane that
+# comes to its end first takes the last.  Nothing is shared but compiled code: each pytest has a folder, ports and a Redis
+# address of its own (tests/bootstrap.py).  While the kernels compile, what needs none of them runs.
 #
 # Called by `make test` after the set-up.  Needs Chromium and PostgreSQL's server programs: as root it installs the
 # missing ones from the system's packages, otherwise it says what is missing.  The PostgreSQL cluster is a throw-away
@@ -120,8 +120,8 @@ start_postgres() {
         -o "-p $port -k $WORK -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off" start) \
         >"$LOGS/postgres-start.log" 2>&1 </dev/null
     POSTGRES="postgresql://desk:$password@127.0.0.1:$port"
-    # One database for each list: both make their own beside it, by its name.
-    for name in rows desks; do
+    # One database for each list: they make their own beside it, by its name.
+    for name in rows desks patient; do
         PGPASSWORD="$password" "$bin/createdb" -h 127.0.0.1 -p "$port" -U desk "$name" </dev/null
     done
 }
@@ -195,7 +195,7 @@ take() {
 
 # The lists of tests.  A test is in one of them on SQLite, and in one on PostgreSQL where the database has a part in it.
 in_front() {
-    suite "pytest, SQLite: processes" -m "processes" "${ASKED[@]}"
+    suite "pytest, SQLite: processes" -m "processes and not patient" "${ASKED[@]}"
 }
 
 clocks() {
@@ -215,7 +215,20 @@ rows_on_postgres() {
 }
 
 desks_on_postgres() {
-    DESK_DATABASE_URL="$POSTGRES/desks" suite "pytest, PostgreSQL: processes" -m "database and processes" "${ASKED[@]}"
+    DESK_DATABASE_URL="$POSTGRES/desks" suite "pytest, PostgreSQL: processes" -m "database and processes and not patient" \
+        "${ASKED[@]}"
+}
+
+# Desks and browsers wait for one another: at the lowest priority they would wait for ever.
+patient() {
+    local BEHIND=$((BEHIND > 5 ? 5 : BEHIND))
+    suite "pytest, SQLite: patient processes" -m "processes and patient" "${ASKED[@]}"
+}
+
+patient_on_postgres() {
+    local BEHIND=$((BEHIND > 5 ? 5 : BEHIND))
+    DESK_DATABASE_URL="$POSTGRES/patient" suite "pytest, PostgreSQL: patient processes" \
+        -m "database and processes and patient" "${ASKED[@]}"
 }
 
 what_is_left() {
@@ -230,7 +243,7 @@ what_is_left() {
 # A list that neither lane could take was not run: it is no pass.
 check_lists() {
     local list
-    for list in computing rows rows_on_postgres clocks desks_on_postgres; do
+    for list in computing rows rows_on_postgres patient patient_on_postgres clocks desks_on_postgres; do
         if [ ! -d "$SHARED/$list" ]; then
             say "$list: no lane took it"
             FAILED=$((FAILED + 1))
@@ -247,7 +260,7 @@ beside() {
         sleep 1
     done
     POSTGRES="$(cat "$SHARED/ready")"
-    what_is_left computing rows rows_on_postgres # what looks at clocks stays in front: two desks on two cores are late
+    what_is_left computing patient patient_on_postgres rows rows_on_postgres # what looks at clocks stays in front: two desks on two cores are late
     printf '%d %d %d\n' "$PASSED" "$FAILED" "$SKIPPED" >"$SHARED/counts"
 }
 
@@ -287,7 +300,7 @@ start_postgres
 printf "%s" "$POSTGRES" >"$SHARED/address" # only its owner reads this folder
 mv "$SHARED/address" "$SHARED/ready"
 in_front
-what_is_left desks_on_postgres clocks rows_on_postgres rows computing
+what_is_left desks_on_postgres clocks rows_on_postgres rows patient_on_postgres patient computing
 if [ -n "$BESIDE" ]; then
     finish_beside
 else

@@ -161,7 +161,7 @@ def test_a_list_that_no_lane_could_take_is_no_pass(tmp_path: Path) -> None:
         SHARED=$1 FAILED=0
         say() { echo "$1"; }
         source <(sed -n '/^take() {/,/^}/p; /^check_lists() {/,/^}/p' "$2")
-        for list in computing rows clocks desks_on_postgres; do take "$list"; done
+        for list in computing rows patient patient_on_postgres clocks desks_on_postgres; do take "$list"; done
         check_lists
         take rows_on_postgres
         check_lists
