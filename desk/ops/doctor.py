@@ -25,7 +25,8 @@ from desk.ops.launch import port_faults, port_is_free, static_digest
 from desk.ops.programs import Layout
 from desk.ops.warming import is_warm
 from marketdata.services import DATA
-from marketdata.store.mapped import FOLDER, kept, manifest_of, noted
+from marketdata.store.columns.form import FOLDER, manifest_of
+from marketdata.store.columns.kept import kept, noted
 
 DISK_BYTES_MIN = 1_000_000_000
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;#]+)")

@@ -2,7 +2,7 @@
 
 A chunk covers exactly the rows of the source that were asked for, the last one what is left; what the rules of
 MES-DATA-03 remember goes from one to the next, so that a repetition or a step back over a border is found.  The first
-whole pass over a data set leaves its columns (`mapped`) for the next ones.  Called by whoever works through history:
+whole pass over a data set leaves its columns (`columns`) for the next ones.  Called by whoever works through history:
 features, labels, training.
 """
 
@@ -20,7 +20,9 @@ from marketdata.feeds.tabular import NONE, BarReader, Bars, Inside, join
 from marketdata.memory.available import Available, available
 from marketdata.memory.estimate import load_bytes
 from marketdata.memory.guard import check, chunk_rows
-from marketdata.store.mapped import ColumnsWriter, MappedBars, open_columns, place_of
+from marketdata.store.columns.form import place_of
+from marketdata.store.columns.mapped import MappedBars, open_columns
+from marketdata.store.columns.writing import ColumnsWriter
 
 SLAB_ROWS = 1 << 19
 LOADED = 4  # columns of a load: all but the place in the file

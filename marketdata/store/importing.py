@@ -26,10 +26,10 @@ from marketdata.feeds.stored import BARS_FORMAT, SCHEMA_VERSION
 from marketdata.feeds.tabular import BarReader, Bars, join
 from marketdata.feeds.tapes import RecordTape
 from marketdata.memory.guard import check
+from marketdata.store.columns.kept import forget
 from marketdata.store.days.seconds import SecondsWriter, seconds_of
 from marketdata.store.dropped import DROPPED_SHARE_MAX, bad_rows, by_reason
 from marketdata.store.hours import Gaps, Hours
-from marketdata.store.mapped import forget
 from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, sync
 from marketdata.store.report import BARS, ImportCancelled, ImportReport
 from marketdata.store.sets.books import BookImport, key_words, read_with

@@ -1,5 +1,5 @@
 """How much the store may keep beside its data sets.  Set once at the start, from the settings; imports nothing of ours,
-so that every command can set it.  Read by `marketdata.store.mapped`.
+so that every command can set it.  Read by `marketdata.store.columns`.
 """
 
 from pathlib import Path

@@ -14,12 +14,14 @@ import pytest
 from marketdata.feeds.options import parse_options
 from marketdata.feeds.port import FeedError
 from marketdata.feeds.tabular import BarReader, Bars, join
-from marketdata.store import mapped
 from marketdata.store.chunks import ChunkReader
+from marketdata.store.columns import form
+from marketdata.store.columns.form import ROW_BYTES, SUFFIX, folder_of, place_of
+from marketdata.store.columns.kept import kept, noted, sweep
+from marketdata.store.columns.mapped import MappedBars
 from marketdata.store.hours import Hours
 from marketdata.store.importing import remove_data_set
 from marketdata.store.limits import Limit
-from marketdata.store.mapped import MappedBars, folder_of, kept, place_of
 from tests.store.imports import ANY_HOURS, in_a_child, killed_at_step, months, run
 
 OPTIONS = parse_options({"bar_s": "1"})
@@ -28,7 +30,7 @@ ROWS = 2_400
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch, tmp_path):
-    monkeypatch.setattr(mapped, "BLOCK_ROWS", 257)
+    monkeypatch.setattr(form, "BLOCK_ROWS", 257)
     monkeypatch.setattr(Limit, "folders", tmp_path / "var" / "columns.folders")
 
 
@@ -133,7 +135,7 @@ def test_bars_outside_the_sessions_are_left_out_as_they_are_from_parquet(manifes
 
 def test_the_one_used_longest_ago_goes_first(tmp_path, monkeypatch):
     sets = [run(months(tmp_path / f"{k}.parquet", seed=k), tmp_path / "data") for k in range(3)]
-    monkeypatch.setattr(Limit, "bytes", 2 * (ROWS * mapped.ROW_BYTES + 2_000))
+    monkeypatch.setattr(Limit, "bytes", 2 * (ROWS * ROW_BYTES + 2_000))
     for age, path in ((300, sets[0]), (200, sets[1])):
         read(path)
         (file,) = [file for file in files(path) if file.name.startswith(path.stem)]
@@ -153,7 +155,7 @@ def test_the_one_used_longest_ago_goes_first(tmp_path, monkeypatch):
 def test_the_limit_bounds_the_columns_of_all_folders_together(tmp_path, monkeypatch):
     """Sets that lie in several folders share one limit; a folder that went is passed over."""
     sets = [run(months(tmp_path / f"{k}.parquet", seed=k), tmp_path / f"data{k}") for k in range(3)]
-    one = ROWS * mapped.ROW_BYTES + 2_000
+    one = ROWS * ROW_BYTES + 2_000
     monkeypatch.setattr(Limit, "bytes", 2 * one)
     for age, path in ((300, sets[0]), (200, sets[1])):
         read(path)
@@ -161,14 +163,14 @@ def test_the_limit_bounds_the_columns_of_all_folders_together(tmp_path, monkeypa
         os.utime(file, (file.stat().st_mtime - age,) * 2)
     read(sets[2])
     assert [len(files(path)) for path in sets] == [0, 1, 1]
-    assert mapped.noted(folder_of(sets[0])) == sorted(folder_of(path) for path in sets)
-    assert sum(size for _, size, _ in kept(*mapped.noted(folder_of(sets[0])))) <= 2 * one
+    assert noted(folder_of(sets[0])) == sorted(folder_of(path) for path in sets)
+    assert sum(size for _, size, _ in kept(*noted(folder_of(sets[0])))) <= 2 * one
     shutil.rmtree(tmp_path / "data1")
     read(sets[0])
     assert [len(files(path)) for path in (sets[0], sets[2])] == [1, 1]
     assert Limit.folders is not None and len(Limit.folders.read_text().splitlines()) == 3
     monkeypatch.setattr(Limit, "folders", None)
-    assert mapped.noted(folder_of(sets[0])) == [folder_of(sets[0])]
+    assert noted(folder_of(sets[0])) == [folder_of(sets[0])]
 
 
 def test_they_go_with_the_data_set(manifest, tmp_path):
@@ -180,13 +182,13 @@ def test_they_go_with_the_data_set(manifest, tmp_path):
     assert not mine.exists() and len(files(other)) == 1
     mine.write_bytes(b"of a data set that is gone")
     (folder_of(other) / ".killed.part").write_bytes(b"")
-    mapped.sweep(folder_of(other))
+    sweep(folder_of(other))
     assert list(folder_of(other).iterdir()) == files(other) and len(files(other)) == 1
 
 
 def test_a_full_disk_costs_the_pass_nothing(manifest, monkeypatch, caplog):
     def full(path: object) -> object:
-        return type("Usage", (), {"free": ROWS * mapped.ROW_BYTES})()
+        return type("Usage", (), {"free": ROWS * ROW_BYTES})()
 
     monkeypatch.setattr(shutil, "disk_usage", full)
     bars, _ = read(manifest)
@@ -208,7 +210,7 @@ def test_killed_at_any_step_leaves_whole_columns_or_none(manifest, step):
 
     assert in_a_child(work) == signal.SIGKILL, "the writer has fewer steps than it is killed at"
     parts = list(folder_of(manifest).glob("*")) if folder_of(manifest).exists() else []
-    assert all(path.suffix == mapped.SUFFIX or path.name.startswith(".") for path in parts)
+    assert all(path.suffix == SUFFIX or path.name.startswith(".") for path in parts)
     first, _ = read(manifest)
     second, reader = read(manifest)
     assert isinstance(reader.reader, MappedBars) and same(first, second) and first.start_ns.size == ROWS
