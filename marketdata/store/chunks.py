@@ -1,9 +1,9 @@
 """Bars of any file or data set in chunks of a known number, or whole when there is room (MES-MEM-04, -07).
 
 A chunk covers exactly the rows of the source that were asked for, the last one what is left; what the rules of
-MES-DATA-03 remember goes from one to the next, so that a repetition or a step back over a border is found.  The first
-whole pass over a data set leaves its columns (`columns`) for the next ones.  Called by whoever works through history:
-features, labels, training.
+MES-DATA-03 remember goes from one to the next, so that a repetition or a step back over a border is found.  A data
+set is read from its columns (`columns`), which its import left or the first whole pass leaves for the next ones.
+Called by whoever works through history: features, labels, training.
 """
 
 from collections.abc import Callable, Iterator
@@ -96,14 +96,15 @@ class ChunkReader:
         if isinstance(self.reader, MappedBars):
             yield from self.reader.chunks(self.rows)
             return
-        writer = ColumnsWriter(self._columns) if self._columns is not None else None
+        place = self._columns
+        writer = ColumnsWriter(place.path.parent, place.path.name, place.rows) if place is not None else None
         try:
             for bars in self.reader.chunks():
                 if writer is not None:
                     writer.add(bars)
                 yield bars
-            if writer is not None:
-                writer.keep(self.reader.contracts.names, self.reader.dropped)
+            if writer is not None and place is not None:
+                writer.keep(place, self.reader.contracts.names, self.reader.dropped)
         finally:
             if writer is not None:
                 writer.drop()

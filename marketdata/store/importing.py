@@ -7,6 +7,7 @@ file becomes what, and the import of bars.  It knows no database.
 import hashlib
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ from marketdata.feeds.stored import BARS_FORMAT, SCHEMA_VERSION
 from marketdata.feeds.tabular import BarReader, Bars, join
 from marketdata.feeds.tapes import RecordTape
 from marketdata.memory.guard import check
+from marketdata.store.columns import form
+from marketdata.store.columns.form import place_of
 from marketdata.store.columns.kept import forget
+from marketdata.store.columns.writing import ColumnsWriter
 from marketdata.store.days.seconds import SecondsWriter, seconds_of
 from marketdata.store.dropped import DROPPED_SHARE_MAX, bad_rows, by_reason
 from marketdata.store.hours import Gaps, Hours
-from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, sync
+from marketdata.store.limits import Limit
+from marketdata.store.partitions import MonthWriter, bars_table, file_hash, remove, stored_names, sync
 from marketdata.store.report import BARS, ImportCancelled, ImportReport
 from marketdata.store.sets.books import BookImport, key_words, read_with
 from marketdata.store.sets.definitions import DefinitionImport
@@ -110,7 +115,9 @@ def _key(report: ImportReport, schema: str, options: ReplayOptions, more: str) -
 
 
 class _BarImport(SetImport):
-    """One import of bars: blocks through the reader into months, a checkpoint after each, the manifest at the end."""
+    """One import of bars: blocks through the reader into months, a checkpoint after each, the manifest at the end.
+
+    Beside them the columns of the set are written, so that already the first pass over it is the fast one."""
 
     def __init__(self, place: ImportPlace, options: ReplayOptions, schema: str) -> None:
         super().__init__(place)
@@ -135,6 +142,7 @@ class _BarImport(SetImport):
             self._parts, self._symbol, self._reader.contracts.names, self._kept.get("closed", None)
         )
         place.report.resumed_rows = self._reader.rows
+        self._columns = self._columns_writer()
 
     def closed(self) -> list[dict[str, Any]]:
         """See SetImport."""
@@ -153,6 +161,8 @@ class _BarImport(SetImport):
             if bars.start_ns.size:
                 self._gaps.see(bars.start_ns, self._reader.bar_ns)
                 self._writer.write(bars)
+                if self._columns is not None:
+                    self._columns.add(bars)
             if len(self._writer.closed) > done and not self._options.sort:
                 done = len(self._writer.closed)
                 outside = [[column.tolist() for column in bars] for bars in self._reader.aside[:aside]]
@@ -196,10 +206,29 @@ class _BarImport(SetImport):
         aside = sum(bars.start_ns.size for bars in self._reader.aside)
         return {"format": BARS_FORMAT, "bar_ns": self._report.bar_ns, "aside_rows": aside}
 
+    def stored(self) -> None:
+        """See SetImport.  Of a set that is smaller than one block no columns are kept: it is read at once anyway."""
+        if self._columns is None or self._report.rows < form.BLOCK_ROWS:
+            return
+        place = place_of(self._report.path, self._symbol, ReplayOptions(as_symbol=self._options.as_symbol))
+        if place is not None:
+            self._columns.keep(place, stored_names(self._symbol, self._reader.contracts.names), Counter())
+
     def close(self) -> None:
         """See SetImport."""
+        if self._columns is not None:
+            self._columns.drop()
         self._writer.abandon()
         self._reader.close()
+
+    def _columns_writer(self) -> ColumnsWriter | None:
+        """None where the first pass must make them: an import that goes on does not see its finished months again, and
+        a contract that was named here may have to be named to every reader, too."""
+        options = self._options
+        if Limit.bytes <= 0 or self._kept or options.contract or options.instrument_ids:
+            return None
+        known = self._reader.source.rows() if self._reader.format == "parquet" else 0  # of text: only by reading it
+        return ColumnsWriter(self._folder / form.FOLDER, self._path.name, known)
 
     def _keep_aside(self) -> None:
         """Rows of rule 9, beside the months and no part of them."""

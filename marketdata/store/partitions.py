@@ -158,14 +158,25 @@ class MonthWriter:
         (self._folder / self._symbol / ".month").unlink(missing_ok=True)
 
 
+def _labels(symbol: str, names: list[str]) -> tuple[list[tuple[str, str, str]], bool, bool]:
+    """The contracts in parts, and whether their symbols, and their ids, are stored."""
+    labels = [name.partition(LABEL_SEPARATOR) for name in names] or [(symbol, "", "")]
+    return labels, any(label[0] for label in labels), any(label[2] for label in labels)
+
+
+def stored_names(symbol: str, names: list[str]) -> list[str]:
+    """The contracts as a reader of the stored bars names them, by the same numbers."""
+    labels, _, by_id = _labels(symbol, names)
+    return [f"{label[0]}{LABEL_SEPARATOR}{int(label[2] or 0) if by_id else ''}" for label in labels]
+
+
 def bars_table(bars: Bars, symbol: str, names: list[str]) -> pa.Table:
     """Checked bars as the store's columns (MES-DATA-01): starts, prices in 1e-9 points, lots, and the contract as its
     source names it: by symbol, by id, or both; a source that names none is all `symbol`."""
     nanos = bars.ticks * INSTRUMENTS[symbol].tick_nanos
     columns = [bars.start_ns, *(nanos[:, k] for k in range(4)), bars.volume.astype(np.uint64)]
     arrays: list[pa.Array] = [pa.array(column) for column in columns]
-    labels = [name.partition(LABEL_SEPARATOR) for name in names] or [(symbol, "", "")]
-    by_symbol, by_id = any(label[0] for label in labels), any(label[2] for label in labels)
+    labels, by_symbol, by_id = _labels(symbol, names)
     if by_symbol:
         codes = pa.array(bars.contract.astype(np.int32))
         arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array([label[0] for label in labels])))

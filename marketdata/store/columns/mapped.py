@@ -1,8 +1,9 @@
-"""A data set's bars as columns in one file that is mapped into memory: what a second pass over years of bars reads.
+"""A data set's bars as columns in one file that is mapped into memory: what a pass over years of bars reads.
 
-It lies beside the Parquet files, is written by the first whole pass over them and named after their hashes: other
-files, another name.  Every block is checked against its hash before it is used; a file that is not whole is taken away
-and Parquet is read.  It may be deleted at any time.  Called by `marketdata.store.chunks`; it judges no bar.
+It lies beside the Parquet files, is written by their import, or by the first whole pass over them, and named after
+their hashes: other files, another name.  Every block is checked against its hash before it is used; a file that is not
+whole is taken away and Parquet is read.  It may be deleted at any time.  Called by `marketdata.store.chunks`; it judges
+no bar.
 """
 
 import hashlib

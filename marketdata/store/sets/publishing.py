@@ -93,7 +93,9 @@ class SetImport:
                 if stamp_of(file) != stamp:
                     raise FeedError(f"{file} was changed while it was read: import it again when it is whole")
             self.finish()
-            return self._publish(replaced)
+            report = self._publish(replaced)
+            self.stored()
+            return report
         finally:
             self.close()
 
@@ -112,6 +114,9 @@ class SetImport:
     def manifest(self) -> dict[str, Any]:
         """What the kind's manifest says beside what every one does; begins with its format."""
         raise NotImplementedError
+
+    def stored(self) -> None:
+        """The data set is there: what may lie beside it gets its name now.  Most kinds have nothing."""
 
     def close(self) -> None:
         """Close files; what is open is lost."""
