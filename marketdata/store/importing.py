@@ -4,6 +4,7 @@ How a data set appears, whole or not at all, and how a stopped import goes on, i
 file becomes what, and the import of bars.  It knows no database.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -278,15 +279,28 @@ def _store_records(
     report.dropped = {name: count for name, count in counts.items() if count > 0}
     suffix = ".dbn.zst" if path.name.endswith(".zst") else ".dbn"
     part = work / "copy"
-    shutil.copyfile(path, part)
-    if file_hash(part) != report.source_hash:
-        raise FeedError(f"{path} was changed while it was read: import it again when it is whole")
-    sync(part)
+    _put_copy(path, part, folder, report.source_hash, suffix)
     report.path = folder / f"{symbol}-{report.kind}-{work.name.split('.')[1]}{suffix}"
     os.replace(work / "seconds", seconds_of(report.path))
     os.replace(part, report.path)
     sync(folder)
     return report
+
+
+def _put_copy(path: Path, part: Path, folder: Path, source_hash: str, suffix: str) -> None:
+    """The recording as a file of the store.  Where another data set holds the same bytes, which is so with each product
+    of one file, it is another name of that file and takes no room.  Raises FeedError, OSError."""
+    remove(part)  # of an import that was killed: nothing is written through the name of another
+    size = path.stat().st_size
+    for held in sorted(folder.glob(f"*{suffix}")):
+        with contextlib.suppress(OSError):  # it went, or the disk knows no second names
+            if held.stat().st_size == size and file_hash(held) == source_hash:
+                os.link(held, part)
+                return
+    shutil.copyfile(path, part)
+    if file_hash(part) != source_hash:
+        raise FeedError(f"{path} was changed while it was read: import it again when it is whole")
+    sync(part)
 
 
 def key_of(path: Path) -> str:

@@ -18,7 +18,10 @@ from marketdata.core.instruments import INSTRUMENTS
 from marketdata.feeds.books.recorded import Header, frame_bytes, head_bytes
 from marketdata.feeds.registry import open_feed
 from marketdata.models import DONE, WAITING, DataSet, ImportRun
+from marketdata.selectors import data_set_path
 from marketdata.services import instruments_of
+from marketdata.store.importing import remove_data_set
+from marketdata.store.partitions import file_hash
 from tests.data.kit import signed_in
 from tests.feeds.recordings import ES_ID, NQ_ID, SECOND, T0, trade, write_dbn
 from tests.run.feeding.kit import SHARES, spec_of
@@ -50,6 +53,8 @@ def test_the_command_takes_each_instrument_out_of_a_file(inbox: Path) -> None:
         rows["ES"].report["dropped"]["other_instruments"] == 3
         and rows["NQ"].report["dropped"]["other_instruments"] == 5
     )
+    stored = [data_set_path(rows[name]) for name in ("ES", "NQ")]
+    assert stored[0].samefile(stored[1]), "the bytes of one file are kept once"
     plain = write_dbn(inbox / "x.dbn", dbn.Schema.TRADES, [trade(1, 1, T0, instrument_id=5)], {"ZZH4": 5})
     with pytest.raises(CommandError, match="names no instrument of this desk"):
         call_command("import_history", str(plain), "--symbol", "ALL")
@@ -58,6 +63,8 @@ def test_the_command_takes_each_instrument_out_of_a_file(inbox: Path) -> None:
     with pytest.raises(CommandError, match="1 could not be stored, the others were"):
         call_command("import_history", str(half), str(path), "--symbol", "ALL", stdout=StringIO(), stderr=err)
     assert "left out NQ" in err.getvalue(), "one that has no event stops no other"
+    remove_data_set(stored[0])
+    assert file_hash(stored[1]) == file_hash(path), "what one gives up, the other keeps"
 
 
 def test_the_page_queues_one_import_an_instrument(client: Client, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
