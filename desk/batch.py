@@ -1,7 +1,8 @@
-"""The one way into the batch queue: is anybody there, then the job.
+"""The one way into the queues of jobs: is anybody there, then the job; and who takes the trials of studies.
 
 Called by the pages whose work takes long, each of which keeps its own row of the job and closes it when the queue is
-away, and by studies on many workers, which know it by the settings SEND_JOB and COUNT_WORKERS alone.
+away, and by studies on many workers, which know it by the settings SEND_JOB and COUNT_WORKERS alone.  Which queue a job
+goes into, `desk.celery` says.
 """
 
 from django.conf import settings
@@ -14,7 +15,7 @@ SOON_S, SILENT_S = 0.4, 1.5  # a broker waits out its time whoever answers: only
 
 
 def send(task: str, **fields: object) -> str:
-    """Put a job into the queue; why it could not be, empty when it was.  Asked first whether anybody is there:
+    """Put a job into its queue; why it could not be, empty when it was.  Asked first whether anybody is there:
     Celery's own client waits for seconds before it gives up.  The job is told which runtime folder it is of."""
     from kombu.exceptions import OperationalError
 
@@ -30,7 +31,7 @@ def send(task: str, **fields: object) -> str:
 
 
 def workers() -> tuple[int, str]:
-    """How many workers of the batch queue answer; and why they could not be asked, empty when they were."""
+    """How many workers of the queue of studies answer; and why they could not be asked, empty when they were."""
     from kombu.exceptions import OperationalError
 
     from desk.celery import app
@@ -39,6 +40,6 @@ def workers() -> tuple[int, str]:
     try:
         with make_client(settings.REDIS_URL) as client:
             client.ping()
-        return answering(app, "batch", SOON_S) or answering(app, "batch", SILENT_S), ""
+        return answering(app, settings.STUDY_QUEUE, SOON_S) or answering(app, settings.STUDY_QUEUE, SILENT_S), ""
     except (RedisError, OperationalError, OSError) as error:
         return 0, str(error)

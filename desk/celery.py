@@ -32,7 +32,7 @@ app.conf.update(
         "desk.backtests.tasks.run_backtest": {"queue": "batch"},
         "desk.backtests.tasks.run_search": {"queue": "batch"},
         "desk.backtests.tasks.run_parity": {"queue": "batch"},
-        "trading.studies.tasks.lend_hand": {"queue": "batch"},
+        "trading.studies.tasks.lend_hand": {"queue": settings.STUDY_QUEUE},
         "desk.ops.tasks.run_drill": {"queue": "batch"},
         "desk.config.tasks.run_impact": {"queue": "batch"},
     },

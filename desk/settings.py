@@ -176,7 +176,8 @@ TEMPLATES = [
 ]
 DATABASES = {"default": database()}
 SEND_JOB = "desk.batch.send"  # what puts a job into the batch queue, for who stands below the desk
-COUNT_WORKERS = "desk.batch.workers"  # who takes them
+COUNT_WORKERS = "desk.batch.workers"  # who takes the trials of studies
+STUDY_QUEUE = "hands"  # where they are asked: no long batch job stands before them
 STUDY_LEASE_S = env_int("DESK_STUDY_LEASE_S", 30)  # a worker of a study that is silent for so long is gone
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = [

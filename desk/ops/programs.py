@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
+
 from desk.ops.embedded import redis_arguments, redis_binary
 
 LOOP_WORKERS = ("feed", "inference", "risk", "execution")  # one normally holds each; sinks goes to any of them
@@ -94,6 +96,14 @@ def programs(layout: Layout) -> list[Program]:
                 "-n",
                 "batch@%h",
             ),
+            6,
+            nice=NICE_BATCH,
+        ),
+        # a turn of a study runs in a process of its own: a thread waits for it, and who counts workers is answered
+        Program(
+            "hands",
+            WORKERS,
+            (*celery, *quiet, "-Q", settings.STUDY_QUEUE, "-P", "threads", "-c", "1", "-n", "hands@%h"),
             6,
             nice=NICE_BATCH,
         ),

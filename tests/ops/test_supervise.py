@@ -146,9 +146,10 @@ def test_table_starts_redis_first_and_stops_it_last(tmp_path: Path) -> None:
 def test_pages_and_batch_work_alone_step_behind_the_order_path(tmp_path: Path) -> None:
     rows = programs(layout_of(tmp_path))
     behind = {row.name: row.nice for row in rows if row.nice}
-    assert set(behind) == {"web", "alerts", "batch"} and behind["batch"] > behind["web"] == behind["alerts"] > 0, behind
+    assert set(behind) == {"web", "alerts", "batch", "hands"} and behind["hands"] == behind["batch"], behind
+    assert behind["batch"] > behind["web"] == behind["alerts"] > 0, behind
     text = supervisor_configuration(layout_of(tmp_path), rows)
-    assert text.count(f"--nice {behind['web']} ") == 2 and text.count(f"--nice {behind['batch']} ") == 1
+    assert text.count(f"--nice {behind['web']} ") == 2 and text.count(f"--nice {behind['batch']} ") == 2
 
 
 def test_a_process_steps_behind(tmp_path: Path) -> None:

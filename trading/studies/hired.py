@@ -194,13 +194,13 @@ def _why_nobody() -> str:
         return _no_queue(away)
     if count == 0:
         return _nobody()
-    some = "a batch worker answers" if count == 1 else f"{count} batch workers answer"
-    return f"{some}, but may be busy with other jobs or use another database"
+    some = "a worker of studies answers" if count == 1 else f"{count} workers of studies answer"
+    return f"{some}, but may be busy with another study or use another database"
 
 
 def _nobody() -> str:
-    start = f"cd {settings.BASE_DIR} && {sys.executable} -m celery -A desk worker -Q batch"
-    return f"no batch worker answers; start the desk (manage.py run), or one worker, here or elsewhere: {start}"
+    start = f"cd {settings.BASE_DIR} && {sys.executable} -m celery -A desk worker -Q {settings.STUDY_QUEUE}"
+    return f"no worker of studies answers; start the desk (manage.py run), or one worker, here or elsewhere: {start}"
 
 
 def _no_queue(fault: str) -> str:

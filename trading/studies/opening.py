@@ -97,7 +97,7 @@ def add_search_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="run the trials on the batch workers of the desk, on every machine that shares its database and this"
+        help="run the trials on the study workers of the desk, on every machine that shares its database and this"
         " folder; the result is the same",
     )
     parser.add_argument("--out", type=Path, help="folder of the study (var/studies/NAME, made of what is searched)")

@@ -32,7 +32,7 @@ from trading.research.search.space import Space
 from trading.studies.opening import check_values, space_from
 
 TASK = "desk.backtests.tasks.run_search"
-HANDS_MIN = 2  # workers that answer: one has the study, the others its trials
+HANDS_MIN = 2  # workers of studies that answer: one alone is slower than the search on its own
 
 
 def _estimate(form: SearchForm) -> dict[str, Any]:

@@ -93,5 +93,5 @@ def test_a_queue_that_no_worker_serves_is_told_with_the_command_that_starts_one(
     told: list[str] = []
     hired.check_queue(told.append)
     (words,) = told
-    assert "no batch worker answers" in words and "manage.py run" in words
-    assert f"{sys.executable} -m celery -A desk worker -Q batch" in words
+    assert "no worker of studies answers" in words and "manage.py run" in words
+    assert f"{sys.executable} -m celery -A desk worker -Q hands" in words

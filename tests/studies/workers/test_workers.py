@@ -28,7 +28,7 @@ ORDER = ("--method", "random", "--trials", "7", "--seed", "5")  # of the study t
 
 
 class Shared:
-    """A desk folder with its database and broker, two batch workers, bars and a strategy."""
+    """A desk folder with its database and broker, two workers of studies, bars and a strategy."""
 
     def __init__(self, folder: Path, broker: RedisServer) -> None:
         self.folder, self.broker = folder, broker
@@ -45,9 +45,9 @@ class Shared:
         self.data = write_bars(folder / "bars.parquet", days=17, bars=100)
 
     def start(self, name: str) -> None:
-        """A batch worker, in a process group of its own."""
+        """A worker of studies, in a process group of its own."""
         command = [sys.executable, "-m", "celery", "-A", "desk", "worker", "-P", "prefork", "-c", "1", "-l", "INFO"]
-        command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", "batch", "-n", f"{name}@test"]
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat", "-Q", "hands", "-n", f"{name}@test"]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 command, env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -15,7 +15,7 @@ class Command(BaseCommand):
     """See `help`."""
 
     help = (
-        "Run trials of a study that was begun with optimise --distributed. The batch worker starts this; by hand it"
+        "Run trials of a study that was begun with optimise --distributed. A worker of studies starts this; by hand it"
         " helps as one more worker, until its standard input closes."
     )
     requires_system_checks = ()
