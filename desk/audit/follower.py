@@ -1,5 +1,5 @@
-"""The journal's way into the audit log: commands, holds, configuration, orders sent, overrides that were used, and the
-state of the session.
+"""The journal's way into the audit log: commands, holds, configuration, orders sent, overrides that were used, memory
+that was given back, and the state of the session.
 
 Stands beside the ledger's follower with a cursor of its own; rows and cursor move in one transaction, so nothing is
 audited twice.  Called by the sinks loop through `settings.SINK_FOLLOWERS`.
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from desk.audit.services import Entry, append_many
+from marketdata.core.records import METRIC
+from marketdata.engine.telling import BY_INFERENCE, METRIC_MEMORY
 from risk.core.codes import APPROVED
 from risk.core.costs import fee_differs
 from risk.core.gate import code_name
@@ -67,7 +69,8 @@ class AuditFollower:
             fresh = move_cursor(self.session_id, self.name, frames)
             events = fresh["event"]
             used = (events["kind"] == kinds.DECISION) & (events["role"] > 0)  # an override (P-27)
-            entries = list(self._entries(events[np.isin(events["kind"], KEPT) | used]))
+            acted = (events["kind"] == METRIC) & (events["code"] == METRIC_MEMORY)
+            entries = list(self._entries(events[acted | used | np.isin(events["kind"], KEPT)]))
             if entries:
                 append_many(entries)
 
@@ -102,6 +105,11 @@ class AuditFollower:
                 yield Entry("config", "in_force", "desk", self.key, base)
             elif kind == kinds.FILL:
                 yield from self._fee(e, base)
+            elif kind == METRIC:
+                base |= {"resident_bytes": int(e["value"])}
+                whose = "inference" if e["role"] == BY_INFERENCE else "feed"
+                action = "memory_soft" if e["qty"] == 1 else "memory_hard"
+                yield Entry("recovery", action, "desk", f"{self.key} {whose}", base)
             elif kind == kinds.PAST:
                 if e["code"] == PAST_SOURCE:
                     base |= {"session": int(e["ref"]), "its_seq": int(e["order_number"])}

@@ -104,9 +104,11 @@ class Driver:
         return False
 
     def gap(self) -> None:
-        """Something is missing: nothing of what was before counts but the baselines (MOEX-DATA-15)."""
+        """Something is missing: nothing of what was before counts but the baselines, and the minutes that were closed
+        by then: a tape has no other history of now (MOEX-DATA-15)."""
         self.gaps += 1
         self.data.resync()
+        self.data.refill()
         self._candles.gap()
 
     def _trade(self, which: int, ts_ns: int, event: np.void) -> bool:

@@ -7,6 +7,7 @@ What it shows of itself is in `numbers`.
 
 import gc
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +40,8 @@ BEGINNING = {
     "failing_s": 0, "entered_ns": NO_TIME, "book_ns": NO_TIME, "valid_ns": NO_TIME, "rv_60": 0.0,
 }  # fmt: skip
 TRADES_NS, TRADES_MIN = 64_000_000_000, 200
+CANDLES_MAX = 240  # closed minutes that are remembered of an instrument (MOEX-DATA-12)
+NO_CANDLES = {"candles": 0, "candle_ns": NO_TIME, "candle_ret": 0.0}  # of BOOK_STATE, as after a reset
 TRADE_ROW = np.dtype([("ts_ns", "<i8"), ("tick", "<i4"), ("lots", "<i4"), ("side", "<i1")])
 INDICATORS = ("volatility", "market_liquidity", "index")  # fields of UNIVERSE
 COUNTED = ("tick_nanos", "old", "empty", "broken", "late_candles", "lost_trades")  # outlive a clearing
@@ -102,6 +105,7 @@ class LiveData:
         self._intervals = no_intervals() if intervals is None else intervals
         self._news = new_news()
         self._faults = np.zeros(count, np.int64)
+        self._minutes: list[deque[tuple[int, int, int, int]]] = [deque(maxlen=CANDLES_MAX) for _ in range(count)]
         self.joining = False  # whether anybody waits for a book to become ACTIVE
         self.cached = 0  # books in the current cache after the last pass
         # indicators in parts per million, as everybody is told them: (known, volatility, liquidity, index, known_ns)
@@ -140,6 +144,7 @@ class LiveData:
         """One closed one-minute candle; False when it is late or out of bounds."""
         if stream.add_candle(self.states, which, start_ns, high_tick, low_tick, close_tick) != VALID:
             return False
+        self._minutes[which].append((start_ns, high_tick, low_tick, close_tick))
         return bool(metrics.take_candle(self.members, which, start_ns, close_tick))
 
     def set_trading(self, which: int, is_trading: bool) -> None:
@@ -214,6 +219,14 @@ class LiveData:
             step.forget(self.members, which)
         self.universe["known"] = 0
 
+    def refill(self) -> None:
+        """The bootstrap after a resync: the candles that were told so far, once more.  They are the past, whatever is
+        missing of now; what lies in a hole stays unknown."""
+        for which, minutes in enumerate(self._minutes):
+            for start_ns, high_tick, low_tick, close_tick in minutes:
+                stream.add_candle(self.states, which, start_ns, high_tick, low_tick, close_tick)
+                metrics.take_candle(self.members, which, start_ns, close_tick)
+
     def baselines(self) -> dict[str, tuple[float, int]]:
         """What is persisted of L: its slow average and its samples, by symbol."""
         return {
@@ -273,11 +286,23 @@ class LiveData:
                 self.buffers.counts[buffers.BY_MEMORY] += 1
             if due == CLEAR:
                 self._clear(which)
+                self._minutes[which].clear()
             else:
                 buffers.halve(self.buffers, which)
                 stream.halve(self.states, which)
+                self._halve_candles(which)
         if due == CLEAR:
             gc.collect()
+
+    def _halve_candles(self, which: int) -> None:
+        """The older half is forgotten, as if it had never been; the closes of vol_30m, a metric, stay."""
+        minutes, newest = self._minutes[which], (int(self.states["candles"][which]) + 1) // 2
+        for _ in range(len(minutes) // 2):
+            minutes.popleft()
+        for name, value in NO_CANDLES.items():
+            self.states[name][which] = value
+        for candle in list(minutes)[max(len(minutes) - newest, 0) :]:
+            stream.add_candle(self.states, which, *candle)
 
     def _clear(self, which: int) -> None:
         """Rings of one instrument are empty, and their pages the system's again."""

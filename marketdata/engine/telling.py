@@ -15,6 +15,7 @@ from marketdata.engine.live import LiveData
 
 # EVENT.code of METRIC
 METRIC_MARKET, METRIC_INSTRUMENT, METRIC_MEMORY, METRIC_MISSED = 1, 2, 3, 4
+BY_ENGINE, BY_INFERENCE = 0, 1  # role of METRIC_MEMORY: whose process it is
 UNKNOWN = -1
 BILLION = 1_000_000_000
 
@@ -55,12 +56,12 @@ def metrics(live: LiveData, second_ns: int) -> np.ndarray:
     return events
 
 
-def memory(acted: int, rss_bytes: int, now_ns: int) -> np.ndarray:
-    """One METRIC EVENT: the memory guard acted; qty = 1 rings halved, 2 all cleared, value = resident bytes."""
+def memory(acted: int, rss_bytes: int, now_ns: int, role: int = BY_ENGINE) -> np.ndarray:
+    """One METRIC EVENT: the memory guard acted; qty = 1 at the soft limit, 2 at the hard, value = resident bytes."""
     event = new_events(1)
     event["kind"], event["code"], event["instrument"] = METRIC, METRIC_MEMORY, ACCOUNT_SCOPE
     event["ts_ns"] = event["ts_venue_ns"] = now_ns
-    event["qty"], event["value"] = acted, rss_bytes
+    event["qty"], event["value"], event["role"] = acted, rss_bytes, role
     return event
 
 

@@ -115,10 +115,10 @@ MOEX-DATA-08 | the decision of each minute | {UNIVERSE}/rotation.py | decided be
 MOEX-DATA-09 | dwell, cool-down, pins, hold UNHEALTHY | {UNIVERSE}/rotation.py
 MOEX-DATA-10 | a demotion leaves nothing behind; memory is flat | marketdata/engine/live.py
 MOEX-DATA-11 | operator replace, its answers, its command and button | trading/live/universe.py
-MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | not at a takeover: the memory keeps candles and metrics, books begin anew
-MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | candles are not halved; a METRIC in the journal, no audit event; the inference loop does not ask it
+MOEX-DATA-12 | cache with TTL and pins, rings of books, trades, candles | {UNIVERSE}/buffers.py | not at a takeover: the memory keeps metrics and the closes of vol_30m, books and candles begin anew
+MOEX-DATA-13 | memory guard on resident memory of now | marketdata/engine/memory.py | the closes of vol_30m are not halved; the inference loop collects garbage and tells, its windows are of a fixed size and stay
 MOEX-DATA-14 | integrity gate and its lists | {UNIVERSE}/step.py | the reconciliation is hold RECON beside it
-MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed, and asked by an operator; no bootstrap after it: a tape has no history of now
+MOEX-DATA-15 | resync clears all but the baselines | marketdata/engine/live.py | after a gap of the feed, and asked by an operator; the bootstrap is the candles that the feed told before, of this holder; books and trades begin anew: a tape has no history of now
 MOEX-DATA-16 | registry of subscriptions, 100 requests a minute | marketdata/engine/subscriptions.py | a tape confirms all that it was opened for; no live transport uses it yet
 MOEX-DATA-17 | exposed numbers | marketdata/engine/numbers.py
 MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first session of an account starts from its configured capital, not from equity at the first reconciliation

@@ -11,6 +11,8 @@ from django.db.models import Sum
 from desk.audit import services as audit
 from desk.audit.follower import AuditFollower
 from desk.audit.models import AuditChanged, AuditRecord
+from marketdata.core.records import METRIC
+from marketdata.engine.telling import BY_INFERENCE, METRIC_MARKET, METRIC_MEMORY
 from risk.core import codes
 from risk.core.holds import BIT
 from risk.core.records import MOEX
@@ -157,6 +159,20 @@ def test_commands_holds_and_orders_are_audited_once_in_an_unbroken_chain():
     assert rows[0].detail["reason"] == "morning"
     assert audit.verify().ok
     assert SinkCursor.objects.get(session=session, follower="audit").seq == len(frames)
+
+
+def test_what_the_memory_guard_did_is_audited_and_no_other_metric_is_moex_data_13():
+    session = make_session()
+    before = AuditRecord.objects.count()
+    tape = Tape().add(METRIC, code=METRIC_MEMORY, instrument=-1, qty=1, value=420 << 20)
+    tape.add(METRIC, code=METRIC_MARKET, instrument=-1)
+    tape.add(METRIC, code=METRIC_MEMORY, instrument=-1, qty=2, value=3 << 30, role=BY_INFERENCE)
+    AuditFollower(context_of(session)).apply(tape.frames())
+    rows = AuditRecord.objects.filter(seq__gt=before).order_by("seq")
+    assert [(r.category, r.action, r.object, r.detail["resident_bytes"]) for r in rows] == [
+        ("recovery", "memory_soft", f"{session.key} feed", 420 << 20),
+        ("recovery", "memory_hard", f"{session.key} inference", 3 << 30),
+    ]
 
 
 def tamper(sql: str, *params: int) -> None:

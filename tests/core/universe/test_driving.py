@@ -1,8 +1,10 @@
 """The simulated feed's own tape of several shares through the engine, and MOEX-DATA-02's numbers of a share."""
 
+import numpy as np
 import pytest
 
 from marketdata.core.instruments import INSTRUMENTS
+from marketdata.core.records import ACCOUNT_SCOPE, BAR, FEED, FEED_GAP, new_depths, new_events
 from marketdata.core.units import OffGrid, ticks_from_quotation
 from marketdata.core.universe import buffers
 from marketdata.core.universe.records import ACTIVE, ACTIVE_MAX, DEMOTED, OUTSIDE, POOL_MAX, SPREAD_ENTER
@@ -10,6 +12,7 @@ from marketdata.engine.driving import Driver
 from marketdata.engine.live import Listed, LiveData, News
 from marketdata.engine.memory import MemoryGuard
 from marketdata.engine.numbers import numbers
+from marketdata.feeds.port import Batch
 from marketdata.feeds.registry import open_feed
 from marketdata.feeds.simulated import START_TICKS
 from tests.core.universe.kit import SECOND
@@ -88,3 +91,40 @@ def test_a_share_is_in_rubles_and_its_prices_are_whole_ticks_moex_data_02() -> N
     assert ticks_from_quotation(305, 120_000_000, INSTRUMENTS["SBER"].tick_nanos) == 30_512
     with pytest.raises(OffGrid):
         ticks_from_quotation(305, 125_000_000, INSTRUMENTS["SBER"].tick_nanos)
+
+
+def minute(which: int, number: int, close: int) -> np.ndarray:
+    """A closed candle of the tape."""
+    bar = new_events(1)
+    bar["kind"], bar["instrument"], bar["value"] = BAR, which, 60 * SECOND
+    bar["ts_ns"] = bar["ts_venue_ns"] = (number + 1) * 60 * SECOND
+    bar["high_tick"], bar["low_tick"], bar["close_tick"] = close + 3, close - 2, close
+    return bar
+
+
+def test_behind_a_gap_the_candles_that_were_closed_before_it_are_there_again_moex_data_15() -> None:
+    """The tape's own history up to now: vol_30m and the ranges are those of before, and nothing of after is in them."""
+
+    def told(rows: list[np.ndarray]) -> LiveData:
+        data = LiveData(
+            [Listed(name, 10_000_000, 100_000) for name in WATCHED], 2, guard=MemoryGuard(sampler=lambda: 1)
+        )
+        data.seed([], [], range(len(WATCHED)))
+        events = np.concatenate(rows)
+        Driver(data).feed(Batch(events, new_depths(0), np.full(len(events), -1, np.int32), 0, False))
+        return data
+
+    gap = new_events(1)
+    gap["kind"], gap["code"], gap["instrument"], gap["ts_ns"] = FEED, FEED_GAP, ACCOUNT_SCOPE, 20 * 60 * SECOND + 1
+    before = [minute(which, k, 30_000 + k * 7 % 23 + which) for k in range(20) for which in range(2)]
+    after = [minute(0, k, 31_000) for k in range(25, 28)]
+    whole, holed, later = told(before), told([*before, gap]), told([*before, gap, *after])
+    assert whole.members["candle_vol"][0] > 0
+    for name in ("candles", "candle_vol", "candle_close"):
+        assert holed.members[name].tobytes() == whole.members[name].tobytes(), name
+    for name in ("candles", "candle_ns", "range_sum", "high_20", "low_20"):
+        assert holed.states[name].tobytes() == whole.states[name].tobytes(), name
+    assert later.members["candles"].tolist()[:2] == [23, 20] and (later.members["samples"] == 0).all()
+    assert later.members["candle_vol"][0] ** 2 * 21 == pytest.approx(whole.members["candle_vol"][0] ** 2 * 19), (
+        "two returns of 0 more; none spans the hole"
+    )

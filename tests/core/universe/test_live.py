@@ -102,6 +102,37 @@ def test_soft_halves_the_rings_of_the_unpinned_and_hard_clears_them_moex_data_13
     assert data.book(1, ladder(), 0, START + 22 * SECOND, START + 22 * SECOND) == VALID
 
 
+def minutes(data: LiveData, which: int, first: int, count: int) -> None:
+    for k in range(first, first + count):
+        tick = 30_000 + k * 37 % 101
+        assert data.candle(which, START + k * 60 * SECOND, tick + 5 + k % 3, tick - 4, tick)
+
+
+def test_soft_forgets_the_older_candles_as_if_they_had_never_been_moex_data_13() -> None:
+    rss = Rss()
+    data, fresh = engine(2, 2, rss), engine(2, 2)
+    for which in range(2):
+        minutes(data, which, 0, 24)
+        minutes(fresh, which, 12 * which, 24 - 12 * which)
+    data.set_pinned(0, True)
+    rss.bytes = 400 * MIB + 1
+    data.second(START + 1500 * SECOND)
+    assert data.states["candles"].tolist() == [24, 12]
+    for name in ("candle_ns", "candle_ret", "range_sum", "high_20", "low_20"):
+        assert data.states[name].tolist() == fresh.states[name].tolist(), name
+    minutes(data, 1, 24, 3)
+    minutes(fresh, 1, 24, 3)
+    assert data.states["range_sum"][1] == fresh.states["range_sum"][1], "it goes on from there"
+    data.resync()
+    data.refill()
+    assert data.states["candles"].tolist() == [24, 15]
+    rss.bytes = 700 * MIB + 1
+    data.second(START + 1600 * SECOND)
+    data.resync()
+    data.refill()
+    assert data.states["candles"].tolist() == [24, 0], "what was cleared does not come back"
+
+
 def test_a_position_that_becomes_known_after_the_start_gets_a_slot_moex_data_04() -> None:
     data = engine(4, 2)
     books(data, START)

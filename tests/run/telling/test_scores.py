@@ -10,7 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from marketdata.core.records import NO_TIME
+from marketdata.core.records import METRIC, NO_TIME
+from marketdata.engine.memory import INFERENCE_LIMITS, MemoryGuard
+from marketdata.engine.telling import BY_INFERENCE, METRIC_MEMORY
+from marketdata.memory.available import MIB
 from risk.core.holds import BIT
 from risk.core.records import MOEX
 from tests.learning.loop.test_inference_loop import KEY, publish, run, said, spec_for
@@ -22,7 +25,7 @@ from trading.run.clock import TAPE, SessionClock, boot_ns, save_clock
 from trading.run.context import LoopContext
 from trading.run.inference_loop import InferenceLoop
 from trading.run.spec import HeldSpec, PastSpec, ScorerSpec, SessionSpec
-from trading.run.streams import INBOX, MARKET, ZERO_ID, Stream, make_client
+from trading.run.streams import INBOX, MARKET, ZERO_ID, Stream, StreamFull, make_client
 from trading.run.telling.scores import ScoreWatch
 
 WAIT_S = 60.0  # a loaded machine; nothing waits when all is well
@@ -121,3 +124,29 @@ def test_a_tape_has_no_latency_and_a_clock_has_moex_mon_04(desk, monkeypatch):
     told = said(inbox)
     slow = told[(told["kind"] == CONDITION) & (told["code"] == BIT["LATENCY"])]
     assert [(int(e["value"]), STAGES[int(e["ref"])], int(e["qty"])) for e in slow] == [(1, "ml", 2)]
+
+
+def test_memory_above_the_loops_own_limits_is_told_once_a_crossing_moex_data_13() -> None:
+    """The inference loop hosts the models' runtimes: 1500 and 2500 MB.  What the inbox cannot take waits for it."""
+    sent: list[np.ndarray] = []
+    resident = [1500 * MIB]
+    room = [True]
+
+    def send(events: np.ndarray) -> None:
+        if not room[0]:
+            raise StreamFull("full")
+        sent.extend(event for event in events if event["kind"] == METRIC)
+
+    guard = MemoryGuard(INFERENCE_LIMITS, lambda: resident[0])
+    watch = ScoreWatch(shares(spec_for(["MES"], ScorerSpec())), send, guard)
+    clock = SessionClock(START, 0, TAPE)
+    for k, (resident[0], room[0]) in enumerate(
+        ((1500 * MIB, True), (1500 * MIB + 1, False), (1600 * MIB, True), (2500 * MIB + 1, True), (100, True))
+    ):
+        clock.observe(START + (k + 1) * SECOND)
+        watch.step(clock)
+    told = [(int(event["code"]), int(event["role"]), int(event["qty"]), int(event["value"])) for event in sent]
+    assert told == [
+        (METRIC_MEMORY, BY_INFERENCE, 1, 1500 * MIB + 1),
+        (METRIC_MEMORY, BY_INFERENCE, 2, 2500 * MIB + 1),
+    ]
