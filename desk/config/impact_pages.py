@@ -4,8 +4,6 @@ Looking is everybody's; asking takes an operator's right to draft.  Nothing here
 the newest result and keeps its own form.
 """
 
-import csv
-import io
 from typing import Any
 
 from django.contrib import messages
@@ -18,6 +16,7 @@ from desk.accounts.roles import may
 from desk.config import previews, selectors
 from desk.config.models import OPEN
 from desk.config.views import address, find, show
+from desk.csvanswer import csv_answer
 from desk.dashboard.rights import require
 from trading.reports.impact import preview as impact
 
@@ -80,9 +79,4 @@ def export(request: HttpRequest, version_id: int) -> HttpResponse:
     run = previews.latest_done(row)
     if run is None:
         raise Http404("no preview of this version has ended")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(impact.table(run.result))
-    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{row.profile}-v{row.number}-impact.csv"'
-    answer["X-Content-Type-Options"] = "nosniff"
-    return answer
+    return csv_answer(f"{row.profile}-v{row.number}-impact.csv", impact.table(run.result))

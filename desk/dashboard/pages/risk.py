@@ -4,8 +4,6 @@ Figures come from the picture that the sinks loop publishes, with its age: an ol
 that is over the last one.  Holds that are past, and hedges, are rows of the ledger and the audit log.  Reading only.
 """
 
-import csv
-import io
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +18,7 @@ from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from desk.csvanswer import csv_answer
 from desk.dashboard import sessions
 from desk.dashboard.pages import hedges
 from desk.dashboard.pages.reports import number
@@ -126,13 +125,8 @@ def page(request: HttpRequest, session_id: int) -> HttpResponse:
 def hedges_csv(request: HttpRequest, session_id: int) -> HttpResponse:
     """Every adjustment of the hedging task."""
     session = _session(session_id)
-    text = io.StringIO()
     rows = hedges.adjustments(session_id, session["key"], limit=EVERY_ROW).rows
-    csv.writer(text, lineterminator="\r\n").writerows(hedges.table(rows))
-    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{session["key"]}-hedges.csv"'
-    answer["X-Content-Type-Options"] = "nosniff"
-    return answer
+    return csv_answer(f"{session['key']}-hedges.csv", hedges.table(rows))
 
 
 def _session(session_id: int) -> dict[str, Any]:

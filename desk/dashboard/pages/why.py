@@ -5,8 +5,6 @@
 say where an order was sent and how often the same was said.
 """
 
-import csv
-import io
 import threading
 from typing import Any
 
@@ -18,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from desk.csvanswer import csv_answer
 from trading import selectors, services
 from trading.reports.moments import same_decisions, submit_seq
 from trading.reports.why import table as why_table
@@ -72,13 +71,8 @@ def rules_csv(request: HttpRequest, session_id: int) -> HttpResponse:
         if refusal.status == 503:
             return HttpResponse(str(refusal), status=503, content_type="text/plain; charset=utf-8")
         raise Http404(str(refusal)) from None
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(why_table.table(found))
-    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
     place = found.decided.seq if found.decided is not None else found.asked_us
-    answer["Content-Disposition"] = f'attachment; filename="{session["key"]}-why-{place}.csv"'
-    answer["X-Content-Type-Options"] = "nosniff"
-    return answer
+    return csv_answer(f"{session['key']}-why-{place}.csv", why_table.table(found))
 
 
 def _session(session_id: int) -> dict[str, Any]:
