@@ -17,10 +17,12 @@ import polars as pl
 from desk.backtests.models import DONE, BacktestRun
 from desk.backtests.prices import days_of
 from desk.backtests.runs import files_of, folder_of
-from marketdata.calendars import NEW_YORK
+from marketdata.calendars import MOSCOW, NEW_YORK
+from marketdata.core.instruments import INSTRUMENTS
 from marketdata.core.units import MICROS, NANOS, micros_from_text
 from trading.research.breakdown import WEEKDAYS, wall_hours
 
+ZONES = {"cme": NEW_YORK, "moex": MOSCOW}  # of the calendars: whose hours a market keeps
 WIDTH, HEIGHT, FALL_HEIGHT, EDGE = 720, 200, 90, 6
 BINS = 31
 TEXT = pl.String
@@ -95,17 +97,22 @@ class Sums(NamedTuple):
 
 def sums_of(run: BacktestRun) -> Sums:
     """Of all trades; the last KEPT are remembered, by the hash of the file, so that a page reads what it shows."""
-    return _sums(run.files["trades.csv"][1], folder_of(run) / "trades.csv")
+    return _sums(run.files["trades.csv"][1], folder_of(run) / "trades.csv", zone_name(run))
+
+
+def zone_name(run: BacktestRun) -> str:
+    """The zone in which the market of this result writes its times."""
+    return ZONES[INSTRUMENTS[run.symbol].venue] if run.symbol in INSTRUMENTS else "UTC"
 
 
 @lru_cache(maxsize=KEPT)
-def _sums(digest: str, path: Path) -> Sums:
+def _sums(digest: str, path: Path, zone: str) -> Sums:
     trades = pl.read_csv(path, infer_schema=False)
     nets = nets_of(trades)
     reach = (trades["entry_time"][0], trades["exit_time"][-1]) if len(trades) else ("", "")
     days = days_of(trades)
     mean = round(nets.mean()) if len(nets) else None
-    return Sums(len(nets), mean, distribution(nets), heat(trades, nets), days, reach)
+    return Sums(len(nets), mean, distribution(nets), heat(trades, nets, zone), days, reach)
 
 
 def page_of(run: BacktestRun, first: int, count: int) -> pl.DataFrame:
@@ -229,13 +236,14 @@ def distribution(nets: np.ndarray) -> list[Bin]:
     return found
 
 
-def heat(trades: pl.DataFrame, nets: np.ndarray) -> list[tuple[str, list[Cell]]]:
-    """Net and trades by weekday of the trading day and hour of the entry in New York; weekdays with trades alone."""
+def heat(trades: pl.DataFrame, nets: np.ndarray, zone: str) -> list[tuple[str, list[Cell]]]:
+    """Net and trades by weekday of the trading day and hour of the entry on the wall of `zone`; weekdays with trades
+    alone."""
     if not len(nets):
         return []
     weekday = np.array([date.fromisoformat(day).weekday() for day in trades["trading_day"].to_list()], np.int64)
     seconds = trades["entry_time"].str.strptime(pl.Datetime("us", "UTC"), "%Y-%m-%dT%H:%M:%SZ").dt.epoch("s")
-    hour = wall_hours(seconds.to_numpy().astype(np.int64) * NANOS, NEW_YORK)
+    hour = wall_hours(seconds.to_numpy().astype(np.int64) * NANOS, zone)
     cells = np.zeros((7, 24, 2), np.int64)
     np.add.at(cells[:, :, 0], (weekday, hour), nets)
     np.add.at(cells[:, :, 1], (weekday, hour), 1)

@@ -67,6 +67,7 @@ def _shown(run: BacktestRun, first: int, day: str) -> dict[str, Any]:
         "picture": reading.picture_of([run], start / 1_000_000),
         "bins": sums.bins,
         "heat": sums.heat,
+        "city": reading.zone_name(run).rpartition("/")[2].replace("_", " "),
         "hours": [f"{hour:02d}" for hour in range(24)],
         "trades": [{**row, "net_micros": int(net)} for row, net in zip(rows.to_dicts(), nets, strict=True)],
         "prices": _prices(run, sums, rows, day),
