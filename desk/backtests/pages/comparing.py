@@ -6,6 +6,8 @@ import polars as pl
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -14,16 +16,28 @@ from desk.backtests.differing import COLUMNS, parting
 from desk.backtests.models import DONE, BacktestRun
 from desk.backtests.pages.views import run_values
 from desk.dashboard.pages.reports import number
+from desk.dashboard.templatetags.research_words import row_names
 from marketdata.core.units import micros_from_text
 
 MOST = 6
 OFFERED = 50
 HASHES = ("config_hash", "data_hash", "signals_hash", "strategy_hash", "code_hash", "calendar")
+# as the page of a result calls them: part and name of its summary, and the words
 METRICS = (
-    ("trades", "net"), ("trades", "gross"), ("costs", "commission"), ("costs", "slippage"), ("trades", "count"),
-    ("trades", "win_rate"), ("trades", "profit_factor"), ("trades", "expectancy"), ("returns", "sharpe"),
-    ("drawdown", "pct"), ("drawdown", "usd"), ("period", "sessions"), ("period", "bars"),
-)  # fmt: skip
+    ("trades", "net", lazy("net, after costs")),
+    ("trades", "gross", lazy("gross")),
+    ("costs", "commission", lazy("commission")),
+    ("costs", "slippage", lazy("slippage, inside the prices")),
+    ("trades", "count", lazy("trades")),
+    ("trades", "win_rate", lazy("win rate")),
+    ("trades", "profit_factor", lazy("profit factor")),
+    ("trades", "expectancy", lazy("mean net of a trade")),
+    ("returns", "sharpe", lazy("Sharpe, a year")),
+    ("drawdown", "pct", lazy("deepest drawdown, %")),
+    ("drawdown", "usd", lazy("deepest drawdown")),
+    ("period", "sessions", lazy("sample, sessions")),
+    ("period", "bars", lazy("sample, bars")),
+)
 
 
 @require_GET
@@ -60,11 +74,9 @@ def _side_by_side(shown: list[BacktestRun]) -> dict[str, Any]:
         "shown": [run_values(run) for run in shown],
         "differing": [(name, row) for name, row in rows if len(set(row)) > 1],
         "same": [(name, row[0]) for name, row in rows if len(set(row)) == 1],
-        "metrics": [
-            (f"{part} {name}".replace("_", " "), [_text(v[part].get(name)) for v in values]) for part, name in METRICS
-        ],
+        "metrics": [(words, [_text(v[part].get(name)) for v in values]) for part, name, words in METRICS],
         "partings": [_parting(shown[0], run, trades[0], trades[k]) for k, run in enumerate(shown) if k],
-        "blocked": [", ".join(v["criticism"]["blocked_by"]) or "nothing" for v in values],
+        "blocked": [row_names(v["criticism"]["blocked_by"]) or _("nothing") for v in values],
         "picture": reading.picture_of(shown, start),
     }
 
@@ -83,7 +95,7 @@ def _inputs(run: BacktestRun, values: dict[str, Any]) -> dict[str, str]:
     """Every input by name; changed values each by their own path."""
     told = {"configuration": run.config, "strategy": run.strategy, "traded as": run.symbol, "data": run.data_path}
     told |= {"first day": run.first or "all", "last day": run.last or "all"}
-    told |= {path: value for path, _, value in (change.partition("=") for change in run.changes)}
+    told |= {path: value for path, _equals, value in (change.partition("=") for change in run.changes)}
     return told | {name.replace("_", " "): _told(values["run"].get(name)) for name in HASHES}
 
 
