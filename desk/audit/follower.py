@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from desk.audit.models import AuditRecord
 from desk.audit.services import Entry, append_many
 from marketdata.core.records import METRIC
 from marketdata.engine.telling import BY_INFERENCE, METRIC_MEMORY
@@ -56,6 +57,7 @@ class AuditFollower:
         self.rules = context.spec.limits.get("rules", 0)  # which rulebook's codes
         self.symbols = [item.symbol for item in context.spec.instruments]
         self.fees = [(item.values["fee_micros"], item.values["fee_ppm"]) for item in context.spec.instruments]
+        self._told_fees: set[int] = set()  # of the batch that is written; what stands is in the rows
 
     def cursor(self) -> int:
         """Seq of the last frame that was audited."""
@@ -68,6 +70,7 @@ class AuditFollower:
         with retried():
             fresh = move_cursor(self.session_id, self.name, frames)
             events = fresh["event"]
+            self._told_fees.clear()
             used = (events["kind"] == kinds.DECISION) & (events["role"] > 0)  # an override (P-27)
             acted = (events["kind"] == METRIC) & (events["code"] == METRIC_MEMORY)
             entries = list(self._entries(events[acted | used | np.isin(events["kind"], KEPT)]))
@@ -153,9 +156,21 @@ class AuditFollower:
         table, share_ppm = self.fees[int(e["instrument"])]
         booked, qty = int(e["fee_micros"]), int(e["qty"])
         if share_ppm == 0 and fee_differs(booked, table, qty):
-            base |= {"booked_micros": booked, "table_micros": table * qty, "qty": qty}
+            base |= {"booked_micros": booked, "table_micros": table * qty, "qty": qty, "ref": int(e["ref"])}
             symbol = self.symbols[int(e["instrument"])]
-            yield Entry("order", "fee_differs", "venue", f"{self.key} {symbol} #{int(e['order_number'])}", base)
+            about = f"{self.key} {symbol} #{int(e['order_number'])}"
+            if not self._is_told(about, int(e["ref"])):
+                yield Entry("order", "fee_differs", "venue", about, base)
+
+    def _is_told(self, about: str, ref: int) -> bool:
+        """Whether this execution was told already: after a restart the venue gives its answers again, and the journal
+        has them twice.  One without the venue's number is always another one."""
+        if ref == 0:
+            return False
+        known = ref in self._told_fees
+        self._told_fees.add(ref)
+        rows = AuditRecord.objects.filter(category="order", action="fee_differs", object=about)
+        return known or rows.filter(detail__ref=ref).exists()
 
     def _adjustment(self, e: np.record, base: dict[str, object]) -> Entry:
         """What the hedging task did, why, and what refused a hedge (MOEX-HEDGE-05)."""

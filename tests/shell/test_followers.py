@@ -280,3 +280,14 @@ def test_a_fee_that_is_not_the_tables_raises_an_alert_mes_cost_02():
     assert [(row.category, row.action, row.actor) for row in rows] == [("order", "fee_differs", "venue")] * 2
     assert [row.object.rpartition("#")[2] for row in rows] == ["2", "3"]
     assert (rows[0].detail["booked_micros"], rows[0].detail["table_micros"]) == (860_001, 840_000)
+    for number in (
+        2,
+        3,
+        3,
+    ):  # a venue gives its answers again after a restart; another fill of the order is another fee
+        tape.add(kinds.FILL, order_number=number, side=1, qty=2, price_tick=20_000, fee_micros=860_001, ref=number)
+    tape.add(kinds.FILL, order_number=3, side=1, qty=2, price_tick=20_000, fee_micros=860_001, ref=4)
+    again = AuditFollower(context_of(session))
+    again.fees = follower.fees
+    again.apply(tape.frames())
+    assert [(row.object.rpartition("#")[2], row.detail["ref"]) for row in rows.all()] == [("2", 2), ("3", 3), ("3", 4)]
