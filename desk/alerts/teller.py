@@ -131,13 +131,16 @@ class Teller:
         """Look at everything that is due, and send what is."""
         boot, at_ns = self._clock(), self._wall()
         found, cursors = self._journals.look(at_ns, boot)
+        keeps = False
         if boot - self._cursor_ns >= CURSOR_NS:
-            self._cursor_ns, cursors = boot, self._journals.cursors()
+            self._cursor_ns, cursors, keeps = boot, self._journals.cursors(), True
         looks = boot - self._looked_ns >= LOOK_NS
         if looks:
             self._looked_ns = boot
             found += self._looks.look(self._journals.watched(), at_ns, boot)
         self._note(self._book.add(found, cursors))
+        if keeps:
+            self._journals.keep()
         self._results(boot, at_ns)
         self._send(boot)
         if looks or found:

@@ -4,17 +4,20 @@ Which sessions those are says the guard's list; one that leaves it is read to it
 `teller`.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from desk.alerts.kinds import URGENT, WARNING, Alert, SessionKinds
 from marketdata.core.units import NANOS
 from risk.core.records import MES
 from trading.run import guard
-from trading.run.conduct.money import MoneyWatch
-from trading.run.conduct.watch import OUTLIERS, Watch
+from trading.run.clock import write_atomic
+from trading.run.conduct.money import MoneyState, MoneyWatch
+from trading.run.conduct.watch import OUTLIERS, Watch, WatchState
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.journal.segment import JournalBroken
 from trading.run.spec import SpecError, load_spec
@@ -31,8 +34,18 @@ class Watched(NamedTuple):
     key: str
 
 
+class _Kept(msgspec.Struct):
+    """What was gathered of a journal up to frame `seq`, so that a restart need not read it again."""
+
+    seq: int
+    windows: WatchState
+    money: MoneyState
+
+
 class _Followed:
-    def __init__(self, folder: Path, watched: Watched, seq: int) -> None:
+    """One session.  `kept`: where its `_Kept` lies."""
+
+    def __init__(self, folder: Path, watched: Watched, seq: int, kept: Path) -> None:
         spec = load_spec(folder)
         self.watched, self.seq, self.left_ns = watched, seq, 0
         self.reader = JournalReader(folder)
@@ -40,12 +53,29 @@ class _Followed:
         self.kinds = SessionKinds(watched.session, watched.key, spec.limits.get("rules", MES), symbols, seq > 0)
         self.watch = Watch(max(0, spec.limits.get("collar_ticks_max", 0)))
         self.money = MoneyWatch([item.values["tick_value_micros"] for item in spec.instruments])
-        read = 0
+        self._kept = kept
+        read = self._go_on(seq)
         while read < seq and len(frames := self.reader.read(read, min(CHUNK_FRAMES, seq - read))) > 0:
             self.watch.windows(frames["event"])
             self.money.note(frames["event"])  # sums count from the first fill; what differed then was told then
             read += len(frames)
         self.broken = False
+
+    def _go_on(self, seq: int) -> int:
+        """Take what was kept, unless it is of a later place than `seq`.  Returns up to where it is known."""
+        try:
+            found = msgspec.json.decode(self._kept.read_bytes(), type=_Kept)
+        except (OSError, msgspec.MsgspecError):
+            return 0  # the journal tells it again
+        if not 0 < found.seq <= seq:
+            return 0
+        self.watch.go_on(found.windows)
+        self.money.go_on(found.money)
+        return found.seq
+
+    def keep(self) -> None:
+        """Write down what was gathered; the cursor of `seq` stands in the book already.  Raises OSError."""
+        write_atomic(self._kept, msgspec.json.encode(_Kept(self.seq, self.watch.state(), self.money.state())))
 
     def note(self, frames: np.ndarray, at_ns: int) -> list[Alert]:
         """Alerts of these FRAMEs: what the kernel and the venue said, and how the orders fared (T-02, T-05, T-07)."""
@@ -90,6 +120,13 @@ class Journals:
         """How far each session is read."""
         return {key: one.seq for key, one in self._followed.items()}
 
+    def keep(self) -> None:
+        """Have a restart read no journal from its begin; a disk that takes nothing costs that reading alone."""
+        with suppress(OSError):
+            for one in self._followed.values():
+                if one.seq > 0 and not one.broken:
+                    one.keep()
+
     def _choose(self, boot: int) -> None:
         try:
             targets = guard.read_settings(self._var)
@@ -112,13 +149,18 @@ class Journals:
                 if boot - one.left_ns > LEFT_NS:
                     self._cursors[key] = one.seq
                     del self._followed[key]
+                    with suppress(OSError):
+                        self._kept(key).unlink(missing_ok=True)
 
     def _follow(self, watched: Watched) -> _Followed:
         folder = self._var / "sessions" / str(watched.session)
         seq = self._cursors.get(watched.key, -1)
         if seq < 0:
             seq = JournalReader(folder).last_seq() if self._from_end else 0
-        return _Followed(folder, watched, seq)
+        return _Followed(folder, watched, seq, self._kept(watched.key))
+
+    def _kept(self, key: str) -> Path:
+        return self._var / "alerts" / f"{key}.read.json"
 
     @staticmethod
     def _read(one: _Followed, at_ns: int) -> list[Alert]:

@@ -16,6 +16,7 @@ from desk.alerts import answering, mirror
 from desk.alerts.channels import parse
 from desk.alerts.models import Alert
 from desk.alerts.teller import Setting, Shown, Teller, read_state
+from desk.alerts.watching import Journals
 from desk.audit.models import AuditRecord
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core.holds import BIT
@@ -279,6 +280,38 @@ def test_three_fills_that_stand_out_pause_the_session_as_soon_as_it_takes_it_t_0
     (entry,) = inbox.read(ZERO_ID, 0, 9)
     assert [(int(e["kind"]), int(e["code"])) for e in entry.events] == [(kinds.COMMAND, kinds.PAUSE)], "once"
     assert Command.objects.get(state=states.ACCEPTED).by == "alerts"
+
+
+@pytest.mark.django_db
+def test_a_restart_reads_no_journal_from_its_begin_t_02(var: Path) -> None:
+    """T-02: what was gathered is kept beside the cursors: frames that nobody could read again are not asked for."""
+    session, writer = trading_session(var)
+    tape = Conduct()
+    for second, price in ((1, 100), (2, 103)):
+        tape.fill(second, tape.submit(second), price)
+        tape.rows[-2]["fee_micros"] = 840_000
+    events = tape.events()
+    writer.append(events, np.zeros((len(events), 2), np.int64), np.zeros(len(events), np.int64), durable=True)
+    (var / "alerts").mkdir()
+    first = Journals(var, {}, False)
+    assert first.look(1, 1) == ([], {})
+    first.keep()
+    (path,) = services.session_folder(session.id).glob("*.seg")
+    data = bytearray(path.read_bytes())
+    data[256 * 2 + 9] ^= 4  # the first frames
+    path.write_bytes(data)
+    append(writer, money_told(cash=-203, fees=0, ref=tape.ref))
+    found, _ = Journals(var, first.cursors(), False).look(2, 2)
+    assert [alert.kind for alert in found] == ["MONEY_DIFFERS"] and "by 1.68" in found[0].text
+    (var / "alerts" / f"{session.key}.read.json").unlink()
+    assert Journals(var, first.cursors(), False).look(2, 2)[0] == [], "it would have to be read again, and is not there"
+
+
+def money_told(cash: int, fees: int, ref: int) -> Tape:
+    """The venue's truth of one instrument."""
+    tape = Tape().add(kinds.RECON, code=kinds.RECON_BEGIN)
+    tape.add(kinds.RECON, code=kinds.RECON_POSITION, volume=1, value=cash, fee_micros=fees)
+    return tape.add(kinds.RECON, code=kinds.RECON_END, ref=ref)
 
 
 @pytest.mark.django_db

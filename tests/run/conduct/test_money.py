@@ -1,10 +1,11 @@
 """T-02: the venue's money against our own fills, whenever a truth is told: an average price, a balance, a cent."""
 
+import msgspec
 import pytest
 
 from tests.run.conduct.tape import Tape
 from trading.core.records import ACK, FILL, RECON, RECON_BEGIN, RECON_END, RECON_POSITION
-from trading.run.conduct.money import MoneyWatch
+from trading.run.conduct.money import MoneyState, MoneyWatch
 
 TICK_VALUE, FEE = 1_250_000, 840_000
 
@@ -76,3 +77,14 @@ def test_answers_behind_a_gap_count_when_they_come_again_and_no_truth_is_compare
 
 def test_an_instrument_that_the_venue_does_not_name_has_no_money_there() -> None:
     assert len(said(truth(held(), 0, 0, instrument=1))) == 1
+
+
+def test_one_that_goes_on_where_another_stood_says_the_same_t_02() -> None:
+    """At every place of a journal, between the parts of a truth, too."""
+    tape = truth(held(), -206, 2 * FEE)
+    events = truth(tape, -203, 2 * FEE).events()
+    for place in range(len(events)):
+        first, second = MoneyWatch([TICK_VALUE] * 2), MoneyWatch([TICK_VALUE] * 2)
+        found = first.note(events[:place])
+        second.go_on(msgspec.json.decode(msgspec.json.encode(first.state()), type=MoneyState))
+        assert [*found, *second.note(events[place:])] == said(tape), place

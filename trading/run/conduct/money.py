@@ -7,6 +7,7 @@ Pure; called by the alerts' process with a journal from its first frame.
 from collections import Counter
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from marketdata.core.records import NO_TICK
@@ -21,6 +22,18 @@ class Money(NamedTuple):
 
     cash_ticks: int
     fees_micros: int
+
+
+class MoneyState(msgspec.Struct):
+    """Where a MoneyWatch stands, to go on from there: fields as there."""
+
+    orders: dict[int, tuple[int, int]]
+    cash: dict[int, int]
+    fees: dict[int, int]
+    held: dict[int, int]
+    told: dict[int, tuple[int, int]]
+    ref: int
+    differs: bool
 
 
 class MoneyWatch:
@@ -57,6 +70,18 @@ class MoneyWatch:
                     found.append(words)
                 self._differs = bool(words)
         return found
+
+    def state(self) -> MoneyState:
+        """Where it stands."""
+        told = {name: (money.cash_ticks, money.fees_micros) for name, money in self._told.items()}
+        sums = dict(self._cash), dict(self._fees), dict(self._held)
+        return MoneyState(dict(self._orders), *sums, told, self._taken.ref, self._differs)
+
+    def go_on(self, state: MoneyState) -> None:
+        """Stand where another one stood."""
+        self._orders, self._differs, self._taken.ref = dict(state.orders), state.differs, state.ref
+        self._cash, self._fees, self._held = Counter(state.cash), Counter(state.fees), Counter(state.held)
+        self._told = {name: Money(*money) for name, money in state.told.items()}
 
     def _fill(self, e: np.void) -> None:
         number = int(e["order_number"])

@@ -68,6 +68,15 @@ class Book:
         self._twice_mid: dict[int, int] = {}
         self._taken = Taken()
 
+    @property
+    def ref(self) -> int:
+        """Number of the venue's last answer that counted."""
+        return self._taken.ref
+
+    @ref.setter
+    def ref(self, ref: int) -> None:
+        self._taken.ref = ref
+
     def day(self, ts_ns: int) -> int:
         """The trading day of a moment; 0 before the first."""
         at = bisect_right(self.starts, ts_ns) - 1

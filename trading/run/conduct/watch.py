@@ -8,6 +8,7 @@ from collections import Counter, deque
 from math import sqrt
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from trading.core.records import WINDOW_SET
@@ -32,6 +33,15 @@ class Finding(NamedTuple):
     text: str
 
 
+class WatchState(msgspec.Struct):
+    """What `Watch.windows` gathers: starts of the windows and their days, closes by day, the venue's last number."""
+
+    starts: list[int]
+    days: list[int]
+    closes: dict[int, int]
+    ref: int
+
+
 class Watch:
     """One session.  `collar_ticks`: P-10's limit, 0: there is none."""
 
@@ -49,6 +59,16 @@ class Watch:
     def windows(self, events: np.ndarray) -> None:
         """The trading days and the venue's numbers alone, for one who begins in the middle of a journal."""
         self._book.take(events[np.isin(events["kind"], (WINDOW_SET, *ANSWERS))])
+
+    def state(self) -> WatchState:
+        """What one needs who begins here."""
+        book = self._book
+        return WatchState(list(book.starts), list(book.days), dict(book.closes), book.ref)
+
+    def go_on(self, state: WatchState) -> None:
+        """Begin where another one stood."""
+        book = self._book
+        book.starts, book.days, book.closes, book.ref = state.starts, state.days, state.closes, state.ref
 
     def note(self, events: np.ndarray) -> list[Finding]:
         """Follow EVENTs in order; what they showed."""
