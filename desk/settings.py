@@ -21,6 +21,8 @@ VAR = Path(os.environ.get("DESK_VAR", BASE_DIR / "var"))
 CODE_HASH = code_hash()  # in every journal segment: a restart with other code is seen
 SAMPLE_DATA = Path(os.environ.get("DESK_SAMPLE_DATA", BASE_DIR.parent / "shared" / "data"))
 
+DATABASE_CONNECT_S = 3  # of PostgreSQL
+
 
 def env_int(name: str, default: int) -> int:
     """An integer from the environment; anything else is refused with the variable's name."""
@@ -71,6 +73,8 @@ def database() -> dict[str, object]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "CONN_HEALTH_CHECKS": True,
+        # one that takes connections and never answers is away, too: a pause must not wait for it (T-02)
+        "OPTIONS": {"connect_timeout": DATABASE_CONNECT_S},
     }
 
 
@@ -133,6 +137,7 @@ INSTALLED_APPS = [
     "trading.studies",
     "trading.news",
     "trading.overrides",
+    "trading.statements",
     "desk.audit",
     "desk.alerts",
     "desk.accounts",
