@@ -38,7 +38,7 @@ LIMITS = {
     "drawdown_day": (lazy("fall from today's peak"), "DAILY_DRAWDOWN"),
     "drawdown": (lazy("fall from peak balance"), "ACCOUNT_DRAWDOWN"),
     "streak": (lazy("losses in a row"), "LOSS_STREAK"),
-    "gross": (lazy("gross exposure held"), "EXPOSURE"),
+    "gross": (lazy("gross exposure, with working orders"), "EXPOSURE"),
     "index": (lazy("volatility index"), "RVI_HIGH"),
     "position": (lazy("position, with working orders"), ""),
     "orders_open": (lazy("open orders"), ""),

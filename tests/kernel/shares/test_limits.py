@@ -14,6 +14,7 @@ from tests.kernel.test_clock import at, phased
 from tests.kernel.test_limits import USD, clean, lose
 from trading.core import protect
 from trading.core import records as r
+from trading.run.bodies.snapshot import risk_value
 from trading.run.journal.recovery import Outstanding
 
 SHARES = {"rules": MOEX, "day_loss_open": 1, "streak_soft": 3, "streak_soft_pause_ns": 300 * S, "streak_restarts": 1}
@@ -198,6 +199,18 @@ def test_exposure_holds_until_96_percent_moex_risk_04_moex_risk_05() -> None:
     limits.gross_ppm_max = 2_700_000
     desk.event(r.TIMER)
     assert "EXPOSURE" not in standing(desk)
+
+
+def test_the_gauges_count_working_entries_as_the_gate_does_p_12_moex_risk_04() -> None:
+    """P-12, P-13: one lot on its way stands in both, with nothing held; filled it is the same one."""
+    desk = Desk(SHARES | {"gross_ppm_max": 3_000_000, "value_micros_max": 10**12})
+    number = int(sent(desk.score(), r.SUBMIT)[0].order_number)
+    for held in (0, 1):
+        used = {row["id"]: row["used"] for row in risk_value(desk.kernel)}
+        assert (int(desk.position().qty), used["position"]) == (held, 1)
+        mark = 2 * int(desk.position().mark_tick) + int(desk.position().mark_half)
+        assert used["gross"] == mark * 1_250_000 // 2
+        desk.fill(number, 20_001)
 
 
 def test_shares_leave_after_more_than_their_time_moex_stop_05() -> None:

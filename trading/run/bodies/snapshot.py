@@ -26,6 +26,7 @@ from trading.core.records import (
     COMMAND,
     COMMANDS,
     DECISION,
+    ENTRY,
     FILL,
     HOLD_RAISED,
     ORDER_TYPES,
@@ -294,12 +295,37 @@ def _whole(half_micros: int) -> int:
     return size if half_micros > 0 else -size
 
 
+def lots_at_worst(kernel: Kernel, instrument: int) -> tuple[int, int]:
+    """(lots of one instrument if every working entry of one side filled, its highest limit or 0): as the gate counts
+    (P-12, P-13)."""
+    more, less, highest = 0, 0, 0
+    for order in kernel.state.orders[kernel.state.orders["number"] > 0]:
+        if int(order.instrument) == instrument and order.role == ENTRY and life.is_open(int(order.status)):
+            left = int(order.qty) - int(order.filled)
+            more, less = (more + left, less) if order.side > 0 else (more, less + left)
+            highest = max(highest, int(order.price_tick))
+    held = int(kernel.state.positions[instrument].qty)
+    return max(abs(held + more), abs(held - less)), highest
+
+
+def gross_at_worst(kernel: Kernel) -> int:
+    """Gross exposure with working entries, in micros: what EXPOSURE and the gate measure (MOEX-RISK-04)."""
+    gross = 0
+    for i in range(int(kernel.state.account[0].instruments)):
+        p, (lots, highest) = kernel.state.positions[i], lots_at_worst(kernel, i)
+        twice = -(-2 * abs(int(p.cost_ticks)) // max(1, abs(int(p.qty))))
+        if p.mark_tick != NO_TICK:
+            twice = 2 * int(p.mark_tick) + int(p.mark_half)
+        gross += _whole(lots * max(twice, 2 * highest) * int(kernel.params.specs[i].tick_value_micros))
+    return gross
+
+
 def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
     """How far each limit is.  A limit that nobody set has max null: entries are refused (P-07)."""
     a, limits = kernel.state.account[0], kernel.params.limits[0]
     live = kernel.state.orders[kernel.state.orders["number"] > 0]
     open_orders = sum(bool(life.is_open(int(order.status))) for order in live)
-    held = int(np.abs(kernel.state.positions["qty"]).max())
+    held = max((lots_at_worst(kernel, i)[0] for i in range(int(a.instruments))), default=0)
     lost = int(a.reference_micros - a.equity_micros)
     of_day = int(a.day_base_micros - a.equity_micros) if limits.day_loss_open == 1 else -int(a.day_net_micros)
     gauges = [
@@ -314,9 +340,8 @@ def risk_value(kernel: Kernel) -> list[dict[str, Any]]:
         gauges.insert(1, ("drawdown_day", of_peak, limits.drawdown_day_micros_max, "micros", "MES-HOLD-DAILY_DRAWDOWN"))
         gauges.insert(2, ("drawdown", fallen, limits.drawdown_micros_max, "micros", "MES-HOLD-ACCOUNT_DRAWDOWN"))
     if (held_now := exposure_value(kernel)) is not None and limits.gross_ppm_max > 0:
-        gross = held_now["gross_micros"] + abs(held_now["hedge_micros"])  # a hedge counts (MOEX-HEDGE-03)
         most = share_floor(held_now["capital_micros"], int(limits.gross_ppm_max), PPM)
-        gauges.append(("gross", gross, most, "micros", "MOEX-RISK-04"))
+        gauges.append(("gross", gross_at_worst(kernel), most, "micros", "MOEX-RISK-04"))
     if limits.rvi_max > 0 and a.index_ts_ns != NO_TIME:
         gauges.append(("index", int(a.index_value), limits.rvi_max, "hundredths", "MOEX-RISK-05"))
     if limits.streak_soft > 0:
