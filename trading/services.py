@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -48,6 +49,7 @@ from trading.run.spec import (
 )
 from trading.run.versions import note_name
 from trading.selectors import positions
+from trading.statements import services as statements
 
 __all__ = [
     "CommandRefused",
@@ -72,6 +74,7 @@ __all__ = [
 RECEIPT_WITHIN_S = 30.0
 REASON_MIN = 10  # characters, to lift a halt
 HALF_START_S = 30.0  # a start writes its files and wants its loops in moments
+log = structlog.get_logger("trading.services")
 
 
 # making a session
@@ -295,8 +298,17 @@ def finish_if_flat(session_id: int) -> bool:
     now_free = LoopLease.objects.filter(session=session).exclude(loop="sinks").exclude(owner="")
     if now_free.exists() or not _journal_is_read(session):
         return False
+    _state_end(session_id)
     want_loops(session_id, ("sinks",), False)
     return True
+
+
+def _state_end(session_id: int) -> None:
+    """What the venue states of the session, against the ledger (T-03); a disk that takes no file leaves it missing."""
+    try:
+        statements.take(session_id)
+    except OSError as error:
+        log.warning("statement_missing", session=session_id, error=str(error))
 
 
 def _doubt_old_commands(session_id: int) -> None:

@@ -28,6 +28,7 @@ from trading.run.context import LoopContext
 from trading.run.loops import StoreAway
 from trading.run.spec import STATEMENT
 from trading.services import finish_if_flat
+from trading.statements.taker import StatementTaker
 
 KEPT = (
     kinds.COMMAND,
@@ -86,6 +87,7 @@ class LedgerFollower:
         self._looked_ns = NO_TIME
         self._over = False
         self._news = NewsTeller(context)
+        self._statements = StatementTaker(context)
 
     def cursor(self) -> int:
         """Seq of the last frame whose rows stand."""
@@ -109,9 +111,10 @@ class LedgerFollower:
             session.journal_seq = int(events["seq"][-1])
             session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version", "stated"])
         self._news.note(events)
+        self._statements.note(events)
 
     def publish(self) -> None:
-        """Once a second: the event list is told, and a stopping session that is proved flat ends here."""
+        """Once a second: the event list is told, a day that is over stated, a stopping session proved flat ended."""
         from trading.run.clock import boot_ns
 
         now = boot_ns()
@@ -119,6 +122,7 @@ class LedgerFollower:
             return
         self._looked_ns = now
         self._news.tell()
+        self._statements.look()
         try:
             with short_wait():
                 self._over = finish_if_flat(self.session_id)

@@ -23,6 +23,7 @@ RIGHTS = {
     "research": "Run and cancel backtests",
     "loosen": "Activate a version that loosens, with step-up",
     "unlock": "Release the kill latch, with step-up",
+    "settle": "Settle a statement that differs from the ledger, with step-up",
     "delete": "Delete stored data, with step-up",
     "spend": "Buy data from a vendor, with step-up",
     "people": "Give roles and close accounts, with step-up",
@@ -39,7 +40,10 @@ SENTENCES = {
         "reduces, starts paper sessions, resumes, lifts holds, lets a rule pass with another person, writes drafts,"
         " tightens, replaces shares, imports history, runs backtests"
     ),
-    ADMIN: "may do all: also loosen, clear a day's loss, unlock after a kill, delete data, buy data, and give roles",
+    ADMIN: (
+        "may do all: also loosen, clear a day's loss, unlock after a kill, settle statements, delete data, buy data,"
+        " and give roles"
+    ),
 }
 
 Person = AbstractBaseUser | AnonymousUser

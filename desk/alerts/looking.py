@@ -1,7 +1,7 @@
-"""What no journal says: the kill latch, a Redis that is away, loops without a beat, and limits that come near (T-04).
+"""What no journal says: latch, statements, a Redis that is away, loops without a beat, limits that come near (T-04).
 
-Each is told when it begins, once, and again only after it was over.  Reads the latch's file and Redis, never the
-database.  Called by `teller`.
+Each is told when it begins, once, and again only after it was over.  Reads files and Redis, never
+the database.  Called by `teller`.
 """
 
 from collections.abc import Iterable
@@ -20,10 +20,31 @@ from trading.run.streams import Board, StreamAway, StreamFull, make_client
 NEAR_PCT, FAR_PCT = 80.0, 75.0  # told at the first, armed again below the second
 SILENT_NS = 10 * NANOS  # a loop without a beat for so long; a takeover takes less
 EVERY = "every"
+STATEMENTS = Path("statements") / "open.json"
 AWAY_LOOKS = 3  # Redis without an answer so often in a row
 log = structlog.get_logger("desk.alerts")
 # Of the gauges of a session those that come near; a position of one contract stands at its limit by itself.
 NEARING = ("loss_day", "loss_total", "drawdown_day", "drawdown", "streak", "orders_open", "messages_60s")
+
+
+class _Open(msgspec.Struct):
+    """One row of the file of open statements, as `trading.statements` writes it."""
+
+    id: int
+    session: int
+    key: str
+    day: int
+    fault: str
+    differences: int
+
+    def alert(self, at_ns: int) -> Alert:
+        """The same one for the same statement, whenever it is looked at."""
+        uid = f"{self.key}:statement:{self.id}"
+        if self.fault:
+            words = f"{self.key}: the statement of {self.day} is missing: {self.fault}"
+            return Alert(uid, at_ns, WARNING, "STATEMENT_MISSING", words, self.session)
+        words = f"{self.key}: the venue's statement of {self.day} and the ledger differ in {self.differences} points"
+        return Alert(uid, at_ns, URGENT, "STATEMENT_DIFFERS", words, self.session)
 
 
 class Looks:
@@ -42,7 +63,7 @@ class Looks:
 
     def look(self, watched: Iterable[Watched], at_ns: int, boot: int) -> list[Alert]:
         """What has begun since the last look.  `at_ns`: wall clock; `boot`: boot clock."""
-        found = self._latch(at_ns)
+        found = self._latch(at_ns) + self._statements(at_ns)
         try:
             for one in watched:
                 found += self._session(one, at_ns, boot)
@@ -70,6 +91,17 @@ class Looks:
             return []
         uid = f"latch:{latch['at_ns']}"  # a latch that falls anew is another one
         return [Alert(uid, at_ns, URGENT, "KILLED", f"the kill latch stands: {latch['by']}: {latch['reason']}")]
+
+    def _statements(self, at_ns: int) -> list[Alert]:
+        """Statements of days that are not the ledger's, or missing, as long as nobody settles them (T-03)."""
+        try:
+            rows = msgspec.json.decode((self._var / STATEMENTS).read_bytes(), type=list[_Open])
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError) as error:
+            return self._begin(True, "statements:UNREAD", at_ns, WARNING, f"open statements cannot be read: {error}")
+        self._standing.discard("statements:UNREAD")
+        return [row.alert(at_ns) for row in rows]
 
     def _session(self, one: Watched, at_ns: int, boot: int) -> list[Alert]:
         found: list[Alert] = []

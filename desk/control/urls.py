@@ -1,10 +1,10 @@
 """Addresses of the pages that release what was halted, that tell a session what only a person knows, that let a rule
-pass, and of the event list; included at the root by desk.urls.
+pass, of its statements and of the event list; included at the root by desk.urls.
 """
 
 from django.urls import path
 
-from desk.control import news, override, remedies, reset, unlock
+from desk.control import news, override, remedies, reset, statements, unlock
 
 urlpatterns = [
     path("kill/unlock/", unlock.unlock, name="unlock"),
@@ -15,6 +15,8 @@ urlpatterns = [
     path("sessions/<int:session_id>/lock/", remedies.page, {"name": "lock"}, name="session-lock"),
     path("sessions/<int:session_id>/pause/", remedies.page, {"name": "pause"}, name="session-pause"),
     path("sessions/<int:session_id>/override/", override.page, name="session-override"),
+    path("sessions/<int:session_id>/statements/", statements.page, name="session-statements"),
+    path("sessions/<int:session_id>/statements/<int:statement_id>/settle/", statements.settle, name="statement-settle"),
     path("news/", news.page, name="news"),
     path("news/<int:window_id>/remove/", news.remove, name="news-remove"),
 ]

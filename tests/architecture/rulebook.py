@@ -260,7 +260,7 @@ W-08 | proof of a cancel: three retries, then a person; the hold ends with the v
 W-09 | a late fill is booked | {ANSWERS}
 T-01 | exposure and profit anew with every fill and mark | {LIMITS}
 T-02 | three-way reconciliation: what is held, what works, and the money of it | {RECON}
-T-03 | the venue's statement of the day | - no statement is read
+T-03 | the venue's statement of the day against the ledger | trading/statements/compare.py | a real venue's statement comes as a file of the desk's own form; what is held over the day's end counts nothing in the balance
 T-04 | alerts within 5 s | desk/alerts/teller.py | position and exposure stand at their limits by themselves and are not told at 80 %; of refusals those that say that something is wrong
 T-05 | outliers of execution | trading/run/conduct/watch.py | the six deviations are no setting; a restart of the alerts' process begins the count of the day anew
 T-06 | health of the network | - nothing watches calibration or drift of a running one

@@ -88,6 +88,7 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "why": f"/sessions/{ended}/why/",
         "why-nothing": f"/sessions/{ended}/why/?at=2100-01-01T00:00:00",
         "parity": f"/sessions/{ended}/parity/",
+        "statements": f"/sessions/{ended}/statements/",
         "parity-none": f"/sessions/{running}/parity/",
         "kill": "/kill/",
         "unlock": "/kill/unlock/",

@@ -42,6 +42,7 @@ ARGUMENTS = {
     "file": "trials.csv",
     "window_id": "1",
     "alert_id": "1",
+    "statement_id": "1",
 }
 
 

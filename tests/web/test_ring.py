@@ -189,6 +189,10 @@ def test_the_report_adds_up(whole_desk: Ring, alice: httpx.Client, page: Page) -
         alice.post(f"/sessions/{number}/command/", data={"kind": "stop"}, headers=post_headers(alice))
     until(lambda: sessions(alice)[f"s{number}"]["status"] == "ended", "the end")
     until(lambda: not unexplained(alice, number), "a ledger that is read to its end, every decision with its reason")
+    page_of = f"/sessions/{number}/statements/"
+    until(lambda: "NO STATEMENT YET" not in alice.get(page_of).text, "the venue's statement")
+    stated = alice.get(page_of).text
+    assert "● equal" in stated and "differs</b>" not in stated, f"T-03: the venue's own books say the same: {stated}"
     trades = table(alice, number, "trades")
     net = sum(micros(row["net"]) for row in trades)
     assert net == sum(micros(row["gross"]) - micros(row["fees"]) for row in trades)

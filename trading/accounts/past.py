@@ -167,6 +167,11 @@ def _last(rows: "QuerySet[Session]") -> Session | None:
     return next((row for row in rows if not _never_ran(row)), None)
 
 
+def last_ran(account: Account, mode: str) -> Session | None:
+    """The account's newest session that knew it and was no recording.  Raises OSError."""
+    return _last(sessions_of(account, mode))
+
+
 def _never_ran(row: Session) -> bool:
     """It failed before its kernel was: it had no clock and left no frame, so it never knew the account."""
     folder = session_folder(row.id)

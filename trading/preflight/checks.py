@@ -30,7 +30,7 @@ from risk.schema import FIELDS
 from trading import configs, services
 from trading.accounts import opening, past
 from trading.models import Account, ConfigVersion, Session
-from trading.preflight import hedging, plans, probes
+from trading.preflight import hedging, plans, probes, statements
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
 from trading.run.spec import MODES, FeedSpec, ScorerSpec, SessionSpec
 
@@ -140,12 +140,12 @@ LINES = (
     _Line("clock", lazy("Clock"), "T-09", lazy("no jump above 1 s; 50 ms for live"), "ops"),
     _Line("drill", lazy("Kill drill"), "K-07", lazy("within 24 h for live"), "drills"),
     _Line("alerts", lazy("Alert test"), "N16", lazy("within 7 days for live"), "ops"),
-    _Line("statement", lazy("Yesterday's statement"), "T-03", lazy("reconciled, for live"), "sessions"),
+    _Line("statement", lazy("Last statement"), "T-03", lazy("equal or settled; live needs it"), "sessions"),
     _Line("presence", lazy("Presence"), "N14", lazy("somebody at the desk, for live"), "desk"),
     _Line("band", lazy("Paper optimism band"), "N5", lazy("measured and inside, for live"), "sessions"),
     _Line("credentials", lazy("Broker credentials"), "G-10", lazy("valid, for live"), "accounts"),
 )
-LIVE_ONLY = ("alerts", "statement", "presence", "band", "credentials")
+LIVE_ONLY = ("alerts", "presence", "band", "credentials")
 WHERE = {  # refusals of a plan → the row that they belong to
     "MODE_UNKNOWN": "mode", "ACCOUNT_UNKNOWN": "account", "INSTRUMENT": "feed", "NO_BOOK": "feed", "NO_INDEX": "feed",
     "CONTRACT_TOO_LARGE": "size", "OUT_OF_HOURS": "hours", "SCHEDULE": "hours", "SPEC": "limits",
@@ -166,6 +166,7 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
     if profile is not None and version is not None and account is not None:
         feed = _going_on(pool, account, plan, profile, wait_s)
         planned = plans.ask(plan.mode, feed, plan.scorer, account, version, profile)
+        jobs["statement"] = pool.submit(_own_connection, partial(statements.row, account, plan.mode, plan.feed))
         jobs["past"] = pool.submit(_own_connection, partial(_past, account, planned, wait_s))
     found["build"] = probes.probe_build(settings.CODE_HASH, evidence.code_on_disk)
     found["clock"] = probes.probe_clock(*probes.kernel_clock(), probes.clock_step_ms())

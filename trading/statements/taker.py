@@ -1,0 +1,49 @@
+"""Takes the statement of a trading day once the session's own clock has left it; part of the ledger's follower.
+
+The journal's time says when; what the venue says is asked for beside it, and again until the ledger has it.  The last
+statement of a session is taken by `trading.services` at its end.  It raises nothing: no statement holds up a loop.
+"""
+
+import numpy as np
+import structlog
+
+from marketdata.core.records import NO_TIME
+from trading.brokers.paper_statement import days_of
+from trading.leases import short_wait
+from trading.run.clock import boot_ns
+from trading.run.context import LoopContext
+from trading.run.loops import StoreAway
+from trading.statements import services
+
+AGAIN_NS = 10_000_000_000  # boot clock
+log = structlog.get_logger("trading.statements")
+
+
+class StatementTaker:
+    """One session's taker.  `note` with every frame's event, `look` now and then."""
+
+    def __init__(self, context: LoopContext) -> None:
+        self._context, self._days = context, days_of(context.spec)
+        self._now_ns = NO_TIME
+        self._taken = 0  # place of the day before which all days are taken
+        self._asked_ns = NO_TIME
+
+    def note(self, events: np.ndarray) -> None:
+        """Follow the journal's time."""
+        if len(events) > 0:
+            self._now_ns = max(self._now_ns, int(events["ts_ns"].max()))
+
+    def look(self) -> None:
+        """Take the days that are over and have no statement."""
+        boot = boot_ns()
+        place = 0 if self._now_ns == NO_TIME else self._days.at(self._now_ns)
+        if place <= self._taken or (self._asked_ns != NO_TIME and boot - self._asked_ns < AGAIN_NS):
+            return
+        self._asked_ns = boot
+        try:
+            with short_wait():
+                services.take(self._context.spec.id, now_ns=self._now_ns)
+        except (services.NotYet, StoreAway, OSError) as error:
+            log.info("statement_waits", session=self._context.spec.key, error=str(error))
+        else:
+            self._taken = place
