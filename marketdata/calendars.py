@@ -79,6 +79,8 @@ SCHEDULES = {
     "topstep": Schedule("topstep", "cutoff", 30, 15, 5, 2),
 }
 CALENDARS = ("cme", "moex")
+# kind of venue → its hard cut-off of a session; a kind that is not here is refused (MES-EOD-02)
+CUTOFFS: dict[str, Callable[[Session], int]] = {"simulated": lambda s: s.close_ns, "platform": lambda s: s.cutoff_ns}
 ALL_HOURS, MOEX = "all_hours", "moex"
 
 
@@ -271,8 +273,10 @@ def _moex_phases(before: date, day: date) -> Phases:
 def session_phases(schedule: Schedule, session: Session, venue: str = "simulated") -> Phases:
     """(phase, start_ns, end_ns) of one futures session; empty when the whole date is AFTER_HOURS (MES-EOD-03).
 
-    `venue` says whose hard cut-off counts: "platform", or "simulated" = session close.  Raises ScheduleLate.
+    `venue`: whose hard cut-off counts, a kind of CUTOFFS.  Raises ScheduleLate, CalendarError.
     """
+    if venue not in CUTOFFS:
+        raise CalendarError(f"a venue of kind {venue!r} has no known cut-off; known: {', '.join(CUTOFFS)}")
     anchor = session.close_ns if schedule.anchor == "close" else session.cutoff_ns
     offsets = (schedule.reduced, schedule.close_only, schedule.aggressive_exit, schedule.must_be_flat)
     starts = [session.rth_open_ns + schedule.normal * MINUTE_NS, *(anchor - offset * MINUTE_NS for offset in offsets)]
@@ -283,7 +287,7 @@ def session_phases(schedule: Schedule, session: Session, venue: str = "simulated
             f"EOD_SCHEDULE_LATE: schedule {schedule.name}: REDUCED {_clock(starts[1])}, CLOSE_ONLY {_clock(starts[2])},"
             f" AGGRESSIVE_EXIT {_clock(starts[3])} and MUST_BE_FLAT {_clock(starts[4])} are out of order"
         )
-    cutoff = session.cutoff_ns if venue == "platform" else session.close_ns
+    cutoff = CUTOFFS[venue](session)
     for name, start in zip(("REDUCED", "CLOSE_ONLY", "AGGRESSIVE_EXIT", "MUST_BE_FLAT"), starts[1:], strict=True):
         if start >= cutoff:
             raise ScheduleLate(

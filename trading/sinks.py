@@ -23,6 +23,7 @@ from trading.core.states import REFUSALS
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.news.teller import NewsTeller
+from trading.preflight.rolls import RollCheck
 from trading.run.bodies.sinks_loop import Retry
 from trading.run.context import LoopContext
 from trading.run.loops import StoreAway
@@ -87,7 +88,7 @@ class LedgerFollower:
         self._looked_ns = NO_TIME
         self._over = False
         self._news = NewsTeller(context)
-        self._statements = StatementTaker(context)
+        self._statements, self._rolls = StatementTaker(context), RollCheck(context)
 
     def cursor(self) -> int:
         """Seq of the last frame whose rows stand."""
@@ -112,6 +113,7 @@ class LedgerFollower:
             session.save(update_fields=["journal_seq", "venue_ref", "balance_micros", "version", "stated"])
         self._news.note(events)
         self._statements.note(events)
+        self._rolls.note(events)
 
     def publish(self) -> None:
         """Once a second: the event list is told, a day that is over stated, a stopping session proved flat ended."""
@@ -123,6 +125,7 @@ class LedgerFollower:
         self._looked_ns = now
         self._news.tell()
         self._statements.look()
+        self._rolls.look()
         try:
             with short_wait():
                 self._over = finish_if_flat(self.session_id)

@@ -72,7 +72,7 @@ MES-REV-01 | an opposite score holds, exits or reverses | {POLICY}
 MES-REV-02 | a reversal's entry is a new approval | {POLICY}
 MES-REV-03 | waits and chains of reversals | {POLICY}
 MES-EOD-01 | phases and schedules as data | {CALENDARS}
-MES-EOD-02 | a schedule past the cut-off is refused | {CALENDARS} | pre-flight asks with the simulated venue's cut-off alone; nobody asks for a platform's, or again at the roll
+MES-EOD-02 | a schedule past the cut-off is refused, at a start by its venue's kind and at every roll of a live session | trading/preflight/planning.py
 MES-EOD-03 | early closes shift the phases | {CALENDARS}
 MES-EOD-04 | phases are half-open, in New York time | {CLOCK}
 MES-EOD-05 | data that end before the schedule | {BACKTEST}/plan.py | an option of the command, `--data-close`, not of a profile

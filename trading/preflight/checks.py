@@ -148,7 +148,8 @@ LINES = (
 LIVE_ONLY = ("alerts", "presence", "band", "credentials")
 WHERE = {  # refusals of a plan → the row that they belong to
     "MODE_UNKNOWN": "mode", "ACCOUNT_UNKNOWN": "account", "INSTRUMENT": "feed", "NO_BOOK": "feed", "NO_INDEX": "feed",
-    "CONTRACT_TOO_LARGE": "size", "OUT_OF_HOURS": "hours", "SCHEDULE": "hours", "SPEC": "limits",
+    "CONTRACT_TOO_LARGE": "size", "OUT_OF_HOURS": "hours", "SCHEDULE": "hours", "EOD_SCHEDULE_LATE": "hours",
+    "SPEC": "limits",
 }  # fmt: skip
 ANSWERS = ("redis", "database", "workers", "venue", "guard")
 PLANNED = ("mode", "account", "feed", "size", "hours")  # in the order in which a plan is checked

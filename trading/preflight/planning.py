@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from marketdata.calendars import ALL_HOURS, CalendarError, Window, windows
+from marketdata.calendars import ALL_HOURS, CalendarError, ScheduleLate, Window, windows
 from marketdata.core.instruments import Instrument, UnknownInstrument, instrument
 from marketdata.core.records import ACCOUNT_SCOPE, BAR, BOOK, NO_TIME, QUOTE
 from marketdata.core.sessions import NORMAL, REDUCED, WINDOW_CAPACITY
@@ -36,6 +36,7 @@ from trading.run.spec import (
 
 ENTRY_PHASES = (NORMAL, REDUCED)
 WINDOW_DAYS = 15
+VENUE_KINDS = {"paper": "simulated", "live": "platform"}  # whose cut-off a mode has (MES-EOD-02); others are refused
 LOOK_EVENTS = 400_000  # how far into a tape the hours are looked for
 LOOK_BATCH = 50_000
 
@@ -84,7 +85,7 @@ def plan_session(
     _check_tape(profile, limits, traded, bars)
     _check_index(profile, limits, feed)
     _check_restricted(profile, traded)
-    spans = _windows(profile, start_ns)
+    spans = [(ACCOUNT_SCOPE, *row) for row in session_windows(profile, mode, start_ns)]
     _check_hours(profile, spans, start_ns, last_ns, Path(feed.path).name or feed.name)
     spec = SessionSpec(
         id=1,
@@ -204,13 +205,23 @@ def _check_tape(profile: Profile, limits: dict[str, int], traded: list[Instrumen
             raise StartRefused("CONTRACT_TOO_LARGE", f"{profile.profile} cannot trade {item.symbol}: {fault}")
 
 
-def _windows(profile: Profile, start_ns: int) -> list[tuple[int, int, int, int, int]]:
-    calendar = profile.market.venue
+def session_windows(profile: Profile, mode: str, start_ns: int) -> list[Window]:
+    """Phases from the trading day of `start_ns` on, by the calendar and the cut-off of the venue that this mode has.
+
+    A live venue's irregular dates take their earliest close (MES-CAL-04).  Raises StartRefused: EOD_SCHEDULE_LATE names
+    both times (MES-EOD-02).
+    """
+    kind = VENUE_KINDS.get(mode)
+    if kind is None:
+        raise StartRefused("SCHEDULE", f"nobody knows the cut-off of mode {mode!r}")
+    market = profile.market
     try:
-        rows = windows(profile.market.schedule, calendar, start_ns, WINDOW_DAYS)
+        rows = windows(market.schedule, market.venue, start_ns, WINDOW_DAYS, venue=kind, cautious=kind != "simulated")
+    except ScheduleLate as error:
+        raise StartRefused("EOD_SCHEDULE_LATE", str(error)) from None
     except CalendarError as error:
         raise StartRefused("SCHEDULE", str(error)) from None
-    return [(ACCOUNT_SCOPE, *row) for row in _whole_days(rows, WINDOW_CAPACITY)]
+    return _whole_days(rows, WINDOW_CAPACITY)
 
 
 def _whole_days(rows: list[Window], room: int) -> list[Window]:
