@@ -304,10 +304,11 @@ def finish_if_flat(session_id: int) -> bool:
 
 
 def _state_end(session_id: int) -> None:
-    """What the venue states of the session, against the ledger (T-03); a disk that takes no file leaves it missing."""
+    """What the venue states of the session, against the ledger (T-03).  Where it cannot be, it is missing: no end waits
+    for it."""
     try:
         statements.take(session_id)
-    except OSError as error:
+    except (statements.NotYet, OSError, ValueError, LookupError) as error:
         log.warning("statement_missing", session=session_id, error=str(error))
 
 

@@ -183,6 +183,11 @@ def test_a_statement_that_comes_later_takes_the_place_of_the_missing_one_t_03(
     call_command("statements", "take", str(session.id))
     assert [(s.current, bool(s.fault)) for s in Statement.objects.order_by("id")] == [(False, True), (True, False)]
     assert row(session, "live")[0] == PASS
+    (own_folder / "venue" / "venue.sock").rename(own_folder / "gone.sock")
+    with pytest.raises(CommandError, match="no venue"):
+        call_command("statements", "take", str(session.id))
+    assert row(session, "live")[0] == PASS, "a venue that is away takes no statement back"
+    (own_folder / "gone.sock").rename(own_folder / "venue" / "venue.sock")
 
 
 def test_a_venues_own_file_is_compared_and_replaces_that_of_its_day_t_03(

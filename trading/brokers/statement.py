@@ -13,7 +13,7 @@ import msgspec
 from marketdata.core.instruments import UnknownInstrument, instrument
 from marketdata.core.units import NANOS, micros_from_text, text_from_micros, text_from_ticks, ticks_from_text
 
-FORM = "desk-statement-1"
+FORM: Literal["desk-statement-1"] = "desk-statement-1"
 BYTES_MAX = 32 << 20
 SIDES = {"buy": 1, "sell": -1}
 

@@ -36,7 +36,7 @@ log = structlog.get_logger("trading.statements")
 
 
 class NotYet(RuntimeError):
-    """A running session's day cannot be stated now; it is asked again."""
+    """The venue says nothing now: of a running session it is asked again, of one that is stated the statement stays."""
 
 
 def take(session_id: int, by: str = DESK, now_ns: int | None = None) -> list[Statement]:
@@ -52,7 +52,7 @@ def take(session_id: int, by: str = DESK, now_ns: int | None = None) -> list[Sta
     try:
         told = paper.ask(spec, after_ref)
     except paper.StatementAway as error:
-        if not final:
+        if not final or Statement.objects.filter(session=session, current=True, final=True, fault="").exists():
             raise NotYet(str(error)) from None
         return [_store_fault(session, spec, str(error), by)]
     money = ledger.money_of(session)
@@ -112,6 +112,7 @@ def record(session: Session, statement: DayStatement, *, by: str, source: str, f
 
 def _store(made: Statement, rows: list[Row]) -> None:
     with transaction.atomic():
+        Session.objects.select_for_update().get(id=made.session_id)  # one statement of a session at a time
         same_day = Statement.objects.filter(session=made.session, trading_day=made.trading_day, current=True)
         same_day.update(current=False)
         if made.final and not made.fault:  # what was missing is there

@@ -43,7 +43,7 @@ class StatementTaker:
         try:
             with short_wait():
                 services.take(self._context.spec.id, now_ns=self._now_ns)
-        except (services.NotYet, StoreAway, OSError) as error:
+        except (services.NotYet, StoreAway, OSError, ValueError, LookupError) as error:
             log.info("statement_waits", session=self._context.spec.key, error=str(error))
         else:
             self._taken = place
