@@ -15,7 +15,13 @@ def test_a_database_that_never_answers_is_away_t_02(monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://desk:secret@127.0.0.1:{silent.getsockname()[1]}/desk"
         monkeypatch.setenv("DESK_DATABASE_URL", url)
-        usual: dict[str, object] = {"TIME_ZONE": None, "AUTOCOMMIT": True, "CONN_MAX_AGE": 0, "ATOMIC_REQUESTS": False, "TEST": {}}
+        usual: dict[str, object] = {
+            "TIME_ZONE": None,
+            "AUTOCOMMIT": True,
+            "CONN_MAX_AGE": 0,
+            "ATOMIC_REQUESTS": False,
+            "TEST": {},
+        }
         wrapper = DatabaseWrapper(usual | desk_settings.database())
         began = time.monotonic()
         with pytest.raises(OperationalError):
