@@ -5,7 +5,6 @@ the kernel decides again.  Every step leaves an audit row.  Rights and step-up w
 """
 
 import uuid
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -70,7 +69,7 @@ def ask(session_id: int, instrument: int, code: int, by: str, reason: str) -> Ov
             asked_at=now,
             expires_at=now + timedelta(seconds=WAIT_S),
         )
-        tell_audit("control", "override_asked", by, _about(row, session), _told(row, session))
+        tell_audit("control", "override_asked", by, _about(row, session), _told(row))
     return row
 
 
@@ -104,7 +103,7 @@ def agree(request_id: int, by: str, reason: str) -> tuple[OverrideRequest, Comma
             reason=f"{row.asked_by}: {row.reason}; {by}: {row.agreed_reason}"[:500],
             requested_at=now,
         )
-        tell_audit("control", "override_agreed", by, _about(row, session), _told(row, session))
+        tell_audit("control", "override_agreed", by, _about(row, session), _told(row))
     _deliver(command, event)
     command.refresh_from_db()
     return row, command
@@ -146,7 +145,7 @@ def _about(row: OverrideRequest, session: Session) -> str:
     return f"{session.key} {row.symbol} {code_name(session.rules, row.code)}"
 
 
-def _told(row: OverrideRequest, session: Session) -> Mapping[str, object]:
+def _told(row: OverrideRequest) -> dict[str, object]:
     found: dict[str, object] = {"request": row.id, "asked_by": row.asked_by, "reason": row.reason}
     if row.agreed_at is not None:
         found |= {"agreed_by": row.agreed_by, "agreed_reason": row.agreed_reason, "command": row.command_ref}
