@@ -53,7 +53,8 @@ RARE = {
     decision HOLD:DAILY_LOSS, decision MESSAGE_RATE, cleared EQUITY_KILL, decision HOLD:ERROR_STORM,
     decision HOLD:EXECUTION_AWAY, raised DAILY_LOSS, raised EQUITY_KILL, decision SHORT_NOT_ALLOWED, decision SPREAD,
     decision HOLD:DAILY_LOSS_NEAR, cleared DAILY_LOSS_NEAR,
-    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN
+    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN,
+    passed COOLDOWN, passed SPREAD, passed TRADES_DAY
     """,
     "moex": """
     decision HOLD:EXPOSURE, cleared EXPOSURE, cleared INSTRUMENT_CAP, cleared TOTAL_LOSS, decision HOLD:INSTRUMENT_CAP,
@@ -66,7 +67,8 @@ RARE = {
     decision NOT_RECONCILED, decision RISK_DAILY, raised FLATTEN_RESIDUAL, cleared FLATTEN_RESIDUAL,
     decision HOLD:FLATTEN_RESIDUAL, decision FILTERED, decision REPEATED, raised REPEATED_ENTRIES,
     cleared REPEATED_ENTRIES, decision HOLD:DAILY_LOSS_NEAR, cleared DAILY_LOSS_NEAR,
-    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN
+    raised DAILY_LOSS_NEAR, decision HOLD:CANCEL_UNPROVEN, raised CANCEL_UNPROVEN, cleared CANCEL_UNPROVEN,
+    passed COOLDOWN, passed DEPTH, passed FILTERED, passed TRADES_DAY
     """,
 }
 
