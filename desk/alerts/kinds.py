@@ -27,8 +27,8 @@ from trading.core.records import (
 URGENT, WARNING, NOTE = "urgent", "warning", "note"
 SEVERITIES = (URGENT, WARNING, NOTE)  # the first asks for an answer until one comes
 QUIET_NS = 60 * NANOS  # session time: what repeats within it is one alert
-# The calendar's own, every day at the same time.
-SCHEDULED = {"AFTER_HOURS", "SESSION", "SESSION_END", "EOD", "CLOSE_ONLY", "EOD_REDUCED"}
+# The calendar's own, every day at the same time, and the rotation's: half of the instruments are never active.
+SCHEDULED = {"AFTER_HOURS", "SESSION", "SESSION_END", "EOD", "CLOSE_ONLY", "EOD_REDUCED", "NOT_ACTIVE"}
 OVERRIDE_ASKED, OVERRIDE_AGREED, OVERRIDE_USED = "OVERRIDE:ASKED", "OVERRIDE:AGREED", "OVERRIDE:USED"  # P-27
 ASKED_FOR = {"OPERATOR_PAUSE", "SESSION_STOPPED", "OPERATOR_LOCK"}  # a person did it, at a screen of this desk
 # Refusals that say that something is wrong, and not that there was nothing to do.

@@ -22,7 +22,7 @@ from trading.run.feeding.aide import Aide
 from trading.run.feeding.engine import SILENT_NS, decode, open_engine
 from trading.run.feeding.wishes import Wish
 
-INTEGRITY, UNHEALTHY = BIT["INTEGRITY"], BIT["UNHEALTHY"]
+INTEGRITY, UNHEALTHY, NOT_ACTIVE = BIT["INTEGRITY"], BIT["UNHEALTHY"], BIT["NOT_ACTIVE"]
 
 
 def until(truth: Callable[[], bool]) -> None:
@@ -41,24 +41,25 @@ def driven(tmp_path: Path) -> Iterator[Driven]:
 
 def test_entries_are_held_until_every_active_book_is_there_moex_data_14(driven: Driven) -> None:
     driven.start()
-    assert driven.told == [(INTEGRITY, ACCOUNT_SCOPE, 1), *((UNHEALTHY, i, 0) for i in range(3))]
+    first = [(INTEGRITY, ACCOUNT_SCOPE, 1), *((UNHEALTHY, i, 0) for i in range(3))]
+    assert driven.told == [*first, *((NOT_ACTIVE, i, 1) for i in range(3))]
     assert driven.states() == [SUBSCRIBING, SUBSCRIBING, MONITORED]
     driven.run(10)
     assert driven.states() == [ACTIVE, ACTIVE, MONITORED]
-    assert driven.told[4:] == [(INTEGRITY, ACCOUNT_SCOPE, 0)]
+    assert driven.told[7:] == [(INTEGRITY, ACCOUNT_SCOPE, 0), (NOT_ACTIVE, 0, 0), (NOT_ACTIVE, 1, 0)]
     driven.silence(SILENT_NS // SECOND_NS + 2)
-    assert driven.told[5:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "three heartbeats were missed"
+    assert driven.told[10:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "three heartbeats were missed"
     driven.run(3)
-    assert driven.told[6:] == [(INTEGRITY, ACCOUNT_SCOPE, 0)]
+    assert driven.told[11:] == [(INTEGRITY, ACCOUNT_SCOPE, 0)]
     driven.engine.lost(driven.now)
     driven.hear([])
-    assert driven.told[7:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "something may be missing in the ring"
+    assert driven.told[12:] == [(INTEGRITY, ACCOUNT_SCOPE, 1)], "something may be missing in the ring"
 
 
 def test_a_gap_of_the_tape_clears_what_was_and_holds_again_moex_data_15(driven: Driven) -> None:
     engine = driven.start()
     driven.run(5)
-    assert (engine.live.members["book_ns"] > 0).all() and driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+    assert (engine.live.members["book_ns"] > 0).all() and (INTEGRITY, ACCOUNT_SCOPE, 0) in driven.told
     gap = new_events(1)
     gap["kind"], gap["code"], gap["instrument"], gap["ts_ns"] = FEED, FEED_GAP, ACCOUNT_SCOPE, driven.now
     driven.hear(engine.feed(Batch(gap, new_depths(0), np.full(1, -1, np.int32), 0, False), driven.now))
@@ -87,6 +88,7 @@ def test_an_operators_wish_is_done_by_the_brakes_moex_data_11_moex_data_15(drive
     assert asked("replace", first, third) == "" and engine.counts["asked_replace"] == 1
     driven.run(2)
     assert driven.states() == [MONITORED, ACTIVE, ACTIVE]
+    assert driven.told[:2] == [(NOT_ACTIVE, 0, 1), (NOT_ACTIVE, 2, 0)], "who left and who joined, in one step"
     assert asked("resync") == "" and (engine.live.members["book_ns"] < 0).all()
     assert [row for row in driven.told if row[0] == INTEGRITY] == [(INTEGRITY, ACCOUNT_SCOPE, 1)]
     driven.run(3)
@@ -152,7 +154,7 @@ def test_a_restart_takes_up_what_the_holder_before_knew_moex_data_04_moex_risk_1
     assert members["candles"].min() > 10, "of the back-fill"
     driven.run(3)
     assert driven.states() == [ACTIVE, ACTIVE, MONITORED]
-    assert driven.told[-1] == (INTEGRITY, ACCOUNT_SCOPE, 0)
+    assert sorted(driven.told[-3:]) == [(INTEGRITY, ACCOUNT_SCOPE, 0), (NOT_ACTIVE, 0, 0), (NOT_ACTIVE, 1, 0)]
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])
@@ -238,6 +240,7 @@ def test_the_hedge_is_watched_and_never_rotated_moex_data_01_moex_data_04(tmp_pa
         assert engine.live.members["book_ns"][0] > 0 and engine.shown(driven.now)["subscriptions"]["wanted"] == 12
         assert (INTEGRITY, ACCOUNT_SCOPE, 0) in driven.told, "two shares are all that the gate waits for"
         assert (UNHEALTHY, 0, 1) not in driven.told
+        assert {row for row in driven.told if row[0] == NOT_ACTIVE and row[1] == 0} == set(), "nor does it enter"
         assert all(0 not in dict(states_of(part)) for part in driven.said), "nobody may score it"
     finally:
         engine.close()

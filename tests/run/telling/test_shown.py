@@ -37,3 +37,10 @@ def test_a_hold_of_before_the_sinks_loop_began_has_no_time_rather_than_a_wrong_o
     assert (row["what"], row["since_us"], row["value"]) == ("SBER", None, None)
     desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_CONTRACT, value=0)
     assert BIT["CONTRACT_ROLL"] not in [BIT[row["code"]] for row in holds_value(desk.kernel, Rows(), ["SBER", "GAZP"])]
+
+
+def test_who_is_not_active_is_live_datas_matter_and_crowds_out_no_other_hold_moex_risk_08() -> None:
+    desk = two()
+    tell(desk, "NOT_ACTIVE", instrument=1)
+    tell(desk, "UNHEALTHY", instrument=1)
+    assert [row["code"] for row in holds_value(desk.kernel, Rows(), ["SBER", "GAZP"])] == ["UNHEALTHY"]

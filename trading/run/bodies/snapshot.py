@@ -45,7 +45,9 @@ from trading.run.replica import Kernel
 from trading.run.spec import SessionSpec
 
 ROWS_KEPT = 50
-_LATENCY, _CONTRACT_ROLL = BIT["LATENCY"], BIT["CONTRACT_ROLL"]
+_LATENCY = BIT["LATENCY"]
+# Of an instrument's holds: the account's own row speaks of the roll, LIVE DATA of who is active (half of them are not).
+_SPOKEN_OF = (BIT["CONTRACT_ROLL"], BIT["NOT_ACTIVE"])
 ORDERS_SHOWN = 60
 ACCOUNT_NUMBERS = (
     "balance_micros",
@@ -179,7 +181,7 @@ def holds_value(kernel: Kernel, rows: Rows, symbols: Sequence[str]) -> list[dict
     for i, symbol in enumerate(symbols):
         bits = int(kernel.state.positions[i].holds)
         for hold in table:
-            if bits >> hold.bit & 1 and hold.bit != _CONTRACT_ROLL:  # of which the account's row speaks
+            if bits >> hold.bit & 1 and hold.bit not in _SPOKEN_OF:
                 known = rows.raised.get((i, hold.bit), {"since_us": None, "value": None, "limit": 0})
                 found.append(hold_row(hold) | {"scope": i, "what": symbol, "until_us": None} | known)
     return found

@@ -1,9 +1,9 @@
 """The live data engine beside the feed loop: what it is told, what the ring hears of it, what it remembers.
 
 It is fed after venue, inbox and scorer were, so no book is late for it, and it hands back what is to be sent: METRIC
-events of each second, and as conditions that the kernel follows UNHEALTHY of an instrument and INTEGRITY of the whole
-(MOEX-DATA-09, -14).  Conditions are kept as what stands, and told until they went out.  What is slow is the aide's.
-Called by the feed loop; it opens no connection.
+events of each second, and as conditions that the kernel follows UNHEALTHY and NOT_ACTIVE of an instrument and INTEGRITY
+of the whole (MOEX-DATA-05, -09, -14).  Conditions are kept as what stands, and told until they went out.  What is slow
+is the aide's.  Called by the feed loop; it opens no connection.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ FIRST_VIEW_S = 10.0  # that a takeover without a memory waits for the journal
 METRICS_MAX = 60  # seconds that are told at once: of a longer silence the last ones
 SILENT_NS = 15 * SECOND_NS  # three heartbeats of the books
 NEWS_NAMES = {SUBSCRIBED: "subscribed", ACTIVATED: "activated", DEMOTED: "demoted"}
-INTEGRITY, UNHEALTHY = "INTEGRITY", "UNHEALTHY"
+INTEGRITY, UNHEALTHY, NOT_ACTIVE = "INTEGRITY", "UNHEALTHY", "NOT_ACTIVE"
 NO_ROWS = new_events(0)
 log = structlog.get_logger("trading.engine")
 
@@ -109,6 +109,9 @@ class FeedEngine:
         self._conditions.set(INTEGRITY, True)  # the first to be told
         for which in range(len(listed)):
             self._conditions.set(UNHEALTHY, False, instrument=which)
+        self._rotated = [which for which in range(len(listed)) if which != hedge]  # the hedge is never entered
+        for which in self._rotated:
+            self._conditions.set(NOT_ACTIVE, True, instrument=which)  # until it is seen to be
         self._news, self._again_ns = True, 0  # whether one has changed; when they are looked at anyway (boot clock)
         self._cause_ns = NO_TIME  # since when INTEGRITY stands; NO_TIME: it was passed
         self._made: deque[np.ndarray] = deque(maxlen=METRICS_MAX)  # METRICs that nobody was told yet
@@ -260,6 +263,8 @@ class FeedEngine:
         for _, news in done:
             if news.kind in NEWS_NAMES:
                 self.counts[NEWS_NAMES[news.kind]] += 1
+        if done:
+            self._judge_active()
 
     def _second(self, moment: int) -> None:
         """A whole second was lived: what stands, and its METRICs."""
@@ -285,7 +290,8 @@ class FeedEngine:
         return found
 
     def _judge(self, moment: int) -> None:
-        """Which conditions stand (MOEX-DATA-09, -14)."""
+        """Which conditions stand (MOEX-DATA-05, -09, -14)."""
+        self._judge_active()
         unhealthy = self.live.members["unhealthy"]
         for which in range(len(unhealthy)):
             if unhealthy[which] != self._conditions.stands(UNHEALTHY, which):
@@ -303,6 +309,14 @@ class FeedEngine:
         else:
             failing = len(gate.missing) + len(gate.stale) + len(gate.empty) + len(gate.invalid)
             self._conditions.set(INTEGRITY, True, failing)
+
+    def _judge_active(self) -> None:
+        """An instrument that left the active set is not entered any more; one that joined it may be (MOEX-RISK-08)."""
+        states = self.live.members["state"]
+        for which in self._rotated:
+            if (states[which] != ACTIVE) != self._conditions.stands(NOT_ACTIVE, which):
+                self._news = True
+                self._conditions.set(NOT_ACTIVE, bool(states[which] != ACTIVE), int(states[which]), instrument=which)
 
     def _silent(self, moment: int) -> bool:
         """Whether no ACTIVE instrument that trades had a book for SILENT_NS: the stream's heartbeat is lost."""
