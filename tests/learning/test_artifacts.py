@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from marketdata.core.features_schema import FEATURE_COUNT, FEATURE_NAMES
 from tests.bootstrap import ROOT
-from trading.learning.artifacts import MANIFEST_FILE, WEIGHTS_FILE, ArtifactError, load, save
+from trading.learning.artifacts import MANIFEST_FILE, REFERENCE_FILE, WEIGHTS_FILE, ArtifactError, load, save
 from trading.learning.scoring import NetworkScorer
 from trading.preflight.inputs import artifact_digest
 from trading.run.tapes.scores import scoring_of
@@ -167,14 +167,35 @@ def test_a_missing_or_truncated_file_is_refused(copy, name):
 
 def test_saving_never_overwrites_and_leaves_nothing_behind(trained, tmp_path):
     artifact = load(trained[0])
-    weights = (trained[0] / WEIGHTS_FILE).read_bytes()
+    weights, reference = ((trained[0] / name).read_bytes() for name in (WEIGHTS_FILE, REFERENCE_FILE))
     with pytest.raises(ArtifactError, match="already exists"):
         save(trained[0], artifact.manifest, weights)
     with pytest.raises(ArtifactError, match="sha256"):
-        save(tmp_path / "bad", artifact.manifest, weights + b"x")
+        save(tmp_path / "bad", artifact.manifest, weights + b"x", reference)
     assert list(tmp_path.iterdir()) == []
-    assert save(tmp_path / "good", artifact.manifest, weights).id == artifact.id
-    assert sorted(path.name for path in (tmp_path / "good").iterdir()) == [MANIFEST_FILE, WEIGHTS_FILE]
+    assert save(tmp_path / "good", artifact.manifest, weights, reference).id == artifact.id
+    names = [MANIFEST_FILE, WEIGHTS_FILE, REFERENCE_FILE]
+    assert sorted(path.name for path in (tmp_path / "good").iterdir()) == names
+
+
+def test_the_reference_of_its_health_is_the_one_that_the_manifest_names_t_06(copy):
+    """Rows of training and calibration, figures of the test part; whatever differs refuses the whole artifact."""
+    found = load(copy)
+    summary, reference = found.manifest.reference, found.reference
+    assert summary is not None and reference is not None and reference.id == summary.sha256
+    assert reference.features.shape == (summary.rows, found.schema.width) and summary.rows > 1_000
+    assert (np.diff(reference.ts_ns) > 0).all() and summary.calibration.rows >= summary.hits.rows > 0
+    assert 0 <= summary.hits.right <= summary.hits.rows
+    data = (copy / REFERENCE_FILE).read_bytes()
+    (copy / REFERENCE_FILE).write_bytes(data[:-1] + b"x")
+    refused(copy, "reference.safetensors: it is not the file that the manifest names")
+    (copy / REFERENCE_FILE).unlink()
+    refused(copy, "no complete artifact: reference.safetensors")
+
+
+def test_an_artifact_of_before_has_no_reference_and_says_so_t_06(copy):
+    drop(copy, "reference")
+    assert load(copy).reference is None and load(copy).manifest.reference is None
 
 
 def test_a_run_over_books_names_its_network_as_a_session_does(trained):

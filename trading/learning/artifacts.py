@@ -1,4 +1,5 @@
-"""A trained network on disk: `model.safetensors` and `manifest.json`, written whole or not at all, read with suspicion.
+"""A trained network on disk: `model.safetensors`, `manifest.json` and the reference of its health, written whole or not
+at all, read with suspicion.
 
 `load` gives numpy arrays only (no torch, no pickle) and refuses, in one sentence that names the first difference,
 whatever does not fit this code's feature schema or its own golden outputs (MES-ML-11, -12, -13).
@@ -17,10 +18,12 @@ import msgspec
 import numpy as np
 
 from trading.learning.forward import CLASSES, WIDTH_MAX, Network, fuse, probabilities
+from trading.learning.health.reference import Reference, ReferenceFault, Summary, read_reference
 from trading.learning.schemas import Schema, SchemaError, check_hash, check_names, schema_of
 
 FORMAT = 1
 MANIFEST_FILE, WEIGHTS_FILE = "manifest.json", "model.safetensors"
+REFERENCE_FILE = "reference.safetensors"
 NETWORKS = ("feedforward",)
 GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-5
@@ -63,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights_sha256: str
     golden_inputs: list[list[float]]  # raw features
     golden_outputs: list[list[float]]  # calibrated probabilities
+    reference: Summary | None = None  # of its health; None: made before there was one
     note: str = "Trained for demonstration; no edge is claimed."
 
 
@@ -73,6 +77,7 @@ class Artifact(NamedTuple):
     network: Network
     schema: Schema
     id: str
+    reference: Reference | None = None
 
 
 def code_hash() -> str:
@@ -186,6 +191,19 @@ def _check_golden(manifest: Manifest, network: Network, where: str) -> None:
         )
 
 
+def _reference_of(manifest: Manifest, folder: Path, where: str) -> Reference | None:
+    """The reference that the manifest names; an artifact that lost it is none."""
+    if manifest.reference is None:
+        return None
+    try:
+        data = (folder / REFERENCE_FILE).read_bytes()
+        return read_reference(manifest.reference, data, len(manifest.feature_names))
+    except OSError as error:
+        raise ArtifactError(f"{where} is no complete artifact: {REFERENCE_FILE}: {error.strerror}") from None
+    except ReferenceFault as error:
+        raise ArtifactError(f"{where}: {REFERENCE_FILE}: {error}") from None
+
+
 def load(folder: Path) -> Artifact:
     """Read and check an artifact.  Raises ArtifactError; never returns one that failed a check."""
     where = str(folder)
@@ -213,7 +231,8 @@ def load(folder: Path) -> Artifact:
         raise ArtifactError(f"{where}: {WEIGHTS_FILE} cannot be read: {error}") from None
     network = network_of(manifest, tensors, where)
     _check_golden(manifest, network, where)
-    return Artifact(manifest, network, schema_of_manifest(manifest, where), hashlib.sha256(data).hexdigest())
+    schema, digest = schema_of_manifest(manifest, where), hashlib.sha256(data).hexdigest()
+    return Artifact(manifest, network, schema, digest, _reference_of(manifest, folder, where))
 
 
 def check_target(folder: Path) -> None:
@@ -225,8 +244,11 @@ def check_target(folder: Path) -> None:
     )
 
 
-def save(folder: Path, manifest: Manifest, weights: bytes) -> Artifact:
-    """Write both files beside the target, load them back with every check, then rename: whole or not at all."""
+def save(folder: Path, manifest: Manifest, weights: bytes, reference: bytes = b"") -> Artifact:
+    """Write the files beside the target, load them back with every check, then rename: whole or not at all.
+
+    `reference`: the bytes that `manifest.reference` names; none where it names none.
+    """
     check_target(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -234,6 +256,7 @@ def save(folder: Path, manifest: Manifest, weights: bytes) -> Artifact:
         for name, data in (
             (MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest))),
             (WEIGHTS_FILE, weights),
+            *([(REFERENCE_FILE, reference)] if reference else []),
         ):
             with (temporary / name).open("wb") as file:
                 file.write(data)

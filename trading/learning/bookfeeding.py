@@ -78,6 +78,10 @@ class BookFeeding:
         """See Feeding: a vector belongs to a book, not to a grid."""
         return 0
 
+    def mid2(self, which: int) -> int:
+        """See Feeding."""
+        return int(self.states["mid2"][which])
+
     def missed(self) -> None:
         """What was before is not continued: windows and the book before begin anew; candles stay."""
         for which in range(self._count):

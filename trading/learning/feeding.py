@@ -58,6 +58,10 @@ class Feeding(Protocol):
         """Grid step of the instrument's vectors."""
         ...
 
+    def mid2(self, which: int) -> int:
+        """The instrument's mid at its last moment, half ticks; of bars the close."""
+        ...
+
     def missed(self) -> None:
         """Something between the events before and the next ones is unknown."""
         ...
@@ -94,6 +98,10 @@ class StreamFeeding:
         """See Feeding."""
         return int(self._states[which]["step_ns"])
 
+    def mid2(self, which: int) -> int:
+        """See Feeding."""
+        return int(self._states[which]["mid2"])
+
     def missed(self) -> None:
         """No order flow is computed across the hole; windows over time go on."""
         self._states["book_ok"] = 0
@@ -111,6 +119,7 @@ class _Line:
         self.unsure = False  # bars may be missing before the next one: it tells
         self.broken = False  # bars are missing: the next print begins a segment
         self.valid = False
+        self.close2 = 0  # of the last print, half ticks
 
     @property
     def newest(self) -> int:
@@ -151,6 +160,10 @@ class BarFeeding:
     def step_ns(self, which: int) -> int:
         """See Feeding."""
         return BAR_NS
+
+    def mid2(self, which: int) -> int:
+        """See Feeding."""
+        return self._lines[which].close2
 
     def missed(self) -> None:
         """The next bar of each instrument says whether one was among what is unknown."""
@@ -205,7 +218,7 @@ class BarFeeding:
         opened, high, low, close, volume = (int(event[name]) for name in PRINT_FIELDS)
         try:
             line.valid = engine.bar(second, opened, high, low, close, volume, which, int(line.broken))
-            line.broken = False
+            line.broken, line.close2 = False, 2 * close
         except BarRefused as error:
             self._refuse(which, "refused_bars", str(error))
             line.broken, line.valid = line.newest != NO_TIME, False

@@ -44,7 +44,9 @@ BASELINE_OPTIONS = {
 HEURISTIC_OPTIONS = {"imbalance": 0.7, "volatility": 0.01, "confidence": 0.7}
 NETWORK_OPTIONS = {
     "edge_min": -1.0,  # >= 0: side = sign of p_up - p_down from this difference on; else the most probable class
+    "health_s": 1800.0,  # how often its health is looked at, venue time (T-06, MOEX-MON-03)
 }
+HEALTH_S_MIN, HEALTH_S_MAX = 60, 86_400
 _IMBALANCE, _VOLATILITY = BOOK_NAMES.index("imbalance"), BOOK_NAMES.index("volatility")
 
 
@@ -157,13 +159,16 @@ class NetworkScorer:
         self.artifact = artifact
         self.schema = artifact.schema
         self.step_ns = artifact.manifest.step_ns
-        self._edge_min = _options(NETWORK_OPTIONS, options, self.name)["edge_min"]
+        values = _options(NETWORK_OPTIONS, options, self.name)
+        self._edge_min, self.health_s = values["edge_min"], values["health_s"]
+        if not HEALTH_S_MIN <= self.health_s <= HEALTH_S_MAX:
+            raise ScorerError(f"health_s is {HEALTH_S_MIN} to {HEALTH_S_MAX} seconds, not {self.health_s:g}")
         self._net = artifact.network
-        self._out = np.empty(3)
+        self.shares = np.zeros(3)  # calibrated probabilities of down, flat and up of the last answer
 
     def score(self, features: np.ndarray) -> Score:
         """Raises ScorerError when the network answers with anything that is no probability (MES-ML-15)."""
-        down, flat, up = probabilities(self._net, features, self._out)
+        down, flat, up = probabilities(self._net, features, self.shares)
         if not (0.0 <= down <= 1.0 and 0.0 <= flat <= 1.0 and 0.0 <= up <= 1.0):
             raise ScorerError(f"the network answered down={down}, flat={flat}, up={up}: not probabilities")
         difference = up - down

@@ -33,6 +33,7 @@ from trading.learning.dataset import (
     split_rows,
 )
 from trading.learning.forward import CLASSES
+from trading.learning.health.making import Made, make_reference
 from trading.learning.networks import DROPOUT, HIDDEN, feed_forward, tensors_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
 NANOS, MILLI = 1_000_000_000, 1_000_000
 FEATURES = "features"  # name of a tape that is a file of bar features
 READ_SHARE = 0.4  # of the progress bar
-PROGRESS_TOTAL = 1000
-SCALED_ROWS = 4096  # at a time
+PROGRESS_TOTAL, SCALED_ROWS = 1000, 4096  # rows at a time
 CLAIM = "These figures describe one data set; nothing is claimed about any other market or about profit."
 
 Progress = Callable[[int, int, str], None]
@@ -307,6 +307,7 @@ class _Result(NamedTuple):
     history: list[dict[str, float]]
     golden: np.ndarray
     golden_outputs: np.ndarray
+    reference: Made
 
 
 def _evaluate(
@@ -319,7 +320,8 @@ def _evaluate(
     shares = {name: calibration.softmax(values, fit.class_weights, temperature) for name, values in logits.items()}
     metrics = {name: calibration.measure(shares[name], rows.label[part], counts) for name, part in parts.items()}
     golden = np.linspace(0, len(split.test) - 1, artifacts.GOLDEN_ROWS).astype(int)
-    return _Result(temperature, metrics, history, split.test[golden], shares["test"][golden])
+    reference = make_reference(rows, split, shares["test"])
+    return _Result(temperature, metrics, history, split.test[golden], shares["test"][golden], reference)
 
 
 def _manifest(
@@ -356,6 +358,7 @@ def _manifest(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         golden_inputs=rows.features[result.golden].tolist(),
         golden_outputs=result.golden_outputs.tolist(),
+        reference=result.reference[0],
     )
 
 
@@ -379,7 +382,7 @@ def train(
 
     weights = save_tensors(tensors_of(fit.network))
     manifest = _manifest(request, rows, scaler, fit, result, weights)
-    artifact = artifacts.save(Path(request.out), manifest, weights)
+    artifact = artifacts.save(Path(request.out), manifest, weights, result.reference[1])
     progress(PROGRESS_TOTAL, PROGRESS_TOTAL, "done")
     return TrainReport(
         out=request.out,
