@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from marketdata.core.units import NANOS
+from marketdata.core.units import NANOS, PPM
 from risk.core import codes as c
 from risk.core.gate import code_name
 from risk.core.holds import EFFECTS, FLATTEN, HALTED, LABELS, MANUAL_REVIEW, STOPPED_FOR_DAY, Hold, hold_of
 from trading.core.records import (
     COMMAND,
     DECISION,
+    DRIFT,
+    DRIFT_CRITICAL,
     HOLD_CLEARED,
     HOLD_RAISED,
     OVERRIDE,
@@ -77,6 +79,7 @@ class SessionKinds:
         trips = np.isin(codes, TRIPS) | (codes >= c.FIELD_BASE)
         shown = (kinds == HOLD_RAISED) | (kinds == HOLD_CLEARED) | (kinds == REJECT) | (kinds == COMMAND)
         shown |= (kinds == DECISION) & (trips | (events["role"] > 0))
+        shown |= (kinds == DRIFT) & (codes > 0)
         found = [self._one(events[i], at_ns) for i in np.flatnonzero(shown)]
         return [alert for alert in found if alert is not None]
 
@@ -94,6 +97,8 @@ class SessionKinds:
             passed, code = code_name(self.rules, int(e["role"])), code_name(self.rules, int(e["code"]))
             words = f"an override was used: {passed} passed, decided {code}"
             return self._alert(e, at_ns, URGENT, OVERRIDE_USED, words)
+        if kind == DRIFT:
+            return self._health(e, at_ns)
         if kind == DECISION:
             name = code_name(self.rules, int(e["code"]))
             words = f"an entry was refused: {name} ({int(e['value'])} against {int(e['volume'])})"
@@ -111,6 +116,13 @@ class SessionKinds:
             return self._alert(e, at_ns, NOTE, f"{hold.code}:CLEARED", f"{hold.code} has ended")
         words = f"{hold.code}: {hold.trigger}; {LABELS[hold.label]}, {EFFECTS[hold.effect]}"
         return self._alert(e, at_ns, severity if self._started else NOTE, hold.code, words)
+
+    def _health(self, e: Any, at_ns: int) -> Alert | None:
+        """A network that does not look as it did when it was made (T-06, MOEX-MON-03)."""
+        severity = URGENT if int(e["code"]) == DRIFT_CRITICAL else WARNING
+        words = f"the network's health: {int(e['ref'])} of {int(e['qty'])} compared features are out of their band"
+        words += f", the worst by {int(e['value']) / PPM:.1f} sigma" if e["qty"] > 0 else ": nothing can be compared"
+        return self._alert(e, at_ns, severity, "MODEL_HEALTH", words)
 
     def _alert(self, e: Any, at_ns: int, severity: str, kind: str, words: str) -> Alert | None:
         instrument, now_ns = int(e["instrument"]), int(e["ts_ns"])

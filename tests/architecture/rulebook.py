@@ -94,7 +94,7 @@ MES-HOLD-MIN_BALANCE | balance below its minimum | {LIMITS}
 MES-HOLD-DAILY_LOSS | booked loss of the day | {LIMITS}
 MES-HOLD-DAILY_DRAWDOWN | equity fallen from today's peak | {LIMITS}
 MES-HOLD-OPERATOR_LOCK | locked out until a time that nobody shortens | {COMMANDS}
-MES-HOLD-MODEL_BLOCKED | no approved network | {NOTICES} | the scoring loop sends it when its network cannot be loaded; who approved a network nobody asks
+MES-HOLD-MODEL_BLOCKED | no approved network, or one that is not healthy any more | {NOTICES} | the scoring loop sends it when its network cannot be loaded, and when its health was critical twice in a row; the calibration error is of this session's last 500 scores, not of 20 sessions; who approved a network nobody asks
 MES-HOLD-FEATURES_COLD | the row behind the score is not valid | {RULES} | told while no instrument of the session has a row that counts; of several a single cold one has no score
 MES-HOLD-PRESENCE | attended operation | {CLOCK}
 MES-HOLD-LOSS_STREAK | three and five losses in a row | {LIMITS}
@@ -125,10 +125,10 @@ MOEX-RISK-01 | capital fixed at the roll and capped | {CLOCK} | the first sessio
 MOEX-RISK-02 | average-price method, exact to a micro | trading/core/ledger.py
 MOEX-RISK-03 | the trading day rolls at 05:00 MSK by the exchange's calendar | {CALENDARS}
 MOEX-RISK-04 | gross exposure with working orders, and its limits | {LIMITS}
-MOEX-RISK-05 | the holds of the shares | {HOLDS} | of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends drift or jobs; a backtest knows no index; on a tape nothing is measured
+MOEX-RISK-05 | the holds of the shares | {HOLDS} | of one network ENSEMBLE_WEAK's weight is 1 or 0, and ML_FALLBACK ends with a person's next session, for no network is loaded again in one; STOP_UNPROTECTED leaves the position at once, not after 10 s; nobody sends jobs; a backtest knows no index; on a tape nothing is measured
 MOEX-RISK-06 | streak, simplified routing, what clears what | {LIMITS} | lifting a hold by name pauses the session first
 MOEX-RISK-07 | one fail-over request an episode, to the broker's hook | {NOTICES} | the paper broker has one route and stays on it
-MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; nobody tells NOT_ACTIVE yet; of equal holds of one instrument the table names one, not the one that stands longest
+MOEX-RISK-08 | order of the gate | {GATE} | row 2 knows one mode, row 6 is not asked, nor currencies and the day's price limits; who is active is told each second by the data engine, so without one nobody tells it; of equal holds of one instrument the table names one, not the one that stands longest
 MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | trading/run/bodies/children.py | the epoch is the CANCEL that lies behind an intent, no number; status, the day's price limits and the broker's budget are not asked again
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | trading/core/watch/tasks.py | positions are checked every second, not every ten; metrics, rotation, drift and checkpoints are other loops', by their own clocks
@@ -153,6 +153,9 @@ MOEX-HEDGE-04 | what exceeds its cap by a twentieth is reduced to it | trading/c
 MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py
 MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set
 MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
+MOEX-MON-01 | Kolmogorov-Smirnov of each feature against the same hours at training | trading/learning/health/drift.py | a network of one instrument is the reference of all that it scores
+MOEX-MON-02 | severity by shift and corrected p | trading/learning/health/drift.py | Holm alone: `correction` is no setting
+MOEX-MON-03 | a look every 1800 s; critical twice in a row stops entries | trading/run/health/watcher.py | no CALIBRATE request, for no coordinator takes it; a takeover of the loop begins the count anew; the audit has the holds, no row of its own
 MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py
 MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py
@@ -263,7 +266,7 @@ T-02 | three-way reconciliation: what is held, what works, and the money of it |
 T-03 | the venue's statement of the day against the ledger | trading/statements/compare.py | a real venue's statement comes as a file of the desk's own form; what is held over the day's end counts nothing in the balance
 T-04 | alerts within 5 s | desk/alerts/teller.py | position and exposure stand at their limits by themselves and are not told at 80 %; of refusals those that say that something is wrong
 T-05 | outliers of execution | trading/run/conduct/watch.py | the six deviations are no setting; a restart of the alerts' process begins the count of the day anew
-T-06 | health of the network | - nothing watches calibration or drift of a running one
+T-06 | health of the network: features, calibration, hits beside training's | trading/learning/health/evaluation.py | futures have no hold that scales by drift: a warning is an alert there, what is confirmed is MODEL_BLOCKED; nothing is judged in a backtest; no set-up makes a reference for an artifact of before: it is trained again
 T-07 | orders against trades | trading/run/conduct/watch.py | an alert and the report; nothing throttles by it but the budget of messages (P-17)
 T-08 | surveillance of own orders | trading/run/conduct/patterns.py | on demand (`manage.py sessions conduct`), for one session; nobody makes it before the next open
 T-09 | the clock against a time server | trading/run/telling/timeserver.py | nobody is asked where DESK_TIME_SERVER names none; monotonic drift is not watched

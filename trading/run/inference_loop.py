@@ -24,6 +24,7 @@ from trading.run.bodies.risk_inputs import gather
 from trading.run.clock import ClockMissing, SessionClock, boot_ns, load_clock
 from trading.run.context import WAIT_S, CannotOpen, LoopContext
 from trading.run.feeding.active import ActiveSet
+from trading.run.health.watcher import HealthWatch
 from trading.run.journal.reader import CHUNK_FRAMES, JournalReader
 from trading.run.streams import INBOX, MARKET, ZERO_ID, Entry, Stream, StreamAway, StreamFull, StreamId, Tail, parse_id
 from trading.run.telling.reload import MODEL_MARK, ModelWatch, Told, reload_holds
@@ -77,6 +78,8 @@ class InferenceLoop:
         except (ScorerError, ArtifactError) as error:
             self._model.cannot_open()
             raise CannotOpen(f"no scores, so no entries: {error}") from error
+        self._health = HealthWatch(spec, self._scorer, context.folder, self._append, self._model.unwell)
+        self._stack.callback(self._health.close)
         self._active = ActiveSet(len(spec.instruments), spec.universe is not None)
         self._sent: list[tuple[int, int] | None] = [None] * len(spec.instruments)  # side and time of the last score
         self._clock: SessionClock | None = None
@@ -115,6 +118,7 @@ class InferenceLoop:
         self._watch.step(self._clock)
         if self._watch.network.answers:
             self._model.answered()
+        self._health.step(self._clock)
         self._show()
         return handled
 
@@ -261,6 +265,7 @@ class InferenceLoop:
             return None
         self._watch.took("ml", time.perf_counter_ns() - begin)
         self._watch.network.answered()
+        self._health.scored(which, int(event["ts_venue_ns"]), self._feeding.mid2(which), self._feeding.vector)
         last, at_ns = self._sent[which], int(event["ts_venue_ns"])
         if score.side == 0 and last is not None and last[0] == 0 and at_ns - last[1] < NEUTRAL_NS:
             self.counts["neutral"] += 1
@@ -308,7 +313,7 @@ class InferenceLoop:
             return
         self._shown = now
         numbers: dict[str, object] = {"scorer": "none" if self._scorer is None else self._scorer.name}
-        numbers |= {**self.counts, **self._feeding.counts, **self._watch.shown()}
+        numbers |= {**self.counts, **self._feeding.counts, **self._watch.shown(), **self._health.counts}
         numbers |= {"inbox_full": int(self._full), "warm": self._feeding.warm(), "active": self._active.count()}
         for name, samples in (("score_us", self.latency_ns), ("wait_us", self._wait_ns)):
             if len(samples) > 0:

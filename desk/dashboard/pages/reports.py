@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 
 from trading import selectors
 from trading.reports import days, moments, session, tables
+from trading.reports.health import health
 
 LISTS = {
     "trades": selectors.trade_list,
@@ -66,15 +67,17 @@ def report(request: HttpRequest, session_id: int) -> HttpResponse:
     if at is not None and before is None:
         before = moments.first_after(session_id, name, at)
     page = moments.timeline(session_id, before) if name == "timeline" else LISTS[name](session_id, before)
+    live = found["session"]["status"] in ("starting", "running", "stopping")
     context: dict[str, Any] = found | {
         "page": "sessions",
         "list": name,
         "lists": [(item, count_of(item, session_id)) for item in (*LISTS, "timeline")],
         "rows": page.rows,
         "next": page.next_before,
+        "health": health(session_id, live),
         "curve": curve(session.net_curve(session_id)),
         "moment": None if at is None else moments.moment(session_id, at),
-        "live": found["session"]["status"] in ("starting", "running", "stopping"),
+        "live": live,
         "now": timezone.now(),
     }
     return render(request, "dashboard/session.html", context)

@@ -21,7 +21,7 @@ from desk.alerts.watching import Watched
 from marketdata.core.records import ACCOUNT_SCOPE
 from risk.core import codes
 from risk.core.holds import BIT, FLATTEN, HALTED, HOLDS, MANUAL_REVIEW
-from risk.core.records import MES
+from risk.core.records import MES, MOEX
 from tests.ops.alerts.receiver import receiving
 from tests.redis_server import RedisServer
 from tests.shell.frames import SECOND, Tape
@@ -56,6 +56,17 @@ def test_holds_refusals_and_rejections_of_a_journal_t_04() -> None:
     found = of(tape)
     assert found[:3] == [("DAILY_LOSS", URGENT), ("DAILY_LOSS:CLEARED", NOTE), ("COLLAR", WARNING)]
     assert found[3][0].startswith("INPUT_INVALID:") and found[4] == ("REJECTED:1", WARNING) and len(found) == 5
+
+
+def test_a_network_that_is_not_healthy_is_an_alert_with_its_figures_t_06_moex_mon_03() -> None:
+    """A warning, urgent once it is confirmed; a healthy look is none, and nobody hears of the rotation."""
+    tape = Tape().add(kinds.DRIFT, code=kinds.DRIFT_NONE).add(kinds.DRIFT, code=kinds.DRIFT_WARN)
+    tape.add(kinds.DRIFT, code=kinds.DRIFT_CRITICAL, qty=24, value=4_200_000, ref=3)
+    tape.add(kinds.HOLD_RAISED, code=BIT["NOT_ACTIVE"], instrument=0)
+    found = SessionKinds(1, "s1", MOEX, ["SBER"], True).note(tape.frames()["event"], 5)
+    assert [(alert.kind, alert.severity) for alert in found] == [("MODEL_HEALTH", WARNING), ("MODEL_HEALTH", URGENT)]
+    assert "nothing can be compared" in found[0].text
+    assert "3 of 24 compared features are out of their band, the worst by 4.2 sigma" in found[1].text
 
 
 def test_what_repeats_within_a_minute_is_one_alert_and_an_urgent_one_never_waits() -> None:

@@ -3,7 +3,8 @@
 A MODEL_READY says why the network was loaded (MOEX-ML-10).  A loop that starts, in a session that runs, ends
 MODEL_BLOCKED with a scorer that opens, and nothing else.  A person who starts a new session with a network ends by it
 what the account's past left: ML_FALLBACK once that network has given an output, drift where none of those sessions had
-it; one MODEL_READY ends all of them, so it is told once and only when each has its own reason to end.  What was told
+it; one MODEL_READY ends all of them, so it is told once and only when each has its own reason to end.  Where a rulebook
+has no hold of drift, a network that is not healthy any more is blocked, and ends as drift does (T-06).  What was told
 stands in a mark beside the inbox, written with it; whoever takes the loop over goes on from there (MES-ML-15).  Used by
 the inference loop.
 """
@@ -23,6 +24,8 @@ from trading.run.streams import StreamAway, StreamFull
 
 MODEL_MARK = "inference:blocked"  # beside the inbox; absent: nothing was told in this session
 FINE, BLOCKED, FELL, BOTH = b"0", b"1", b"2", b"3"  # FELL: ML_FALLBACK was told, BOTH: MODEL_BLOCKED as well
+UNWELL = b"4"  # MODEL_BLOCKED by its health: no start of the loop ends it
+BY_HEALTH = 1  # EVENT.ref of such a MODEL_BLOCKED; its value, and so the hold's, is above zero
 NETWORK = "network"
 
 
@@ -44,12 +47,21 @@ def is_another(spec: SessionSpec) -> bool:
     return spec.scorer.name == NETWORK and len(networks) > 0 and spec.scorer.artifact not in networks
 
 
+def drift_holds(spec: SessionSpec) -> set[str]:
+    """Holds of the past that say that its network did not fit the market any more."""
+    if spec.past is None:
+        return set()
+    unwell = {held.code for held in spec.past.holds if held.code == "MODEL_BLOCKED" and held.value > 0}
+    return (reload_holds(spec) - {"MODEL_BLOCKED", "ML_FALLBACK"}) | unwell
+
+
 class Told(NamedTuple):
     """What a session's journal says of its network: anything at all, and how it stands."""
 
     anything: bool = False
     blocked: bool = False
     fell: bool = False
+    unwell: bool = False
 
     def after(self, events: np.ndarray) -> "Told":
         """The same some EVENTs later."""
@@ -60,8 +72,9 @@ class Told(NamedTuple):
         ends = np.flatnonzero((kinds == MODEL) & (codes == MODEL_READY) & (events["ref"] == CAUSE_OPERATOR))
         end = int(ends[-1]) if len(ends) else -1
         blocked = self.blocked if last < 0 else int(codes[last]) == MODEL_BLOCKED
+        unwell = self.unwell if last < 0 else blocked and int(events["ref"][last]) == BY_HEALTH
         fell = bool(fallen[end + 1 :].any()) or (self.fell and end < 0)
-        return Told(self.anything or last >= 0 or bool(fallen.any()), blocked, fell)
+        return Told(self.anything or last >= 0 or bool(fallen.any()), blocked, fell, unwell)
 
 
 class ModelWatch:
@@ -74,10 +87,11 @@ class ModelWatch:
     def __init__(self, spec: SessionSpec, mark: bytes | None, told: Callable[[], Told], send: Sender) -> None:
         self._send = send
         past = reload_holds(spec)
-        self._drifted = bool(past - {"MODEL_BLOCKED", "ML_FALLBACK"}) and not is_another(spec)
+        self._drifted = bool(drift_holds(spec)) and not is_another(spec)
         journal = told() if mark is None else Told()
         self._inherits = past if mark is None and not journal.anything else set()
-        self._blocked = mark in (BLOCKED, BOTH) or journal.blocked
+        self._is_unwell = mark == UNWELL or journal.unwell
+        self._blocked = mark in (BLOCKED, BOTH, UNWELL) or journal.blocked
         self._fell = mark in (FELL, BOTH) or journal.fell  # in this session, in which no network is loaded anew
         self._waits = False  # for an output of the network that was opened
 
@@ -90,7 +104,7 @@ class ModelWatch:
 
     def opened(self, name: str) -> None:
         """The scorer of this name is open and verified; a takeover where nothing waits tells nothing."""
-        if self._drifted:
+        if self._drifted or self._is_unwell:
             return
         if self._inherits and not self._fell:
             self._waits = "ML_FALLBACK" in self._inherits and name == NETWORK
@@ -98,6 +112,18 @@ class ModelWatch:
                 self._ready(CAUSE_OPERATOR)
         elif self._blocked:
             self._ready(CAUSE_START)
+
+    def unwell(self, worst: int) -> None:
+        """The network does not fit the market any more, and the rulebook has no hold for that: told once.
+
+        `worst`: how far it is off, millionths of a sigma.
+        """
+        if not self._is_unwell:
+            event = account_event(MODEL, MODEL_BLOCKED, NO_TIME, value=max(1, worst))
+            event["ref"] = BY_HEALTH
+            self._send(event, (MODEL_MARK, UNWELL))
+            self._blocked = self._is_unwell = True
+            self._waits = False
 
     def answered(self) -> None:
         """The network's last output was one."""
