@@ -237,6 +237,18 @@ def test_an_instrument_that_is_not_active_is_not_entered_moex_risk_08_moex_data_
     assert decision(desk.score(BUY)) == codes.APPROVED
 
 
+def test_a_position_in_an_instrument_that_left_stays_managed_moex_risk_08_moex_data_05() -> None:
+    """Its stop works on, and a person closes it as ever: only entries ask who is active."""
+    desk = two()
+    desk.enter(BUY)
+    working = {int(order.number) for order in desk.live()}
+    out = tell(desk, "NOT_ACTIVE", instrument=0)
+    assert {int(order.number) for order in desk.live()} == working and sent(out, r.CANCEL) == []
+    desk.command(r.FLATTEN_ALL)
+    exits = [order for order in desk.live() if order.role == r.EXIT]
+    assert [(int(order.side), int(order.qty)) for order in exits] == [(-1, int(desk.position(0).qty))]
+
+
 def test_under_the_heuristic_alone_no_network_enters_moex_risk_08() -> None:
     desk = two()
     tell(desk, "ML_FALLBACK")
