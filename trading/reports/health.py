@@ -7,8 +7,8 @@ nothing written.  A session whose network was not looked at yet, or that has non
 from pathlib import Path
 from typing import Any
 
+from marketdata.core.records import NO_TIME
 from trading.control import session_folder
-from trading.core.records import NO_TIME
 from trading.learning.health.outcomes import CALIBRATION_MIN, HITS_MIN, Judged
 from trading.learning.scoring import NETWORK_OPTIONS
 from trading.run.clock import ClockMissing, clock_is_stale, load_clock

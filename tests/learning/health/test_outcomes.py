@@ -105,5 +105,5 @@ def test_a_network_that_is_far_too_sure_is_critical_and_a_modest_one_is_not_t_06
 def test_figures_of_outcomes_are_training_s_own() -> None:
     outcomes = [Outcome(2, 0.8, 2), Outcome(0, 0.6, 1), Outcome(1, 0.5, 1), Outcome(2, 0.7, 2)]
     found = figures_of(outcomes)
-    assert (found.rows, found.right, found.confidence) == (4, 3, pytest.approx(0.65))
+    assert (found.rows, found.right) == (4, 3) and found.confidence == pytest.approx(0.65)
     assert 0 < found.error < 1 and figures_of([]) == Figures(0, 0, 0.0, 0.0)
