@@ -138,6 +138,7 @@ INSTALLED_APPS = [
     "trading.news",
     "trading.overrides",
     "trading.statements",
+    "trading.golive",
     "desk.audit",
     "desk.alerts",
     "desk.accounts",
