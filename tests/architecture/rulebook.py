@@ -201,7 +201,7 @@ MES-METRIC-12 | costs a trade and of positive gross | {METRICS}
 MES-METRIC-13 | intervals by bootstrap of days, smallest edge | trading/research/intervals.py
 MES-WF-01 | calendar-month windows on session borders | {FOLDS}
 MES-WF-02 | purge and embargo at both borders; the tests add up; a test is traded once | trading/run/forward/walk.py | networks are trained anew by the command alone (`--retrain`), on bar features; the pages do not offer it
-MES-WF-03 | a hold-out that no fold touches, opened once by a named person | trading/run/forward/holdout.py | an opening is known by the exact bytes of its data: the same days with one more imported show none
+MES-WF-03 | a hold-out that no fold touches, opened once by a named person | trading/run/forward/holdout.py
 MES-WF-04 | every fold is reported, infeasible ones with their reason | {RESULTS}
 MES-WF-05 | overfitting score and robustness | {RESULTS}
 MES-OPT-01 | parameters and their space | trading/research/search/space.py | `entry_filters` lacks the volume's ratio, which the kernel does not know (MES-RISK-20, row 8)

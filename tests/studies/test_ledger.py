@@ -11,7 +11,7 @@ from trading.management.history import deciding_words
 from trading.research.records import Days, ResearchError
 from trading.run.search.ledger import FILE, Ledger, Trial, others_on
 from trading.run.search.registry import FILE as TRIALS
-from trading.run.search.registry import note_backtest, note_study, sharpes_of, tried
+from trading.run.search.registry import Opening, note_backtest, note_opening, note_study, openings_of, sharpes_of, tried
 
 DAYS = Days(
     0, 1_000_000_000, np.array([20260302, 20260303]), np.array([10, 20]), np.array([1_000_000_000, 1_002_500_000])
@@ -135,20 +135,59 @@ def test_a_study_that_goes_on_counts_once_and_other_words_in_its_place_are_anoth
         ledger.add([trial((9,))])
     assert tried(counted, "x") == (3, 1, 0)
     shutil.rmtree(folder)
-    note_study(counted, folder, {"data_hash": "x", "seed": 2}, 4)
+    note_study(counted, "x", "another", "s", 4)
     assert tried(counted, "x") == (7, 2, 0)
+
+
+def test_a_study_that_was_moved_or_copied_counts_once_mes_guard_01(tmp_path: Path) -> None:
+    """By the key in its own file; one that an earlier version wrote gets it where it lies."""
+    counted, folder = tmp_path / TRIALS, tmp_path / "here" / "s"
+    studied(folder, counted, 2)
+    with sqlite3.connect(folder / FILE) as database:
+        database.execute("DROP TABLE mark")  # as an earlier version left it
+    with Ledger(folder, counted=counted) as ledger:
+        key = ledger.key()
+    (tmp_path / "far").mkdir()
+    moved = folder.rename(tmp_path / "far" / "t")
+    with Ledger(moved, counted=counted) as ledger:
+        ledger.add([trial((9,))])
+        assert ledger.key() == key
+    assert tried(counted, "x") == (3, 1, 0)
+    shutil.copytree(moved, tmp_path / "far" / "copy")
+    assert others_on(moved, "x", counted) == (0, 0, 0) == others_on(tmp_path / "far" / "copy", "x", counted)
+    studied(tmp_path / "far" / "u", counted, 4)
+    assert others_on(tmp_path / "far" / "u", "x", counted) == (3, 1, 0)
 
 
 def test_what_is_counted_is_never_taken_away(tmp_path: Path) -> None:
     counted = tmp_path / TRIALS
     note_backtest(counted, "x", "k1", "bars: column", DAYS, 0.5)
-    note_study(counted, tmp_path, {"data_hash": "x"}, 4)
-    note_study(counted, tmp_path, {"data_hash": "x"}, 3)
+    note_study(counted, "x", "s", "s", 4)
+    note_study(counted, "x", "s", "s", 3)
     assert tried(counted, "x").trials == 5, "a count only grows"
     with sqlite3.connect(counted) as database:
         for words in ("DELETE FROM entry", "UPDATE entry SET count = 0", "UPDATE entry SET data_hash = 'y'"):
             with pytest.raises(sqlite3.IntegrityError, match=r"is never removed|only grows"):
                 database.execute(words)
+
+
+def test_an_opening_is_known_by_its_instrument_and_sessions_mes_wf_03(tmp_path: Path) -> None:
+    """Whatever file they were read from.  One of an earlier version names no instrument: it counts, and stays."""
+    counted = tmp_path / TRIALS
+    with sqlite3.connect(counted) as database:
+        database.execute(
+            "CREATE TABLE opening (id INTEGER PRIMARY KEY, data_hash TEXT NOT NULL, first_ns INTEGER NOT NULL,"
+            " end_ns INTEGER NOT NULL, by TEXT NOT NULL, at_ns INTEGER NOT NULL, config_hash TEXT NOT NULL,"
+            " study TEXT NOT NULL)"
+        )
+        database.execute("INSERT INTO opening VALUES (1, 'x', 10, 20, 'olga', 5, 'c', 's')")
+    old = Opening("x", 10, 20, "olga", 5, "c", "s", "")
+    assert openings_of(counted, "MES", 19, 40) == [old] == openings_of(counted, "ES", 0, 11)
+    new = Opening("another file", 30, 40, "boris", 6, "c", "t", "MES")
+    note_opening(counted, new)
+    assert openings_of(counted, "MES", 19, 31) == [old, new], "an overlap of a session is an opening"
+    assert openings_of(counted, "ES", 19, 31) == [old]
+    assert openings_of(counted, "MES", 20, 30) == [] == openings_of(counted, "MES", 40, 50)
 
 
 def test_a_registry_that_cannot_be_read_ends_the_command(tmp_path: Path) -> None:

@@ -238,6 +238,9 @@ def test_the_hold_out_is_opened_once_by_a_person_and_is_contaminated_for_the_nex
     other = walkforward(bars, "other", open_holdout="boris", **(months | {"param": ["strategy.lookback=3..5/2"]}))
     assert other["opened"]["contaminated"] and [one["by"] for one in other["opened"]["before"]] == ["olga", "boris"]
     assert "CONTAMINATED: olga had opened these sessions" in other["holdout"]
+    longer = write_bars(data.parent / "longer.parquet", days=133, bars=120)
+    later = walkforward(longer, "later", open_holdout="vera", **months)
+    assert later["opened"]["contaminated"], "the same sessions in a file that has one more"
     with pytest.raises(CommandError, match="opened by a person"):
         walkforward(bars, "sealed", open_holdout=" ", **months)
 

@@ -1,8 +1,9 @@
 """The one opening of a walk's hold-out: by a named person, written down before it is traded (MES-WF-03).
 
 What is opened is the one configuration of all folds, on the sessions that no fold touched.  The desk's registry keeps
-who opened which stretch of which data, when, with what; what any study opened before is contaminated for every later
-one, and says so.  The ledger refuses other parameters on the same stretch.  Called by the command `walkforward`.
+who opened which sessions of which instrument, when, with what; what any study opened before, be it one of the sessions
+and read from another file, is contaminated for every later one, and says so.  The ledger refuses other parameters on
+the same stretch.  Called by the command `walkforward`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from trading.research.records import ResearchError
 from trading.run.backtest.summary import utc
 from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
-from trading.run.search.registry import Opening, note_opening, openings_of, study_key
+from trading.run.search.registry import Opening, note_opening, openings_of
 from trading.run.search.study import Stretch, once
 
 STAGE = "hold-out"
@@ -54,8 +55,8 @@ def open_holdout(
         raise ResearchError(f"the configuration cannot be traded: {config}")
     identity = ledger.identity()
     opening = Opening(
-        str(identity["data_hash"]), part.open_ns, part.close_ns, by.strip(), at_ns, config.config_hash,
-        study_key(ledger.path.parent, identity),
+        str(identity["data_hash"]), part.open_ns, part.close_ns, by.strip(), at_ns, config.config_hash, ledger.key(),
+        str(identity["symbol"]),
     )  # fmt: skip
     note_opening(ledger.counted, opening)
     once(ledger, crew, Stretch(STAGE, first, end), point, 1)
@@ -66,9 +67,8 @@ def opened(ledger: Ledger, part: Part) -> Opened | None:
     trials = ledger.trials(STAGE)
     if not trials or ledger.counted is None:
         return None
-    identity = ledger.identity()
-    known = openings_of(ledger.counted, str(identity["data_hash"]), part.open_ns, part.close_ns)
-    own = study_key(ledger.path.parent, identity)
+    known = openings_of(ledger.counted, str(ledger.identity()["symbol"]), part.open_ns, part.close_ns)
+    own = ledger.key()
     mine = [opening for opening in known if opening.study == own]
     if not mine:
         raise ResearchError(f"{ledger.path} holds a test of the hold-out, and the desk's registry knows of no opening")

@@ -2,7 +2,8 @@
 
 A commit is flushed to the disk before anybody is told of its trials; a process that is killed loses what it was still
 computing and nothing more.  Triggers refuse to change or remove a row, for the number of trials is what a result is
-deflated by (MES-GUARD-01).  One process writes at a time.  Called by `study`, read by reports.
+deflated by (MES-GUARD-01).  The file carries the key of its study, so a folder that was moved is the same study.  One
+process writes at a time.  Called by `study`, read by reports.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ FILE, LOCK = "study.sqlite3", "lock"
 PART = " part "  # in the name of a stage: its trials are of the first bars alone of the stage that is named before it
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mark (id INTEGER PRIMARY KEY CHECK (id = 1), key TEXT NOT NULL);  -- of this very study
 CREATE TABLE IF NOT EXISTS trial (
     id INTEGER PRIMARY KEY,
     stage TEXT NOT NULL,          -- which search of the study: "study", or a fold's part
@@ -109,6 +111,7 @@ class Ledger:
                 self._database.execute("PRAGMA journal_mode=WAL")
                 self._database.execute("PRAGMA synchronous=FULL")
                 self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+                self._mark()
             tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
         except sqlite3.DatabaseError as error:
             self._let_go()
@@ -142,7 +145,8 @@ class Ledger:
             return
         self._noted_s = time.monotonic()
         if identity := self.identity():
-            registry.note_study(self.counted, self.path.parent, identity, self.count())
+            data_hash, name = str(identity["data_hash"]), self.path.parent.name
+            registry.note_study(self.counted, data_hash, self.key(), name, self.count())
 
     def identify(self, identity: dict[str, Any]) -> None:
         """Say what is searched, or prove that it is the same as before.  Raises ResearchError naming what differs."""
@@ -151,6 +155,7 @@ class Ledger:
             self._database.execute("BEGIN IMMEDIATE")
             rows = [(name, json.dumps(value)) for name, value in identity.items()]
             self._database.executemany("INSERT INTO study VALUES (?, ?)", rows)
+            self._mark()
             self._database.execute("COMMIT")
             return
         for name in sorted({*known, *identity}):
@@ -163,6 +168,24 @@ class Ledger:
     def identity(self) -> dict[str, Any]:
         """What is searched; empty before anybody said it."""
         return {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM study")}
+
+    def key(self) -> str:
+        """What names this study, wherever its folder lies by now; a copy of the folder is the same study.  Empty before
+        anybody said what is searched."""
+        marked = "SELECT count(*) FROM sqlite_master WHERE name = 'mark'"
+        if self._database.execute(marked).fetchone()[0]:
+            row = self._database.execute("SELECT key FROM mark").fetchone()
+            return str(row[0]) if row else ""
+        return self._made_key()  # of an earlier version, and only read
+
+    def _mark(self) -> None:
+        """Give the study its key for good: of what it searches, and of the place where it began."""
+        if key := self._made_key():
+            self._database.execute("INSERT OR IGNORE INTO mark VALUES (1, ?)", (key,))
+
+    def _made_key(self) -> str:
+        identity = self.identity()
+        return registry.key_of([str(self.path.parent.resolve()), identity]) if identity else ""
 
     def add(self, trials: Sequence[Trial]) -> None:
         """Write trials and flush them to the disk; when this returns they count.
@@ -253,23 +276,26 @@ class Ledger:
 
 def others_on(folder: Path, data_hash: str, counted: Path | None = None) -> registry.Tried:
     """What else was tried on the same data: in the other studies of the same folder of studies, and in whatever the
-    registry `counted` knows of."""
-    trials = studies = 0
-    known = set()
+    registry `counted` knows of.  One study counts once, in however many folders it lies."""
+    found: dict[str, int] = {}  # trials by key
+    own = ""
     for path in sorted(folder.resolve().parent.glob(f"*/{FILE}")):
         try:
             with Ledger(path.parent, reading=True) as other:
-                identity = other.identity()
-                if identity.get("data_hash") != data_hash:
+                if other.identity().get("data_hash") != data_hash:
                     continue
-                known.add(registry.study_key(path.parent, identity))
-                if path.parent != folder.resolve():
-                    trials, studies = trials + other.count(), studies + 1
+                key = other.key()
+                if path.parent == folder.resolve():
+                    own = key
+                found[key] = max(found.get(key, 0), other.count())
         except NoStudy:
             continue  # begun by another process a moment ago: it has no trial yet
+    known = frozenset(found)
+    found.pop(own, None)
+    trials, studies = sum(found.values()), len(found)
     if counted is None:
         return registry.Tried(trials, studies)
-    far = registry.tried(counted, data_hash, frozenset(known))
+    far = registry.tried(counted, data_hash, known)
     return registry.Tried(trials + far.searched, studies + far.studies, far.backtests)
 
 

@@ -2,7 +2,8 @@
 
 A backtest is one row with its daily equity; a study is one row with the number of its trials, whose days are in its own
 ledger.  The number only grows: triggers refuse to take a row away or to lower a count, and a study whose folder is gone
-still counts.  Several processes may write.  Called by the commands `backtest`, `optimise` and `walkforward`.
+still counts.  A hold-out is known by its instrument and its sessions, whatever file they were read from.  Several
+processes may write.  Called by the commands `backtest`, `optimise` and `walkforward`.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +36,8 @@ CREATE TABLE IF NOT EXISTS entry (
 );
 CREATE TABLE IF NOT EXISTS opening (   -- of hold-outs (MES-WF-03)
     id INTEGER PRIMARY KEY, data_hash TEXT NOT NULL, first_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
-    by TEXT NOT NULL, at_ns INTEGER NOT NULL, config_hash TEXT NOT NULL, study TEXT NOT NULL
+    by TEXT NOT NULL, at_ns INTEGER NOT NULL, config_hash TEXT NOT NULL, study TEXT NOT NULL,
+    symbol TEXT NOT NULL DEFAULT ''    -- empty: written before openings named their instrument
 );
 CREATE TRIGGER IF NOT EXISTS opening_stays BEFORE DELETE ON opening
     BEGIN SELECT RAISE(ABORT, 'an opening is never removed'); END;
@@ -54,8 +56,8 @@ ON CONFLICT (data_hash, key) DO UPDATE SET count = excluded.count WHERE excluded
 
 
 class Opening(NamedTuple):
-    """Somebody looked at a hold-out: `first_ns` .. `end_ns` of some data, `by` a person, with one configuration;
-    `study`: key of the study that traded it."""
+    """Somebody looked at a hold-out: the sessions `first_ns` .. `end_ns` of an instrument, read from some data, `by` a
+    person, with one configuration; `study`: key of the study that traded it."""
 
     data_hash: str
     first_ns: int
@@ -64,6 +66,7 @@ class Opening(NamedTuple):
     at_ns: int
     config_hash: str
     study: str
+    symbol: str
 
 
 class Tried(NamedTuple):
@@ -90,11 +93,6 @@ def key_of(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def study_key(folder: Path, identity: dict[str, Any]) -> str:
-    """Of a study: other words in the same folder are another one."""
-    return key_of([str(folder.resolve()), identity])
-
-
 def note_backtest(path: Path, data_hash: str, key: str, name: str, days: Days, sharpe: float | None) -> None:
     """One configuration that was traded; the same one again is no other trial.  Raises ResearchError."""
     day, equity = (
@@ -104,9 +102,9 @@ def note_backtest(path: Path, data_hash: str, key: str, name: str, days: Days, s
         database.execute(NOTE, (data_hash, BACKTEST, key, name, 1, sharpe, day, equity))
 
 
-def note_study(path: Path, folder: Path, identity: dict[str, Any], count: int) -> None:
-    """How many configurations a study has tried by now.  Raises ResearchError."""
-    row = (str(identity["data_hash"]), STUDY, study_key(folder, identity), folder.name, count, None, b"", b"")
+def note_study(path: Path, data_hash: str, key: str, name: str, count: int) -> None:
+    """How many configurations a study has tried by now; `key` is its own, wherever it lies.  Raises ResearchError."""
+    row = (data_hash, STUDY, key, name, count, None, b"", b"")
     with _opened(path) as database:
         database.execute(NOTE, row)
 
@@ -115,14 +113,15 @@ def note_opening(path: Path, opening: Opening) -> None:
     """A hold-out that is about to be looked at.  Raises ResearchError."""
     columns = ", ".join(Opening._fields)
     with _opened(path) as database:
-        database.execute(f"INSERT INTO opening ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", opening)
+        database.execute(f"INSERT INTO opening ({columns}) VALUES ({', '.join('?' * len(opening))})", opening)
 
 
-def openings_of(path: Path, data_hash: str, first_ns: int, end_ns: int) -> list[Opening]:
-    """Openings of any part of these sessions, in order."""
-    words = f"SELECT {', '.join(Opening._fields)} FROM opening WHERE data_hash = ? AND first_ns < ? AND end_ns > ?"
+def openings_of(path: Path, symbol: str, first_ns: int, end_ns: int) -> list[Opening]:
+    """Openings of any of these sessions of an instrument, in order, whatever data they were read from.  One that names
+    no instrument counts for every one: nobody can tell that it was another."""
+    words = f"SELECT {', '.join(Opening._fields)} FROM opening WHERE symbol IN (?, '') AND first_ns < ? AND end_ns > ?"
     with _opened(path) as database:
-        return [Opening(*row) for row in database.execute(f"{words} ORDER BY id", (data_hash, end_ns, first_ns))]
+        return [Opening(*row) for row in database.execute(f"{words} ORDER BY id", (symbol, end_ns, first_ns))]
 
 
 def sharpes_of(path: Path, data_hash: str) -> np.ndarray:
@@ -157,9 +156,21 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             database.execute("PRAGMA synchronous=FULL")
             database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            _renew(database)
             with database:
                 yield database
         finally:
             database.close()
     except (sqlite3.DatabaseError, OSError) as error:
         raise ResearchError(f"{path}, in which trials are counted, cannot be used: {error}") from None
+
+
+def _renew(database: sqlite3.Connection) -> None:
+    """A file of an earlier version gets what it lacks; its rows stay as they are."""
+    lacking = "SELECT count(*) = 0 FROM pragma_table_info('opening') WHERE name = 'symbol'"
+    if not database.execute(lacking).fetchone()[0]:
+        return
+    database.execute("BEGIN IMMEDIATE")
+    if database.execute(lacking).fetchone()[0]:  # no other process was faster
+        database.execute("ALTER TABLE opening ADD COLUMN symbol TEXT NOT NULL DEFAULT ''")
+    database.execute("COMMIT")
