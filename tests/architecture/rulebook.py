@@ -214,7 +214,7 @@ MES-GUARD-01 | registry of every trial on a data set, whoever ran it and whereve
 MES-GUARD-02 | deflated Sharpe ratio | trading/research/luck/sharpe.py
 MES-GUARD-03 | probability of backtest overfitting by CSCV | trading/research/luck/selection.py
 MES-GUARD-04 | other orders, other days, ruin | trading/research/luck/paths.py
-MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | {BACKTEST}/dearer.py | a walk-forward is judged by the same trades alone
+MES-GUARD-05 | results at 1.0, 1.5 and 2.0 x costs | {BACKTEST}/dearer.py
 MES-SANE-01 | random directions | {BASELINES}
 MES-SANE-02 | oracle: labels as signals | {BASELINES}
 MES-SANE-03 | the oracle's mirror | {BASELINES}

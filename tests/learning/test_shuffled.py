@@ -11,9 +11,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from tests.learning.conftest import request_for
+from tests.research.test_gate import ME, NOW_NS, all_passing
+from trading.learning import calibration
 from trading.learning.dataset import DataError, Rows, split_rows
 from trading.learning.schemas import STREAM_SCHEMA
 from trading.learning.shuffled import DAY_NS, knows, macro_auc
+from trading.learning.training import fitted
+from trading.research.baselines import shuffled_labels
+from trading.research.gate import MES_CHECKS, decide
+from trading.research.golive.networks import Told, network_figures
 
 DAYS, OF_A_DAY = 60, 120
 
@@ -40,6 +46,37 @@ def test_nothing_is_learnt_from_shuffled_labels_mes_sane_04(tmp_path: Path, shuf
     assert found.days >= 10 and found.rows > 1_000 and 0 < found.error < 0.05
     assert found.knows_nothing is shuffle
     assert shuffle or found.auc > 0.7
+
+
+@pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "as they are"])
+def test_the_gate_lets_no_network_of_shuffled_labels_through_mes_acc_x6_mes_sane_04(
+    tmp_path: Path, shuffle: bool
+) -> None:
+    """Whatever else is proved of it: it fails in rows that let a network of true labels through."""
+    made = rows(3)
+    if shuffle:
+        made = made._replace(label=shuffled_labels(made.label, made.ts_ns // DAY_NS, 7))
+    request, split = request_for(tmp_path, tmp_path / "none", epochs=6), split_rows(made, 60 * 10**9)
+    found = fitted(request, made, split, lambda *_: None, lambda: False)
+    weights, said = found.fit.class_weights, found.fit.logits(found.x[split.validation])
+    temperature = calibration.fit_temperature(said, made.label[split.validation], weights)
+    base = np.bincount(made.label[split.train], minlength=3) / len(split.train)
+    told = Told(
+        calibration.softmax(found.fit.logits(found.x[split.test]), weights, temperature),
+        made.label[split.test].astype(np.int64),
+        made.ts_ns[split.test] // DAY_NS,
+        np.tile(base, (len(split.test), 1)),
+    )
+    given = all_passing()
+    for name, (value, n) in network_figures(told).items():
+        given[name] = given[name]._replace(value=value.value, n=n, why=value.why)
+    decision = decide(MES_CHECKS, given, ME, NOW_NS)
+    blocked = {row.name for row in decision.missing}
+    assert blocked <= {"accuracy_gain_low", "log_loss_change", "calibration_error"}
+    if shuffle:
+        assert not decision.passed and "accuracy_gain_low" in blocked
+    else:
+        assert not blocked & {"accuracy_gain_low", "log_loss_change"}, [row.sentence for row in decision.missing]
 
 
 def test_the_area_is_counted_by_pairs_inside_days() -> None:

@@ -17,7 +17,7 @@ from tests.studies.kit import LAST, walkforward, write_bars, write_strategy
 from trading.research.folds import Fold, Part, Sessions
 from trading.research.gate import MES_CHECKS
 from trading.research.records import ResearchError
-from trading.run.forward.report import CURVE, FOLDS, WALK
+from trading.run.forward.report import CURVE, FOLDS, WALK, evidence_in
 from trading.run.forward.retraining import How, Retrainer, held_bytes
 from trading.run.search.ledger import Ledger
 from trading.studies.management.commands.walkforward import Command
@@ -148,9 +148,38 @@ def test_the_gate_is_asked_with_what_the_walk_proves_mes_gate(data: Path) -> Non
     # ten sessions of training cannot be cut into sixteen blocks: no odds, and no pass
     assert found["pbo"]["state"] == "no_data" and "Fold 1: 10 sessions cannot be cut" in found["pbo"]["sentence"]
     assert found["paper_sessions"]["state"] == "no_data" and not values["gate"]["passed"]
+    kept = evidence_in(data.parent / "walk")
+    assert {name for name, row in found.items() if row["state"] != "no_data"} <= set(kept)
+    assert "paper_sessions" not in kept and found["win_rate_surplus"]["value"] is not None
     rows_told = {row["name"]: row for row in values["criticism"]}
     count = values["trials"]
     assert count == 3 * (6 + 5 + 1 + 1) and f"After {count} trials" in rows_told["deflated_sharpe"]["sentence"]
+
+
+def test_the_tests_are_traded_anew_at_dearer_costs_and_the_worse_way_counts_mes_guard_05(data: Path) -> None:
+    """As the backtest does: nothing but costs is other, so trading anew at no more than today's is the tests."""
+    values = walk(data)
+    same, half, double = values["cost_stress"]
+    assert same["rerun"] is None and same["net"] == values["out_of_sample"]["net"]
+    assert half["rerun"]["trades"] > 0 and micros(double["rerun"]["net"]) < micros(half["rerun"]["net"])
+    assert micros(half["rerun"]["net"]) < micros(same["net"])
+    told = {row["name"]: row for row in values["criticism"]}
+    worse = min(told["net_at_cost_1_5"]["value"], told["net_rerun_at_cost_1_5"]["value"])
+    assert told["net_rerun_at_cost_1_5"]["value"] == micros(half["rerun"]["net"]) / 1e6
+    assert next(row for row in values["gate"]["rows"] if row["name"] == "net_at_cost_1_5")["value"] == worse
+
+
+def test_evidence_names_what_would_trade_and_keeps_its_date_mes_gate_01(data: Path) -> None:
+    """The configuration of all folds together, which is not the profile whose values were searched."""
+    values = walk(data, param=["strategy.lookback=2..6/2", "risk.stop_ticks=8..10/1"])
+    folder = data.parent / "walk"
+    kept = evidence_in(folder)
+    with Ledger(folder, reading=True) as ledger:
+        chosen = ledger.trials("fold 1 combined")[0].config_hash
+        assert all(row.run == f"walk-forward {ledger.key()[:12]} of bars.parquet" for row in kept.values())
+    assert {row.config_hash for row in kept.values()} == {chosen} != {values["study"]["configuration"]}
+    assert walk(data, param=["strategy.lookback=2..6/2", "risk.stop_ticks=8..10/1"]) == values
+    assert evidence_in(folder) == kept, "judged once more it is as old as it was"
 
 
 def test_a_function_that_looks_ahead_is_refused_before_its_test_is_spent(data: Path) -> None:
@@ -265,7 +294,12 @@ def test_every_fold_trades_by_a_network_of_its_own_mes_wf_02(featured: tuple[Pat
     values = networked(featured, tmp_path / "whole")
     assert [fold["note"] for fold in values["folds"]] == [""] * 3 or all(f["test"]["trades"] for f in values["folds"])
     assert values["study"]["networks"]["epochs"] == 1 and values["study"]["strategy"].endswith("retraining:undecided")
-    assert networked(featured, tmp_path / "again")["folds"] == values["folds"]
+    again = networked(featured, tmp_path / "again")
+    assert again["folds"] == values["folds"]
+    known, found = ({row["name"]: row for row in one["gate"]["rows"]} for one in (values, again))
+    for name in ("accuracy_gain_low", "log_loss_change", "calibration_error"):
+        assert found[name] == known[name] and found[name]["n"] > 500, "of the rows of all tests (MES-GATE-01)"
+        assert found[name]["value"] is not None
     other = networked(featured, tmp_path / "other", seed=9)
     assert [f["test"]["net"] for f in other["folds"]] != [f["test"]["net"] for f in values["folds"]]
 

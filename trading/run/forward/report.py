@@ -2,13 +2,15 @@
 rows.
 
 `folds.csv`, `out_of_sample.csv` and `walkforward.json` beside the ledger, made anew from it.  A gate row that the walk
-has no evidence for stays without and blocks.  No clock of the machine is in them but the moment by which evidence is
-dated, which is handed in and not written.  Called by the command `walkforward`.
+has no evidence for stays without and blocks.  No clock of the machine is in them.  `evidence.json`, for the gate's
+report, is dated by the moment that is handed in, or by an earlier one at which it said the same.  Called by the
+command `walkforward`.
 """
 
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +23,15 @@ from trading.research.figures import Figure, Verdict, figure
 from trading.research.fold_results import WalkForward, concatenated, summarise
 from trading.research.forward.joined import Outside, efficiency, joined
 from trading.research.gate import MES_CHECKS, Candidate, Decision, Evidence, decide, evidence_of
+from trading.research.golive.evidence import dated, evidence_from, text_of
+from trading.research.golive.networks import Told, network_figures
 from trading.research.luck.plateau import Point, plateau
 from trading.research.luck.selection import overfit_probability
 from trading.research.metrics import Metrics, measure, plain, returns_of
 from trading.research.records import Days, Trades
 from trading.research.search.space import Space
 from trading.run.backtest import summary
+from trading.run.backtest.dearer import Rerun, verdict_of
 from trading.run.backtest.judged import row_values, stress_values
 from trading.run.forward.holdout import Opened
 from trading.run.forward.holdout import values_of as holdout_values
@@ -34,10 +39,12 @@ from trading.run.forward.walk import TEST, TRAIN, Outcome, stage_of
 from trading.run.search.judgement import axes_of, sharpes_of
 from trading.run.search.judgement import evidence_of as trials_of
 from trading.run.search.ledger import Ledger, Trial, others_on
+from trading.run.search.registry import key_of
 from trading.run.search.report import put
 from trading.run.search.trial import trades_from
 
-FOLDS, CURVE, WALK = "folds.csv", "out_of_sample.csv", "walkforward.json"
+FOLDS, CURVE, WALK, EVIDENCE = "folds.csv", "out_of_sample.csv", "walkforward.json", "evidence.json"
+AT_COST, ANEW_AT_COST = "net_at_cost_1_5", "net_rerun_at_cost_1_5"
 
 
 class Chosen(NamedTuple):
@@ -46,6 +53,17 @@ class Chosen(NamedTuple):
     pbo: Figure
     plateau: Figure
     sharpes: np.ndarray
+
+
+class Beside(NamedTuple):
+    """What the outcomes do not hold: `config_hash` of the one configuration of all folds, empty where none was chosen;
+    `reruns`: the tests traded anew at dearer costs; `break_even`: the win rate at which their brackets earn nothing;
+    `told`: what retrained networks said of the rows of the tests."""
+
+    config_hash: str = ""
+    reruns: tuple[Rerun, ...] = ()
+    break_even: Figure = Figure(None, "Nobody worked it out")
+    told: Told | None = None
 
 
 class Judged(NamedTuple):
@@ -58,6 +76,8 @@ class Judged(NamedTuple):
     metrics: Metrics | None
     rows: tuple[Verdict, ...]
     gate: Decision
+    reruns: tuple[Rerun, ...]
+    evidence: dict[str, Evidence]
 
 
 def judged(
@@ -68,6 +88,7 @@ def judged(
     fold_trades: int,
     seed: int,
     now_ns: int,
+    beside: Beside,
 ) -> Judged:
     """The walk, judged.  Raises ResearchError where its tests overlap: take a step as long as the test."""
     identity = ledger.identity()
@@ -75,9 +96,8 @@ def judged(
     choices = {outcome.fold.number: _choice(ledger, identity, outcome) for outcome in run}
     walk = summarise([outcome.result() for outcome in outcomes], fold_trades)
     kept = efficiency(*(_net_and_sessions(run, name) for name in (TRAIN, TEST)))
-    candidate = Candidate(
-        identity["configuration"], identity["strategy_hash"] or identity["data_hash"], identity["code_hash"]
-    )
+    # what would trade is what all folds together chose; a profile whose values were searched was itself never traded
+    candidate = Candidate(beside.config_hash or identity["configuration"], network_of(identity), identity["code_hash"])
     evidence: dict[str, Evidence] = {}
     record: tuple[Trades, Days] | None = None
     metrics: Metrics | None = None
@@ -90,9 +110,22 @@ def judged(
         count = ledger.count() + others_on(folder, identity["data_hash"], ledger.counted).trials
         subject = Subject(trades, days, curve, sharpes, seed=seed, told=max(count, len(sharpes)))
         rows = tuple(row for row in criticise(subject) if row.name not in ("pbo", "plateau", *NOT_RUN))
+        if beside.reruns:
+            rows = (*rows, verdict_of(beside.reruns))
         record = (trades, days)
-        evidence = _evidence(metrics, walk, choices, rows, candidate, now_ns, _run_name(identity))
-    return Judged(walk, choices, kept, record, metrics, rows, decide(MES_CHECKS, evidence, candidate, now_ns))
+        figures = _figures(metrics, walk, choices, rows)
+        figures["win_rate_surplus"] = (_surplus(metrics, beside.break_even), metrics.trades.trades)
+        figures |= {} if beside.told is None else network_figures(beside.told)
+        evidence = _evidence(figures, rows, candidate, now_ns, _run_name(ledger, identity))
+    gate = decide(MES_CHECKS, evidence, candidate, now_ns)
+    return Judged(walk, choices, kept, record, metrics, rows, gate, beside.reruns, evidence)
+
+
+def network_of(identity: dict[str, Any]) -> str:
+    """What decided in a walk, by hash: how its networks were made, else the strategy, else the column of its data."""
+    if networks := identity.get("networks"):
+        return key_of([networks, identity["seed"]])
+    return str(identity["strategy_hash"] or identity["data_hash"])
 
 
 NOT_RUN = ("random_as_good", "share_of_possible")  # rivals are of a backtest
@@ -118,8 +151,8 @@ def _net_and_sessions(run: Sequence[Outcome], name: str) -> list[tuple[int, int]
     return [(trial.net_micros, len(trial.days)) for trial in trials if trial is not None and trial.days is not None]
 
 
-def _run_name(identity: dict[str, Any]) -> str:
-    return f"walk-forward of {identity['data']}"
+def _run_name(ledger: Ledger, identity: dict[str, Any]) -> str:
+    return f"walk-forward {ledger.key()[:12]} of {identity['data']}"
 
 
 def _mean(figures: Sequence[tuple[int, Figure]]) -> Figure:
@@ -130,26 +163,19 @@ def _mean(figures: Sequence[tuple[int, Figure]]) -> Figure:
     return figure(float(np.mean([found.value for _, found in figures]))) if figures else Figure(None, "No fold was run")
 
 
-def _evidence(
-    metrics: Metrics,
-    walk: WalkForward,
-    choices: dict[int, Chosen],
-    rows: Sequence[Verdict],
-    candidate: Candidate,
-    now_ns: int,
-    run: str,
-) -> dict[str, Evidence]:
-    """What the walk proves of MES-GATE; every other row of the gate has no evidence."""
+def _figures(
+    metrics: Metrics, walk: WalkForward, choices: dict[int, Chosen], rows: Sequence[Verdict]
+) -> dict[str, tuple[Figure, int]]:
+    """What the walk says of rows of MES-GATE, each with the size of its sample."""
     closed, folds = metrics.trades.trades, len(walk.folds)
     sessions = next(row.n for row in rows if row.name == "deflated_sharpe")
     trials = sum(len(choice.sharpes) for choice in choices.values())
-    worst_day = metrics.consistency.worst_day
-    found: dict[str, tuple[Figure, int]] = {
+    return {
         "sharpe": (metrics.returns.sharpe, sessions),
         "calmar": (metrics.risk.calmar, sessions),
         "profit_factor": (metrics.trades.profit_factor, closed),
         "max_drawdown": (_fallen(metrics), sessions),
-        "worst_day": (worst_day, sessions),
+        "worst_day": (metrics.consistency.worst_day, sessions),
         "trades": (figure(closed), closed),
         "profitable_folds": (walk.profitable, folds),
         "worst_fold_sharpe": (walk.worst, folds),
@@ -157,13 +183,29 @@ def _evidence(
         "pbo": (_mean([(number, choice.pbo) for number, choice in choices.items()]), trials),
         "plateau": (_mean([(number, choice.plateau) for number, choice in choices.items()]), trials),
     }
+
+
+def _evidence(
+    figures: dict[str, tuple[Figure, int]], rows: Sequence[Verdict], candidate: Candidate, now_ns: int, run: str
+) -> dict[str, Evidence]:
+    """What the walk proves of MES-GATE; every other row of the gate has no evidence.  Of the two ways to dearer costs,
+    the same trades and trading anew, the worse one counts."""
     evidence = {
-        name: Evidence(value.value, n, run, now_ns, *candidate, why=value.why) for name, (value, n) in found.items()
+        name: Evidence(value.value, n, run, now_ns, *candidate, why=value.why) for name, (value, n) in figures.items()
     }
-    for row in rows:
-        if row.name in ("deflated_sharpe", "net_at_cost_1_5"):
-            evidence[row.name] = evidence_of(row, run, now_ns, candidate)
+    told = {row.name: row for row in rows}
+    evidence["deflated_sharpe"] = evidence_of(told["deflated_sharpe"], run, now_ns, candidate)
+    dearer = [told[name] for name in (AT_COST, ANEW_AT_COST) if name in told]
+    worst = min(dearer, key=lambda row: -math.inf if row.value is None else row.value)
+    evidence[AT_COST] = evidence_of(worst, run, now_ns, candidate)
     return evidence
+
+
+def _surplus(metrics: Metrics, break_even: Figure) -> Figure:
+    won = metrics.trades.win_rate
+    if won.value is None or break_even.value is None:
+        return Figure(None, won.why or break_even.why)
+    return figure(won.value - break_even.value)
 
 
 def _fallen(metrics: Metrics) -> Figure:
@@ -241,7 +283,7 @@ def walk_values(
         "efficiency": plain(found.efficiency),
         "combined": None if one is None else _combined(space, *one),
         "out_of_sample": None if metrics is None else _metrics_values(metrics),
-        "cost_stress": None if found.record is None else stress_values(found.record[0]),
+        "cost_stress": None if found.record is None else stress_values(found.record[0], found.reruns),
         "criticism": [row_values(row) for row in found.rows],
         "gate": {"passed": found.gate.passed, "rows": [row_values(row) for row in found.gate.rows]},
     }
@@ -302,7 +344,16 @@ def _metrics_values(metrics: Metrics) -> dict[str, Any]:
 
 
 def write(folder: Path, outcomes: Sequence[Outcome], space: Space, found: Judged, values: dict[str, Any]) -> None:
-    """The three files."""
+    """The four files."""
     put(folder / FOLDS, folds_csv(outcomes, space, found.choices, dict(found.walk.notes)))
     put(folder / CURVE, curve_csv(outcomes, None if found.record is None else found.record[1]))
     put(folder / WALK, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    put(folder / EVIDENCE, text_of(dated(found.evidence, evidence_in(folder))))
+
+
+def evidence_in(folder: Path) -> dict[str, Evidence]:
+    """What a walk left for the gate's report; none before it did.  Raises ResearchError for a file that is none."""
+    try:
+        return evidence_from((folder / EVIDENCE).read_text(encoding="utf-8"), str(folder / EVIDENCE))
+    except FileNotFoundError:
+        return {}

@@ -22,6 +22,7 @@ from trading.learning.dataset import DataError, Rows, Split, Tape
 from trading.learning.schemas import SchemaError
 from trading.learning.training import FEATURES, TrainRequest, fitted
 from trading.research.folds import Fold, Part, Sessions
+from trading.research.golive.networks import Told, joined
 from trading.research.records import ResearchError
 from trading.run.backtest.signals import StrategyBars, ppm_nearest
 
@@ -61,6 +62,7 @@ class Retrainer:
         self._how, self._symbol, self._folder = how, symbol, folder
         self._starts_ns, self._sessions = starts_ns, sessions
         self._rows = _rows_of(how, symbol)
+        self._told: dict[int, Told] = {}
 
     def __call__(self, fold: Fold) -> str:
         """The name of the fold's decisions.  Raises DataError where it cannot be trained."""
@@ -75,9 +77,23 @@ class Retrainer:
                 raise DataError(f"{name} has {len(part)} labelled rows, {ROWS_MIN} are needed")
         seen = np.concatenate(parts)
         shares = self._probabilities(labelled, seen)
+        self._told[fold.number] = self._tell(parts[2], shares[len(seen) - len(parts[2]) :], labelled[0])
         name = f"fold-{fold.number}.npy"
         np.save(self._folder / name, self._decisions(self._rows.ts_ns[seen], shares))
         return name
+
+    def told(self) -> Told | None:
+        """The labelled rows of all tests with what their networks said of them; None without one."""
+        parts = [self._told[number] for number in sorted(self._told)]
+        return joined(parts) if parts else None
+
+    def _tell(self, test: np.ndarray, shares: np.ndarray, trained: np.ndarray) -> Told:
+        """Of places `test` and what was said there, (n, 3); `trained`: places of the training."""
+        known = self._rows.label[test] != NO_LABEL
+        test, shares = test[known], shares[known]
+        base = np.bincount(self._rows.label[trained], minlength=shares.shape[1]) / len(trained)
+        day = np.searchsorted(self._sessions.open_ns, self._rows.ts_ns[test])
+        return Told(shares, self._rows.label[test].astype(np.int64), day, np.tile(base, (len(test), 1)))
 
     def _within(self, part: Part) -> np.ndarray:
         """Places of the rows that are known inside a part's sessions."""

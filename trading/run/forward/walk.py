@@ -8,22 +8,26 @@ test are left out (embargo).  A fold that cannot be run says why and stays.  Cal
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from marketdata.calendars import Session
 from trading.learning.dataset import DataError
-from trading.research.figures import Figure
+from trading.research.figures import Figure, figure
 from trading.research.fold_results import FoldResult
 from trading.research.folds import Fold, Part, Sessions
 from trading.research.luck.plateau import Point
 from trading.research.search.combine import combined
 from trading.research.search.methods import Seen
 from trading.research.search.space import Space
+from trading.run.backtest.breakeven import break_even
+from trading.run.backtest.dearer import Rerun
 from trading.run.search.crew import Crew
 from trading.run.search.ledger import Ledger, Trial
 from trading.run.search.study import How, Progress, Search, Stretch, look, once
+from trading.run.search.trial import Task
 
 Retrain = Callable[[Fold], str]  # → name of the fold's decisions; raises DataError
 CHOSEN_OF = 5  # best of training that are looked at in validation
@@ -90,6 +94,34 @@ class Walk:
             stretch = self._stretch(outcome.fold, TEST)._replace(stage=stage_of(outcome.fold, COMBINED))
             found += look(self._ledger, self._crew, stretch, [point], 1)
         return point, found
+
+    def dearer(self, outcomes: Sequence[Outcome]) -> tuple[Rerun, ...]:
+        """The tests traded anew where trading costs more, each from the starting capital as it was tested, together;
+        empty without a test (MES-GUARD-05)."""
+        found: dict[Fraction, Rerun] = {}
+        for outcome in outcomes:
+            if outcome.test is None or outcome.chosen is None:
+                continue
+            stage, first, end, decided = self._stretch(outcome.fold, TEST)
+            for run in self._crew.bench.dearer(Task(stage, TEST, outcome.chosen, first, end, decided=decided)):
+                known = found.get(run.factor, Rerun(run.factor, 0, 0))
+                found[run.factor] = Rerun(run.factor, known.trades + run.trades, known.net_micros + run.net_micros)
+        return tuple(found.values())
+
+    def break_even(self, outcomes: Sequence[Outcome]) -> Figure:
+        """The win rate at which the brackets of the tests earn nothing after costs, each counted by its trades
+        (MES-COST-05)."""
+        weighted, trades = 0.0, 0
+        for outcome in outcomes:
+            if outcome.test is None or outcome.chosen is None:
+                continue
+            plan = self._crew.bench.plan(self._space.values(outcome.chosen))
+            assert not isinstance(plan, str), "it was traded"
+            found = break_even(plan)
+            if found["after"] is None:
+                return Figure(None, f"Fold {outcome.fold.number} has no break-even win rate: {found['why'].lower()}")
+            weighted, trades = weighted + outcome.test.trades * found["after"], trades + outcome.test.trades
+        return figure(weighted / trades) if trades else Figure(None, "No test made a trade")
 
     def _fold(self, fold: Fold, progress: Progress) -> Outcome:
         if fold.reason:

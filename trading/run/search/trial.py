@@ -22,6 +22,7 @@ from trading.research.luck.plateau import Point
 from trading.research.records import Days, ResearchError
 from trading.research.search.objective import worth_of
 from trading.research.search.space import Space, Value
+from trading.run.backtest.dearer import Rerun, reruns_of
 from trading.run.backtest.engine import Backtest, Result
 from trading.run.backtest.plan import BacktestError, Calendar, Plan, plan_of
 from trading.run.backtest.signals import Decisions, Strategy, check_prefix, decide, with_arguments
@@ -110,6 +111,19 @@ class Bench:
             rows=result.trades.tobytes() if task.keep_rows else b"",
             curve=turns_of(points["ts_ns"], points["equity_micros"], days.close_ns) if task.keep_rows else NONE,
         )
+
+    def dearer(self, task: Task) -> tuple[Rerun, ...]:
+        """The task's rows traded anew by the same decisions where trading costs more (MES-GUARD-05).  Raises
+        ResearchError for what cannot be traded."""
+        values = self.subject.space.values(task.point)
+        plan = self.plan(values)
+        decisions = self._read(task.decided) if task.decided else self._decide(values, task.end)
+        for found in (plan, decisions):
+            if isinstance(found, str):
+                raise ResearchError(f"{task.stage} cannot be traded anew at other costs: {found}")
+        assert not isinstance(plan, str) and not isinstance(decisions, str)
+        window = self.tape.window(task.first, task.end, decisions)
+        return reruns_of(plan, [(self.tape.bar_ns, window)], self.subject.calendar)
 
     def plan(self, values: dict[str, Value]) -> Plan | str:
         """The plan of a point's configuration, or why there is none."""

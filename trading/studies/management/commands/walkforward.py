@@ -106,9 +106,12 @@ class Command(StudyCommand):
             one = walk.combine(outcomes)
             seen = self._holdout(options, opened, starts_ns, plan, one)
             start_micros = opened.history.plan.capital_micros
+            told = None if retrain is None else retrain.told()
+            config_hash = "" if one is None else one[1][0].config_hash
+            beside = report.Beside(config_hash, walk.dearer(outcomes), walk.break_even(outcomes), told)
             found = report.judged(
                 opened.ledger, opened.folder, outcomes, start_micros, options["fold_trades"], options["seed"],
-                time.time_ns(),
+                time.time_ns(), beside,
             )  # fmt: skip
             values = report.walk_values(opened.ledger, outcomes, opened.space, found, one, _holdout(plan, seen), seen)
             report.write(opened.folder, outcomes, opened.space, found, values)
