@@ -28,6 +28,7 @@ NETWORKS = ("feedforward",)
 GOLDEN_ROWS = 16
 GOLDEN_TOLERANCE = 1e-5
 NORM_EPSILON = 1e-5  # torch's BatchNorm1d
+OF_ONE_RUN = ("tape", "seconds", "out", "memory_bytes_max")  # of a request: what no other run by its recipe shares
 BASE = Path(__file__).resolve().parent.parent.parent
 
 
@@ -68,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden_outputs: list[list[float]]  # calibrated probabilities
     reference: Summary | None = None  # of its health; None: made before there was one
     note: str = "Trained for demonstration; no edge is claimed."
+    recipe_hash: str = ""  # sha256 over the request without its data: training again by it gives the same
 
 
 class Artifact(NamedTuple):
@@ -87,6 +89,12 @@ def code_hash() -> str:
         for path in sorted((BASE / folder).glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def recipe_hash(request: Mapping[str, object]) -> str:
+    """SHA-256 (hex) over a training request without its data: the same when it runs on other days (MOEX-GATE-01)."""
+    recipe = {name: value for name, value in request.items() if name not in OF_ONE_RUN}
+    return hashlib.sha256(msgspec.json.encode(recipe, order="sorted")).hexdigest()
 
 
 def _require(truth: bool, words: str) -> None:

@@ -359,6 +359,7 @@ def _manifest(
         golden_inputs=rows.features[result.golden].tolist(),
         golden_outputs=result.golden_outputs.tolist(),
         reference=result.reference[0],
+        recipe_hash=artifacts.recipe_hash(msgspec.to_builtins(request)),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 
+from trading.golive.lineage import recipe_of
 from trading.learning.artifacts import MANIFEST_FILE
 from trading.run.spec import FeedSpec, SessionSpec
 
@@ -20,12 +21,13 @@ PART_BYTES = 1 << 24
 
 
 def inputs_of(spec: SessionSpec) -> dict[str, str]:
-    """config, code, data, artifact → hex digests; "" where there is none.  Raises OSError for a file that is gone."""
+    """config, code, data, artifact, recipe → hex digests; "" where there is none.  Raises OSError for a lost file."""
     return {
         "config": spec.version_hash,
         "code": settings.CODE_HASH,
         "data": data_digest(spec.feed),
         "artifact": artifact_digest(spec.scorer.artifact),
+        "recipe": recipe_of(spec.scorer),
     }
 
 
