@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marketdata.core.units import MICROS
 from trading.research.equity import drawdown
 from trading.research.figures import PASSED, REPORT, REQUIRED, Figure, Verdict, figure, judge, number, ratio
 from trading.research.gate import DAY_NS, RESULT, Check, Decision, judged
-from trading.research.intervals import sharpe_interval
+from trading.research.intervals import DRAWS, Interval, sharpe_interval, trade_intervals
 from trading.research.metrics import NO_TRADES, sharpe_ratio
 from trading.research.records import Curve, Days, ResearchError, in_order, opening_micros, session_of, total
 
@@ -86,7 +87,8 @@ def moex_gate(record: PaperRecord, now_ns: int, seed: int = 1) -> Decision:
     _check(record, now_ns - WINDOW_NS, now_ns)
     net, days, curve = charged(record)
     returns = (days.equity_micros - opening_micros(days)) / record.capital_micros
-    n, traded = len(net), len(np.unique(session_of(days, record.exit_ns)))
+    session = session_of(days, record.exit_ns)
+    n, traded = len(net), len(np.unique(session))
     measured = {
         "profit_factor": (_profit_factor(net), n),
         "sharpe": (sharpe_ratio(returns), len(returns)),
@@ -98,7 +100,7 @@ def moex_gate(record: PaperRecord, now_ns: int, seed: int = 1) -> Decision:
     rows = [judged(check, *measured[check.name]) for check in MOEX_CHECKS]
     if n > 0 and total(net[net > 0]) > 0 and total(net[net < 0]) == 0:
         rows[0] = _nothing_lost(rows[0])
-    shown = (*rows, *_reported(net, returns, seed))
+    shown = (*rows, *_reported(net, returns, seed), *_bounds(net, session, len(days), seed), *_costs(record))
     return Decision(not any(row.blocks for row in shown), shown)
 
 
@@ -143,11 +145,42 @@ def _reported(net: np.ndarray, returns: np.ndarray, seed: int) -> tuple[Verdict,
     """MOEX-GATE-02: per-trade Sharpe, and the interval of the annual one by blocks of days."""
     per_trade = sharpe_ratio(net.astype(np.float64), 1)
     text = "Per trade, the mean net is {value} of its deviation."
-    between = "With 95 % confidence the annual Sharpe ratio lies between {low} and {high}."
     found = sharpe_interval(returns, seed=seed, mean_block=BLOCK_DAYS)
-    low = Figure(None, found.why) if found.low is None else figure(found.low)
     return (
         judge("sharpe_per_trade", per_trade, "", None, len(net), "trades", text, REPORT),
-        judge("sharpe_interval_low", low, "", None, len(returns), "days", between, REPORT,
-              words={"low": number(found.low), "high": number(found.high)}),
-    )  # fmt: skip
+        _low("sharpe", "the annual Sharpe ratio", found, 1.0),
+    )
+
+
+def _bounds(net: np.ndarray, session: np.ndarray, days: int, seed: int) -> tuple[Verdict, ...]:
+    """MOEX-GATE-02: intervals of what the trades came to, by blocks of whole days."""
+    found = trade_intervals(net, session, days, BLOCK_DAYS, DRAWS, seed)
+    return (
+        _low("mean_net", "the mean net of a trade", found.mean_net, 1.0 / MICROS),
+        _low("win_rate", "the share of trades that won", found.win_rate, 1.0),
+        _low("profit_factor", "the profit factor", found.profit_factor, 1.0),
+    )
+
+
+def _low(name: str, what: str, found: Interval, times: float) -> Verdict:
+    """The lower end of an interval as a row that decides nothing; its sentence names both ends."""
+    low = Figure(None, found.why) if found.low is None else figure(found.low * times)
+    high = None if found.high is None else found.high * times
+    between = f"With 95 % confidence {what} lies between {{low}} and {{high}}."
+    words = {"low": number(low.value), "high": number(high)}
+    return judge(f"{name}_interval_low", low, "", None, found.n, "days", between, REPORT, words=words)
+
+
+def _costs(record: PaperRecord) -> tuple[Verdict, ...]:
+    """MOEX-GATE-02: what trading cost, and what it had to be made up by."""
+    n, booked, extra = len(record.gross_micros), total(record.commission_micros), total(surcharge(record))
+    positive = total(record.gross_micros[record.gross_micros > 0])
+    each = ratio(booked + extra, n * MICROS, NO_TRADES)
+    share = ratio(booked + extra, positive, "No trade had a positive gross result")
+    words = {"extra": number(extra / MICROS)}
+    told = "A trade cost {value} in commission; {extra} in all was added to reach 5 bps a side."
+    part = "Commission took {value} of what the trades that gained made before it."
+    return (
+        judge("cost_per_trade", each, "", None, n, "trades", told, REPORT, words=words),
+        judge("cost_share", share, "", None, n, "trades", part, REPORT),
+    )

@@ -73,6 +73,43 @@ def sharpe_interval(
     return _interval(value, np.concatenate(found), len(returns), draws, level)
 
 
+class TradeIntervals(NamedTuple):
+    """What whole days in blocks leave of a run's trades: mean net in micros, share that won, profit factor."""
+
+    mean_net: Interval
+    win_rate: Interval
+    profit_factor: Interval
+
+
+def trade_intervals(
+    net_micros: np.ndarray,
+    session: np.ndarray,
+    sessions: int,
+    mean_block: float,
+    draws: int = DRAWS,
+    seed: int = 1,
+    level: float = LEVEL,
+) -> TradeIntervals:
+    """Block bootstrap of whole days (Politis, Romano 1994): net_micros (n,) int64, session (n,) each trade's day."""
+    n = len(net_micros)
+    if n == 0 or len(np.unique(session)) < 2:
+        why = NO_TRADES if n == 0 else "All trades lie in one day: an interval needs at least two"
+        return TradeIntervals(*[Interval(Figure(None, why), None, None, sessions, 0, why)] * 3)
+    net = net_micros.astype(np.float64)
+    parts = (np.maximum(net, 0.0), np.maximum(-net, 0.0), (net > 0).astype(np.float64), np.ones(n))
+    picked = stationary_indices(np.random.default_rng(seed), sessions, mean_block, draws)
+    won, lost, wins, count = (np.bincount(session, part, sessions)[picked].sum(axis=1) for part in parts)
+    some, fell = count > 0, lost > 0
+    total_won, total_lost = float(parts[0].sum()), float(parts[1].sum())
+    factor = figure(total_won / total_lost) if total_lost > 0 else Figure(None, "No trade lost")
+    mean, share = figure(float(net.mean())), figure(float(parts[2].mean()))
+    return TradeIntervals(
+        _interval(mean, ((won - lost)[some] / count[some]), sessions, draws, level),
+        _interval(share, wins[some] / count[some], sessions, draws, level),
+        _interval(factor, won[fell] / lost[fell], sessions, draws, level),
+    )
+
+
 def day_weights(rng: np.random.Generator, days: int, draws: int) -> np.ndarray:
     """(draws, days) float64: how often each day was drawn when `days` days are drawn with replacement."""
     return rng.multinomial(days, np.full(days, 1.0 / days), size=draws).astype(np.float64)
