@@ -54,7 +54,9 @@ class Migration(migrations.Migration):
                         condition=models.Q(("gate__in", [gate for gate, _ in GATES])), name="gate_report_gate_known"
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(("passed", False), models.Q(("lineage", ""), _negated=True), _connector="OR"),
+                        condition=models.Q(
+                            ("passed", False), models.Q(("lineage", ""), _negated=True), _connector="OR"
+                        ),
                         name="gate_report_passed_has_lineage",
                     ),
                     models.CheckConstraint(
