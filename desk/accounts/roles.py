@@ -18,6 +18,7 @@ RIGHTS = {
     "day_loss": "Clear a day's loss of shares, with step-up",
     "draft": "Write draft versions of a configuration",
     "tighten": "Activate a version that only tightens",
+    "skip_gate": "Skip the shares' go-live gate for one day, with step-up",
     "universe": "Replace a share of the active set, or resync live data",
     "import": "Import history into the store",
     "research": "Run and cancel backtests",
@@ -31,7 +32,9 @@ RIGHTS = {
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
-    OPERATOR: ("reduce", "start", "resume", "reset", "override", "draft", "tighten", "universe", "import", "research"),
+    OPERATOR: (
+        "reduce", "start", "resume", "reset", "override", "skip_gate", "draft", "tighten", "universe", "import", "research",
+    ),
     ADMIN: tuple(RIGHTS),
 }
 SENTENCES = {

@@ -1,4 +1,4 @@
-"""People's answers to alerts, rehearsals of the way out and requests of overrides, as rows and audit rows.
+"""People's answers to alerts, rehearsals of the way out, and what pages tell of overrides, as rows and audit rows.
 
 Rights were checked by the caller: the pages.
 """
@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from desk.alerts.kinds import OVERRIDE_ASKED, URGENT
-from desk.alerts.mirror import TEST
+from desk.alerts.mirror import GATE_OVERRIDE, TEST
 from desk.alerts.models import Alert
 from desk.audit import services as audit
 
@@ -40,3 +40,9 @@ def tell_request(uid: str, session: int, text: str) -> None:
     """Store that somebody asks for an override; the alerts' process tells it like an urgent alert (P-27)."""
     row = {"severity": URGENT, "kind": OVERRIDE_ASKED, "session": session, "text": text[:500]}
     Alert.objects.create(uid=uid, raised_at=timezone.now(), **row)
+
+
+def tell_override(uid: str, text: str) -> None:
+    """Tell that the go-live gate is skipped (MOEX-GATE-03): urgent, so open pages show it until somebody answers."""
+    row = Alert(uid=uid, raised_at=timezone.now(), severity=URGENT, kind=GATE_OVERRIDE, text=text[:500])
+    row.save()

@@ -19,7 +19,8 @@ from desk.alerts.kinds import Alert as Found
 from desk.alerts.models import Alert
 
 TEST = "TEST"  # kind of the row that the page's button writes: a rehearsal, sent like an urgent alert
-BY_PAGES = (TEST, OVERRIDE_ASKED)  # kinds of rows that pages write and that are sent from there
+GATE_OVERRIDE = "GATE_OVERRIDE"  # kind of the row that a page writes when a person has the go-live gate skipped
+BY_PAGES = (TEST, OVERRIDE_ASKED, GATE_OVERRIDE)  # kinds of rows that pages write and that are sent from there
 
 
 class MirrorAway(RuntimeError):
@@ -27,7 +28,7 @@ class MirrorAway(RuntimeError):
 
 
 class Exchanged(NamedTuple):
-    """What the pages have for the book: (uid, who) of answers, and what was asked for: tests, and overrides."""
+    """What pages have for the book: (uid, who) of answers, and tests and overrides that nobody has sent yet."""
 
     answers: list[tuple[str, str]]
     rehearsals: list[Found]
@@ -118,7 +119,7 @@ def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def rehearsals() -> list[Found]:
-    """Tests, and requests of overrides, that pages wrote and that nobody has sent yet.  Raises MirrorAway."""
+    """Tests, and what pages tell of overrides, that nobody has sent yet.  Raises MirrorAway."""
     try:
         rows = Alert.objects.filter(kind__in=BY_PAGES, first_sent_at=None, acknowledged_at=None).order_by("id")[:10]
         return [

@@ -222,9 +222,9 @@ MES-SANE-04 | a network trained on labels that were shuffled inside each day kno
 MES-SANE-05 | a known rule on a fixture, under profile `sanity` | {BACKTEST}/engine.py
 MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | the walk-forward asks it; what a walk does not prove (paper, build) has no evidence
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py
-MOEX-GATE-01 | go-live gate of the shares on 60 days of paper | trading/research/gate_moex.py | nothing makes its record; no lineage is hashed
-MOEX-GATE-02 | missing evidence fails, at least 5 bps, per-trade Sharpe, intervals | trading/research/gate_moex.py | walk-forward results and paper-versus-live optimism are not in its report
-MOEX-GATE-03 | override for one trading day | - no override exists
+MOEX-GATE-01 | go-live gate of the shares on 60 days of paper, by lineage | trading/golive/evidence.py | the desk has no live stream of shares yet: simulated and recorded markets count in a rehearsal alone, which never passes; a journal that another build wrote otherwise counts as missing
+MOEX-GATE-02 | missing evidence fails, at least 5 bps; the report with intervals, costs, walk-forward, stored | trading/golive/reports.py | paper against live is told as not known: no mode but paper exists
+MOEX-GATE-03 | override for one trading day, two-step, audited, shown | trading/golive/overrides.py | a page that stands open shows its alert at once, the words themselves when it is loaded again
 P-01 | authority | {RULES} | only whether the session was started: no matrix of people, accounts and modes is asked
 P-02 | trading state and holds | {RULES}
 P-03 | session and phase | {RULES}

@@ -74,6 +74,8 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "risk": f"/sessions/{running}/risk/",
         "risk-ended": f"/sessions/{ended}/risk/",
         "risk-shares": f"/sessions/{shares}/risk/",
+        "gate": "/gate/",
+        "gate-override": "/gate/override/",
         "news": "/news/",
         "alerts": "/alerts/",
         "lock": f"/sessions/{running}/lock/",

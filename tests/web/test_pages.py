@@ -43,6 +43,7 @@ ARGUMENTS = {
     "window_id": "1",
     "alert_id": "1",
     "statement_id": "1",
+    "report_id": "1",
 }
 
 

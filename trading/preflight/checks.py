@@ -30,7 +30,7 @@ from risk.schema import FIELDS
 from trading import configs, services
 from trading.accounts import opening, past
 from trading.models import Account, ConfigVersion, Session
-from trading.preflight import hedging, plans, probes, statements
+from trading.preflight import golive, hedging, plans, probes, statements
 from trading.preflight.probes import FAIL, PASS, SKIP, UNKNOWN, WARN, Found
 from trading.run.spec import MODES, FeedSpec, ScorerSpec, SessionSpec
 
@@ -143,6 +143,7 @@ LINES = (
     _Line("statement", lazy("Last statement"), "T-03", lazy("equal or settled; live needs it"), "sessions"),
     _Line("presence", lazy("Presence"), "N14", lazy("somebody at the desk, for live"), "desk"),
     _Line("band", lazy("Paper optimism band"), "N5", lazy("measured and inside, for live"), "sessions"),
+    _Line("gate", lazy("Go-live gate"), "MOEX-OPS-03", lazy("passed within a day, or skipped today, for live"), "gate"),
     _Line("credentials", lazy("Broker credentials"), "G-10", lazy("valid, for live"), "accounts"),
 )
 LIVE_ONLY = ("alerts", "presence", "band", "credentials")
@@ -183,6 +184,8 @@ def examine(plan: Plan, evidence: Evidence, wait_s: float = WAIT_S) -> Preflight
         found["account"] = found["account"]._replace(value=words)
     if profile is not None:
         _bounds(profile, found)
+        if version is not None:
+            found["gate"] = golive.row(plan.mode, version, profile, plan.scorer)
         if (hedge := hedging.row(profile, plan.feed.symbols)) is not None:
             found["hedge"] = hedge
     ms = round((time.perf_counter() - began) * 1000)

@@ -29,6 +29,7 @@ PAGES = {  # where a row is mended → the address's name
     "desk": "desk",
     "ops": "ops",
     "drills": "ops-drills",
+    "gate": "gate",
 }
 
 

@@ -10,10 +10,12 @@ from django import template
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError
+from django.utils import timezone
 
 from desk.alerts.teller import is_fresh, read_state
 from desk.dashboard.sessions import latest_id
 from trading import selectors
+from trading.golive.standing import skipped
 
 register = template.Library()
 MODES = {"paper": "PAPER", "replay": "REPLAY"}  # a mode that is not here is a fault
@@ -23,13 +25,14 @@ MODES = {"paper": "PAPER", "replay": "REPLAY"}  # a mode that is not here is a f
 def strip(session: dict[str, Any] | None = None) -> dict[str, Any]:
     """Context of the strip.  `session`: a row of `selectors.session_row`."""
     try:
-        shown = session or newest()
+        shown, overrides = session or newest(), skipped(timezone.now())
     except DatabaseError as error:
         return badge() | {"fault": f"the database does not answer ({error.__class__.__name__})"}
+    around = badge() | {"overrides": overrides}
     if shown is None:
-        return badge() | {"none": True}
+        return around | {"none": True}
     word = MODES.get(shown["mode"])
-    return badge() | {"shown": shown, "word": word or f"UNKNOWN MODE {shown['mode']}", "known": word is not None}
+    return around | {"shown": shown, "word": word or f"UNKNOWN MODE {shown['mode']}", "known": word is not None}
 
 
 def badge() -> dict[str, Any]:

@@ -34,11 +34,11 @@ PAGES = {
     "transfer": "/sessions/1/transfer/",
     "abandon": "/sessions/1/abandon/",
     "lock": "/sessions/1/lock/",
-<<<<<<< HEAD
     "override": "/sessions/1/override/",
-=======
     "statements": "/sessions/1/statements/",
->>>>>>> b5a11ed (Compare the venue's statement of each trading day with the ledger (T-03))
+    "gate": "/gate/",
+    "gate-report": "/gate/1/",
+    "gate-override": "/gate/override/",
     "news": "/news/",
     "news-remove": "/news/1/remove/",
     "alerts": "/alerts/",

@@ -64,6 +64,7 @@ class Look(NamedTuple):
 
 
 HALT = """
+from django.core.management import call_command
 from risk.core.holds import BIT
 from trading.control import session_folder
 from trading.models import HoldEvent, Session
@@ -75,6 +76,7 @@ for seq, code in enumerate(("EQUITY_KILL", "NAKED_POSITION", "STATE_UNREADABLE")
 Session.objects.filter(id=1).update(status="running")
 save_clock(session_folder(1), SessionClock(1_772_636_400 * 10**9, boot_ns(), 1.0))
 news.add_one("2026-03-18T14:00", "2026-03-18T14:30", "cme", "Rates", by="alice", source="page", zone="America/New_York")
+call_command("gate", "make")
 """
 
 

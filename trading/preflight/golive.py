@@ -1,0 +1,27 @@
+"""What pre-flight says of the go-live gate: live asks for it, paper shows it (MOEX-OPS-03, MES-GATE-01).
+
+Called by `preflight.checks`; what the gate says is `golive.standing`'s.
+"""
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from trading.configs import Profile
+from trading.golive.lineage import lineage_of, recipe_of, root_of
+from trading.golive.rows import MES, MOEX
+from trading.golive.standing import standing
+from trading.models import ConfigVersion
+from trading.preflight.probes import FAIL, PASS, SKIP, Found
+from trading.run.spec import ScorerSpec
+
+PAPER = "paper"
+
+
+def row(mode: str, version: ConfigVersion, profile: Profile, scorer: ScorerSpec) -> Found:
+    """Whether this configuration and scorer may go live.  Every mode but paper asks, one that nobody knows too."""
+    venue = profile.market.venue
+    lineage = lineage_of(root_of(version), recipe_of(scorer))
+    found = standing(MOEX if venue == MOEX else MES, venue, lineage, timezone.now())
+    if mode == PAPER:
+        return Found(SKIP, _("%s; not needed for paper") % found.words)
+    return Found(PASS, found.words) if found.passed else Found(FAIL, found.words, _("See what it lacks"))
