@@ -220,7 +220,7 @@ MES-SANE-02 | oracle: labels as signals | {BASELINES}
 MES-SANE-03 | the oracle's mirror | {BASELINES}
 MES-SANE-04 | a network trained on labels that were shuffled inside each day knows nothing | trading/learning/shuffled.py
 MES-SANE-05 | a known rule on a fixture, under profile `sanity` | {BACKTEST}/engine.py
-MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/research/gate.py | the walk-forward asks it; what a walk does not prove (paper, build) has no evidence
+MES-GATE-01 | go-live gate: every required row with evidence, or not passed | trading/golive/mes/report.py | the desk measures no coverage itself; no live feed of futures exists, so no paper session counts
 MES-GATE-02 | no edge is a valid result and is worded so | desk/backtests/gate.py
 MOEX-GATE-01 | go-live gate of the shares on 60 days of paper, by lineage | trading/golive/evidence.py | the desk has no live stream of shares yet: simulated and recorded markets count in a rehearsal alone, which never passes; a journal that another build wrote otherwise counts as missing
 MOEX-GATE-02 | missing evidence fails, at least 5 bps; the report with intervals, costs, walk-forward, stored | trading/golive/reports.py | paper against live is told as not known: no mode but paper exists

@@ -163,7 +163,7 @@ def test_the_command_makes_lists_and_shows_moex_gate_02() -> None:
     listed = StringIO()
     call_command("gate", "list", stdout=listed)
     assert listed.getvalue().startswith(f"{row.id} MOEX-GATE")
-    with pytest.raises(CommandError, match="walkforward"):
+    with pytest.raises(CommandError, match="gatemes"):
         call_command("gate", "make", "--config", "mes-topstep")
     with pytest.raises(CommandError, match="no report"):
         call_command("gate", "show", "99")

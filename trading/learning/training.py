@@ -17,6 +17,7 @@ import numpy as np
 
 from marketdata.core.barfeatures.schema import LABEL_S, LABEL_TICKS
 from trading.learning import artifacts, calibration
+from trading.learning.bars.origin import origin_of
 from trading.learning.dataset import (
     Cancelled,
     DataError,
@@ -347,7 +348,7 @@ def _manifest(
         horizon_ns=round(request.horizon_s * NANOS),
         cost_ticks=request.cost_ticks,
         seed=request.seed,
-        data={"feed": request.tape.name, "path": Path(request.tape.path).name, "tape_seed": str(request.tape.seed)},
+        data=origin_of(request, request.tape.name == FEATURES, _every_s(request)),
         data_hash=rows_hash(rows),
         config_hash=hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(request, out=""))).hexdigest(),
         code_hash=artifacts.code_hash(),

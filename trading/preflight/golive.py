@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from trading.configs import Profile
 from trading.golive.lineage import lineage_of, recipe_of, root_of
+from trading.golive.mes import candidate
 from trading.golive.rows import MES, MOEX
 from trading.golive.standing import standing
 from trading.models import ConfigVersion
@@ -20,7 +21,10 @@ PAPER = "paper"
 def row(mode: str, version: ConfigVersion, profile: Profile, scorer: ScorerSpec) -> Found:
     """Whether this configuration and scorer may go live.  Every mode but paper asks, one that nobody knows too."""
     venue = profile.market.venue
-    lineage = lineage_of(root_of(version), recipe_of(scorer))
+    if venue == MOEX:
+        lineage = lineage_of(root_of(version), recipe_of(scorer))
+    else:
+        lineage = candidate.lineage_of(version.hash, candidate.network_of(scorer.artifact))
     found = standing(MOEX if venue == MOEX else MES, venue, lineage, timezone.now())
     if mode == PAPER:
         return Found(SKIP, _("%s; not needed for paper") % found.words)

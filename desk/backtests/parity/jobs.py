@@ -17,6 +17,7 @@ from django.conf import settings
 from desk.backtests import working
 from desk.backtests.models import CANCELLED, DONE, FAILED, RUNNING, ParityRun
 from marketdata.services import cancel_job, end_job, open_job, take_job
+from trading.reports.parity import tell
 from trading.reports.parity.tell import FILLS, ORDERS, PROOF
 
 FILES = (PROOF, ORDERS, FILLS)
@@ -25,7 +26,7 @@ NOTHING = "nothing was written"
 
 def folder_of(session_id: int) -> Path:
     """Where the proof of a session lies."""
-    return Path(settings.VAR) / "results" / f"parity-{session_id}"
+    return tell.folder_of(Path(settings.VAR), session_id)
 
 
 def ask(session_id: int, by: str, queue: Callable[[int], str]) -> ParityRun:

@@ -38,6 +38,11 @@ FILL_COLUMNS = (
 )  # fmt: skip
 
 
+def folder_of(var: Path, session_id: int) -> Path:
+    """Where the desk keeps the proof of a session."""
+    return var / "results" / f"parity-{session_id}"
+
+
 def decisions_part(frames: int, difference: Difference | None) -> dict[str, Any]:
     """What the kernel says and sends, from what it heard."""
     return {

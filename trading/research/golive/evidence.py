@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from trading.research.gate import Evidence
 from trading.research.records import ResearchError
 
-TYPES = {
+TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str, "value": (int, float, type(None)), "n": int, "run": str, "measured_ns": int, "config_hash": str,
     "network_hash": str, "code_hash": str, "why": str,
 }  # fmt: skip

@@ -124,8 +124,13 @@ def judged(
 def network_of(identity: dict[str, Any]) -> str:
     """What decided in a walk, by hash: how its networks were made, else the strategy, else the column of its data."""
     if networks := identity.get("networks"):
-        return key_of([networks, identity["seed"]])
+        return network_key(networks["rows"], networks["schema"], networks["every_s"], networks.get("way", ""))
     return str(identity["strategy_hash"] or identity["data_hash"])
+
+
+def network_key(rows: str, schema: str, every_s: int, way: str) -> str:
+    """Of networks that were made alike: from rows of a file, by a schema, each of so many seconds, in a way."""
+    return key_of([rows, schema, every_s, way])
 
 
 NOT_RUN = ("random_as_good", "share_of_possible")  # rivals are of a backtest

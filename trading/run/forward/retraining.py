@@ -18,6 +18,7 @@ from marketdata.core.barfeatures.schema import LABEL_S
 from marketdata.core.units import NANOS
 from trading.learning import calibration
 from trading.learning.bars.file import BarFile
+from trading.learning.bars.origin import way_of
 from trading.learning.dataset import DataError, Rows, Split, Tape
 from trading.learning.schemas import SchemaError
 from trading.learning.training import FEATURES, TrainRequest, fitted
@@ -50,7 +51,8 @@ def identity_of(how: How, symbol: str) -> dict[str, Any]:
     """What names the networks of a study.  Raises ResearchError for a file that cannot be used."""
     file = _opened(how, symbol)
     file.close()
-    return {"rows": file.rows_hash, "schema": file.schema.hash, "epochs": how.epochs, "every_s": how.every_s}
+    named = {"rows": file.rows_hash, "schema": file.schema.hash, "epochs": how.epochs, "every_s": how.every_s}
+    return named | {"way": way_of(_request(how, symbol))}
 
 
 class Retrainer:

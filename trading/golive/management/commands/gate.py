@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
-        make = verbs.add_parser("make", help="judge and store; shares alone, futures are judged by a walk-forward")
+        make = verbs.add_parser("make", help="judge and store; shares alone, futures by `gatemes`")
         make.add_argument("--config", default="moex-tinvest", help="version, like moex-tinvest@3, or a profile")
         make.add_argument("--scorer", default="baseline", help="baseline, heuristic or network")
         make.add_argument("--artifact", default="", help="folder of the network")
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         except configs.ConfigError as error:
             raise CommandError(str(error)) from None
         if profile.market.venue != MOEX:
-            raise CommandError(f"{version} trades at {profile.market.venue}: its gate is judged by `walkforward`")
+            raise CommandError(f"{version} trades at {profile.market.venue}: its gate is asked by `gatemes`")
         account = Account.objects.filter(name=options["account"]).first() if options["account"] else None
         if options["account"] and account is None:
             raise CommandError(f"there is no account {options['account']!r}")
