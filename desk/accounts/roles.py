@@ -33,7 +33,17 @@ VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 ROLES: dict[str, tuple[str, ...]] = {
     VIEWER: (),
     OPERATOR: (
-        "reduce", "start", "resume", "reset", "override", "skip_gate", "draft", "tighten", "universe", "import", "research",
+        "reduce",
+        "start",
+        "resume",
+        "reset",
+        "override",
+        "skip_gate",
+        "draft",
+        "tighten",
+        "universe",
+        "import",
+        "research",
     ),
     ADMIN: tuple(RIGHTS),
 }

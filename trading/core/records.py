@@ -97,8 +97,7 @@ DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 0, 1, 2
 # EVENT.code of REJECT: why the venue or our own edge refused
 REJECTED_BY_VENUE, REJECTED_EXPIRED, REJECTED_LATCHED, REJECTED_UNKNOWN_ORDER, REJECTED_RATE = 1, 2, 3, 4, 5
 REJECTED_LIMIT_ONLY, REJECTED_BEST_ONLY = 6, 7  # the venue takes this type alone now (30068, 30103)
-# EVENT.code of CANCELLED
-CANCELLED_ON_REQUEST, CANCELLED_BY_VENUE, CANCELLED_EXPIRED, CANCELLED_UNSENT = 1, 2, 3, 4
+CANCELLED_ON_REQUEST, CANCELLED_BY_VENUE, CANCELLED_EXPIRED, CANCELLED_UNSENT = 1, 2, 3, 4  # EVENT.code of CANCELLED
 # EVENT.code of SCORE: the regime of volatility that its source sees (MOEX-SIZE-01); 0: it names none
 REGIME_LOW, REGIME_NORMAL, REGIME_HIGH = 1, 2, 3
 
@@ -228,10 +227,7 @@ POSITION = np.dtype(
             ("stop_ref", "<i8"),
             ("best_twice_tick", "<i8"),  # of shares: the most favourable mid since the entry, in half ticks
             ("flatten_ns", "<i8"),  # of shares: since when flat is demanded, whatever it was left for (MOEX-EXEC-10)
-            (
-                "override",
-                "<i8",
-            ),  # reason that two persons let pass once, 0 = none; until when, and their command (P-27)
+            ("override", "<i8"),  # reason that two persons let pass once, 0 = none; its end, and the command (P-27)
             ("override_until_ns", "<i8"),
             ("override_ref", "<i8"),
         ],

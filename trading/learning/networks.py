@@ -49,3 +49,10 @@ def tensors_of(network: "torch.nn.Module") -> "dict[str, torch.Tensor]":
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def weights_of(network: "torch.nn.Module") -> bytes:
+    """The same tensors as the bytes of a safetensors file."""
+    from safetensors.torch import save
+
+    return save(tensors_of(network))

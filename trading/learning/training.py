@@ -35,7 +35,7 @@ from trading.learning.dataset import (
 )
 from trading.learning.forward import CLASSES
 from trading.learning.health.making import Made, make_reference
-from trading.learning.networks import DROPOUT, HIDDEN, feed_forward, tensors_of
+from trading.learning.networks import DROPOUT, HIDDEN, feed_forward, tensors_of, weights_of
 
 if TYPE_CHECKING:
     import torch
@@ -380,9 +380,7 @@ def train(
     progress(int(0.99 * PROGRESS_TOTAL), PROGRESS_TOTAL, "saving")
     if cancelled():
         raise Cancelled
-    from safetensors.torch import save as save_tensors
-
-    weights = save_tensors(tensors_of(fit.network))
+    weights = weights_of(fit.network)
     manifest = _manifest(request, rows, scaler, fit, result, weights)
     artifact = artifacts.save(Path(request.out), manifest, weights, result.reference[1])
     progress(PROGRESS_TOTAL, PROGRESS_TOTAL, "done")
