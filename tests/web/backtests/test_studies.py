@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from django.test import Client, RequestFactory
 
 from desk.accounts.roles import OPERATOR, VIEWER
-from desk.backtests import studies
+from desk.backtests import reading, studies
+from desk.backtests.models import BacktestRun
 from desk.backtests.pages.studies import SQUARES_MAX, _landscape, _told
 from tests.data.kit import signed_in, text_of
 from tests.studies.kit import optimise, walkforward, write_bars, write_strategy
@@ -94,6 +96,15 @@ def test_the_picture_draws_feasible_trials_through_their_values_the_best_last() 
     assert best == [(studies.EDGE, studies.EDGE), (studies.WIDTH - studies.EDGE, studies.HEIGHT - studies.EDGE)]
     assert len(lines[0].points.split()) == 1, "a parameter that did not exist is passed over"
     assert lines[-1].words == "2.5: a.b 3, c.d True"
+
+
+def test_the_hours_of_a_result_are_its_own_markets() -> None:
+    """Ten in Moscow, where its shares trade; the futures' calendar is New York's."""
+    trades = pl.DataFrame({"trading_day": ["2026-03-04"], "entry_time": ["2026-03-04T07:30:00Z"]})
+    for symbol, zone, hour in (("SBER", "Europe/Moscow", 10), ("MES", "America/New_York", 2)):
+        assert reading.zone_name(BacktestRun(symbol=symbol)) == zone
+        ((day, cells),) = reading.heat(trades, np.array([5]), zone)
+        assert day == "Wednesday" and [place for place, cell in enumerate(cells) if cell.trades] == [hour]
 
 
 def test_a_heat_map_has_the_best_of_each_pair_and_ranks_it() -> None:

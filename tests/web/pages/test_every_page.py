@@ -26,6 +26,7 @@ PAINT_MS_MAX, SHIFT_MAX = 1000, 0.02
 PREFLIGHT_MS_MAX = 3000  # its rows are measured before it answers; section 4 of the rules gives them 3 s
 DRAFT = 5  # the version that the fixture imports: four profiles were shipped before it
 OWN = {**PAGES, "drill": "/ops/drills/1/", "sign-in": "/sign-in/", "link-refused": "/sign-in/once/none/"}
+OWN |= {"statement-settle": "/sessions/1/statements/1/settle/"}
 OUTSIDE = ("sign-in", "link-refused")  # for who is not signed in: they come last
 MEASURED = ("preflight", "preflight-fault")  # looked at twice: each look takes its seconds
 ADMIN = {
@@ -69,12 +70,18 @@ from risk.core.holds import BIT
 from trading.control import session_folder
 from trading.models import HoldEvent, Session
 from trading.news import services as news
+from django.utils import timezone
+from trading.statements.models import Difference, Statement
 from trading.run.clock import SessionClock, boot_ns, save_clock
 figures = {"instrument": -1, "value": 0, "limit": 0, "raised_ns": 1}
 for seq, code in enumerate(("EQUITY_KILL", "NAKED_POSITION", "STATE_UNREADABLE"), 1):
     HoldEvent.objects.create(session_id=1, seq=seq, bit=BIT[code], code=code, **figures)
 Session.objects.filter(id=1).update(status="running")
 save_clock(session_folder(1), SessionClock(1_772_636_400 * 10**9, boot_ns(), 1.0))
+stated = {"final": True, "source": "venue", "sha256": "a" * 64, "closing_micros": 999_160_000, "by": "desk"}
+stated |= {"session_id": 1, "trading_day": 20260304, "fills": 2, "orders": [1, 2], "taken_at": timezone.now()}
+made = Statement.objects.create(**stated)
+Difference.objects.create(statement=made, kind="fees", about="of the day", venue="0.840001 USD", desk="0.840000 USD")
 news.add_one("2026-03-18T14:00", "2026-03-18T14:30", "cme", "Rates", by="alice", source="page", zone="America/New_York")
 call_command("gate", "make")
 """
