@@ -189,8 +189,8 @@ def draw_shocks(seed: int, count: int) -> Drawn:
     """The same where slippage is conditional: limits and pauses out of the way, so that it is traded throughout."""
     rng = random.Random(f"shocks of {seed}")
     days = days_of(rng.randrange(6), ALL_HOURS)
-    free = {"capital": 5000, "day_loss": 9000, "day_drawdown": 9000, "drawdown": 9000, "kill": 9000}
-    rules = replace(rules_of(rng), conditional=True, streak_soft=100, streak_hard=101, **free)
+    rules = replace(rules_of(rng), conditional=True, streak_soft=100, streak_hard=101, capital=5000)
+    rules = replace(rules, day_loss=9000, day_drawdown=9000, drawdown=9000, kill=9000)
     return rules, ALL_HOURS, days, shocks_of(rng, days, count)
 
 

@@ -161,7 +161,8 @@ class Grid:
         if (atr := self.atr()) is not None:
             normal = self.atrs[-20:]
             self.volatile = len(normal) >= 5 and atr >= 14 and atr * len(normal) > 3 * sum(normal)
-            self.ratio = Fraction(atr * len(normal), sum(normal)) if len(normal) >= 5 and sum(normal) else Fraction(1)
+            usual = sum(normal)
+            self.ratio = Fraction(atr * len(normal), usual) if len(normal) >= 5 and usual > 0 else Fraction(1)
             self.atrs.append(atr)
         normal = self.volumes[-20:]
         self.quiet = len(normal) >= 5 and 10 * self.volume * len(normal) < sum(normal)
