@@ -64,6 +64,8 @@ def programs(layout: Layout) -> list[Program]:
     manage = (sys.executable, str(layout.base / "manage.py"))
     celery = (sys.executable, "-m", "celery", "-A", "desk", "worker", "--without-gossip", "--without-mingle")
     quiet = ("--without-heartbeat", "-l", "INFO")
+    # what a job leaves behind goes with its process
+    forking = ("-P", "prefork", "-c", "1", "--max-tasks-per-child", "20")
     daphne = (sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(layout.web_port), "-v", "0")
     rows = [
         Program("venue", 20, (*manage, "venue"), 5),
@@ -82,28 +84,14 @@ def programs(layout: Layout) -> list[Program]:
         Program(
             "batch",
             WORKERS,
-            (
-                *celery,
-                *quiet,
-                "-Q",
-                "batch,default",
-                "-P",
-                "prefork",
-                "-c",
-                "1",
-                "--max-tasks-per-child",
-                "20",
-                "-n",
-                "batch@%h",
-            ),
+            (*celery, *quiet, "-Q", "batch,default", *forking, "-n", "batch@%h"),
             6,
             nice=NICE_BATCH,
         ),
-        # a turn of a study runs in a process of its own: a thread waits for it, and who counts workers is answered
         Program(
             "hands",
             WORKERS,
-            (*celery, *quiet, "-Q", settings.STUDY_QUEUE, "-P", "threads", "-c", "1", "-n", "hands@%h"),
+            (*celery, *quiet, "-Q", settings.STUDY_QUEUE, *forking, "-n", "hands@%h"),
             6,
             nice=NICE_BATCH,
         ),
