@@ -174,7 +174,8 @@ def test_killed_at_any_step_leaves_columns_of_a_whole_set_or_none(tmp_path):
     source, folder = months(tmp_path / "bars.parquet", count=2), tmp_path / "data"
     want, _ = read(run(source, tmp_path / "whole"), bar_s="1")
     hashes = contents(visible(tmp_path / "whole")[0])
-    found, ended, step = set(), signal.SIGKILL, 1
+    found: set[tuple[int, int]] = set()
+    ended, step = int(signal.SIGKILL), 1
     while ended == signal.SIGKILL and step < 400:
         shutil.rmtree(folder, ignore_errors=True)
         ended = in_a_child(functools.partial(die_at, step, source, folder))
