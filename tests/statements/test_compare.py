@@ -1,6 +1,7 @@
 """T-03 without a database: the form of a statement, the simulated venue's own, and what differs between two."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -39,7 +40,7 @@ def spec() -> SessionSpec:
     )  # fmt: skip
 
 
-def day(**changes: object) -> DayStatement:
+def day(**changes: Any) -> DayStatement:
     """A day with one round trip."""
     made = DayStatement(
         venue="paper", account="s7", currency="USD", trading_day=20260304, opening_micros=OPENING, transfers_micros=0,
