@@ -183,6 +183,7 @@ def test_an_opposite_score_holds_exits_or_reverses_mes_rev_01(confidence: int, r
     desk.enter(BUY)
     out = reverse(desk, SELL, confidence)
     assert [int(o.role) for o in sent(out, r.SUBMIT)] == roles
+    assert {int(o["flags"]) for o in sent(out, r.SUBMIT)} <= {r.FLAG_DECIDED}, "what it slips by (MES-COST-06)"
     if r.ENTRY in roles:
         entry = sent(out, r.SUBMIT, r.ENTRY)[0]
         assert (int(entry.side), int(entry.qty)) == (SELL, 1)

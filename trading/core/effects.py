@@ -240,7 +240,7 @@ def _prove_end(state: State, out: np.ndarray, n: int, order: np.record) -> int:
     the asking goes on."""
     if order.ending <= 1 + CANCEL_RETRIES:
         return n
-    return raise_hold(state, out, n, _UNPROVEN, NO_TIME, order.number, 0)
+    return raise_hold(state, out, n, _UNPROVEN, NO_TIME, order.number, CANCEL_RETRIES)
 
 
 @inner

@@ -213,7 +213,8 @@ def _exit(state: State, params: Params, out: np.ndarray, n: int, instrument: int
             position.exit_since_ns = state.account[0].now_ns
         sent_as, tick = next_exit(state.account[0], position, limits)
         n = submit(state, out, n, instrument, side, sent_as, EXIT, missing, tick, NO_TIME, position.close_reason)
-        if position.close_reason == BY_SIGNAL or position.close_reason == BY_REVERSAL:
+        decided = position.close_reason == BY_SIGNAL or position.close_reason == BY_REVERSAL
+        if decided and not routed(limits):  # fills of shares slip by no mode
             out[n - 1]["flags"] = FLAG_DECIDED
     return n
 

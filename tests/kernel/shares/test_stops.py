@@ -191,7 +191,7 @@ def test_an_opposite_score_of_any_age_closes_and_never_flips_moex_stop_05(confid
     desk.enter(BUY)
     out = desk.score(SELL, confidence, ts_venue_ns=desk.now_ns - 3600 * S)
     assert desk.position().closing == closes
-    assert [int(o.role) for o in sent(out, r.SUBMIT)] == [r.EXIT] * closes
+    assert [(int(o.role), int(o["flags"])) for o in sent(out, r.SUBMIT)] == [(r.EXIT, 0)] * closes
     if closes:
         number = int(desk.live(r.EXIT)[0].number)
         assert not sent(desk.fill(number, 20_000), r.SUBMIT), "no entry follows"
