@@ -278,7 +278,10 @@ def on_config(state: State, params: Params, e: np.record) -> None:
 
 @inner
 def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: int) -> int:
-    """The staged limits become the version `e.ref`: the first whole, later ones tighter at once, looser when flat."""
+    """The staged limits become the version `e.ref`: the first whole, later ones tighter at once, looser when flat.
+
+    What two persons let pass under other limits is taken back (P-27).
+    """
     account = state.account[0]
     first = account.version == 0
     account.config_pending = 0
@@ -297,6 +300,7 @@ def on_commit(state: State, params: Params, e: np.record, out: np.ndarray, n: in
         account.rules = MOEX if params.limits[0].rules == MOEX else MES  # never changes in a session
     else:
         params.limits[0].rules = account.rules
+        forget_overrides(state)
     account.version = e.ref
     account.clock_ns = account.now_ns
     n = raise_past(state, out, n) if first else n
@@ -316,6 +320,7 @@ def apply_pending(state: State, params: Params, out: np.ndarray, n: int) -> int:
         if params.pending[i] != UNSET:
             params.limit_values[i] = params.pending[i]
     params.limits[0].rules = account.rules
+    forget_overrides(state)
     account.config_pending = 0
     account.clock_ns = account.now_ns  # the next event looks at the clock with the new limits
     return _config_row(state, account.pending_version, out, n)

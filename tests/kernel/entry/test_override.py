@@ -207,6 +207,22 @@ def test_what_stops_or_starts_entries_takes_it_back_p27(command: int) -> None:
     assert (desk.position().override, desk.position().override_until_ns, desk.position().override_ref) == (0, 0, 0)
 
 
+def test_other_limits_take_it_back_when_they_take_effect_p27() -> None:
+    """It was asked for under the limits of then: with the tighter ones, and again with the looser ones, once flat."""
+    desk = two(depth_ppm_max=0)
+    desk.enter()
+    assert override(desk, instrument=1) == 0
+    desk.limits = desk.limits | {"position_max": 9}
+    desk.configure(version=2)
+    assert desk.position(1).override == 0
+    assert override(desk, instrument=1) == 0, "the looser limit waits"
+    desk.fill(int(desk.live(r.TARGET)[0].number), 20_017)
+    assert desk.position(1).override == codes.DEPTH
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number))
+    assert desk.kernel.params.limits[0].position_max == 9 and desk.position(1).override == 0
+
+
 def test_the_roll_takes_it_back_p27_mes_risk_14() -> None:
     desk = Desk(THIN)
     assert override(desk) == 0

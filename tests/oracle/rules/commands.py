@@ -282,6 +282,8 @@ def on_commit(d: "Desk", e: Event) -> None:
     d.pending_version = d.version = e.ref
     if first:
         open_account(d)
+    else:
+        forget_overrides(d)
     d.next_look = d.now
     if first:
         raise_past(d)
@@ -307,6 +309,7 @@ def loosen_when_flat(d: "Desk") -> None:
     if d.waits_for_flat and d.is_flat():
         for name, value in d.pending.items():
             setattr(d.limits, name, value)
+        forget_overrides(d)
         d.waits_for_flat = False
         d.next_look = d.now
         say_version(d, d.pending_version)

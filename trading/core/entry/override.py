@@ -1,8 +1,8 @@
 """An override: two persons let one refusing rule of the gate pass, once, on one instrument, within a minute (P-27).
 
 Who the two were, and why, the services know and the audit log keeps; here it is one journaled command, whose number
-stands in the decision that used it.  Used up, out of time, taken back by any command that stops or starts entries, or
-by the roll: in each case it is gone, and nothing of it is handed to a later session.
+stands in the decision that used it.  Used up, out of time, taken back by any command that stops or starts entries, by
+other limits or by the roll: in each case it is gone, and nothing of it is handed to a later session.
 """
 
 import numpy as np
