@@ -10,7 +10,9 @@ from risk.core import codes
 from risk.core.holds import BIT
 from risk.core.records import MES, MOEX
 from tests.kernel.desk import T0, Desk, S, decision, sent, standing
+from tests.kernel.test_limits import USD
 from trading.core import records as r
+from trading.run.spec import statement
 
 
 def test_a_lost_link_takes_entries_back_and_keeps_stops_w05() -> None:
@@ -138,6 +140,7 @@ def test_a_cancel_without_a_proof_calls_a_person_after_three_retries_w08() -> No
         if desk.order(number).request == 4:  # the venue says that it still works
             desk.answer(r.ACK, number)
     assert len(asked) == 5 and asked[0] == r.CANCEL, "a cancel, three retries, and the next one"
+    assert desk.kernel.state.holds[BIT["CANCEL_UNPROVEN"]].limit == 3, "as every journal has it"
     assert decision(desk.score()) == codes.HOLD_BASE + BIT["CANCEL_UNPROVEN"]
     desk.command(r.RESUME)
     assert "CANCEL_UNPROVEN" in standing(desk), "no person proves it"
@@ -284,3 +287,49 @@ def test_money_of_another_moment_or_of_a_venue_that_tells_none_is_not_compared_t
     assert standing(desk) == {"OPERATOR_PAUSE"}, "flat again: 9 ticks were won"
     truth(desk, 8, 2 * 420_000)
     assert standing(desk) == {"OPERATOR_PAUSE", "MISMATCH", "NOT_RECONCILED"}
+
+
+def test_a_difference_of_money_ends_with_a_truth_that_was_compared_t02() -> None:
+    """Neither an older truth, nor one that tells no money, nor the link's return."""
+    desk = Desk()
+    desk.enter()
+    truth(desk, -20_001, 500_000)
+    assert desk.account.reconciled == 0
+    truth(desk, -20_001, 420_000, ref=desk.ref - 1)
+    assert desk.account.reconciled == 0, "of another moment"
+    desk.reconcile([(0, 1)], [int(order.number) for order in desk.live()])
+    assert desk.account.reconciled == 0, "no money was told"
+    for up in (0, 1):
+        desk.event(r.LINK, instrument=ACCOUNT_SCOPE, code=r.LINK_EXECUTION, value=up)
+    desk.reconcile([(0, 1)], [int(order.number) for order in desk.live()])
+    assert desk.account.reconciled == 0
+    truth(desk, -20_001, 420_000)
+    assert desk.account.reconciled == 1
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_after_a_fill_without_a_price_a_person_and_the_venue_end_it_t02(seen: bool) -> None:
+    """Flat, the figures stated: from then on the venue's money is the desk's, whether a truth had differed or not."""
+    desk = Desk()
+    desk.enter()
+    desk.command(r.FLATTEN_ALL)
+    number = int(desk.live(r.EXIT)[0].number)
+    desk.ack(number)
+    desk.fill(number, 0)
+    for order in desk.live():
+        desk.answer(r.CANCELLED, int(order.number), code=r.CANCELLED_ON_REQUEST)
+    assert desk.position().qty == 0 and "STATE_UNREADABLE" in standing(desk)
+    if seen:
+        truth(desk, 9, 2 * 420_000)
+        assert desk.account.reconciled == 0 and "MISMATCH" in standing(desk)
+    figures = {"balance_micros": 900 * USD, "peak_micros": 950 * USD}
+    event = statement(figures | {"reference_micros": 1_000 * USD, "day_net_micros": 0})
+    fields = {name: int(event[name][0]) for name in ("code", "value", "volume", "qty", "fee_micros")}
+    desk.event(r.PAST, instrument=ACCOUNT_SCOPE, **fields)
+    assert desk.command(r.RESET_HALT)[-1].code == r.RECEIPT_DONE
+    desk.reconcile()
+    truth(desk, 9, 2 * 420_000)
+    desk.command(r.RESUME)
+    assert desk.account.reconciled == 1 and standing(desk) == set()
+    truth(desk, 8, 2 * 420_000)
+    assert desk.account.reconciled == 0 and "MISMATCH" in standing(desk), "what differs from then on differs"

@@ -40,6 +40,7 @@ def on_past(d: "Desk", e: Event) -> None:
     if e.code != STATED or not hears or not sane:
         return
     d.stated = True
+    d.money_off, d.money_taken = False, True  # a fill without a price is in the venue's money alone
     d.balance, d.peak, d.reference, d.day_net = balance, peak, reference, of_day
     d.balance_at_start = balance - d.realised + d.fees
     d.day_base = balance - of_day  # the day began there

@@ -35,6 +35,7 @@ FIGURES = (
 )
 STATED = FIGURES[:4]  # what a person must know to take STATE_UNREADABLE down
 MONEY = 7  # the first of them are money
+MONEY_DIFFERS, MONEY_STATED = 1, 2  # ACCOUNT.money_off; the latter: the next truth's counts as ours
 FIGURE_COUNT = len(FIGURES)
 ALL_TOLD = (1 << FIGURE_COUNT) - 1
 FIGURE_MOST = 2**61  # as `watch.limits`: what is beyond cannot be represented
@@ -77,7 +78,10 @@ def _fits(value: int) -> bool:
 
 @inner
 def _restate(a: np.record, limits: np.record, e: np.record) -> None:
-    """What a person states counts whole or not at all: the day began where today's net says."""
+    """What a person states counts whole or not at all: the day began where today's net says.
+
+    What was traded until then is for the venue to say: a fill without a price is in its money and not in ours (T-02).
+    """
     whole = _fits(e.value) and _fits(e.volume) and _fits(e.qty) and _fits(e.fee_micros)
     if not whole or e.volume < e.value:
         return
@@ -89,6 +93,7 @@ def _restate(a: np.record, limits: np.record, e: np.record) -> None:
     a.day_peak_micros = max(e.value, a.day_base_micros)
     a.capital_micros = min(e.value, limits.capital_micros)
     a.told = 1
+    a.money_off = MONEY_STATED
 
 
 @inner

@@ -92,8 +92,7 @@ LINK_EXECUTION, LINK_DATABASE, LINK_STREAM, LINK_LATCH, LINK_CONTRACT = 1, 2, 3,
 MODEL_READY, MODEL_BLOCKED = 1, 2
 # EVENT.ref of MODEL_READY: why it was loaded (MOEX-ML-10); the first three end no hold of the document's
 CAUSE_START, CAUSE_RESTORE, CAUSE_ROLLBACK, CAUSE_CALIBRATE, CAUSE_TRAIN, CAUSE_OPERATOR = range(6)
-PROBE_LOST = 1
-DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 0, 1, 2
+PROBE_LOST, DRIFT_NONE, DRIFT_WARN, DRIFT_CRITICAL = 1, 0, 1, 2
 # EVENT.code of REJECT: why the venue or our own edge refused
 REJECTED_BY_VENUE, REJECTED_EXPIRED, REJECTED_LATCHED, REJECTED_UNKNOWN_ORDER, REJECTED_RATE = 1, 2, 3, 4, 5
 REJECTED_LIMIT_ONLY, REJECTED_BEST_ONLY = 6, 7  # the venue takes this type alone now (30068, 30103)
@@ -313,6 +312,7 @@ ACCOUNT = np.dtype(
             ("entered", "<i8"),  # entries that were decided, and when the last of them were, a ring (P-18)
             ("entries_ns", "<i8", (ENTRIES_KEPT,)),
             ("lifting", "<i8"),  # instruments whose restriction ends once everything is flat, a bit each (P-25)
+            ("money_off", "<i8"),  # the venue's money and ours: MONEY_* of `trading.core.past`, 0 = they agree (T-02)
             ("open_count", "<i8"),
             ("open_slots", "<i8", (ORDER_CAPACITY,)),  # of `orders`: every open one, ascending (`effects.list_open`)
         ],

@@ -346,16 +346,21 @@ def recon_end(d: "Desk", e: Event) -> None:
     if d.phase == MUST_BE_FLAT and any(i.broker_qty != 0 for i in d.instruments):
         d.raise_hold("NOT_FLAT_AT_CUTOFF")
     differing = [i for i in d.instruments if i.broker_qty != i.qty]
-    if differing or (e.ref == d.venue_ref and money_differs(d)):
+    if e.ref == d.venue_ref and any(i.told_money is not None for i in d.instruments):
+        if d.money_taken:
+            for i in d.instruments:
+                i.cash, i.paid = i.told_money or (0, 0)
+        d.money_taken, d.money_off = False, money_differs(d)
+        if d.money_off:
+            d.raise_hold("MISMATCH")
+    if differing:
         d.raise_hold("MISMATCH")
-    else:
+    elif not d.money_off:
         d.reconciled, d.recon_ts = True, d.now
 
 
 def money_differs(d: "Desk") -> bool:
-    """T-02: an average price by more than a tick, or the balance by more than a cent; of a venue that tells them."""
-    if all(i.told_money is None for i in d.instruments):
-        return False
+    """T-02: an average price by more than a tick, or the balance by more than a cent."""
     balance = 0
     for i in d.instruments:
         cash, fees = i.told_money or (0, 0)

@@ -72,6 +72,7 @@ class Desk(Sending):
         self.past = 0  # the session that this one continues
         self.told: dict[str, int] = {}  # figures that were told and have not counted yet
         self.stated = False  # a person said what nobody could read
+        self.money_off = self.money_taken = False  # the venue's differs; the next that it tells counts (T-02)
         self.past_holds: dict[str, int | None] = {}
         self.duplicates: list[int] = []
         self.entered: list[int] = []  # when the last entries were decided (P-18)

@@ -2,7 +2,8 @@
 
 BEGIN, its rows, END.  What differs is held (MISMATCH) and never invented away, and the account counts as unreconciled
 until a truth agrees: only the venue's evidence ends that.  A position's row may tell its money (volume 1), which is
-compared once the truth is of the very moment of our own books.  Called by the kernel.
+compared once the truth is of the very moment of our own books; a difference stands until one such truth agrees, or a
+person states the figures.  Called by the kernel.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from risk.core.holds import BIT
 from risk.core.records import MOEX
 from trading.core import orders as life
 from trading.core.effects import ask_cancel, ask_missed_answers, list_open, order_effect, raise_hold, slot_of
+from trading.core.past import MONEY_DIFFERS, MONEY_STATED
 from trading.core.protect import pace_exit
 from trading.core.records import (
     EXIT,
@@ -99,9 +101,8 @@ def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: i
             agreed = False
             n = raise_hold(state, out, n, _MISMATCH, NO_TIME, p.broker_qty, p.qty)
     if e.ref == account.venue_ref:  # both of one moment
-        n, equal = _compare_money(state, params, out, n)
-        agreed = agreed and equal
-    if agreed:
+        n = _compare_money(state, params, out, n)
+    if agreed and account.money_off != MONEY_DIFFERS:
         account.reconciled = 1
         account.recon_ts_ns = account.now_ns
         if account.rules == MOEX:
@@ -110,10 +111,14 @@ def _recon_end(state: State, params: Params, e: np.record, out: np.ndarray, n: i
 
 
 @inner
-def _compare_money(state: State, params: Params, out: np.ndarray, n: int) -> tuple[int, bool]:
-    """Average prices within a tick, the balance within a cent.  Returns the output count and whether they agree."""
+def _compare_money(state: State, params: Params, out: np.ndarray, n: int) -> int:
+    """Average prices within a tick, the balance within a cent.  What differs does so until it was compared again.
+
+    A venue that tells no money is not compared; what it tells first after a person's statement is taken as it is.
+    """
+    account = state.account[0]
     told, differs, balance = False, False, 0
-    for i in range(state.account[0].instruments):
+    for i in range(account.instruments):
         p = state.positions[i]
         off = -p.cash_ticks  # of an instrument that it does not name the venue has no money
         if p.told_ticks != NO_TICK:
@@ -124,6 +129,20 @@ def _compare_money(state: State, params: Params, out: np.ndarray, n: int) -> tup
         if not far:
             balance += off * params.specs[i].tick_value_micros
         balance -= p.told_micros - p.paid_micros
-    if not told or not (differs or abs(balance) > BALANCE_MICROS):
-        return n, True
-    return raise_hold(state, out, n, _MISMATCH, NO_TIME, balance, BALANCE_MICROS), False
+    if not told:
+        return n
+    if account.money_off == MONEY_STATED:
+        _take_money(state)
+    elif differs or abs(balance) > BALANCE_MICROS:
+        account.money_off = MONEY_DIFFERS
+        return raise_hold(state, out, n, _MISMATCH, NO_TIME, balance, BALANCE_MICROS)
+    account.money_off = 0
+    return n
+
+
+@inner
+def _take_money(state: State) -> None:
+    for i in range(state.account[0].instruments):
+        p = state.positions[i]
+        p.cash_ticks = p.told_ticks if p.told_ticks != NO_TICK else 0
+        p.paid_micros = p.told_micros
