@@ -163,7 +163,7 @@ MES-COST-02 | a fee that differs raises an alert, a row of the audit log | desk/
 MES-COST-03 | published cost of a round trip | risk/core/costs.py
 MES-COST-04 | edge ceiling | risk/core/costs.py
 MES-COST-05 | break-even win rate after costs, on the result and in the terminal | {BACKTEST}/breakeven.py
-MES-COST-06 | slippage fixed or conditional, by the last evaluation before decision or fill | trading/core/venue/slips.py | the spread is that of the last quote
+MES-COST-06 | slippage fixed or conditional, by the last evaluation before decision or fill | trading/core/venue/slips.py | the spread is that of the last quote of its segment
 MES-BT-01 | the backtest drives the kernel; same inputs, same bytes | {DRIVE} | operator actions cannot be scripted
 MES-BT-02 | the five steps of a bar | {DRIVE}
 MES-BT-03 | decisions from columns of the data | {BACKTEST}/signals.py

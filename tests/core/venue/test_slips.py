@@ -87,6 +87,26 @@ def test_a_new_segment_has_no_evaluation_yet_mes_data_21(how: str) -> None:
     assert fills(floor.bar(at, 100, 100, 100, 100)) == [(1, 1, 101)]
 
 
+@pytest.mark.parametrize("how", ["outage", "silence"])
+def test_no_spread_outlives_its_segment_mes_data_21(how: str) -> None:
+    floor = Floor("bar", slip_mode="conditional")
+    floor.bar(T, 100, 100, 100, 100)
+    quote(floor, T + 1, 90, 95)
+    assert floor.venue.slips[0].spread_ticks == 5
+    if how == "outage":
+        e = new_events(1)
+        e["kind"], e["code"], e["instrument"], e["ts_ns"] = FEED, FEED_GAP, -1, (T + 1) * S
+        floor.hear(e)
+    at = T + (2 if how == "outage" else 301)
+    floor.market(at, 1, +1, role=EXIT)
+    assert fills(floor.bar(at, 100, 100, 100, 100)) == [(1, 1, 101)]
+    floor.market(at + 1, 2, +1)
+    assert fills(floor.bar(at + 1, 100, 100, 100, 100)) == [(2, 1, 101)], "nothing was quoted in it yet"
+    quote(floor, at + 2, 90, 95)
+    floor.market(at + 2, 3, +1)
+    assert fills(floor.bar(at + 2, 100, 100, 100, 100)) == [(3, 1, 102)]
+
+
 def test_history_is_heard_and_fills_nothing_mes_feat_06() -> None:
     floor = Floor("bar", slip_mode="conditional")
     floor.market(T - 5, 1, +1)

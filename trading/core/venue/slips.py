@@ -3,7 +3,7 @@
 What a decision asked for slips by the last evaluation before that decision; any other fill by the last one before it,
 in the segment of its price.  Evaluations are those of MES-BREAK-02, of the venue's own grid of the same bars; a
 backtest over bars lends it the kernel's.  Spreads are those of the last quote; bars have none, which counts as a tick
-(MES-BREAK-03).  Called by the engine and the fill models.
+(MES-BREAK-03), and end with their segment.  Called by the engine and the fill models.
 """
 
 import numpy as np
@@ -30,6 +30,8 @@ from trading.core.records import ENTRY, EXIT, FLAG_DECIDED, INSTRUMENT_CAPACITY,
 from trading.core.venue.answers import slot_of
 from trading.core.venue.state import BY_BOOK, Venue
 
+UNQUOTED = 1  # ticks of a spread that nobody told (MES-BREAK-03)
+
 
 @njit(cache=True)
 def is_conditional(venue: Venue) -> bool:
@@ -44,6 +46,7 @@ def hear(venue: Venue, e: np.record) -> None:
         if e.code != FEED_BEAT and e.code != FEED_UP:  # an outage ends every segment (MES-DATA-21)
             for i in range(INSTRUMENT_CAPACITY):
                 breakers.new_segment(venue.grids[i])
+                venue.slips[i].spread_ticks = UNQUOTED
     elif e.instrument < 0 or e.instrument >= INSTRUMENT_CAPACITY:
         return
     elif e.kind == BAR:
@@ -52,6 +55,8 @@ def hear(venue: Venue, e: np.record) -> None:
         end_ns = e.ts_venue_ns
         carried = e["flags"] & FLAG_CARRIED != 0
         g = venue.grids[e.instrument]
+        if _begins(g, end_ns - e.value):
+            venue.slips[e.instrument].spread_ticks = UNQUOTED
         breakers.take_bar(g, end_ns - e.value, end_ns, e.high_tick, e.low_tick, e.close_tick, e.volume, carried)
     elif (e.kind == QUOTE or e.kind == BOOK) and venue.account[0].model != BY_BOOK:
         if e["flags"] & (FLAG_BACKFILL | FLAG_INVALID) == 0 and 0 < e.bid_tick < e.ask_tick:
@@ -59,18 +64,24 @@ def hear(venue: Venue, e: np.record) -> None:
 
 
 @njit(cache=True)
+def _begins(g: np.record, at_ns: int) -> bool:
+    """Whether a price of this moment begins a segment after a silence; no spread outlives one (MES-DATA-21)."""
+    return g.end_ns != NO_TIME and at_ns >= g.end_ns and at_ns - g.print_ns >= breakers.CARRY_NS
+
+
+@njit(cache=True)
 def _spread(venue: Venue, instrument: int) -> int:
     if venue.account[0].model != BY_BOOK:
         return venue.slips[instrument].spread_ticks
     bid, ask = venue.books[instrument].bid_tick[0], venue.books[instrument].ask_tick[0]
-    return 1 if bid == NO_TICK or ask == NO_TICK else ask - bid
+    return UNQUOTED if bid == NO_TICK or ask == NO_TICK else ask - bid
 
 
 @njit(cache=True)
-def _ticks(venue: Venue, instrument: int, g: np.record) -> int:
+def _ticks(venue: Venue, instrument: int, g: np.record, spread_ticks: int) -> int:
     """By the last evaluation that this grid knows of; the whole of it again times what a stricter run asks for."""
     ranges, normal, samples = breakers.evaluated(g)
-    ticks = slip_ticks(True, 0, _spread(venue, instrument), g.quiet == 1, ranges, normal, samples)
+    ticks = slip_ticks(True, 0, spread_ticks, g.quiet == 1, ranges, normal, samples)
     return share_ceil(ticks, venue.slips[instrument].times_ppm, PPM)
 
 
@@ -88,7 +99,8 @@ def asked_ticks(venue: Venue, e: np.record) -> int:
         return 0
     if e.role == ENTRY and decided:
         return row.asked_ticks
-    ticks = _ticks(venue, e.instrument + 0, venue.grids[e.instrument])  # + 0: a field of two bytes, widened
+    at = e.instrument + 0  # a field of two bytes, widened
+    ticks = _ticks(venue, at, venue.grids[at], _spread(venue, at))
     if e.role == EXIT:
         row.asked_ticks = ticks
     return ticks
@@ -107,10 +119,12 @@ def fill_ticks(venue: Venue, slot: int, at_ns: int, size_ns: int, printed: bool)
     if venue.order_slips[slot] == 0:
         ahead = venue.ahead[0]
         venue.ahead[0] = venue.grids[order.instrument]
-        if printed and ahead.end_ns != NO_TIME and at_ns - ahead.print_ns >= breakers.CARRY_NS:
+        spread_ticks = _spread(venue, order.instrument)
+        if printed and _begins(ahead, at_ns):
             breakers.new_segment(ahead)
+            spread_ticks = spread_ticks if venue.account[0].model == BY_BOOK else UNQUOTED
         breakers.pass_time(ahead, at_ns, size_ns)
-        venue.order_slips[slot] = _ticks(venue, order.instrument, ahead)
+        venue.order_slips[slot] = _ticks(venue, order.instrument, ahead, spread_ticks)
     return venue.order_slips[slot]
 
 
