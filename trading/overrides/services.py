@@ -55,8 +55,9 @@ def ask(session_id: int, instrument: int, code: int, by: str, reason: str) -> Ov
         raise CommandRefused("NOT_OVERRIDABLE", f"{code_name(session.rules, code)} is never let pass")
     if len(reason.strip()) < REASON_MIN:
         raise CommandRefused("NO_REASON", f"an override needs a reason of {REASON_MIN} characters or more")
-    now = timezone.now()
     with transaction.atomic():
+        Session.objects.select_for_update().get(id=session_id)  # one at a time: two would both find that nothing waits
+        now = timezone.now()
         if _open(session_id, now).filter(instrument=instrument).exists():
             raise CommandRefused("WAITING", f"a request for {symbols[instrument]} waits already: one at a time")
         row = OverrideRequest.objects.create(

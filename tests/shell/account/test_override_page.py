@@ -1,12 +1,14 @@
 """/sessions/N/override/: two persons let a rule pass once; one alone never, and nobody late (P-27, MOEX-SEC-04)."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -173,6 +175,28 @@ def test_one_request_of_an_instrument_at_a_time_and_in_a_running_session_alone(
     Session.objects.update(status=states.ENDED)
     with pytest.raises(CommandRefused, match="only a running one"):
         services.agree(OverrideRequest.objects.get().id, "alice", YES)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_ask_at_once_one_waits() -> None:
+    """Two that wait for one instrument would be two entries that the rule lets pass."""
+    if connection.vendor == "sqlite":
+        pytest.skip("one writer at a time by itself; its test database is in memory and is not for threads")
+    session, many = make_session(), 6
+    together = Barrier(many)
+
+    def ask(number: int) -> str:
+        try:
+            together.wait(10)
+            return str(services.ask(session.id, 0, codes.DEPTH, f"olga{number}", WHY).id)
+        except CommandRefused as refused:
+            return refused.code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(many) as pool:
+        found = sorted(pool.map(ask, range(many)))
+    assert found == [str(OverrideRequest.objects.get().id), *["WAITING"] * (many - 1)]
 
 
 def test_a_viewer_sees_and_may_not(running: tuple[Session, Stream]) -> None:
