@@ -23,6 +23,7 @@ from trading.core.states import REFUSALS
 from trading.leases import short_wait
 from trading.models import Command, ConfigVersion, Decision, Fill, HoldEvent, Order, Session, SinkCursor, Trade
 from trading.news.teller import NewsTeller
+from trading.overrides.ending import NEVER, OverrideEnds, note_unused
 from trading.preflight.rolls import RollCheck
 from trading.run.bodies.sinks_loop import Retry
 from trading.run.context import LoopContext
@@ -89,6 +90,7 @@ class LedgerFollower:
         self._over = False
         self._news = NewsTeller(context)
         self._statements, self._rolls = StatementTaker(context), RollCheck(context)
+        self._overrides = OverrideEnds(context)
 
     def cursor(self) -> int:
         """Seq of the last frame whose rows stand."""
@@ -114,9 +116,11 @@ class LedgerFollower:
         self._news.note(events)
         self._statements.note(events)
         self._rolls.note(events)
+        self._overrides.note(events)
 
     def publish(self) -> None:
-        """Once a second: the event list is told, a day that is over stated, a stopping session proved flat ended."""
+        """Once a second: the event list is told, a day that is over stated, an override's end noted, and a stopping
+        session that is proved flat ended."""
         from trading.run.clock import boot_ns
 
         now = boot_ns()
@@ -126,9 +130,12 @@ class LedgerFollower:
         self._news.tell()
         self._statements.look()
         self._rolls.look()
+        self._overrides.look()
         try:
             with short_wait():
                 self._over = finish_if_flat(self.session_id)
+                if self._over:
+                    note_unused(self.session_id, NEVER)
         except StoreAway:
             self._over = False  # asked again in a second
 

@@ -1,7 +1,7 @@
 """Requests to let one refusing rule of the gate pass once (P-27): who asked, for what, why, and who else agreed.
 
-Written by `trading.overrides.services` alone.  Times are the wall clock.  Whether an override was used says the
-decision that used it: its row carries the number of the command.
+Written by `trading.overrides` alone.  Times are the wall clock, but `until_ns`.  Whether an override was used says the
+decision that used it: its row carries the number of the command; one that ended unused has its `unused_at`.
 """
 
 from django.db import models
@@ -25,14 +25,16 @@ class OverrideRequest(models.Model):
     agreed_reason = models.CharField(max_length=500, blank=True, default="")
     agreed_at = models.DateTimeField(null=True, blank=True)
     command_ref = models.BigIntegerField(null=True, blank=True, unique=True, help_text="the command that opened it")
+    until_ns = models.BigIntegerField(null=True, blank=True, help_text="its end by the session's clock, ns UTC")
+    unused_at = models.DateTimeField(null=True, blank=True, help_text="when its end was noted, nothing having used it")
 
     class Meta:
         constraints = (
             models.CheckConstraint(condition=~Q(asked_by="") & ~Q(reason=""), name="override_asked_by_somebody"),
             models.CheckConstraint(condition=~Q(agreed_by=F("asked_by")), name="override_two_persons"),
             models.CheckConstraint(
-                condition=Q(agreed_at=None, agreed_by="", command_ref=None)
-                | (Q(agreed_at__isnull=False, command_ref__isnull=False) & ~Q(agreed_by="")),
+                condition=Q(agreed_at=None, agreed_by="", command_ref=None, until_ns=None, unused_at=None)
+                | (Q(agreed_at__isnull=False, command_ref__isnull=False, until_ns__isnull=False) & ~Q(agreed_by="")),
                 name="override_agreed_whole",
             ),
             models.CheckConstraint(condition=Q(expires_at__gt=F("asked_at")), name="override_expires"),

@@ -5,19 +5,20 @@ the kernel decides again.  Every step leaves an audit row.  Rights and step-up w
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
 
-from marketdata.core.records import new_events
+from marketdata.core.records import NO_TIME, new_events
 from risk.core.gate import CODE_NAMES, OVERRIDABLE, OVERRIDE_NS_MAX, code_name
 from trading.configs import tell_audit
 from trading.control import CommandRefused, advance_command, put_events, ref_of, session_folder
 from trading.core import states
 from trading.core.records import COMMAND, COMMANDS, OVERRIDE
 from trading.models import Command, Decision, Session
+from trading.overrides.ending import NEVER
 from trading.overrides.models import OverrideRequest
 from trading.run.clock import ClockMissing, load_clock
 from trading.run.spec import load_spec
@@ -87,6 +88,7 @@ def agree(request_id: int, by: str, reason: str) -> tuple[OverrideRequest, Comma
         raise CommandRefused("STATE", f"session {session.key} is {session.status}: only a running one enters")
     event = _event(row, ref_of(key))
     given = {"agreed_by": by, "agreed_reason": reason.strip(), "agreed_at": now, "command_ref": ref_of(key)}
+    given["until_ns"] = int(event["until_ns"][0])
     with transaction.atomic():
         waiting = OverrideRequest.objects.filter(id=request_id, agreed_at=None, expires_at__gt=now)
         if waiting.exclude(asked_by=by).update(**given) != 1:
@@ -168,19 +170,37 @@ def history(session: Session, first: int = 0, limit: int = PAGE) -> tuple[list[d
     refs = [row.command_ref for row in rows[:limit] if row.command_ref is not None]
     commands = {command.ref: command for command in Command.objects.filter(ref__in=refs)}
     used = {row.override_ref: row for row in Decision.objects.filter(session=session, override_ref__in=refs)}
-    now = timezone.now()
-    found = [_shown(row, session, commands, used, now) for row in rows[:limit]]
+    now, now_ns = timezone.now(), _now_ns(session)
+    found = [_shown(row, session, commands, used, now, now_ns) for row in rows[:limit]]
     return found, first + limit if len(rows) > limit else None
 
 
+def _now_ns(session: Session) -> int:
+    """Session time, ns UTC: NEVER when it is over, NO_TIME when nobody knows it."""
+    if session.status in states.SESSION_OVER:
+        return NEVER
+    try:
+        return load_clock(session_folder(session.id)).now()
+    except ClockMissing:
+        return NO_TIME
+
+
 def _shown(
-    row: OverrideRequest, session: Session, commands: dict[int, Command], used: dict[int, Decision], now: Any
+    row: OverrideRequest,
+    session: Session,
+    commands: dict[int, Command],
+    used: dict[int, Decision],
+    now: datetime,
+    now_ns: int,
 ) -> dict[str, Any]:
+    """Once its end has come it is not used, however it ended; a decision that the ledger had late still corrects it."""
     decision = used.get(row.command_ref or 0)
     command = commands.get(row.command_ref or 0)
     state = "waiting" if row.agreed_at is None and row.expires_at > now else "expired"
     if command is not None:
         state = command.state if command.state != states.DONE else "opened"
+    if state == "opened" and (row.unused_at is not None or (row.until_ns or 0) <= now_ns):
+        state = "not used"
     if decision is not None:
         state = "used"
     return {
@@ -189,5 +209,6 @@ def _shown(
         "state": state,
         "detail": "" if command is None else command.detail,
         "seq": None if decision is None else decision.seq,
+        "used_us": None if decision is None else decision.ts_ns // 1000,
         "verdict": "" if decision is None else code_name(session.rules, decision.code),
     }

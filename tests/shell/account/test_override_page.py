@@ -26,8 +26,9 @@ from trading.core import records as kinds
 from trading.core import states
 from trading.models import Command, Decision, Session
 from trading.overrides import services
+from trading.overrides.ending import NEVER, OverrideEnds, note_unused
 from trading.overrides.models import OverrideRequest
-from trading.run.clock import SessionClock, boot_ns, save_clock
+from trading.run.clock import CLOCK_FILE, SessionClock, boot_ns, save_clock
 from trading.run.streams import ZERO_ID, Stream
 from trading.services import session_folder
 from trading.sinks import LedgerFollower
@@ -103,7 +104,7 @@ def test_one_person_alone_never_does_it(running: tuple[Session, Stream], role: s
     with pytest.raises(CommandRefused, match="another person must agree"):
         services.agree(row.id, "olga", YES)
     with pytest.raises(IntegrityError), transaction.atomic():
-        OverrideRequest.objects.update(agreed_by="olga", agreed_at=timezone.now(), command_ref=7)
+        OverrideRequest.objects.update(agreed_by="olga", agreed_at=timezone.now(), command_ref=7, until_ns=1)
     assert sent(inbox) == [] and not Command.objects.filter(kind="override").exists()
 
 
@@ -236,3 +237,63 @@ def test_its_use_stands_in_ledger_audit_alerts_and_history(running: tuple[Sessio
     assert (one["state"], one["seq"], one["verdict"]) == ("used", 4, "TRADES_DAY")
     page = signed_in("victor", VIEWER).get(f"/sessions/{session.id}/override/").content.decode()
     assert f"/sessions/{session.id}/why/?seq=4" in page
+    assert "used at 1970-01-01 00:00:03, session time UTC, by decision 4: trades day" in page
+
+
+def opened(session: Session) -> tuple[OverrideRequest, Tape]:
+    """One that the kernel opened, and the journal so far; its clock reads the tape's."""
+    row, command = services.agree(services.ask(session.id, 0, codes.DEPTH, "olga", WHY).id, "alice", YES)
+    assert row.until_ns is not None
+    at = {"ref": command.ref, "ts_ns": row.until_ns - OVERRIDE_NS_MAX}
+    tape = Tape().add(kinds.COMMAND, code=kinds.OVERRIDE, value=codes.DEPTH, until_ns=row.until_ns, **at)
+    return row, tape.add(kinds.RECEIPT, code=kinds.RECEIPT_DONE, value=kinds.OVERRIDE, **at | {"instrument": -1})
+
+
+def state_of(session: Session) -> str:
+    (one,), _ = services.history(session)
+    return str(one["state"])
+
+
+def test_one_that_ended_unused_is_told_once(running: tuple[Session, Stream]) -> None:
+    """P-27: open to its last nanosecond, by the clock and by the journal; then not used, with one row of the audit."""
+    session, _ = running
+    row, tape = opened(session)
+    end, folder = row.until_ns or 0, session_folder(session.id)
+    ends, follower = OverrideEnds(context_of(session)), LedgerFollower(context_of(session))
+
+    def follow(ts_ns: int) -> int:
+        frames = tape.add(kinds.TIMER, instrument=-1, ts_ns=ts_ns).frames()
+        follower.apply(frames)
+        ends.note(frames["event"])
+        ends.look()
+        return AuditRecord.objects.filter(action="override_unused").count()
+
+    assert follow(end - 1) == 0 and state_of(session) == "opened"
+    save_clock(folder, SessionClock(end - 10**6, boot_ns(), 0.0))
+    assert state_of(session) == "opened"
+    save_clock(folder, SessionClock(end, boot_ns(), 0.0))
+    assert state_of(session) == "not used", "by the clock, before the journal says so"
+    (folder / CLOCK_FILE).unlink()
+    assert state_of(session) == "opened"
+    assert follow(end) == 1 and state_of(session) == "not used"
+    assert follow(end + 1) == 1 and note_unused(session.id, NEVER) == NEVER
+    told = AuditRecord.objects.get(action="override_unused")
+    assert (told.category, told.actor, told.object) == ("control", "desk", f"{session.key} MES DEPTH")
+    assert (told.detail["command"], told.detail["agreed_by"]) == (row.command_ref, "alice")
+    assert "not used" in signed_in("victor", VIEWER).get(f"/sessions/{session.id}/override/").content.decode()
+
+
+@pytest.mark.parametrize("kind", ["used", "refused", "session over"])
+def test_what_was_used_or_never_opened_did_not_end_unused(running: tuple[Session, Stream], kind: str) -> None:
+    session, _ = running
+    row, tape = opened(session)
+    if kind == "used":
+        tape.add(kinds.DECISION, code=codes.TRADES_DAY, side=1, role=codes.DEPTH, bid_qty=row.command_ref)
+    if kind == "refused":
+        tape.rows[-1]["code"] = kinds.RECEIPT_DONE + 1
+    LedgerFollower(context_of(session)).apply(tape.frames())
+    Session.objects.update(status=states.ENDED)
+    session.refresh_from_db()
+    assert note_unused(session.id, NEVER) == NEVER
+    assert AuditRecord.objects.filter(action="override_unused").count() == (kind == "session over")
+    assert state_of(session) == {"session over": "not used"}.get(kind, kind)

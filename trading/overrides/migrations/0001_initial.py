@@ -28,6 +28,16 @@ class Migration(migrations.Migration):
                     models.BigIntegerField(blank=True, help_text="the command that opened it", null=True, unique=True),
                 ),
                 (
+                    "until_ns",
+                    models.BigIntegerField(blank=True, help_text="its end by the session's clock, ns UTC", null=True),
+                ),
+                (
+                    "unused_at",
+                    models.DateTimeField(
+                        blank=True, help_text="when its end was noted, nothing having used it", null=True
+                    ),
+                ),
+                (
                     "session",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
@@ -51,10 +61,17 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("agreed_at", None), ("agreed_by", ""), ("command_ref", None)),
+                            models.Q(
+                                ("agreed_at", None),
+                                ("agreed_by", ""),
+                                ("command_ref", None),
+                                ("until_ns", None),
+                                ("unused_at", None),
+                            ),
                             models.Q(
                                 ("agreed_at__isnull", False),
                                 ("command_ref__isnull", False),
+                                ("until_ns__isnull", False),
                                 models.Q(("agreed_by", ""), _negated=True),
                             ),
                             _connector="OR",
