@@ -160,7 +160,7 @@ def test_what_is_never_let_pass_is_refused_by_name(
 ) -> None:
     session, _ = running
     assert asked(signed_in("olga", OPERATOR), session, **changed).status_code == 422
-    fields = {"instrument": 0, "code": codes.DEPTH, "reason": WHY} | changed
+    fields: dict[str, Any] = {"instrument": 0, "code": codes.DEPTH, "reason": WHY} | changed
     with pytest.raises(CommandRefused) as refused:
         services.ask(session.id, by="olga", **fields)
     assert refused.value.code == code and not OverrideRequest.objects.exists()
