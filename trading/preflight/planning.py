@@ -63,14 +63,7 @@ def plan_session(
 
     Raises StartRefused, FeedError; asks no database, so that pre-flight may call it in a thread.
     """
-    if mode not in MODES or mode not in profile.modes:
-        known = ", ".join(name for name in MODES if name in profile.modes)
-        raise StartRefused("MODE_UNKNOWN", f"mode {mode!r} is not open to {profile.profile}; open: {known}")
-    if (account.venue, account.currency) != (profile.market.venue, profile.market.currency):
-        raise StartRefused(
-            "ACCOUNT_UNKNOWN",
-            f"account {account.name} is not one of {profile.market.venue} in {profile.market.currency}",
-        )
+    _check_open(account, profile, mode)
     traded = [_instrument(symbol, profile) for symbol in feed.symbols]
     tape = open_feed(feed)
     try:
@@ -120,6 +113,18 @@ def plan_session(
     except SpecError as error:
         raise StartRefused("SPEC", str(error)) from None
     return spec
+
+
+def _check_open(account: Account, profile: Profile, mode: str) -> None:
+    """A profile trades in the modes that it names, for accounts of its market alone."""
+    if mode not in MODES or mode not in profile.modes:
+        known = ", ".join(name for name in MODES if name in profile.modes)
+        raise StartRefused("MODE_UNKNOWN", f"mode {mode!r} is not open to {profile.profile}; open: {known}")
+    if (account.venue, account.currency) != (profile.market.venue, profile.market.currency):
+        raise StartRefused(
+            "ACCOUNT_UNKNOWN",
+            f"account {account.name} is not one of {profile.market.venue} in {profile.market.currency}",
+        )
 
 
 def _has_engine(profile: Profile, bars: bool) -> bool:
