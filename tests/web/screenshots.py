@@ -97,6 +97,25 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "operations": "/ops/",
         "latency": "/ops/latency/",
         "drills": "/ops/drills/",
+        **data_pages(imports),
+        **research_pages(),
+        "account": "/account/",
+        "confirm": "/account/confirm/?next=/desk/",
+        "admin": "/admin/",
+        "versions": "/admin/trading/configversion/",
+        "version": "/admin/trading/configversion/1/change/",
+        "edit": "/admin/trading/configversion/1/edit/",
+        "impact": "/admin/trading/configversion/1/impact/",
+        "compare": "/admin/trading/configversion/diff/?a=1&b=2",
+        "ledger": "/admin/trading/order/",
+        "people": "/admin/auth/user/",
+        "not-found": "/sessions/99999/",
+    }
+
+
+def data_pages(imports: Path) -> dict[str, str]:
+    """Of what is stored, bought and imported."""
+    return {
         "data": "/data/",
         "data-set": "/data/1/?day=2024-01-02",
         "data-vendor": "/data/databento/",
@@ -108,6 +127,12 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "data-import": "/data/import/",
         "data-file": f"/data/import/?folder={imports}&file=ES_1min.csv",
         "data-run": "/data/imports/1/",
+    }
+
+
+def research_pages() -> dict[str, str]:
+    """Of backtests, their results, and searches."""
+    return {
         "backtests": "/backtests/",
         "backtest-new": f"/backtests/new/?{urlencode(BACKTEST)}",
         "books-new": f"/backtests/books/?{urlencode(BOOKS)}",
@@ -121,17 +146,6 @@ def pages(ended: int, running: int, shares: int, trade: str, imports: Path) -> d
         "walk-new": "/optimisation/new/walk/",
         "study": "/optimisation/dips/",
         "walk": "/optimisation/walked/",
-        "account": "/account/",
-        "confirm": "/account/confirm/?next=/desk/",
-        "admin": "/admin/",
-        "versions": "/admin/trading/configversion/",
-        "version": "/admin/trading/configversion/1/change/",
-        "edit": "/admin/trading/configversion/1/edit/",
-        "impact": "/admin/trading/configversion/1/impact/",
-        "compare": "/admin/trading/configversion/diff/?a=1&b=2",
-        "ledger": "/admin/trading/order/",
-        "people": "/admin/auth/user/",
-        "not-found": "/sessions/99999/",
     }
 
 
