@@ -9,6 +9,7 @@ from trading.brokers.statement import StatementRefused
 from trading.control import CommandRefused
 from trading.models import Session
 from trading.statements import services
+from trading.statements.models import Statement
 
 
 class Command(BaseCommand):
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         if verb == "settle":
             try:
                 return services.settle(options["statement"], options["by"], options["reason"]).statement.session_id
-            except services.Statement.DoesNotExist:
+            except Statement.DoesNotExist:
                 raise CommandError(f"no statement has the number {options['statement']}") from None
         session_id: int = options["session"]
         if not Session.objects.filter(id=session_id).exists():
