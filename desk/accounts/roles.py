@@ -51,7 +51,7 @@ SENTENCES = {
     VIEWER: "reads everything and changes nothing",
     OPERATOR: (
         "reduces, starts paper sessions, resumes, lifts holds, lets a rule pass with another person, writes drafts,"
-        " tightens, replaces shares, imports history, runs backtests"
+        " tightens, skips the shares' go-live gate for a day, replaces shares, imports history, runs backtests"
     ),
     ADMIN: (
         "may do all: also loosen, clear a day's loss, unlock after a kill, settle statements, delete data, buy data,"
