@@ -4,6 +4,7 @@ A report is made by `manage.py gate make`, which reads every paper session of th
 override is two steps: a page that says what it does, and a press within 60 seconds with a reason and the password.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -86,7 +87,7 @@ def override(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             reason = stepup.require(request, f"gate {day}", form.given())
-            _skip(request.user.get_username(), reason)
+            _skip(request.user.get_username(), reason, now)
         except stepup.StepUpRefused as refusal:
             form.add_error(refusal.field if refusal.field in form.fields else None, str(refusal))
         except overrides.OverrideRefused as refusal:
@@ -97,10 +98,10 @@ def override(request: HttpRequest) -> HttpResponse:
     return _override_page(request, day, form)
 
 
-def _skip(by: str, reason: str) -> GateOverride:
-    """Override and alert, both or neither.  Raises OverrideRefused."""
+def _skip(by: str, reason: str, now: datetime) -> GateOverride:
+    """Override and alert, both or neither, on the day of `now`, which was confirmed.  Raises OverrideRefused."""
     with transaction.atomic():
-        row = overrides.give(VENUE, by=by, reason=reason, now=timezone.now())
+        row = overrides.give(VENUE, by=by, reason=reason, now=now)
         words = f"{by} has the go-live gate of {row.get_venue_display()} skipped on trading day {row.trading_day}"
         answering.tell_override(f"gate:{row.venue}:{row.trading_day}", f"{words}: {reason}")
     return row
