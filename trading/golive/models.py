@@ -10,6 +10,7 @@ from django.db.models import Q
 from trading.models import VENUES, Account, one_of
 
 GATES = [("mes", "MES-GATE"), ("moex", "MOEX-GATE")]
+SKIPPABLE = [row for row in VENUES if row[0] == "moex"]  # MES-GATE has no override
 
 
 class GateReport(models.Model):
@@ -47,7 +48,7 @@ class GateReport(models.Model):
 class GateOverride(models.Model):
     """A person's word that the gate be skipped on one trading day of one market (MOEX-GATE-03).  Nothing extends it."""
 
-    venue = models.CharField(max_length=10, choices=VENUES)
+    venue = models.CharField(max_length=10, choices=SKIPPABLE)
     trading_day = models.PositiveIntegerField(help_text="YYYYMMDD of the venue's calendar")
     by = models.CharField(max_length=150)
     reason = models.CharField(max_length=500)
@@ -56,7 +57,7 @@ class GateOverride(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("venue", "trading_day"), name="gate_override_once_a_day"),
-            one_of("gate_override_venue_known", "venue", VENUES),
+            one_of("gate_override_venue_known", "venue", SKIPPABLE),
             models.CheckConstraint(condition=~Q(reason="") & ~Q(by=""), name="gate_override_by_somebody"),
         )
 

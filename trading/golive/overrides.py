@@ -9,10 +9,9 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from trading.configs import tell_audit
-from trading.golive.models import GateOverride
+from trading.golive.models import SKIPPABLE, GateOverride
 from trading.golive.standing import day_at
 
-VENUES = ("moex",)  # MES-GATE has no override
 REASON_MIN = 10
 
 
@@ -23,7 +22,7 @@ class OverrideRefused(ValueError):
 def give(venue: str, *, by: str, reason: str, now: datetime) -> GateOverride:
     """Skip the gate of this venue until its trading day rolls.  Raises OverrideRefused."""
     day = day_at(venue, now)
-    if venue not in VENUES or day is None:
+    if venue not in dict(SKIPPABLE) or day is None:
         raise OverrideRefused(f"the gate of {venue} cannot be skipped, or its trading day is not known")
     if len(reason.strip()) < REASON_MIN:
         raise OverrideRefused(f"the reason needs {REASON_MIN} characters or more")

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from marketdata.calendars import CalendarError, trading_day_at
 from trading.golive.models import GateOverride, GateReport
-from trading.golive.rows import hash_of
+from trading.golive.rows import MOEX, hash_of
 
 FRESH = timedelta(hours=24)
 LONGEST_DAY = timedelta(days=20)  # a trading day with the holidays before it
@@ -26,8 +26,8 @@ class Standing(NamedTuple):
 
 
 def standing(gate: str, venue: str, lineage: str, now: datetime) -> Standing:
-    """The gate's word on this lineage.  An override of today skips the gate and nothing else."""
-    if (override := override_at(venue, now)) is not None:
+    """The gate's word on this lineage.  An override of today skips the shares' gate and nothing else."""
+    if gate == MOEX and (override := override_at(venue, now)) is not None:  # MES-GATE has none
         words = _("skipped on trading day %(day)d by %(by)s: %(reason)s")
         return Standing(True, words % {"day": override.trading_day, "by": override.by, "reason": override.reason})
     if not lineage:

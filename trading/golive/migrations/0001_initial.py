@@ -4,7 +4,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 GATES = [("mes", "MES-GATE"), ("moex", "MOEX-GATE")]
-VENUES = [("cme", "CME"), ("moex", "MOEX")]
+SKIPPABLE = [("moex", "MOEX")]
 
 
 class Migration(migrations.Migration):
@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
             name="GateOverride",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("venue", models.CharField(choices=VENUES, max_length=10)),
+                ("venue", models.CharField(choices=SKIPPABLE, max_length=10)),
                 ("trading_day", models.PositiveIntegerField(help_text="YYYYMMDD of the venue's calendar")),
                 ("by", models.CharField(max_length=150)),
                 ("reason", models.CharField(max_length=500)),
@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.UniqueConstraint(fields=("venue", "trading_day"), name="gate_override_once_a_day"),
                     models.CheckConstraint(
-                        condition=models.Q(("venue__in", [venue for venue, _ in VENUES])),
+                        condition=models.Q(("venue__in", [venue for venue, _ in SKIPPABLE])),
                         name="gate_override_venue_known",
                     ),
                     models.CheckConstraint(
