@@ -22,6 +22,12 @@ def _replay(spec: FeedSpec) -> Feed:
 
 
 FEEDS: dict[str, Callable[[FeedSpec], Feed]] = {"simulated": _simulated, "replay": _replay}
+LIVE: frozenset[str] = frozenset()  # those that bring a real market as it happens: none yet
+
+
+def is_live(name: str) -> bool:
+    """Whether this feed brings a real market as it happens; one that nobody listed does not."""
+    return name in LIVE
 
 
 def open_feed(spec: FeedSpec) -> Feed:

@@ -29,6 +29,7 @@ from trading.research.golive.evidence import text_of
 from trading.research.records import ResearchError
 from trading.run.forward.report import EVIDENCE
 from trading.run.search.ledger import Ledger
+from trading.run.search.version import FLOORS, ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -155,7 +156,7 @@ def test_only_what_equals_its_replay_on_a_live_market_counts_mes_gate_01(place: 
     found = paper_evidence(candidate, NOW_NS)
     assert (found.value, found.measured_ns) == (2, NOW_NS - 2 * DAY_NS), "a trading day counts once"
     refused: dict[str, dict[str, Any]] = {
-        "its market was made up or recorded": {"spec": {"feed": {"name": "simulated"}}},
+        "its market was made up or recorded, or is not known to be live": {"spec": {"feed": {"name": "invented"}}},
         "it is not over, or it failed": {"status": "failed"},
         "it differs from its replay": {"proof": {"verdict": "decisions only"}},
         "its proof ends before its journal": {"proof": {"frames": 499}},
@@ -178,11 +179,18 @@ def test_what_pytest_says_is_a_pass_only_when_nothing_else_happened() -> None:
     assert all((settings.BASE_DIR / path).is_file() for paths in build.TESTS.values() for path in paths)
 
 
-def test_coverage_older_than_the_code_is_none(place: Path) -> None:
+def test_coverage_older_than_the_code_or_of_a_part_of_it_is_none(place: Path) -> None:
     candidate = candidate_of(asked(place / "walk"))
     file = place / "coverage.json"
-    file.write_text(json.dumps({"totals": {"covered_lines": 81, "num_statements": 100}}))
+    totals = {"covered_lines": 81, "num_statements": 100}
+    product = [str(path.relative_to(ROOT)) for floor in FLOORS for path in (ROOT / floor).rglob("*.py")]
+    file.write_text(json.dumps({"totals": totals, "files": {name: {} for name in product}}))
     assert build.covered(candidate, file)[:2] == (0.81, 100)
+    left = [name for name in product if name != "trading/sinks.py"]
+    file.write_text(json.dumps({"totals": totals, "files": {name: {} for name in left}}))
+    with pytest.raises(ResearchError, match=r"leaves out 1 files of the product, trading/sinks.py"):
+        build.covered(candidate, file)
+    file.write_text(json.dumps({"totals": totals, "files": {name: {} for name in product}}))
     os.utime(file, ns=(DAY_NS, DAY_NS))
     with pytest.raises(ResearchError, match="measure it again"):
         build.covered(candidate, file)

@@ -107,14 +107,19 @@ def measured(
 
 def covered(candidate: Candidate, file: Path) -> Evidence:
     """The share of lines in a report of coverage.py (`coverage json`).  Raises ResearchError for a file that is none,
-    or that is older than the code."""
+    that leaves out a file of the product, or that is older than the code."""
     try:
-        totals = json.loads(file.read_text(encoding="utf-8"))["totals"]
+        values = json.loads(file.read_text(encoding="utf-8"))
+        totals, named = values["totals"], {ROOT / name for name in values["files"]}
         share, lines = totals["covered_lines"] / totals["num_statements"], int(totals["num_statements"])
         made_ns = file.stat().st_mtime_ns
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise ResearchError(f"{file} is no report of coverage: {type(error).__name__}: {error}") from None
-    newest_ns = max(path.stat().st_mtime_ns for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+    product = sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py") if path.stat().st_size)
+    if unnamed := [path for path in product if path not in named]:
+        first = unnamed[0].relative_to(ROOT)
+        raise ResearchError(f"{file} leaves out {len(unnamed)} files of the product, {first} the first")
+    newest_ns = max(path.stat().st_mtime_ns for path in product)
     if newest_ns > made_ns:
         raise ResearchError(f"{file} was measured before the code came to be what it is: measure it again")
     return Evidence(share, lines, f"coverage report {file.name}", made_ns, *candidate)

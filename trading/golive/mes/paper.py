@@ -1,7 +1,7 @@
 """Paper sessions that equal the replay of their own bars, as one row of the futures' go-live gate (MES-GATE-01).
 
 A session counts when it traded the candidate's configuration with its network on a live market, is over, and its whole
-journal was proved identical (`manage.py replay N --parity`, the session's page).  A made-up or recorded market is a
+journal was proved identical (`manage.py replay N --parity`, the session's page).  Any market but a live one is a
 rehearsal and never counts; a trading day counts once.  Called by `report`.
 """
 
@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from marketdata.calendars import trading_day_at
-from trading.accounts.past import RECORDED, SIMULATED
+from marketdata.feeds.registry import is_live
 from trading.core.states import ENDED
 from trading.models import Session
 from trading.reports.parity.tell import IDENTICAL, PROOF, folder_of
 from trading.research.gate import STALE_NS, Candidate, Evidence
 
 ROW = "paper_sessions"
-REHEARSALS = (SIMULATED, RECORDED)
 
 
 class Proved(NamedTuple):
@@ -65,8 +64,8 @@ def proof_of(session: Session) -> Proved:
     """What is known of one session."""
     if session.status != ENDED or session.started_at is None:
         return Proved(0, "it is not over, or it failed")
-    if session.spec.get("feed", {}).get("name", SIMULATED) in REHEARSALS:
-        return Proved(0, "its market was made up or recorded")
+    if not is_live(str(session.spec.get("feed", {}).get("name", ""))):
+        return Proved(0, "its market was made up or recorded, or is not known to be live")
     path = folder_of(Path(settings.VAR), session.pk) / PROOF
     try:
         made_ns = path.stat().st_mtime_ns
