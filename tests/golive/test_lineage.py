@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from trading import configs
-from trading.golive.lineage import lineage_of, recipe_of, root_of
-from trading.learning.artifacts import MANIFEST_FILE, Manifest, recipe_hash
+from trading.golive.lineage import FORMULA_FOLDERS, formula_code, lineage_of, recipe_of, root_of, speaks_for
+from trading.learning.artifacts import BASE, MANIFEST_FILE, Manifest, recipe_hash
 from trading.models import ConfigVersion
 from trading.run.spec import ScorerSpec
 
@@ -64,8 +64,23 @@ def test_an_artifact_without_a_recipe_stands_for_itself_alone(tmp_path: Path) ->
 def test_formulas_options_and_what_cannot_be_named(tmp_path: Path) -> None:
     plain, tuned = ScorerSpec("baseline"), ScorerSpec("baseline", options={"threshold": 0.5})
     assert recipe_of(plain) != recipe_of(tuned) != recipe_of(ScorerSpec("heuristic"))
-    assert recipe_of(ScorerSpec("none")) == recipe_of(ScorerSpec("network", str(tmp_path / "gone"))) == ""
+    for nameless in (ScorerSpec("none"), ScorerSpec("network", str(tmp_path / "gone")), ScorerSpec("network")):
+        assert recipe_of(nameless) == "", nameless
     assert lineage_of("ab", "") == lineage_of("", "ab") == "" and len(lineage_of("ab", "cd")) == 64
+
+
+def test_a_formula_s_recipe_covers_the_source_of_its_features_moex_gate_02(tmp_path: Path) -> None:
+    """A line changed in the features of a book starts a new sample, as one in the formula does."""
+    for folder in FORMULA_FOLDERS:
+        (tmp_path / folder).mkdir(parents=True)
+        for path in (BASE / folder).glob("*.py"):
+            (tmp_path / folder / path.name).write_bytes(path.read_bytes())
+    assert formula_code(tmp_path) == formula_code()
+    for name in ("marketdata/core/bookfeatures/rings.py", "marketdata/core/features_stream.py"):
+        before = formula_code(tmp_path)
+        with (tmp_path / name).open("a") as file:
+            file.write("# another\n")
+        assert formula_code(tmp_path) != before, name
 
 
 def test_a_training_request_is_the_same_recipe_on_other_days() -> None:
@@ -100,3 +115,16 @@ def test_a_version_that_only_tightens_goes_on_with_the_sample_moex_gate_02() -> 
     looser = book.version(orders_open_max=16)
     assert root_of(looser) == looser.hash
     assert root_of(book.version(orders_open_max=12)) == looser.hash, "what was loosened in between is behind it"
+
+
+@pytest.mark.django_db
+def test_what_a_tighter_version_came_to_does_not_speak_for_the_looser_one_moex_gate_02() -> None:
+    """One root, two directions: back to the looser version is another sample."""
+    book = Book(configs.load_file(configs.FOLDER / "moex-tinvest.yaml").to_values())
+    first, tighter = book.version(), book.version(orders_open_max=14)
+    assert root_of(first) == root_of(tighter)
+    assert speaks_for(first, tighter) and speaks_for(first, first) and not speaks_for(tighter, first)
+    assert not speaks_for(None, first)
+    ConfigVersion.objects.filter(id=first.id).update(values={"older": "schema"})
+    first.refresh_from_db()
+    assert not speaks_for(first, tighter), "what it meant is not known"

@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
+from django.utils import timezone
 
-from desk.accounts.roles import ADMIN, OPERATOR, VIEWER
+from desk.accounts.roles import ADMIN, OPERATOR, SENTENCES, VIEWER
 from desk.alerts.mirror import exchange
 from desk.alerts.models import Alert
 from desk.audit.models import AuditRecord
+from desk.control import gate
 from tests.shell.test_reset_page import PASSWORD, signed_in, ticket_of
 from trading import configs
 from trading.golive import overrides
@@ -17,6 +20,7 @@ from trading.golive.lineage import lineage_of, recipe_of, root_of
 from trading.golive.models import GateOverride, GateReport
 from trading.golive.reports import Subject, store
 from trading.golive.standing import day_at, skipped, standing
+from trading.models import ConfigVersion
 from trading.preflight import golive
 from trading.research.figures import figure, judge
 from trading.research.gate import Decision
@@ -39,6 +43,9 @@ def test_an_override_lasts_until_the_day_rolls_moex_gate_03_moex_acc_402() -> No
         assert found.passed == passed and bool(skipped(now)) == passed
     assert "skipped on trading day 20261130 by olga" in standing("moex", "moex", "", MONDAY).words
     assert not standing("mes", "cme", "ab" * 32, MONDAY).passed, "of one market alone"
+    assert not standing("mes", "moex", "ab" * 32, MONDAY).passed, "the futures' gate has no override"
+    with pytest.raises(IntegrityError), transaction.atomic():
+        GateOverride.objects.create(venue="cme", trading_day=20261130, by="olga", reason=REASON, made_at=MONDAY)
     assert AuditRecord.objects.get(action="gate_overridden").detail["reason"] == REASON
 
 
@@ -50,6 +57,12 @@ def test_an_override_is_of_the_shares_alone_once_a_day_and_with_a_reason() -> No
     with pytest.raises(overrides.OverrideRefused, match="already"):
         overrides.give("moex", by="ada", reason=REASON, now=MONDAY)
     assert day_at("moex", datetime(1900, 1, 1, tzinfo=UTC)) is None or GateOverride.objects.count() == 1
+
+
+def test_the_day_that_is_skipped_is_the_one_that_was_confirmed_moex_gate_03() -> None:
+    """The day rolled between the press and the write: what was confirmed holds, and has ended."""
+    assert gate._skip("olga", REASON, MONDAY).trading_day == 20261130
+    assert OPERATOR in SENTENCES and "skips the shares' go-live gate" in SENTENCES[OPERATOR]
 
 
 @pytest.mark.parametrize("role", [OPERATOR, ADMIN])
@@ -114,9 +127,32 @@ def test_live_asks_for_a_passed_report_and_paper_only_shows_it_moex_ops_03() -> 
     lineage = lineage_of(root_of(version), recipe_of(BASELINE))
     rows = (judge("trades", figure(500), ">=", 500, 500, "trades", "."),)
     at = round(datetime.now(UTC).timestamp() * 1e9)
-    store(Subject("moex", "moex-tinvest", lineage), Decision(True, rows), {}, {}, by="olga", now_ns=at - 10**9)
+    subject = Subject("moex", "moex-tinvest", lineage)
+    store(subject, Decision(True, rows), {}, {}, by="olga", now_ns=at - 2 * 10**9)
+    nameless = golive.row("live", version, profile, BASELINE)
+    assert nameless.verdict == "fail" and "another version" in nameless.value, "it does not say which it judged"
+    store(subject, Decision(True, rows), {}, {"configuration": version.hash}, by="olga", now_ns=at - 10**9)
     assert golive.row("live", version, profile, BASELINE).verdict == "pass"
     other = ScorerSpec("baseline", options={"threshold": 0.5})
     assert golive.row("live", version, profile, other).verdict == "fail", "another scorer is another lineage"
     nobody = golive.row("live", version, profile, ScorerSpec("none"))
     assert nobody.verdict == "fail" and "cannot be named" in nobody.value
+
+
+def test_a_report_of_a_tighter_version_opens_no_looser_one_moex_gate_02() -> None:
+    """Rolling back after the tighter version passed: the lineage is the same, the report does not speak for it."""
+    first = configs.version_for("moex-tinvest", by="alice")
+    ConfigVersion.objects.filter(id=first.id).update(used_at=timezone.now())
+    risk = first.values["risk"] | {"orders_open_max": 14}
+    tighter = configs.store(configs.parse_profile(first.values | {"risk": risk}), author="ada", reason="tighter")
+    lineage = lineage_of(root_of(tighter), recipe_of(BASELINE))
+    rows = (judge("trades", figure(500), ">=", 500, 500, "trades", "."),)
+    at = round(datetime.now(UTC).timestamp() * 1e9)
+
+    def verdicts(judged: ConfigVersion, now_ns: int) -> list[str]:
+        inputs = {"configuration": judged.hash}
+        store(Subject("moex", "moex-tinvest", lineage), Decision(True, rows), {}, inputs, by="olga", now_ns=now_ns)
+        return [golive.row("live", one, configs.profile_of(one), BASELINE).verdict for one in (first, tighter)]
+
+    assert verdicts(tighter, at - 2 * 10**9) == ["fail", "pass"]
+    assert verdicts(first, at - 10**9) == ["pass", "pass"], "what the looser one came to speaks for the tighter one"

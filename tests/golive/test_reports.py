@@ -7,20 +7,22 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from desk.audit.models import AuditRecord
 from tests.golive.kit import BASELINE, moment, ns_behind, stored
 from tests.kernel.desk import Desk
 from tests.run.test_daily import two_days
+from tests.shell.frames import make_session
 from trading import configs
 from trading.control import session_folder
-from trading.golive.evidence import found_of
+from trading.golive.evidence import Found, found_of
 from trading.golive.lineage import lineage_of, recipe_of, root_of
 from trading.golive.models import GateReport
 from trading.golive.reports import Subject, make_moex, store
 from trading.golive.rows import hash_of
 from trading.golive.standing import standing
-from trading.models import Session
+from trading.models import Account, ConfigVersion, Session
 from trading.research.figures import figure, judge
 from trading.research.gate import Decision
 
@@ -91,30 +93,80 @@ def test_a_session_that_cannot_be_read_fails_the_gate_moex_gate_02(how: str) -> 
     assert said in str(rows_of(row)["sessions_read"]["sentence"])
 
 
+@pytest.mark.parametrize(
+    ("feed", "why"), [("replay", "its market is a recording"), ("invented", "its market is not known to be a live one")]
+)
+def test_only_a_feed_that_is_known_to_be_live_counts_moex_gate_02(feed: str, why: str) -> None:
+    session = make_session("ended")
+    session.started_at = timezone.now()
+    session.spec["feed"]["name"] = feed
+    session.save()
+    found = found_by(session, session.version, round(timezone.now().timestamp() * 1e9))
+    assert not found.lived and found.left_out[0][1].startswith(why)
+
+
+def found_by(session: Session, judged: ConfigVersion, now_ns: int) -> Found:
+    return found_of(judged, lineage_of(root_of(judged), recipe_of(BASELINE)), session.account, now_ns)
+
+
 def test_another_lineage_and_an_unknown_one_do_not_count() -> None:
     desk = two_days()
     session = stored(desk, recipe="ab" * 32)
-    lineage = lineage_of(root_of(session.version), recipe_of(BASELINE))
-    found = found_of(lineage, session.version.profile, session.account, ns_behind(desk))
+    found = found_by(session, session.version, ns_behind(desk))
     assert found.left_out == [(session.key, "it is of another lineage")] and not found.lived
     session.spec["inputs"] = {}
     session.save()
-    found = found_of(lineage, session.version.profile, session.account, ns_behind(desk))
+    found = found_by(session, session.version, ns_behind(desk))
     assert found.left_out == [(session.key, "its lineage is not known")]
 
 
-def test_a_session_counts_in_every_lineage_that_it_touched() -> None:
-    """A looser version in the middle of a session does not take what was lost before out of the sample."""
+def with_loss(version: ConfigVersion, loss: str) -> ConfigVersion:
+    """The same version with another daily loss."""
+    ConfigVersion.objects.filter(id=version.id).update(used_at=timezone.now())
+    risk = version.values["risk"] | {"loss_day_max": loss}
+    return configs.store(configs.parse_profile(version.values | {"risk": risk}), author="ada", reason=loss)
+
+
+def test_trades_of_a_looser_version_count_for_a_tighter_one_and_not_back_moex_gate_02() -> None:
     desk = two_days()
     session = stored(desk)
-    values = session.version.values
-    risk = values["risk"] | {"loss_day_max": "600 USD"}
-    looser = configs.store(configs.parse_profile(values | {"risk": risk}), author="ada", reason="looser")
-    first = lineage_of(root_of(session.version), recipe_of(BASELINE))
+    first, tighter = session.version, with_loss(session.version, "400 USD")
+    assert root_of(tighter) == root_of(first)
+    assert found_by(session, tighter, ns_behind(desk)).lived
+    session.version, session.spec["version_id"] = tighter, tighter.id
+    session.save()
+    session.orders.update(version_id=tighter.id)
+    assert found_by(session, tighter, ns_behind(desk)).lived
+    back = found_by(session, first, ns_behind(desk))
+    assert back.left_out == [(session.key, "it ran under a version from which the judged one loosens")]
+    assert not back.lived and not back.faults
+
+
+def test_a_session_of_two_lineages_fails_the_gate_of_both_moex_gate_02() -> None:
+    """A looser version in the middle of a session neither hides what was lost before nor brings its gains along."""
+    desk = two_days()
+    session = stored(desk)
+    first, looser = session.version, with_loss(session.version, "600 USD")
     session.version = looser
     session.save()
-    for lineage in (first, lineage_of(root_of(looser), recipe_of(BASELINE))):
-        assert found_of(lineage, session.version.profile, session.account, ns_behind(desk)).lived
+    for judged in (first, looser):
+        found = found_by(session, judged, ns_behind(desk))
+        assert not found.lived and "only some count" in dict(found.faults)[session.key]
+    row = rows_of(report(session, desk))["sessions_read"]
+    assert row["state"] == "failed" and "only some count" in str(row["sentence"])
+
+
+def test_a_session_of_the_lineage_on_another_account_fails_the_gate_moex_gate_02() -> None:
+    """Losses on one account cannot be left behind by asking for the report of another."""
+    desk = two_days()
+    session = stored(desk)
+    assert rows_of(report(session, desk))["one_account"]["state"] == "passed"
+    values = {name: getattr(session.account, name) for name in ("venue", "currency", "balance_micros", "created_at")}
+    fresh = Account.objects.create(name="fresh", **values)
+    row = make_moex(session.version, BASELINE, fresh, by="olga", now_ns=ns_behind(desk))
+    failed = rows_of(row)["one_account"]
+    assert (failed["state"], failed["value"], failed["n"]) == ("failed", 1.0, 1) and not row.passed
+    assert "another account" in str(failed["sentence"]) and session.account.name in row.figures["left_out"][0][1]
 
 
 def good() -> Decision:
@@ -169,3 +221,14 @@ def test_the_command_makes_lists_and_shows_moex_gate_02() -> None:
         call_command("gate", "show", "99")
     with pytest.raises(CommandError, match="no account"):
         call_command("gate", "make", "--account", "nobody's")
+
+
+def test_a_report_s_hash_is_the_same_over_what_a_database_of_decimals_gives_back_moex_gate_02() -> None:
+    """PostgreSQL keeps JSON numbers as decimals: 1e16 comes back as an integer, -0.0 as 0.0."""
+    written = {"values": [-0.0, 1e16, 1e300, 1.0, 0.1, 2e-7, 5, True, None, "1e16"]}
+    read = {"values": [0.0, 10**16, 10**300, 1.0, 0.1, 2e-7, 5, True, None, "1e16"]}
+    made = moment(1_792_000_000_000_000_000)
+    hashes = {hash_of(GateReport(gate="moex", rows=[], figures=figures, made_at=made)) for figures in (written, read)}
+    assert len(hashes) == 1
+    other = {"values": [0.0, 10**16 + 1, *read["values"][2:]]}
+    assert hash_of(GateReport(gate="moex", rows=[], figures=other, made_at=made)) not in hashes

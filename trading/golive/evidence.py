@@ -1,5 +1,5 @@
-"""What the stored paper sessions of a lineage and an account prove: their trades from the ledger, their equity from
-their journals (MOEX-GATE-01).
+"""What the stored paper sessions of a lineage prove for one version of it: their trades from the ledger, their equity
+from their journals (MOEX-GATE-01).  Those of the judged account make the record; one on another account is named.
 
 Every session is either read whole, or named with the reason why it does not count, or why it should and cannot be
 read, which fails the gate: no session is left out because of what it came to.  Called by `golive.reports`.
@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
+from marketdata.feeds.registry import is_live
 from trading.control import session_folder
 from trading.core import states
 from trading.golive.joined import Closed, Lived, first_lives, inside
-from trading.golive.lineage import lineage_of, root_of
+from trading.golive.lineage import lineage_of, root_of, speaks_for
 from trading.models import Account, ConfigVersion, Fill, Order, Session, SinkCursor, Trade
 from trading.reports.held import HEDGES
 from trading.research.gate_moex import WINDOW_NS
@@ -23,26 +24,28 @@ from trading.run.journal.recovery import ReplayDiffers
 from trading.run.journal.segment import JournalBroken
 
 MADE_UP = {"simulated": "its market is made up", "replay": "its market is a recording, which can be known beforehand"}
+NOT_LIVE = "its market is not known to be a live one"
 LEDGER = "ledger"  # the follower's name
 NO_LIFE = "nothing of it lies within the 60 days"
 
 
 class Unread(ValueError):
-    """A session that belongs to the sample and cannot be read; the text says why."""
+    """A session that belongs to the sample, or in part, and cannot be read or told apart; the text says why."""
 
 
 class Found(NamedTuple):
     """`lived`: by market time, none overlapping; `left_out`, `faults`: (session's key, why); `inputs`: key → hash of
-    its journal's last frame."""
+    its journal's last frame; `elsewhere`: keys of the sample's sessions on other accounts."""
 
     lived: list[Lived]
     left_out: list[tuple[str, str]]
     faults: list[tuple[str, str]]
     inputs: dict[str, str]
+    elsewhere: list[str]
 
 
-def found_of(lineage: str, profile: str, account: Account, now_ns: int, rehearse: bool = False) -> Found:
-    """Every session of this lineage on this account within the 60 days before `now_ns`.
+def found_of(judged: ConfigVersion, lineage: str, account: Account, now_ns: int, rehearse: bool = False) -> Found:
+    """Every session of this lineage that speaks for the judged version, within the 60 days before `now_ns`.
 
     `rehearse`: those on made-up or recorded markets count, too; the caller must not let that pass.
     """
@@ -50,13 +53,14 @@ def found_of(lineage: str, profile: str, account: Account, now_ns: int, rehearse
     left_out: list[tuple[str, str]] = []
     faults: list[tuple[str, str]] = []
     inputs: dict[str, str] = {}
-    roots: dict[int, str] = {}
-    for session in _candidates(profile, account, now_ns):
-        why = _why_not(session, lineage, roots, rehearse)
-        if why:
-            left_out.append((session.key, why))
-            continue
+    elsewhere: list[str] = []
+    versions = _Versions(judged)
+    for session in _candidates(judged.profile, now_ns):
         try:
+            why = _why_not(session, lineage, versions, rehearse)
+            if why:
+                left_out.append((session.key, why))
+                continue
             one, head = read_session(session)
         except Unread as error:
             faults.append((session.key, str(error)))
@@ -65,40 +69,65 @@ def found_of(lineage: str, profile: str, account: Account, now_ns: int, rehearse
         if cut is None:
             left_out.append((session.key, NO_LIFE))
             continue
+        if session.account_id != account.id:
+            left_out.append((session.key, f"it ran on the account {session.account.name}, this one is {account.name}"))
+            elsewhere.append(session.key)
+            continue
         inputs[session.key] = head
         read.append(cut)
     lived, again = first_lives(read)
     left_out += [(key, "another session lived the same market time before it") for key in again]
-    return Found(lived, left_out, faults, inputs)
+    return Found(lived, left_out, faults, inputs, elsewhere)
 
 
-def _candidates(profile: str, account: Account, now_ns: int) -> list[Session]:
-    """Sessions that were started and not over before the window, as they were made."""
+def _candidates(profile: str, now_ns: int) -> list[Session]:
+    """Sessions that were started and not over before the window, as they were made, of every account."""
     since = datetime.fromtimestamp((now_ns - WINDOW_NS) / 1e9, UTC) - timedelta(days=1)
-    rows = Session.objects.filter(account=account, mode="paper", version__profile=profile, started_at__isnull=False)
+    rows = Session.objects.filter(mode="paper", version__profile=profile, started_at__isnull=False)
     recent = rows.filter(Q(ended_at=None) | Q(ended_at__gte=since)).exclude(status=states.CREATED)
-    return list(recent.select_related("version").order_by("id"))
+    return list(recent.select_related("version", "account").order_by("id"))
 
 
-def _why_not(session: Session, lineage: str, roots: dict[int, str], rehearse: bool) -> str:
-    """Why a session is not of the sample; empty when it is."""
-    recipe = str(session.spec.get("inputs", {}).get("recipe", ""))
-    if lineage not in _lineages(session, recipe, roots):
-        return "it is of another lineage" if recipe else "its lineage is not known"
-    made_up = MADE_UP.get(str(session.spec.get("feed", {}).get("name", "")), "")
-    return "" if rehearse else made_up
+class _Versions:
+    """What is known of the versions that sessions ran under, each read once."""
 
+    def __init__(self, judged: ConfigVersion) -> None:
+        self._judged = judged
+        self._known: dict[int, tuple[str, bool]] = {}  # id → hash of its root, whether it speaks for the judged one
 
-def _lineages(session: Session, recipe: str, roots: dict[int, str]) -> set[str]:
-    """Every lineage that it touched: a version that was activated while it ran may have loosened something."""
-    ordered = Order.objects.filter(session=session).values_list("version_id", flat=True).distinct()
-    found = set()
-    for number in {int(session.spec.get("version_id", 0)), session.version_id, *ordered}:
-        if number not in roots:
+    def of(self, number: int) -> tuple[str, bool]:
+        if number not in self._known:
             version = ConfigVersion.objects.filter(id=number).first()
-            roots[number] = "" if version is None else root_of(version)
-        found.add(lineage_of(roots[number], recipe))
-    return found - {""}
+            known = ("", False) if version is None else (root_of(version), speaks_for(version, self._judged))
+            self._known[number] = known
+        return self._known[number]
+
+
+def _why_not(session: Session, lineage: str, versions: _Versions, rehearse: bool) -> str:
+    """Why a session is not of the sample; empty when it is.  Raises Unread for one that is of it only in part."""
+    feed = str(session.spec.get("feed", {}).get("name", ""))
+    if not rehearse and not is_live(feed):
+        return MADE_UP.get(feed, NOT_LIVE)
+    recipe = str(session.spec.get("inputs", {}).get("recipe", ""))
+    if not recipe:
+        return "its lineage is not known"
+    kin, counts = set(), set()
+    for number in _ran_under(session):
+        root, speaks = versions.of(number)
+        same = lineage != "" and lineage_of(root, recipe) == lineage
+        kin.add(same)
+        counts.add(same and speaks)
+    if counts == {True}:
+        return ""
+    if True in counts:  # left out, it could take a loss out of the sample; counted, it would bring another's gains
+        raise Unread("it ran under versions of which only some count here, and what each did is not told apart")
+    return "it ran under a version from which the judged one loosens" if True in kin else "it is of another lineage"
+
+
+def _ran_under(session: Session) -> set[int]:
+    """Ids of every version that it touched: one may have been activated while it ran."""
+    ordered = Order.objects.filter(session=session).values_list("version_id", flat=True).distinct()
+    return {int(session.spec.get("version_id", 0)), session.version_id, *ordered}
 
 
 def read_session(session: Session) -> tuple[Lived | None, str]:

@@ -2,7 +2,8 @@
 
 A hash of the configuration and of the scorer's recipe: feature schema, architecture, label, training.  What
 a network learned is not in it, so a new calibration or training by the same recipe goes on with the sample; nor is a
-configuration that only tightens the one before.  Anything else starts a new sample.
+configuration that only tightens the one before.  Anything else starts a new sample.  Tightening has a direction: what
+a version came to speaks for those that tighten it (`speaks_for`), never for the looser one that it came from.
 """
 
 import hashlib
@@ -14,9 +15,13 @@ import msgspec
 
 from trading.config.changes import TIGHTENS, compare
 from trading.configs import ConfigError, Profile, profile_of
-from trading.learning.artifacts import MANIFEST_FILE, Manifest, code_hash
+from trading.learning.artifacts import BASE, MANIFEST_FILE, Manifest
+from trading.learning.scoring import BaselineScorer, HeuristicScorer
 from trading.models import ConfigVersion
 from trading.run.spec import ScorerSpec
+
+FORMULAS = {one.name: one.schema for one in (BaselineScorer, HeuristicScorer)}
+FORMULA_FOLDERS = ("marketdata/core", "marketdata/core/barfeatures", "marketdata/core/bookfeatures", "trading/learning")
 
 
 def digest(values: Any) -> str:
@@ -24,16 +29,27 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def formula_code(base: Path = BASE) -> str:
+    """SHA-256 (hex) over the source that a formula scores by: its own, and that of the features which it reads."""
+    found = hashlib.sha256()
+    for folder in FORMULA_FOLDERS:
+        for path in sorted((base / folder).glob("*.py")):
+            found.update(f"{folder}/{path.name}\n".encode() + path.read_bytes())
+    return found.hexdigest()
+
+
 def recipe_of(scorer: ScorerSpec) -> str:
     """SHA-256 (hex) of how its scores come about; "" where nothing scores, or its artifact cannot be read.
 
-    A formula's recipe is its options and the code; a network's all of its manifest that training did not find.
+    A formula's recipe is its options, its features and the code; a network's all of its manifest that training did not
+    find.
     """
     named = {"name": scorer.name, "options": scorer.options}
-    if scorer.name == "none":
+    if scorer.name in FORMULAS and not scorer.artifact:
+        schema = FORMULAS[scorer.name]
+        return digest(named | {"code": formula_code(), "schema_id": schema.id, "schema_hash": schema.hash})
+    if scorer.name == "none" or not scorer.artifact:
         return ""
-    if not scorer.artifact:
-        return digest(named | {"code": code_hash()})
     try:
         manifest = msgspec.json.decode((Path(scorer.artifact) / MANIFEST_FILE).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError):
@@ -50,6 +66,18 @@ def recipe_of(scorer: ScorerSpec) -> str:
 def only_tightens(old: Profile, new: Profile) -> bool:
     """Whether every value that differs tightens."""
     return all(line.effect == TIGHTENS for line in compare(old, new))
+
+
+def speaks_for(judged: ConfigVersion | None, asked: ConfigVersion) -> bool:
+    """Whether what ran under `judged` counts for `asked`: the same values, or ones that only tighten them."""
+    if judged is None or judged.profile != asked.profile:
+        return False
+    if judged.hash == asked.hash:
+        return True
+    try:
+        return only_tightens(profile_of(judged), profile_of(asked))
+    except ConfigError:  # an older schema: what it meant is not known
+        return False
 
 
 def root_of(version: ConfigVersion) -> str:

@@ -71,7 +71,7 @@ def make_moex(
     """
     root, recipe = root_of(version), recipe_of(scorer)
     lineage = lineage_of(root, recipe)
-    found = found_of(lineage, version.profile, account, now_ns, rehearse)
+    found = found_of(version, lineage, account, now_ns, rehearse)
     record = record_of([], max(1, account.balance_micros), now_ns)
     fault = ""
     try:
@@ -111,6 +111,9 @@ def _required(found: Found, lineage: str, rehearse: bool, fault: str) -> tuple[V
         judge("lineage", named, ">=", 1.0, int(bool(lineage)), "lineage", "The lineage is named."),
         judge("sessions_read", figure(unread), "<=", 0.0, n, "sessions", text, words=words),
     ]
+    other, n = len(found.elsewhere), n + len(found.elsewhere)
+    text = "{value} of its sessions ran on another account; all of them must be judged."
+    rows.append(judge("one_account", figure(other), "<=", 0.0, n, "sessions", text))
     if fault:
         rows.append(judge("record", Figure(None, fault), "<=", 0.0, n, "sessions", ""))
     if rehearse:
