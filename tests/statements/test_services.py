@@ -21,6 +21,7 @@ from tests.brokers.desk import MES, START_NS, Order, PaperBench, answers, send
 from tests.shell.frames import Tape, context_of, make_session
 from trading import services as sessions
 from trading.brokers.paper_venue import serve_venue
+from trading.brokers.statement import FORM
 from trading.control import CommandRefused
 from trading.core import orders as life
 from trading.core import states
@@ -208,11 +209,31 @@ def test_a_venues_own_file_is_compared_and_replaces_that_of_its_day_t_03(
     made = Statement.objects.get(current=True)
     assert (made.source, made.by, made.final) == ("venue.json", "alice", True)
     assert row(session, "live")[0] == FAIL
-    for changed, words in (({"currency": "RUB"}, "RUB"), ({"trading_day": 20300101}, "no trading day")):
+    for changed, words in (
+        ({"currency": "RUB"}, "RUB"), ({"trading_day": 20300101}, "no trading day"),
+        ({"account": "t99"}, f"it is of account t99 at paper, session {session.key} trades"),
+        ({"venue": "cme"}, "it is of account .* at cme"),
+    ):  # fmt: skip
         path.write_bytes(msgspec.json.encode(file | changed))
         with pytest.raises(CommandError, match=words):
             call_command("statements", "import", str(session.id), str(path))
     assert Statement.objects.count() == 2 and Difference.objects.count() == 1
+
+
+def test_an_imported_day_is_the_last_word_only_where_it_is_the_last_day_t_03(tmp_path: Path) -> None:
+    """T-03: the file of an earlier day, imported first, leaves the last day without its statement."""
+    session = ended()
+    numbers = (20260304, 20260305)
+    session.spec["windows"] = [(-1, 1, START_NS + k * DAY_NS, START_NS + k * DAY_NS + 1, numbers[k]) for k in range(2)]
+    session.save()
+    book(session)
+    Row.objects.update(changed_ns=START_NS + DAY_NS)
+    file = {"form": FORM, "venue": "paper", "account": session.key, "currency": "USD", "opening": "10000.000000"}
+    file |= {"transfers": "0", "closing": "10000.000000", "fees": "0", "orders": [], "fills": [], "positions": {}}
+    for day, final in zip(numbers, (False, True), strict=True):
+        path = tmp_path / f"{day}.json"
+        path.write_bytes(msgspec.json.encode(file | {"trading_day": day}))
+        assert services.import_file(session.id, path, "alice").final is final
 
 
 def test_a_day_is_stated_once_the_sessions_clock_has_left_it_t_03(venue: SimpleNamespace) -> None:

@@ -69,17 +69,26 @@ def take(session_id: int, by: str = DESK, now_ns: int | None = None) -> list[Sta
 
 
 def import_file(session_id: int, path: Path, by: str) -> Statement:
-    """Compare and store a statement that the venue gave as a file.  Raises StatementRefused, OSError."""
+    """Compare and store a statement that the venue gave as a file; that of the last day is the last word on a session
+    that is over.  Raises StatementRefused, OSError.
+    """
     session = Session.objects.get(id=session_id)
     statement, spec = read_statement(path.read_bytes()), _spec(session)
+    venue, account = paper.VENUE, spec.key
+    if session.mode != "paper":
+        venue, account = session.account.venue, session.account.name
+    if (statement.venue, statement.account) != (venue, account):
+        told = f"account {statement.account} at {statement.venue}"
+        raise StatementRefused(f"it is of {told}, session {session.key} trades {account} at {venue}")
     if statement.currency != spec.currency:
         raise StatementRefused(f"it is in {statement.currency}, the session in {spec.currency}")
-    if statement.trading_day not in paper.days_of(spec).numbers:
+    days = paper.days_of(spec)
+    if statement.trading_day not in days.numbers:
         raise StatementRefused(f"session {session.key} has no trading day {statement.trading_day}")
-    rows = Statement.objects.filter(session=session, current=True)
-    of_day = rows.filter(trading_day=statement.trading_day).first()
-    last = session.status in states.SESSION_OVER and not rows.filter(final=True).exists()
-    return record(session, statement, by=by, source=path.name[:200], final=last if of_day is None else of_day.final)
+    of_day = Statement.objects.filter(session=session, current=True, trading_day=statement.trading_day)
+    is_last = days.numbers[days.at(_last_ns(session, spec))] == statement.trading_day
+    final = session.status in states.SESSION_OVER and (is_last or of_day.filter(final=True).exists())
+    return record(session, statement, by=by, source=path.name[:200], final=final)
 
 
 def record(session: Session, statement: DayStatement, *, by: str, source: str, final: bool) -> Statement:
