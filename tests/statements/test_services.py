@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import fcntl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from desk.alerts.kinds import URGENT, WARNING
@@ -234,6 +236,26 @@ def test_an_imported_day_is_the_last_word_only_where_it_is_the_last_day_t_03(tmp
         path = tmp_path / f"{day}.json"
         path.write_bytes(msgspec.json.encode(file | {"trading_day": day}))
         assert services.import_file(session.id, path, "alice").final is final
+
+
+def test_what_is_open_is_read_and_written_by_one_at_a_time_and_told_again_t_03(own_folder: Path) -> None:
+    """T-03: an older answer never stands over a newer one, and a file that was lost comes back."""
+    services.take(ended().id)
+    folder, reads = own_folder / services.FOLDER, []
+
+    def held(execute: Any, sql: str, *how: Any) -> Any:
+        with (folder / services.OPEN_LOCK).open("a") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        reads.append(sql)
+        return execute(sql, *how)
+
+    with connection.execute_wrapper(held):
+        services.tell_open()
+    assert reads
+    told = (folder / services.OPEN_FILE).read_bytes()
+    (folder / services.OPEN_FILE).unlink()
+    StatementTaker(context_of(Session.objects.get())).look()
+    assert (folder / services.OPEN_FILE).read_bytes() == told and b"no venue" in told
 
 
 def test_a_day_is_stated_once_the_sessions_clock_has_left_it_t_03(venue: SimpleNamespace) -> None:

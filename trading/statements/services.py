@@ -5,6 +5,7 @@ day before.  What cannot be taken is a row with its fault: missing is never equa
 of what is open, and pre-flight asks `standing`.  Rights were checked by the caller.
 """
 
+import fcntl
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from trading.statements import ledger
 from trading.statements.compare import Row, compare
 from trading.statements.models import Difference, Settlement, Statement
 
-FOLDER, OPEN_FILE = "statements", "open.json"
+FOLDER, OPEN_FILE, OPEN_LOCK = "statements", "open.json", "open.lock"
 OPEN_MAX = 100
 REASON_MIN = 10
 DESK = "desk"
@@ -177,18 +178,30 @@ def open_statements() -> "QuerySet[Statement]":
 
 
 def tell_open() -> None:
-    """Write what is open where the alerts' process reads it, without the database."""
+    """Write what is open where the alerts' process reads it, without the database.  A file that says it already stays.
+
+    One writer at a time reads the rows and writes them: none writes an older answer over a newer one.
+    """
+    folder = var() / FOLDER
+    path = folder / OPEN_FILE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / OPEN_LOCK).open("a") as lock:  # closing it lets go
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            data = _open_rows()
+            if not path.exists() or path.read_bytes() != data:
+                write_atomic(path, data)
+    except OSError as error:
+        log.warning("statements_not_told", error=str(error))
+
+
+def _open_rows() -> bytes:
     rows = [
         {"id": row.pk, "session": row.session_id, "key": row.session.key, "day": row.trading_day, "fault": row.fault}
         | {"differences": row.differences.count()}
         for row in open_statements()[:OPEN_MAX]
     ]
-    folder = var() / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        write_atomic(folder / OPEN_FILE, msgspec.json.encode(rows))
-    except OSError as error:
-        log.warning("statements_not_told", error=str(error))
+    return msgspec.json.encode(rows)
 
 
 def _spec(session: Session) -> SessionSpec:

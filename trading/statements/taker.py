@@ -1,7 +1,8 @@
 """Takes the statement of a trading day once the session's own clock has left it; part of the ledger's follower.
 
 The journal's time says when; what the venue says is asked for beside it, and again until the ledger has it.  The last
-statement of a session is taken by `trading.services` at its end.  It raises nothing: no statement holds up a loop.
+statement of a session is taken by `trading.services` at its end.  What is open is told again beside it, for a process
+that died between row and file.  It raises nothing: no statement holds up a loop.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ class StatementTaker:
         self._context, self._days = context, days_of(context.spec)
         self._now_ns = NO_TIME
         self._taken = 0  # place of the day before which all days are taken
-        self._asked_ns = NO_TIME
+        self._asked_ns = self._told_ns = NO_TIME
 
     def note(self, events: np.ndarray) -> None:
         """Follow the journal's time."""
@@ -34,8 +35,9 @@ class StatementTaker:
             self._now_ns = max(self._now_ns, int(events["ts_ns"].max()))
 
     def look(self) -> None:
-        """Take the days that are over and have no statement."""
+        """Take the days that are over and have no statement, and tell what is open."""
         boot = boot_ns()
+        self._tell(boot)
         place = 0 if self._now_ns == NO_TIME else self._days.at(self._now_ns)
         if place <= self._taken or (self._asked_ns != NO_TIME and boot - self._asked_ns < AGAIN_NS):
             return
@@ -47,3 +49,13 @@ class StatementTaker:
             log.info("statement_waits", session=self._context.spec.key, error=str(error))
         else:
             self._taken = place
+
+    def _tell(self, boot: int) -> None:
+        if self._told_ns != NO_TIME and boot - self._told_ns < AGAIN_NS:
+            return
+        self._told_ns = boot
+        try:
+            with short_wait():
+                services.tell_open()
+        except StoreAway as error:
+            log.info("statements_not_told", session=self._context.spec.key, error=str(error))
