@@ -6,11 +6,11 @@ flat.  The mode is chosen here, once, and nowhere in `core/`.  Commands, kill an
 
 import contextlib
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -74,7 +74,6 @@ __all__ = [
 RECEIPT_WITHIN_S = 30.0
 REASON_MIN = 10  # characters, to lift a halt
 HALF_START_S = 30.0  # a start writes its files and wants its loops in moments
-log = structlog.get_logger("trading.services")
 
 
 # making a session
@@ -280,10 +279,11 @@ def give_up(session_id: int, why: str, what: str = "feed") -> bool:
     return True
 
 
-def finish_if_flat(session_id: int) -> bool:
+def finish_if_flat(session_id: int, state_end: Callable[[int], bool] = statements.take_last) -> bool:
     """Called every second: deliver a waiting start, and end a stopping session once it is proved flat.
 
-    The loops that trade go first, the sinks when they have read the journal to its end.  True when all is over.
+    The loops that trade go first, the sinks when they have read the journal to its end and `state_end` has had the
+    venue's last word taken (T-03); it says False while that is to be tried again.  True when all is over.
     """
     session = Session.objects.get(id=session_id)
     if session.status == states.STARTING:
@@ -296,20 +296,10 @@ def finish_if_flat(session_id: int) -> bool:
     if session.status not in states.SESSION_OVER:
         return False
     now_free = LoopLease.objects.filter(session=session).exclude(loop="sinks").exclude(owner="")
-    if now_free.exists() or not _journal_is_read(session):
+    if now_free.exists() or not _journal_is_read(session) or not state_end(session_id):
         return False
-    _state_end(session_id)
     want_loops(session_id, ("sinks",), False)
     return True
-
-
-def _state_end(session_id: int) -> None:
-    """What the venue states of the session, against the ledger (T-03).  Where it cannot be, it is missing: no end waits
-    for it."""
-    try:
-        statements.take(session_id)
-    except (statements.NotYet, OSError, ValueError, LookupError) as error:
-        log.warning("statement_missing", session=session_id, error=str(error))
 
 
 def _doubt_old_commands(session_id: int) -> None:

@@ -133,7 +133,7 @@ class LedgerFollower:
         self._overrides.look()
         try:
             with short_wait():
-                self._over = finish_if_flat(self.session_id)
+                self._over = finish_if_flat(self.session_id, self._statements.end)
                 if self._over:
                     note_unused(self.session_id, NEVER)
         except StoreAway:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from desk.alerts.kinds import URGENT, WARNING
@@ -34,6 +34,7 @@ from trading.preflight import statements as preflight
 from trading.preflight.probes import FAIL, PASS, SKIP, WARN
 from trading.run.spec import FeedSpec, SessionSpec
 from trading.statements import services
+from trading.statements import taker as taking
 from trading.statements.models import Difference, Statement
 from trading.statements.taker import StatementTaker
 
@@ -256,6 +257,36 @@ def test_what_is_open_is_read_and_written_by_one_at_a_time_and_told_again_t_03(o
     (folder / services.OPEN_FILE).unlink()
     StatementTaker(context_of(Session.objects.get())).look()
     assert (folder / services.OPEN_FILE).read_bytes() == told and b"no venue" in told
+
+
+@pytest.mark.parametrize("heals", [True, False])
+def test_no_end_waits_for_a_statement_that_the_database_does_not_take_t_03(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch, heals: bool
+) -> None:
+    """T-03: a few tries with pauses, then the day is missing; where that is not taken either it is left to a person."""
+    session, now_ns, broken = ended(), 1, True
+    end = StatementTaker(context_of(session)).end
+    monkeypatch.setattr(taking, "boot_ns", lambda: now_ns)
+
+    def locked(execute: Any, sql: str, *how: Any) -> Any:
+        if broken and sql.startswith('INSERT INTO "statements_statement"'):
+            raise OperationalError("database is locked")
+        return execute(sql, *how)
+
+    with connection.execute_wrapper(locked):
+        for _ in range(taking.END_TRIES):
+            with pytest.raises(OperationalError):
+                sessions.finish_if_flat(session.id, end)
+            assert not sessions.finish_if_flat(session.id, end), "nobody is asked again at once"
+            now_ns += taking.AGAIN_NS
+        broken = not heals
+        if broken:
+            with pytest.raises(OperationalError):
+                sessions.finish_if_flat(session.id, end)
+            now_ns += taking.AGAIN_NS
+        assert sessions.finish_if_flat(session.id, end) and end(session.id)
+    assert [made.fault for made in Statement.objects.all()] == ["the database took none in 3 tries"] * heals
+    assert row(session, "live")[0] == FAIL
 
 
 def test_a_day_is_stated_once_the_sessions_clock_has_left_it_t_03(venue: SimpleNamespace) -> None:

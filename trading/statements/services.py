@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
@@ -33,6 +33,7 @@ FOLDER, OPEN_FILE, OPEN_LOCK = "statements", "open.json", "open.lock"
 OPEN_MAX = 100
 REASON_MIN = 10
 DESK = "desk"
+FAULTS = (OSError, ValueError, LookupError, DataError, IntegrityError)  # asking again soon does not mend these
 log = structlog.get_logger("trading.statements")
 
 
@@ -53,7 +54,7 @@ def take(session_id: int, by: str = DESK, now_ns: int | None = None) -> list[Sta
     try:
         told = paper.ask(spec, after_ref)
     except paper.StatementAway as error:
-        if not final or Statement.objects.filter(session=session, current=True, final=True, fault="").exists():
+        if not final or _is_stated(session):
             raise NotYet(str(error)) from None
         return [_store_fault(session, spec, str(error), by)]
     money = ledger.money_of(session)
@@ -67,6 +68,32 @@ def take(session_id: int, by: str = DESK, now_ns: int | None = None) -> list[Sta
     if not final and any((one.to_ref or 0) > session.venue_ref for one in found):
         raise NotYet("the ledger has not heard yet what the venue says")
     return [record(session, one, by=by, source="venue", final=final and one is found[-1]) for one in found]
+
+
+def take_last(session_id: int) -> bool:
+    """The last word on a session that is over; where it cannot be had, the day is missing.  Returns True: it is done.
+
+    A database that is locked or away raises its own errors.
+    """
+    try:
+        take(session_id)
+    except NotYet as error:
+        log.info("statement_stays", session=session_id, error=str(error))
+    except FAULTS as error:
+        log.warning("statement_missing", session=session_id, error=str(error))
+        miss_last(session_id, str(error))
+    return True
+
+
+def miss_last(session_id: int, why: str) -> None:
+    """Store that the last day of a session that is over has no statement, unless it has one."""
+    session = Session.objects.get(id=session_id)
+    if not _is_stated(session):
+        _store_fault(session, _spec(session), why, DESK)
+
+
+def _is_stated(session: Session) -> bool:
+    return Statement.objects.filter(session=session, current=True, final=True, fault="").exists()
 
 
 def import_file(session_id: int, path: Path, by: str) -> Statement:

@@ -1,8 +1,8 @@
 """Takes the statement of a trading day once the session's own clock has left it; part of the ledger's follower.
 
 The journal's time says when; what the venue says is asked for beside it, and again until the ledger has it.  The last
-statement of a session is taken by `trading.services` at its end.  What is open is told again beside it, for a process
-that died between row and file.  It raises nothing: no statement holds up a loop.
+statement of a session is taken at its end, by `end`.  What is open is told again beside it, for a process
+that died between row and file.  No statement holds up a loop.
 """
 
 import numpy as np
@@ -17,6 +17,7 @@ from trading.run.loops import StoreAway
 from trading.statements import services
 
 AGAIN_NS = 10_000_000_000  # boot clock
+END_TRIES = 3  # of the last statement
 log = structlog.get_logger("trading.statements")
 
 
@@ -27,7 +28,8 @@ class StatementTaker:
         self._context, self._days = context, days_of(context.spec)
         self._now_ns = NO_TIME
         self._taken = 0  # place of the day before which all days are taken
-        self._asked_ns = self._told_ns = NO_TIME
+        self._asked_ns = self._told_ns = self._ended_ns = NO_TIME
+        self._tries, self._over = 0, False
 
     def note(self, events: np.ndarray) -> None:
         """Follow the journal's time."""
@@ -35,7 +37,7 @@ class StatementTaker:
             self._now_ns = max(self._now_ns, int(events["ts_ns"].max()))
 
     def look(self) -> None:
-        """Take the days that are over and have no statement, and tell what is open."""
+        """Take the days that are over and have no statement, and tell what is open.  Raises nothing."""
         boot = boot_ns()
         self._tell(boot)
         place = 0 if self._now_ns == NO_TIME else self._days.at(self._now_ns)
@@ -45,10 +47,29 @@ class StatementTaker:
         try:
             with short_wait():
                 services.take(self._context.spec.id, now_ns=self._now_ns)
-        except (services.NotYet, StoreAway, OSError, ValueError, LookupError) as error:
+        except (services.NotYet, StoreAway, *services.FAULTS) as error:
             log.info("statement_waits", session=self._context.spec.key, error=str(error))
         else:
             self._taken = place
+
+    def end(self, session_id: int) -> bool:
+        """Take the last statement of the session, which is over.  False: not yet, ask again.
+
+        The venue is asked a few times, with pauses; then the day is missing.  Where not even that can be stored it is
+        left to `manage.py statements take`: pre-flight finds no last statement, and refuses.  A database that is locked
+        or away raises its own errors; each is a try.
+        """
+        boot = boot_ns()
+        if not self._over and (self._ended_ns == NO_TIME or boot - self._ended_ns >= AGAIN_NS):
+            self._ended_ns, self._tries = boot, self._tries + 1
+            if self._tries <= END_TRIES:
+                services.take_last(session_id)
+            elif self._tries == END_TRIES + 1:
+                services.miss_last(session_id, f"the database took none in {END_TRIES} tries")
+            else:
+                log.error("statement_left", session=self._context.spec.key)
+            self._over = True
+        return self._over
 
     def _tell(self, boot: int) -> None:
         if self._told_ns != NO_TIME and boot - self._told_ns < AGAIN_NS:
