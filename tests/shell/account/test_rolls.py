@@ -4,11 +4,14 @@ import dataclasses
 
 import msgspec
 import pytest
+from django.db import connection
 
 from tests.shell.frames import Tape, context_of, make_session, ring, shipped
 from trading import configs
+from trading.core import states
 from trading.core.records import COMMANDS, TIMER
-from trading.models import Session
+from trading.models import Command, ConfigVersion, Session
+from trading.preflight import rolls
 from trading.preflight.planning import StartRefused, session_windows
 from trading.preflight.rolls import RollCheck
 from trading.run.streams import ZERO_ID
@@ -39,17 +42,25 @@ def test_a_start_asks_with_the_cut_off_of_its_own_venue_mes_acc_x16() -> None:
         session_windows(profile("topstep"), "unheard", NOON)
 
 
+def late_version(session: Session) -> ConfigVersion:
+    values = configs.profile_of(session.version).to_values()
+    values["market"]["schedule"] = "standard"
+    return configs.store(configs.parse_profile(values), author="alice", reason="a schedule that ends late")
+
+
+def check_of(session: Session, **changes: object) -> RollCheck:
+    """A new check, as after a restart, of a session that has three days."""
+    days = [(-1, 1, NOON + k * DAY_NS, NOON + k * DAY_NS + 1, 20260304 + k) for k in range(3)]
+    spec = msgspec.structs.replace(context_of(session).spec, windows=days, **changes)
+    return RollCheck(dataclasses.replace(context_of(session), spec=spec))
+
+
 def test_every_roll_of_a_live_session_asks_again_and_pauses_mes_eod_02(redis_server, redis_client) -> None:
     """MES-EOD-02: a schedule that has become late holds entries; one that fits, and a simulated venue, do nothing."""
     session = make_session(redis_url=redis_server)
-    inbox = ring(session, redis_client)
-    days = [(-1, 1, NOON + k * DAY_NS, NOON + k * DAY_NS + 1, 20260304 + k) for k in range(3)]
-    values = configs.profile_of(session.version).to_values()
-    values["market"]["schedule"] = "standard"
-    bad = configs.store(configs.parse_profile(values), author="alice", reason="a schedule that ends late")
+    inbox, bad = ring(session, redis_client), late_version(session)
     for mode, version, expected in (("paper", bad, []), ("live", session.version, []), ("live", bad, ["pause"])):
-        spec = msgspec.structs.replace(context_of(session).spec, mode=mode, windows=days)
-        check = RollCheck(dataclasses.replace(context_of(session), spec=spec))
+        check = check_of(session, mode=mode)
         Session.objects.filter(id=session.id).update(version=version)
         check.note(Tape().add(TIMER, ts_ns=NOON).frames()["event"])
         check.look()
@@ -59,3 +70,37 @@ def test_every_roll_of_a_live_session_asks_again_and_pauses_mes_eod_02(redis_ser
         check.look()
         sent = [COMMANDS[int(entry.events[0]["code"])] for entry in inbox.read(ZERO_ID, 0, 9)]
         assert sent == expected
+
+
+def test_a_day_is_paused_once_and_asked_about_with_pauses_mes_eod_02(redis_server, redis_client, monkeypatch) -> None:
+    """MES-EOD-02: without Redis no command is stored that could only fail; a restart pauses nobody again."""
+    session, now_ns = make_session(redis_url=redis_server), 1
+    Session.objects.update(version=late_version(session))
+    monkeypatch.setattr(rolls, "boot_ns", lambda: now_ns)
+    asked: list[str] = []
+
+    def look(check: RollCheck) -> None:
+        check.note(Tape().add(TIMER, ts_ns=NOON + DAY_NS).frames()["event"])
+        check.look()
+
+    def count(execute, sql, *how):
+        asked.append(sql)
+        return execute(sql, *how)
+
+    away = check_of(session, mode="live", redis_url="redis://127.0.0.1:1/0")
+    look(away)
+    with connection.execute_wrapper(count):
+        look(away)
+        assert not asked and not Command.objects.exists()
+        asked.clear()
+        now_ns += rolls.AGAIN_NS
+        look(away)
+    assert len(asked) > 0 and not Command.objects.exists()
+    inbox = ring(session, redis_client)
+    look(check_of(session, mode="live"))
+    Command.objects.update(state=states.UNKNOWN)  # it may have died with Redis
+    look(check_of(session, mode="live"))
+    assert inbox.length() == Command.objects.count() == 2
+    Command.objects.filter(state=states.ACCEPTED).update(state=states.DONE)
+    look(check_of(session, mode="live"))
+    assert inbox.length() == Command.objects.count() == 2
