@@ -2,7 +2,7 @@
 
 A session's end takes what its venue says of every day that has no statement yet; the roll of the trading day takes the
 day before.  What cannot be taken is a row with its fault: missing is never equal.  The alerts' process reads the file
-of what is open, and pre-flight asks `standing`.  Rights were checked by the caller.
+of what is open, and pre-flight asks `open_statements`.  Rights were checked by the caller.
 """
 
 import fcntl
