@@ -8,19 +8,24 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol, TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
+from django.utils import timezone
 
 from desk.alerts.kinds import OVERRIDE_ASKED
 from desk.alerts.kinds import Alert as Found
 from desk.alerts.models import Alert
+from marketdata.core.units import NANOS
+from trading.overrides.services import WAIT_S
 
 TEST = "TEST"  # kind of the row that the page's button writes: a rehearsal, sent like an urgent alert
 GATE_OVERRIDE = "GATE_OVERRIDE"  # kind of the row that a page writes when a person has the go-live gate skipped
 BY_PAGES = (TEST, OVERRIDE_ASKED, GATE_OVERRIDE)  # kinds of rows that pages write and that are sent from there
+
+LAPSED = "desk (its minute is over)"  # who answers a request for an override that nobody can agree to any more
 
 
 class MirrorAway(RuntimeError):
@@ -80,8 +85,9 @@ class Aside:
 
 
 def exchange(found: list[Found], deliveries: dict[str, tuple[list[str], int]], waiting: list[str]) -> Exchanged:
-    """Rows out (see `write`), answers to `waiting` (uids) and tests in.  Raises MirrorAway."""
+    """Rows out (see `write`), answers to `waiting` (uids) and tests in; lapsed requests end.  Raises MirrorAway."""
     write(found, [(uid, *how) for uid, how in deliveries.items()])
+    end_lapsed()
     return Exchanged(answers(waiting) if waiting else [], rehearsals())
 
 
@@ -114,6 +120,23 @@ def answers(uids: Iterable[str]) -> list[tuple[str, str]]:
     try:
         rows = Alert.objects.filter(uid__in=list(uids), acknowledged_at__isnull=False)
         return [(uid, by) for uid, by in rows.values_list("uid", "acknowledged_by")]
+    except DatabaseError as error:
+        raise MirrorAway(str(error)) from error
+
+
+def has_lapsed(alert: Found, at_ns: int) -> bool:
+    """Whether it asks for something that nobody can give any more.  `at_ns`: wall clock."""
+    return alert.kind == OVERRIDE_ASKED and at_ns - alert.at_ns >= WAIT_S * NANOS
+
+
+def end_lapsed() -> None:
+    """The same for the rows, sent or not: they stay, and wait for nobody.  Raises MirrorAway."""
+    now = timezone.now()
+    try:
+        rows = Alert.objects.filter(kind=OVERRIDE_ASKED, acknowledged_at=None)
+        ids = list(rows.filter(raised_at__lte=now - timedelta(seconds=WAIT_S)).values_list("id", flat=True))
+        if ids:  # a look each second is no reason to write each second
+            rows.filter(id__in=ids).update(acknowledged_at=now, acknowledged_by=LAPSED)
     except DatabaseError as error:
         raise MirrorAway(str(error)) from error
 

@@ -142,12 +142,12 @@ class Teller:
         if keeps:
             self._journals.keep()
         self._results(boot, at_ns)
-        self._send(boot)
+        self._send(boot, at_ns)
         if looks or found:
             self._pauses()
         if looks or (self._exchange is not None and self._exchange.done()):
             self._note(self._book.add(self._rows(boot, at_ns), {}))
-            self._send(boot)
+            self._send(boot, at_ns)
         if looks or found:
             self._show(boot)
         self._beat(boot, at_ns)
@@ -183,7 +183,9 @@ class Teller:
                 if took.result():
                     self._book.paused(uid)
 
-    def _send(self, boot: int) -> None:
+    def _send(self, boot: int, at_ns: int) -> None:
+        for uid in [uid for uid, one in self._book.open.items() if mirror.has_lapsed(one.alert, at_ns)]:
+            self._book.answered(uid, mirror.LAPSED, at_ns)
         for standing in self._book.open.values():
             if standing.is_overdue(boot):
                 log.warning("alerts_channel_hangs", uid=standing.alert.uid)

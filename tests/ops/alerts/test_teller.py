@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from trading import services
 from trading.core import records as kinds
 from trading.core import states
 from trading.models import Command, Session
+from trading.overrides.services import WAIT_S
 from trading.run import guard
 from trading.run.clock import boot_ns
 from trading.run.journal.writer import JournalWriter
@@ -331,3 +333,30 @@ def test_a_sign_of_life_and_a_rehearsal_n16(var: Path, receiver: Receiver) -> No
         teller.step()
         assert len(receiver.came) == 1, "a test is sent once, then waits for its answer like any other"
         assert Alert.objects.get().raised_at <= timezone.now()
+
+
+@pytest.mark.django_db
+def test_a_request_for_an_override_ends_with_its_minute_p_27(var: Path) -> None:
+    """P-27: nobody can agree any more, so nobody is asked to; the row stays, sent or not."""
+    clock, later = Clock(), [0.0]
+    teller = Teller(Setting(var, NO_REDIS, []), clock, lambda: time.time_ns() + round(later[0] * SECOND))
+    answering.tell_request("override:1", 1, "olga asks for an override")
+    teller.step()
+    until(teller, lambda: (shown_of(var).urgent, shown_of(var).unsent) == (1, 0))
+    clock.jump(WAIT_S / 2)
+    later[0] = WAIT_S / 2
+    teller.step()
+    assert shown_of(var).urgent == 1
+    later[0] = WAIT_S
+    clock.jump(700)
+    until(teller, lambda: shown_of(var).urgent == 0)
+    answering.tell_request("override:2", 1, "olga asks again, and the alerts' process is away")
+    Alert.objects.update(raised_at=timezone.now() - timedelta(seconds=WAIT_S))
+    clock.jump(1)
+    teller.step()
+    assert mirror.rehearsals() == []
+    assert set(Alert.objects.values_list("uid", "acknowledged_by")) == {
+        ("override:1", mirror.LAPSED), ("override:2", mirror.LAPSED),
+    }  # fmt: skip
+    sent = (var / "alerts" / "sent.jsonl").read_text()
+    assert sent.count("olga asks") == 1, "and it never went on to another channel"
