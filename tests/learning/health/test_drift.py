@@ -20,7 +20,17 @@ from trading.learning.health.drift import (
     smirnov,
     stability,
 )
-from trading.learning.health.evaluation import CALIBRATION, NO_HOURS, NO_REFERENCE, NO_VALUES, Current, Look, look_at
+from trading.learning.health.evaluation import (
+    CALIBRATION,
+    NO_HOURS,
+    NO_OUTCOMES,
+    NO_REFERENCE,
+    NO_VALUES,
+    STANDS_STILL,
+    Current,
+    Look,
+    look_at,
+)
 from trading.learning.health.outcomes import Figures, Outcome
 from trading.learning.health.reference import HOUR_NS, SAMPLE_MAX, Reference, hours_of, rows_within, watched_places
 from trading.learning.schemas import BOOK_SCHEMA, STREAM_SCHEMA
@@ -156,7 +166,16 @@ def test_what_cannot_be_judged_is_a_warning_that_says_why_t_06() -> None:
     few = look_of(rng)
     one = few.current[0]
     few = few._replace(current=[one._replace(features=one.features[:5], ts_ns=one.ts_ns[:5])])
-    assert look_at(few, reference, places).why == NO_VALUES
+    seen = look_at(few, reference, places)
+    assert (seen.verdict, seen.why) == (NONE, NO_VALUES), "said, and nothing steps down for it"
+    assert (seen.carried({(0, 1), CALIBRATION}), seen.calibration_error) == ({(0, 1)}, None), "no feature was asked"
+    assert away.carried({(0, 1)}) == set()
+    still = reference._replace(features=np.zeros_like(reference.features))
+    frozen = look_at(look_of(rng), still, places)
+    assert (frozen.verdict, frozen.why) == (WARNING, STANDS_STILL)
+    untold = reference._replace(hits=Figures(3, 2, 0.6, 0.0))
+    told = look_at(look_of(rng, outcomes=100), untold, places)
+    assert (told.verdict, told.why) == (WARNING, NO_OUTCOMES)
 
 
 def test_scores_that_went_wrong_are_part_of_the_verdict_t_06() -> None:

@@ -9,6 +9,7 @@ from marketdata.core.units import NANOS
 from trading.learning.dataset import NO_LABEL, _label
 from trading.learning.health.drift import CRITICAL, NONE, WARNING
 from trading.learning.health.outcomes import (
+    CALIBRATION_MIN,
     ERROR_ROWS_MIN,
     HITS_MIN,
     Figures,
@@ -91,6 +92,8 @@ def test_a_hit_rate_below_its_band_is_outside_and_one_above_never_t_06() -> None
     few = judge_hits(Figures(HITS_MIN - 1, 0, 0.6, 0.0), then)
     assert (few.severity, few.low) == (NONE, None), "too few are shown and not judged"
     assert judge_hits(Figures(0, 0, 0.0, 0.0), then).value is None
+    blind = judge_hits(Figures(HITS_MIN, 0, 0.6, 0.0), Figures(HITS_MIN - 1, 20, 0.6, 0.0))
+    assert (blind.severity, blind.lacks_reference, few.lacks_reference) == (WARNING, True, False)
 
 
 def test_a_network_that_is_far_too_sure_is_critical_and_a_modest_one_is_not_t_06_mes_hold_model_blocked() -> None:
@@ -100,6 +103,16 @@ def test_a_network_that_is_far_too_sure_is_critical_and_a_modest_one_is_not_t_06
     assert judge_calibration(Figures(400, 380, 0.6, 0.05), then).severity == WARNING
     assert judge_calibration(Figures(ERROR_ROWS_MIN, 300, 0.6, 0.11), then).severity == CRITICAL
     assert judge_calibration(Figures(ERROR_ROWS_MIN - 1, 300, 0.6, 0.11), then).severity == NONE
+
+
+def test_too_large_an_error_is_critical_whatever_little_training_had_t_06_mes_hold_model_blocked() -> None:
+    """And where the error is fine, what training cannot tell is a warning, never healthy."""
+    then = Figures(CALIBRATION_MIN - 1, 30, 0.6, 0.0)
+    assert judge_calibration(Figures(ERROR_ROWS_MIN, 300, 0.6, 0.11), then).severity == CRITICAL
+    assert judge_calibration(Figures(ERROR_ROWS_MIN, 300, 0.6, 0.11), Figures(0, 0, 0.0, 0.0)).severity == CRITICAL
+    blind = judge_calibration(Figures(CALIBRATION_MIN, 30, 0.6, 0.01), then)
+    assert (blind.severity, blind.lacks_reference) == (WARNING, True)
+    assert judge_calibration(Figures(CALIBRATION_MIN - 1, 30, 0.6, 0.01), then).severity == NONE, "not known yet"
 
 
 def test_figures_of_outcomes_are_training_s_own() -> None:

@@ -25,11 +25,12 @@ from trading.core.records import (
     MODEL_READY,
 )
 from trading.learning.artifacts import MANIFEST_FILE, load
-from trading.learning.health.evaluation import NO_REFERENCE
+from trading.learning.health.drift import NONE
+from trading.learning.health.evaluation import NO_REFERENCE, NO_VALUES, Report
 from trading.learning.scoring import NetworkScorer, ScorerError, open_scorer
 from trading.run.clock import SessionClock, boot_ns
 from trading.run.health.files import read_report
-from trading.run.health.watcher import HealthWatch
+from trading.run.health.watcher import HealthWatch, event_of
 from trading.run.journal.recovery import account_event
 from trading.run.replica import Kernel
 from trading.run.spec import ScorerSpec, setup_events
@@ -42,17 +43,21 @@ EVERY_S = 86_400  # of a hundred moments each: so far apart that no score has an
 class Watched:
     """A watcher fed with rows of the network's own reference, moved by so many of its sigmas."""
 
-    def __init__(self, artifact: Path, folder: Path, rules: int = MOEX) -> None:
+    def __init__(self, artifact: Path, folder: Path, rules: int = MOEX, features: object = None) -> None:
         self.scorer = NetworkScorer(load(artifact), {"health_s": EVERY_S})
+        known = self.scorer.artifact.reference
         spec = make_spec(rules=rules)
         self.spec = msgspec.structs.replace(spec, scorer=ScorerSpec("network", str(artifact)))
         self.sent: list[np.ndarray] = []
         self.unwell: list[int] = []
+        self.no_mark = False
         self.full = False
         self.folder = folder
-        self.watch = HealthWatch(self.spec, self.scorer, folder, self.take, self.unwell.append)
-        reference = self.scorer.artifact.reference
-        self.rows = None if reference is None else reference.features.astype(np.float64)
+        self.rows = None if known is None else known.features.astype(np.float64)
+        if features is not None and known is not None:
+            broken = known._replace(features=features)  # type: ignore[arg-type]
+            self.scorer.artifact = self.scorer.artifact._replace(reference=broken)
+        self.watch = HealthWatch(self.spec, self.scorer, folder, self.take, self.block)
         self.clock = SessionClock(0, boot_ns(), 1.0)
         self.at = self.looks = 0
 
@@ -60,6 +65,11 @@ class Watched:
         if self.full:
             raise StreamFull("full")
         self.sent.append(events.copy())
+
+    def block(self, worst: int) -> None:
+        if self.no_mark:
+            raise StreamFull("full")
+        self.unwell.append(worst)
 
     def look(self, moved: float = 0.0) -> np.ndarray:
         """Moments until the next look is due, and its DRIFT."""
@@ -170,6 +180,81 @@ def test_what_the_inbox_cannot_take_is_told_later_and_once(watched: Watched) -> 
     assert watched.stepped() == 0
     watched.full = False
     assert int(watched.told(1)["code"]) == DRIFT_NONE and watched.stepped() == 1
+
+
+def test_what_waits_is_told_with_its_worst_and_no_part_of_it_twice_t_06(trained, tmp_path: Path) -> None:
+    """Four looks while the inbox is full, the third confirmed; then the block is refused after its DRIFT has left."""
+    watched = Watched(trained[0], tmp_path, MES)
+    watched.full = watched.no_mark = True
+    for moved in (0.0, 6.0, 6.0, 0.0):
+        watched.moments(moved)
+        until(lambda: seen_of(tmp_path) == watched.looks * EVERY_S * NANOS)
+    watched.watch.close()
+    assert watched.stepped() == 0
+    watched.full = False
+    assert (watched.stepped(), watched.stepped(), watched.unwell) == (2, 2, [])
+    watched.no_mark = False
+    assert (watched.stepped(), watched.stepped(), len(watched.unwell)) == (2, 2, 1)
+    assert [int(events["code"][0]) for events in watched.sent] == [DRIFT_NONE, DRIFT_CRITICAL]
+
+
+def seen_of(folder: Path) -> int:
+    """Time of the newest report."""
+    report = read_report(folder)
+    return 0 if report is None else report.ts_ns
+
+
+class Ending:
+    """Features that end whoever asks for them."""
+
+    def __getitem__(self, rows: object) -> None:
+        raise SystemExit
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("features", "why"), [(np.zeros(3), "the look failed: IndexError"), (Ending(), "nobody looks any more")]
+)
+def test_a_look_that_fails_and_a_thread_that_ended_are_warnings_t_06(
+    trained, tmp_path: Path, features: object, why: str
+) -> None:
+    watched = Watched(trained[0], tmp_path, features=features)
+    try:
+        assert int(watched.look()["code"]) == DRIFT_WARN
+        report = read_report(tmp_path)
+        assert report is not None and (report.verdict, report.why[: len(why)]) == ("warning", why)
+        assert watched.stepped() == 1, "once"
+    finally:
+        watched.watch.close()
+
+
+def test_a_silence_is_no_part_of_the_span_of_a_look_moex_mon_03(watched: Watched) -> None:
+    """Of 54 hours without a score 1.2 count, a twentieth of the day that a look takes here."""
+    for hour in (*range(7), *range(60, 79)):
+        watched.watch.scored(0, hour * 3600 * NANOS, 40_000, np.zeros(watched.scorer.schema.width))
+    watched.told(1)
+    assert seen_of(watched.folder) == 77 * 3600 * NANOS
+
+
+def test_too_few_values_and_no_outcome_are_said_and_hold_nothing_t_06() -> None:
+    event = event_of(Report(5, NONE, False, "ab", NO_VALUES, 2, [], None, None, None), 7)[0]
+    assert [int(event[name]) for name in ("code", "qty", "score_ppm", "confidence_ppm")] == [DRIFT_NONE, 0, -1, -1]
+
+
+def test_a_holder_that_takes_over_goes_on_with_the_count_moex_mon_03(trained, tmp_path: Path) -> None:
+    """Critical once before and once after is confirmed, and the look is due as if nobody had changed."""
+    first = Watched(trained[0], tmp_path)
+    try:
+        assert int(first.look(moved=6.0)["code"]) == DRIFT_WARN
+    finally:
+        first.watch.close()
+    second = Watched(trained[0], tmp_path)
+    second.at, second.looks = first.at, first.looks
+    try:
+        second.moments(6.0)
+        assert int(second.told(1)["code"]) == DRIFT_CRITICAL and seen_of(tmp_path) == 2 * EVERY_S * NANOS
+    finally:
+        second.watch.close()
 
 
 def test_a_look_is_due_every_half_hour_and_a_setting_out_of_range_is_refused_moex_mon_03(trained) -> None:

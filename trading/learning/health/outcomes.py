@@ -34,7 +34,10 @@ class Outcome(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A figure beside that of training.  `low`, `high`: its band; None and severity 0 where too few are known."""
+    """A figure beside that of training.  `low`, `high`: its band; None where too few are known.
+
+    Severity 0 then, but 1 where only training had too few: that one will never be judged.
+    """
 
     value: float | None
     rows: int
@@ -43,6 +46,11 @@ class Judged(NamedTuple):
     low: float | None
     high: float | None
     severity: int
+
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether enough is known of now and too little of training."""
+        return self.low is None and self.severity != NONE
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -134,7 +142,8 @@ def judge_hits(now: Figures, then: Figures) -> Judged:
     """Share of sides that were right; below the band is outside, above it is nobody's fault."""
     value, reference = (f.right / f.rows if f.rows else None for f in (now, then))
     if value is None or reference is None or min(now.rows, then.rows) < HITS_MIN:
-        return Judged(value, now.rows, reference, then.rows, None, None, NONE)
+        severity = WARNING if now.rows >= HITS_MIN else NONE
+        return Judged(value, now.rows, reference, then.rows, None, None, severity)
     deviation = float(np.sqrt(_variance(now) + _variance(then)))
     low, far = reference - max(BAND, Z_BAND * deviation), reference - max(FAR, Z_FAR * deviation)
     severity = CRITICAL if value < far else (WARNING if value < low else NONE)
@@ -145,12 +154,14 @@ def judge_calibration(now: Figures, then: Figures) -> Judged:
     """Mean confidence less the share that was right, beside training's; far too sure is critical, as is too large an
     error over ERROR_ROWS_MIN outcomes.  Too modest is a warning at most: it costs trades, no money."""
     value, reference = (f.confidence - f.right / f.rows if f.rows else None for f in (now, then))
+    is_wrong = now.rows >= ERROR_ROWS_MIN and now.error > ERROR_MAX  # asks nothing of training
     if value is None or reference is None or min(now.rows, then.rows) < CALIBRATION_MIN:
-        return Judged(value, now.rows, reference, then.rows, None, None, NONE)
+        severity = CRITICAL if is_wrong else (WARNING if now.rows >= CALIBRATION_MIN else NONE)
+        return Judged(value, now.rows, reference, then.rows, None, None, severity)
     deviation = float(np.sqrt(_variance(now) + _variance(then)))
     band, far = max(BAND, Z_BAND * deviation), max(FAR, Z_FAR * deviation)
     severity = NONE if abs(value - reference) <= band else WARNING
     too_sure = value - reference > far
-    if too_sure or (now.rows >= ERROR_ROWS_MIN and now.error > ERROR_MAX):
+    if too_sure or is_wrong:
         severity = CRITICAL
     return Judged(value, now.rows, reference, then.rows, reference - band, reference + band, severity)

@@ -1,7 +1,8 @@
 """What a session's folder has of its network's health: the newest report, and every pair of every look as a line.
 
-`drift_metrics_YYYYMMDD.jsonl` (date of Moscow) is MOEX-MON-03's; the report is written whole or not at all.  Nothing
-in here decides anything: pages read it, the journal has what counts.  Written by the watcher's thread alone.
+`drift_metrics_YYYYMMDD.jsonl` (date of Moscow) is MOEX-MON-03's; the report is written whole or not at all.  Pages read
+it, the journal has what counts.  What the next holder of the loop goes on with lies beside it.  Written by the watcher
+alone.
 """
 
 from datetime import UTC, datetime
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
+from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS
 from trading.learning.health.drift import CRITICAL, NONE, WARNING
 from trading.learning.health.evaluation import Report
-from trading.learning.health.outcomes import Judged
+from trading.learning.health.outcomes import Judged, Outcome
 from trading.run.clock import write_atomic
 
-FILE = "health.json"
+FILE, CARRIED_FILE = "health.json", "health_carried.json"
 MOSCOW_NS = 3 * 3600 * NANOS  # has no other offset (MOEX-TERM)
 SHOWN = 12  # pairs of the report that are kept for people, the worst first
 WORDS = {NONE: "none", WARNING: "warning", CRITICAL: "critical"}
@@ -51,9 +53,33 @@ class Health(msgspec.Struct, frozen=True):
     skipped: int
     outside: int
     calibration: Judged | None
-    calibration_error: float
+    calibration_error: float | None
     hits: Judged | None
     worst: list[PairLine]
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """What a holder of the loop leaves for the next, as of the look at `ts_ns`; `before`: what the next confirms."""
+
+    ts_ns: int = NO_TIME
+    reference: str = ""
+    before: list[tuple[int, int]] = []
+    whatever: list[Outcome] = []
+    sided: list[Outcome] = []
+
+
+def write_carried(folder: Path, carried: Carried) -> None:
+    """Replace it.  Raises OSError."""
+    write_atomic(folder / CARRIED_FILE, msgspec.json.encode(carried))
+
+
+def read_carried(folder: Path, reference: str) -> Carried:
+    """What was left for a network with this reference; nothing where there is none, or where it cannot be read."""
+    try:
+        found = msgspec.json.decode((folder / CARRIED_FILE).read_bytes(), type=Carried)
+    except (OSError, msgspec.MsgspecError):
+        return Carried()
+    return found if found.reference == reference else Carried()
 
 
 def write_report(folder: Path, report: Report, symbols: list[str], names: tuple[str, ...]) -> None:

@@ -5,7 +5,8 @@ what came together with the reference of the artifact, writes one line a pair in
 beside it, and the loop sends one DRIFT event, which is in the journal like every other (MOEX-MON-03).  A network
 without a reference is told at its first score, and again each time: unknown is never healthy.  Memory is bounded by the
 number of instruments.  The kernel decides what stops; a rulebook without drift's holds has MODEL_BLOCKED for what is
-confirmed.
+confirmed.  A look that fails, and a thread that ended, are warnings.  A holder that takes over goes on with what the
+one before left in the folder: outcomes, what was critical, and since when.
 """
 
 import threading
@@ -21,13 +22,13 @@ from marketdata.core.records import NO_TIME
 from marketdata.core.units import NANOS, PPM
 from risk.core.records import MES
 from trading.core.records import DRIFT, DRIFT_CRITICAL, DRIFT_NONE, DRIFT_WARN
-from trading.learning.health.drift import NONE, smirnov
-from trading.learning.health.evaluation import Current, Look, Report, look_at
+from trading.learning.health.drift import NONE, SAMPLE_MIN, smirnov
+from trading.learning.health.evaluation import Current, Look, Report, failed, look_at
 from trading.learning.health.outcomes import KEPT, Line, Outcome, Wanted
 from trading.learning.health.reference import watched_places
 from trading.learning.scoring import NetworkScorer, Scorer
 from trading.run.clock import SessionClock
-from trading.run.health.files import write_report
+from trading.run.health.files import Carried, read_carried, write_carried, write_report
 from trading.run.journal.recovery import account_event
 from trading.run.spec import SessionSpec
 from trading.run.streams import StreamAway, StreamFull
@@ -36,6 +37,7 @@ from trading.run.telling.conditions import Conditions
 SAMPLES = 100  # values of each feature that are compared, the last ones
 STOP_S = 2.0
 POLL_S = 0.2
+FOUND_MAX = 2  # reports that wait for the loop
 log = structlog.get_logger("trading.health")
 
 
@@ -81,7 +83,10 @@ class HealthWatch:
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._asked: deque[Look] = deque(maxlen=1)
-        self._found: deque[Report] = deque(maxlen=2)
+        self._found: deque[Report] = deque()
+        self._between = threading.Lock()  # of what is found
+        self._telling: Report | None = None
+        self._is_sent = self._is_ended = False
         self.counts = {"health_looks": 0, "health_verdict": NONE}
         self._network = scorer if isinstance(scorer, NetworkScorer) else None
         if self._network is None:
@@ -91,9 +96,12 @@ class HealthWatch:
         self._places = watched_places(self._network.schema)
         self._columns = np.array(self._places)
         self._every_ns = round(self._network.health_s * NANOS)
-        self._next_ns = NO_TIME
-        self._whatever: deque[Outcome] = deque(maxlen=KEPT)
-        self._sided: deque[Outcome] = deque(maxlen=KEPT)
+        self._id = "" if self._reference is None else self._reference.id
+        carried = read_carried(folder, self._id)
+        self._before, self._carried_ns = set(carried.before), carried.ts_ns
+        self._newest_ns, self._covered_ns = NO_TIME, 0
+        self._whatever: deque[Outcome] = deque(carried.whatever, maxlen=KEPT)
+        self._sided: deque[Outcome] = deque(carried.sided, maxlen=KEPT)
         wanted = Wanted(manifest.horizon_ns, round(2 * manifest.cost_ticks), RING * manifest.step_ns)
         self._lines = [Line(wanted, self._whatever, self._sided) for _ in self._symbols]
         self._kept = [_Kept(len(self._places)) for _ in self._symbols]
@@ -110,26 +118,41 @@ class HealthWatch:
         line.score(self._network.shares)
         if kept.newest_ns == NO_TIME or ts_ns - kept.newest_ns >= self._every_ns // SAMPLES:
             kept.take(vector[self._columns], ts_ns)
-        if self._next_ns == NO_TIME:
-            self._next_ns = ts_ns if self._reference is None else ts_ns + self._every_ns
-        if ts_ns >= self._next_ns:
-            self._next_ns = ts_ns + self._every_ns
+        self._cover(ts_ns)
+        if self._covered_ns >= self._every_ns:
+            self._covered_ns = 0
             since_ns = ts_ns - self._every_ns  # who was not scored since is not active
             current = [kept.copy(at) for at, kept in enumerate(self._kept) if kept.newest_ns >= since_ns]
             self._asked.append(Look(ts_ns, current, list(self._whatever), list(self._sided)))
 
+    def _cover(self, ts_ns: int) -> None:
+        """Count the time that scores cover: a silence is no part of it, so that no look rests on the first few values
+        behind a break.  A holder that took over counts from the last look, yet sees a quarter of the span itself.
+        """
+        if self._newest_ns != NO_TIME:
+            self._covered_ns += min(max(0, ts_ns - self._newest_ns), self._every_ns // SAMPLE_MIN)
+        elif self._reference is None:
+            self._covered_ns = self._every_ns
+        elif self._carried_ns != NO_TIME:
+            self._covered_ns = min(max(0, ts_ns - self._carried_ns), self._every_ns - self._every_ns // 4)
+        self._newest_ns = max(self._newest_ns, ts_ns)
+
     def step(self, clock: SessionClock | None) -> None:
-        """Once a step of the loop: send what the thread found.  What cannot be sent now waits."""
-        while self._found and clock is not None:
-            report = self._found[0]
+        """Once a step of the loop: send what the thread found, each part once.  What cannot be sent now waits."""
+        self._mind_thread()
+        while clock is not None and self._takes():
+            report = self._telling
+            assert report is not None
             event, critical = event_of(report, clock.now()), report.confirmed and not self._has_holds
             try:
-                self._send(event)
+                if not self._is_sent:
+                    self._send(event)
+                    self._is_sent = True
                 if critical:
                     self._unwell(int(event["value"][0]))
             except (StreamAway, StreamFull):
                 return
-            self._found.popleft()
+            self._telling = None
             self.counts = {"health_looks": self.counts["health_looks"] + 1, "health_verdict": int(event["code"][0])}
 
     def close(self) -> None:
@@ -140,19 +163,55 @@ class HealthWatch:
 
     def _run(self) -> None:
         """The thread: one look after the other, never two at once."""
-        before: set[tuple[int, int]] = set()
         while not self._ending.wait(POLL_S):
             if not self._asked:
                 continue
-            report = look_at(self._asked.popleft(), self._reference, self._places, before)
-            before = report.critical
+            look = self._asked.popleft()
             try:
-                write_report(self._folder, report, self._symbols, self._names)
-            except OSError as error:  # the figures are lost to the page, not to the kernel
-                log.warning("health_not_written", session=self._folder.name, error=str(error))
+                report = look_at(look, self._reference, self._places, self._before)
+            except Exception as error:  # whatever it was: the thread goes on, and unknown is never healthy
+                log.exception("health_look_failed", session=self._folder.name)
+                report = failed(look.ts_ns, f"the look failed: {error!r}")
+            else:
+                self._before = report.carried(self._before)
+            try:
+                self._write(report, Carried(look.ts_ns, self._id, sorted(self._before), look.whatever, look.sided))
+            finally:
+                self._put(report)
             worst = [(self._names[p.feature], round(p.sigmas, 2)) for p in report.worst[:3]]
             log.info("health", verdict=report.verdict, confirmed=report.confirmed, why=report.why, worst=worst)
+
+    def _write(self, report: Report, carried: Carried | None) -> None:
+        try:
+            write_report(self._folder, report, self._symbols, self._names)
+            if carried is not None:
+                write_carried(self._folder, carried)
+        except OSError as error:  # the figures are lost to the page, not to the kernel
+            log.warning("health_not_written", session=self._folder.name, error=str(error))
+
+    def _put(self, report: Report) -> None:
+        """One more for the loop; where too many wait, the last two become the worse of them, the newer where equal."""
+        with self._between:
+            while len(self._found) >= FOUND_MAX:
+                report = max(report, self._found.pop(), key=lambda one: (one.confirmed, one.verdict))
             self._found.append(report)
+
+    def _takes(self) -> bool:
+        """Whether there is a report to tell: the one that waits, else the oldest that was found."""
+        with self._between:
+            if self._telling is None and self._found:
+                self._telling, self._is_sent = self._found.popleft(), False
+        return self._telling is not None
+
+    def _mind_thread(self) -> None:
+        """A thread that ended by itself is told once: from here on nothing is known."""
+        if self._thread is None or self._is_ended or self._ending.is_set() or self._thread.is_alive():
+            return
+        self._is_ended = True
+        log.error("health_thread_ended", session=self._folder.name)
+        report = failed(self._newest_ns, "nobody looks any more: the watcher's thread has ended")
+        self._put(report)
+        self._write(report, None)
 
 
 def event_of(report: Report, now_ns: int) -> np.ndarray:
@@ -166,5 +225,6 @@ def event_of(report: Report, now_ns: int) -> np.ndarray:
     event["ts_venue_ns"], event["qty"] = report.ts_ns, len(report.pairs)
     event["ref"] = sum(pair.severity != NONE for pair in report.pairs)
     rate = -1 if report.hits is None or report.hits.value is None else round(report.hits.value * PPM)
-    event["score_ppm"], event["confidence_ppm"] = rate, round(report.calibration_error * PPM)
+    error = -1 if report.calibration_error is None else round(report.calibration_error * PPM)
+    event["score_ppm"], event["confidence_ppm"] = rate, error
     return event
