@@ -1,5 +1,5 @@
 """The journal's way into the audit log: commands, holds, configuration, orders sent, overrides that were used, memory
-that was given back, and the state of the session.
+that was given back, the network's health, and the state of the session.
 
 Stands beside the ledger's follower with a cursor of its own; rows and cursor move in one transaction, so nothing is
 audited twice.  Called by the sinks loop through `settings.SINK_FOLLOWERS`.
@@ -44,6 +44,7 @@ KEPT = (
     kinds.ADJUSTMENT,
     kinds.ROUTE_FAILOVER,
     kinds.FILL,
+    kinds.DRIFT,
 )
 
 
@@ -73,7 +74,8 @@ class AuditFollower:
             self._told_fees.clear()
             used = (events["kind"] == kinds.DECISION) & (events["role"] > 0)  # an override (P-27)
             acted = (events["kind"] == METRIC) & (events["code"] == METRIC_MEMORY)
-            entries = list(self._entries(events[acted | used | np.isin(events["kind"], KEPT)]))
+            fine = (events["kind"] == kinds.DRIFT) & (events["code"] == kinds.DRIFT_NONE)
+            entries = list(self._entries(events[acted | used | (np.isin(events["kind"], KEPT) & ~fine)]))
             if entries:
                 append_many(entries)
 
@@ -106,6 +108,8 @@ class AuditFollower:
             elif kind == kinds.CONFIG_ACTIVE:
                 base |= {"version": int(e["ref"]), "waits_for_flat": int(e["value"])}
                 yield Entry("config", "in_force", "desk", self.key, base)
+            elif kind == kinds.DRIFT:
+                yield from self._health(e, base)
             elif kind == kinds.FILL:
                 yield from self._fee(e, base)
             elif kind == METRIC:
@@ -149,6 +153,14 @@ class AuditFollower:
         base |= {"order": int(e["order_number"]), "reason": row.reason if row is not None else ""}
         by = row.by if row is not None else "desk"
         return Entry("control", "override_used", by, f"{self.key} {self.symbols[int(e['instrument'])]}", base)
+
+    def _health(self, e: np.record, base: dict[str, object]) -> Iterator[Entry]:
+        """A network that does not look as when it was made, and what that stops (MOEX-MON-03, -09)."""
+        base |= {"worst_micro_sigma": int(e["value"]), "pairs": int(e["qty"]), "outside": int(e["ref"])}
+        base |= {"hits_ppm": int(e["score_ppm"]), "calibration_error_ppm": int(e["confidence_ppm"])}
+        yield Entry("control", "data_drift", "desk", self.key, base)
+        if e["code"] == kinds.DRIFT_CRITICAL:
+            yield Entry("control", "circuit_breaker", "desk", self.key, base)
 
     def _fee(self, e: np.record, base: dict[str, object]) -> Iterator[Entry]:
         """An alert where the broker booked another fee than the table says (MES-COST-02); one that is a share of the

@@ -224,6 +224,16 @@ def test_refs_are_positive_and_the_same_for_the_same_key():
     assert len(refs) == 200 and all(0 < ref < 2**63 for ref in refs) and ref_of(keys[0]) in refs
 
 
+def test_a_network_that_drifted_is_audited_and_one_in_its_band_is_not_moex_mon_03():
+    session = make_session()
+    tape = Tape().add(kinds.DRIFT, code=kinds.DRIFT_NONE).add(kinds.DRIFT, code=kinds.DRIFT_WARN)
+    tape.add(kinds.DRIFT, code=kinds.DRIFT_CRITICAL, qty=24, value=4_200_000, ref=3)
+    AuditFollower(context_of(session)).apply(tape.frames())
+    rows = AuditRecord.objects.filter(category="control").order_by("seq")
+    assert [row.action for row in rows] == ["data_drift", "data_drift", "circuit_breaker"]
+    assert (rows[2].detail["worst_micro_sigma"], rows[2].detail["outside"]) == (4_200_000, 3)
+
+
 def test_a_hold_of_one_instrument_is_no_status_of_the_account_and_is_audited_by_its_symbol():
     """MOEX-TERM-04: INSTRUMENT_CAP of one share pauses that share."""
     session = make_session()
