@@ -76,6 +76,7 @@ def test_a_session_with_a_live_engine_is_told_whole(
         Board(redis_client, session.key).put({"engine": msgspec.json.encode(driven.engine.shown(driven.now))})
     finally:
         driven.engine.close()
+    redis_client.rpush(settings.STUDY_QUEUE, b"{}")
     answer = client.get("/metrics/")
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
     lines = [line for line in answer.content.decode().splitlines() if not line.startswith("#")]
@@ -88,6 +89,7 @@ def test_a_session_with_a_live_engine_is_told_whole(
     assert f'{PREFIX}section_up{{section="universe"}} 1' in lines
     assert f'{PREFIX}section_up{{section="processes"}} 0' in lines, "no supervisor runs here"
     assert f'{PREFIX}queue_entries{{queue="{session.key} inbox"}} 0' in lines
+    assert f'{PREFIX}queue_entries{{queue="{health.JOBS[settings.STUDY_QUEUE]}"}} 1' in lines
     assert {line.partition("{")[0].removeprefix(PREFIX) for line in lines} <= set(FAMILIES)
 
 

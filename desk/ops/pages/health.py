@@ -29,6 +29,7 @@ from trading.run.streams import CAPS, Stream, StreamAway, make_client, unpack
 STALE_S = 3.0  # loops (ui: 3 s)
 LIBRARIES = ("django", "channels", "daphne", "celery", "redis", "numpy", "numba", "torch", "msgspec", "websockets")
 FOLDERS = ("sessions", "logs", "redis", "venue", "guard", "jit")
+JOBS = {"batch": "batch jobs", settings.STUDY_QUEUE: "trials that wait for a study worker"}  # Celery's queues
 GUARD_S = 1.0
 TIME_OF = re.compile(r"(\w+)_us_(p\d+)")
 # What a loop shows of itself beside its beat: figures always, trouble only where there is some.
@@ -146,7 +147,7 @@ def _database() -> str:
 
 
 def queues() -> list[dict[str, Any]]:
-    """The streams of every running session and the batch queue: entries, capacity, age of the oldest entry in ms."""
+    """The streams of every running session and the queues of jobs: entries, capacity, age of the oldest entry in ms."""
     rows = []
     client = make_client(settings.REDIS_URL)
     try:
@@ -155,10 +156,11 @@ def queues() -> list[dict[str, Any]]:
             rows.append(_queue(client, session["key"], "out", "outbox"))
             rows.append(_queue(client, session["key"], "md", "market data, kept", newest=True))
         try:
-            waiting = int(client.llen("batch"))
+            waiting = {words: int(client.llen(name)) for name, words in JOBS.items()}
         except redis.RedisError as error:
             raise StreamAway(str(error)) from error
-        rows.append({"queue": "batch jobs", "length": waiting, "cap": None, "age_ms": None, "newest": False})
+        for words, length in waiting.items():
+            rows.append({"queue": words, "length": length, "cap": None, "age_ms": None, "newest": False})
     finally:
         client.close()
     return rows
