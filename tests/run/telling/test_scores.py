@@ -15,7 +15,7 @@ from marketdata.engine.memory import INFERENCE_LIMITS, MemoryGuard
 from marketdata.engine.telling import BY_INFERENCE, METRIC_MEMORY
 from marketdata.memory.available import MIB
 from risk.core.holds import BIT
-from risk.core.records import MOEX
+from risk.core.records import MES, MOEX
 from tests.learning.loop.test_inference_loop import KEY, publish, run, said, spec_for
 from tests.learning.tapes import SECOND, START, book_tape
 from trading.core.records import CONDITION, MODEL, MODEL_READY
@@ -126,7 +126,8 @@ def test_a_tape_has_no_latency_and_a_clock_has_moex_mon_04(desk, monkeypatch):
     assert [(int(e["value"]), STAGES[int(e["ref"])], int(e["qty"])) for e in slow] == [(1, "ml", 2)]
 
 
-def test_memory_above_the_loops_own_limits_is_told_once_a_crossing_moex_data_13() -> None:
+@pytest.mark.parametrize("rules", [MOEX, MES])
+def test_memory_above_the_loops_own_limits_is_told_once_a_crossing_moex_data_13(rules: int) -> None:
     """The inference loop hosts the models' runtimes: 1500 and 2500 MB.  What the inbox cannot take waits for it."""
     sent: list[np.ndarray] = []
     resident = [1500 * MIB]
@@ -138,7 +139,8 @@ def test_memory_above_the_loops_own_limits_is_told_once_a_crossing_moex_data_13(
         sent.extend(event for event in events if event["kind"] == METRIC)
 
     guard = MemoryGuard(INFERENCE_LIMITS, lambda: resident[0])
-    watch = ScoreWatch(shares(spec_for(["MES"], ScorerSpec())), send, guard)
+    spec = shares(spec_for(["MES"], ScorerSpec()))
+    watch = ScoreWatch(msgspec.structs.replace(spec, limits=spec.limits | {"rules": rules}), send, guard)
     clock = SessionClock(START, 0, TAPE)
     for k, (resident[0], room[0]) in enumerate(
         ((1500 * MIB, True), (1500 * MIB + 1, False), (1600 * MIB, True), (2500 * MIB + 1, True), (100, True))

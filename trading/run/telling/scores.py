@@ -49,6 +49,8 @@ class ScoreWatch:
 
     def step(self, clock: SessionClock | None) -> None:
         """Once a step of the loop, after its scores have left.  Nobody waits for a tape: its durations say nothing."""
+        if clock is not None:
+            self._mind_memory(clock.now())
         if not self._watched or clock is None:
             self._took.clear()
             return
@@ -60,7 +62,6 @@ class ScoreWatch:
         self._took.clear()
         self.network.look(now_ns)
         self._conditions.tell(now_ns, self._send)
-        self._mind_memory(now_ns)
 
     def _mind_memory(self, now_ns: int) -> None:
         """What the guard does, and the METRIC of it."""
