@@ -153,9 +153,9 @@ MOEX-HEDGE-04 | what exceeds its cap by a twentieth is reduced to it | trading/c
 MOEX-HEDGE-05 | the record of hedges; no stop, no time limit, no streak | trading/core/hedge/task.py
 MOEX-LIQ-01 | liquidity forecast and its mean, with every picture of a session | risk/core/shares/liquidity.py | over the instruments of the session, which has no active set
 MOEX-STORE-09 | checkpoints; none that can be used calls a person | trading/run/journal/recovery.py | every 20,000 events or 60 s, three kept, without rings and metrics; the journal alone gives the state again, and STATE_LOST says that it had to
-MOEX-MON-01 | Kolmogorov-Smirnov of each feature against the same hours at training | trading/learning/health/drift.py | a network of one instrument is the reference of all that it scores
+MOEX-MON-01 | Kolmogorov-Smirnov of each feature against the same hours at training | trading/learning/health/drift.py | a network of one instrument is the reference of all that it scores; hours that its validation part does not reach have none and are a warning
 MOEX-MON-02 | severity by shift and corrected p | trading/learning/health/drift.py | Holm alone: `correction` is no setting
-MOEX-MON-03 | a look every 1800 s; critical twice in a row stops entries | trading/run/health/watcher.py | no CALIBRATE request, for no coordinator takes it; a takeover of the loop begins the count anew; the audit has the holds, no row of its own
+MOEX-MON-03 | a look every 1800 s; critical twice in a row stops entries | trading/run/health/watcher.py | no CALIBRATE request, for no coordinator takes it; the audit has no category ML: its rows are of category control
 MOEX-MON-04 | stages against their limits: hold LATENCY | trading/run/telling/stages.py | a breach is a count, the third a log line
 MOEX-MON-05 | books that stay away in an open session: hold HEARTBEAT | trading/run/telling/heartbeat.py
 MES-COST-01 | commission is linear, per contract and side | risk/core/costs.py

@@ -1,7 +1,8 @@
 """The reference of a network, made once from the very rows that it was trained, calibrated and tested on (T-06).
 
-Features of the training and validation parts, outcomes of the test part: what a session is compared with later was
-never seen by the test, and what its scores are compared with was never seen by training.  Called by training.
+Features of the validation part, which calibration used (MOEX-MON-01), outcomes of the test part, which training never
+saw.  Hours of the day that the validation part does not reach have no reference, and the watcher says so.  Called by
+training.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ def make_reference(rows: Rows, split: Split, shares: np.ndarray) -> Made:
     """`shares`: (n, 3) calibrated probabilities of the test part's rows."""
     from safetensors.numpy import save
 
-    kept = spread(np.concatenate([split.train, split.validation]), ROWS_MAX)
+    kept = spread(split.validation, ROWS_MAX)
     data = save({"features": rows.features[kept].astype(np.float32), "ts_ns": rows.ts_ns[kept]})
     test = split.test
     outcomes = followed(rows.ts_ns[test], rows.label_ns[test], shares, rows.label[test])

@@ -1,6 +1,6 @@
 """What a network looked like when it was made: a reference that lies beside its weights, named by hash (T-06).
 
-Rows of features with their times, evenly spread over what it was trained and calibrated on, and how its answers to the
+Rows of features with their times, evenly spread over what it was calibrated on, and how its answers to the
 test part came out.  Made once at training (`making`), read with suspicion, never changed.  An artifact of before has
 none: whoever watches a session must say so.  Called by artifacts and the watcher.
 """
