@@ -231,8 +231,9 @@ def test_an_imported_day_is_the_last_word_only_where_it_is_the_last_day_t_03(tmp
     session.save()
     book(session)
     Row.objects.update(changed_ns=START_NS + DAY_NS)
-    file: dict[str, Any] = {"form": FORM, "venue": "paper", "account": session.key, "currency": "USD", "opening": "10000.000000"}
-    file |= {"transfers": "0", "closing": "10000.000000", "fees": "0", "orders": [], "fills": [], "positions": {}}
+    file: dict[str, Any] = {"form": FORM, "venue": "paper", "account": session.key, "currency": "USD"}
+    file |= {"opening": "10000.000000", "transfers": "0", "closing": "10000.000000", "fees": "0"}
+    file |= {"orders": [], "fills": [], "positions": {}}
     for day, final in zip(numbers, (False, True), strict=True):
         path = tmp_path / f"{day}.json"
         path.write_bytes(msgspec.json.encode(file | {"trading_day": day}))
