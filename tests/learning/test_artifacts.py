@@ -185,7 +185,8 @@ def test_the_reference_of_its_health_is_the_one_that_the_manifest_names_t_06(cop
     summary, reference = found.manifest.reference, found.reference
     assert summary is not None and reference is not None and reference.id == summary.sha256
     assert reference.features.shape == (summary.rows, found.schema.width)
-    assert summary.rows == min(ROWS_MAX, found.manifest.metrics["validation"]["rows"]) > 100
+    validated = found.manifest.metrics["validation"]["rows"]
+    assert isinstance(validated, int) and summary.rows == min(ROWS_MAX, validated) > 100
     assert (np.diff(reference.ts_ns) > 0).all() and summary.calibration.rows >= summary.hits.rows > 0
     assert 0 <= summary.hits.right <= summary.hits.rows
     data = (copy / REFERENCE_FILE).read_bytes()
