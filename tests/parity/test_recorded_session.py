@@ -15,7 +15,7 @@ import pytest
 
 from tests.bootstrap import ROOT
 from tests.simulation.ring import Ring, settled
-from trading.core.records import DECISION, FILL, KILL, RECON, RECON_POSITION, START, SUBMIT, TRADE_CLOSED
+from trading.core.records import DECISION, FILL, RECON, RECON_POSITION, START, SUBMIT, TRADE_CLOSED
 from trading.reports.impact.preview import impact
 from trading.reports.impact.replay import Version
 from trading.reports.parity.proof import prove
@@ -101,7 +101,7 @@ def test_replay_without_the_compiler_gives_the_same_hash(tmp_path: Path) -> None
         ring.until(ring.reconciled, "reconciled")
         ring.command(START, 1)
         ring.until(lambda: len(ring.events(FILL)) >= 2, "it traded")
-        ring.command(KILL, 2)
+        ring.kill(2)
         ring.until(lambda: settled(ring), "flat")
         ring.until(lambda: bool((ring.events(RECON)["volume"] == 1).any()), "a truth of its money")
         ring.stop()

@@ -21,7 +21,7 @@ from trading.brokers.paper import PaperBroker, PaperMarket, terms_of
 from trading.brokers.paper_venue import SOCKET_NAME
 from trading.brokers.port import Unreachable
 from trading.core import orders as life
-from trading.core.records import ACK, CANCELLED, FILL, RECON, RECON_END, REJECT, State
+from trading.core.records import ACK, CANCELLED, COMMAND, FILL, KILL, RECON, RECON_END, REJECT, State
 from trading.run.bodies.execution_loop import ExecutionLoop
 from trading.run.bodies.feed_loop import FeedLoop
 from trading.run.bodies.risk_loop import RiskLoop
@@ -148,6 +148,11 @@ class Ring:
         now_ns = load_clock(self.folder).now()
         stream = Stream(self.redis.client(), self.spec.key, INBOX)
         stream.append(command(code, now_ns, ref), fence=1, loop="command")
+
+    def kill(self, ref: int) -> None:
+        """KILL, and heard: what was flat before it may have been entered again."""
+        self.command(KILL, ref)
+        self.until(lambda: ref in self.events(COMMAND)["ref"], "the kill is journaled")
 
     def events(self, *kinds: int) -> np.ndarray:
         """EVENTs of these kinds in the journal so far."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.ring import ROOT, Ring, replayed, settled, venue_answers
-from trading.core.records import ACK, CANCELLED, FILL, KILL, REJECT, START, SUBMIT
+from trading.core.records import ACK, CANCELLED, FILL, REJECT, START, SUBMIT
 from trading.reports.parity import proof as parity
 from trading.run.bodies.risk_loop import RiskLoop
 from trading.run.journal.verify import verify_journal
@@ -71,7 +71,7 @@ def end_flat(ring: Ring, words: str) -> None:
         return bool(account.reconciled == 1 and account.stream_ok == 1)
 
     ring.until(recovered, f"{words}: recovery by itself")
-    ring.command(KILL, 99)
+    ring.kill(99)
     ring.until(lambda: settled(ring), f"{words}: flat at the venue, all arrived")
     ring.stop()
 
@@ -156,7 +156,7 @@ def test_risk_and_execution_are_killed_as_processes(tmp_path: Path):
                 processes[loop].wait()
                 processes[loop] = start_process(ring, loop, fence)
                 ring.until(partial(_more_fills, ring, fills), f"{loop} trades again")
-        ring.command(KILL, 99)
+        ring.kill(99)
         ring.until(lambda: settled(ring), "flat at the venue, all arrived")
         for process in processes.values():
             process.kill()

@@ -9,7 +9,7 @@ from trading.run.replica import Kernel
 
 
 def test_the_brokers_position_is_never_added_to_a_restored_one_moex_risk_13() -> None:
-    """Restored from a snapshot, linked anew: the same position is agreed on, another one held and told, never adopted."""
+    """Restored from a snapshot, linked anew: the same position is agreed on, another held, told, never adopted."""
     desk = two()
     desk.enter(BUY)
     held = int(desk.position(0).qty)
