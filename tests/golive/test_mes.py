@@ -102,7 +102,8 @@ def test_a_candidate_with_all_evidence_passes_and_its_report_is_stored_mes_gate_
     kept = GateReport.objects.get(pk=row.pk)
     assert (kept.gate, kept.passed, kept.profile, kept.by) == ("mes", True, "demo-mes", "olga")
     assert [one["name"] for one in kept.rows] == [check.name for check in MES_CHECKS]
-    assert list(kept.inputs.values())[:3] == list(found.candidate) and len(kept.inputs["evidence"]) == 64
+    named = tuple(kept.inputs[name] for name in ("configuration", "network", "code"))
+    assert named == tuple(found.candidate) and len(kept.inputs["evidence"]) == 64
     assert hash_of(kept) == kept.hash
     lineage = lineage_of(*found.candidate[:2])
     assert standing("mes", "cme", lineage, kept.made_at).passed, "what a start for real asks for"
