@@ -40,6 +40,7 @@ class Watch:
         # of what is held now: the first and the latest exit that was sent; nothing else keeps the next one waiting
         self.first_exit: list[int | None] = [None] * desk.count
         self.latest_exit, self.exits = [0] * desk.count, [0] * desk.count
+        self.apart = [0] * desk.count  # the longest that the one after it may wait, by any limits in force since
 
     def before(self) -> None:
         d = self.desk
@@ -55,6 +56,9 @@ class Watch:
         for output in outputs:
             if output[0] == r.SUBMIT:
                 self._sent(output)
+        for k, first in enumerate(self.first_exit):
+            if first is not None:
+                self.apart[k] = max(self.apart[k], self._apart(k, first))
         if d.holds != self.seen.holds:
             self._holds(e)
         if e.kind in (r.FILL, r.COMMAND, r.TIMER):
@@ -75,7 +79,7 @@ class Watch:
             if side * held >= 0 or qty > abs(held) or leaving > abs(held):
                 raise Broken(f"a reducing order of {side * qty} against {held}, {leaving} leaving")
             if role == EXIT:
-                self.latest_exit[instrument] = d.now
+                self.latest_exit[instrument], self.apart[instrument] = d.now, 0
                 self.exits[instrument] += 1
                 if self.first_exit[instrument] is None:
                     self.first_exit[instrument] = d.now
@@ -172,7 +176,7 @@ class Watch:
             return
         if first is None and not self._unanswered(k):
             raise Broken("it must leave, and no exit was ever sent")
-        late = first is not None and d.now >= self.latest_exit[k] + self._apart(k, first)
+        late = first is not None and d.now >= self.latest_exit[k] + self.apart[k]
         if late and self._cover(k, (EXIT,), None) < abs(i.qty):
             raise Broken("it must leave, and the next attempt is late")
         if d.limits.bar_mode:
@@ -197,7 +201,10 @@ class Watch:
         return (o.status, o.request) == (WORKING, NOTHING) and over
 
     def _apart(self, k: int, first: int) -> int:
-        """The longest that the next attempt of futures may wait after the latest one."""
+        """The longest that the next attempt of futures may wait after the latest one, by the limits of now.
+
+        When it is due is settled as the latest one ends, so a tighter configuration shortens the waits behind it.
+        """
         attempt = 2 * self.desk.limits.naked_ns_max // 3
         return attempt if self.latest_exit[k] - first < 2 * attempt else max(attempt, 5 * S)
 

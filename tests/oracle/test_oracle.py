@@ -127,6 +127,22 @@ def test_an_exit_of_the_position_before_excuses_none_only_while_it_is_unanswered
         Watch(desk)._leaving(0)
 
 
+@pytest.mark.parametrize("tightened", [True, False], ids=["tightened", "from the start"])
+def test_the_next_exit_waits_by_the_limits_under_which_the_last_one_ended_mes_eod_06(tightened: bool) -> None:
+    """Sent under attempts of 2 s, looked at 1.5 s later under attempts of 0.7 s: late only if those stood then."""
+    desk = Desk()
+    desk.limits.naked_ns_max, desk.limits.bar_mode, desk.now = 3 * S if tightened else S, 0, 60 * S
+    desk.instruments[0].qty, desk.instruments[0].closing = 1, True
+    watch = Watch(desk)
+    watch.before()
+    watch.after(Event(r.TIMER, desk.now), [(r.SUBMIT, 0, -1, 0, MARKET, EXIT, 1, 1, 0, 0, 0)])
+    desk.limits.naked_ns_max, desk.now = S, 61 * S + S // 2
+    watch.before()
+    watch.after(Event(r.COMMAND, desk.now), [])
+    with nullcontext() if tightened else pytest.raises(Broken, match="the next attempt is late"):
+        watch._leaving(0)
+
+
 def test_crashes_are_drawn_in_order() -> None:
     import random
 
