@@ -133,7 +133,7 @@ MOEX-RISK-09 | an entry hold cancels working entries; execution asks again | tra
 MOEX-RISK-10 | bucket of entry slices | {PLAN}
 MOEX-RISK-11 | schedule of tasks | trading/core/watch/tasks.py | positions are checked every second, not every ten; metrics, rotation, drift and checkpoints are other loops', by their own clocks
 MOEX-RISK-12 | snapshot and restore are the identity | trading/run/replica.py
-MOEX-RISK-13 | the broker's positions are held against restored ones, never added | {RECON} | answers of the venue that were missed are asked for and booked; a difference that they do not explain is held for a person (RECON_MISMATCH), not adopted
+MOEX-RISK-13 | broker positions replace restored ones, they are never added | {RECON} | never added, and differences audited; not replaced: missed answers of the venue are asked for and booked, and what they do not explain is held for a person (RECON_MISMATCH)
 MOEX-RISK-14 | distances to every limit | trading/run/bodies/snapshot.py
 MOEX-SIZE-01 | lots as the least of caps, halved in a high regime | {SIZING} | DEPTH counts the best level alone; no network names a regime yet
 MOEX-ROUTE-01 | routing into one or two children | trading/core/entry/children.py | on bars, or without the document's stops, an entry goes to market

@@ -1,4 +1,4 @@
-"""What a restored desk makes of the broker's positions (MOEX-RISK-13)."""
+"""What a restored desk makes of the broker's positions: MOEX-RISK-13 less its first half, which asks to adopt them."""
 
 from marketdata.core.records import BUY
 from risk.core.holds import BIT
